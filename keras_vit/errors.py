@@ -1,0 +1,25 @@
+"""The errors a caller may want to catch; everything else is a plain ValueError or TypeError."""
+
+
+class KerasViTError(Exception):
+    """Root of the package's own errors."""
+
+
+class WeightsMismatch(KerasViTError, ValueError):
+    """A checkpoint and a model do not hold the same arrays."""
+
+
+class CheckpointError(KerasViTError, ValueError):
+    """A file is damaged, unsafe, or not in a format that can be read."""
+
+
+class ExportMismatch(KerasViTError, RuntimeError):
+    """An exported file does not give the answers of the Keras model."""
+
+
+class UnsupportedLayer(KerasViTError, ValueError):
+    """A layer has no counterpart in the requested file format."""
+
+
+class DataError(KerasViTError, ValueError):
+    """A data set is missing, empty, or holds files that cannot be read."""

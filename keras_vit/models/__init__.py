@@ -1,0 +1,15 @@
+"""One paper, one file: models built from `keras_vit.layers`."""
+
+from keras_vit.models.architecture import Architecture
+from keras_vit.models.image_model import ImageModel
+from keras_vit.models.named import create
+from keras_vit.models.vit import VisionTransformer, build, feature_extractor
+
+__all__ = [
+    "Architecture",
+    "ImageModel",
+    "VisionTransformer",
+    "build",
+    "create",
+    "feature_extractor",
+]

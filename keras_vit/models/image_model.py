@@ -1,0 +1,40 @@
+"""A functional Keras model that remembers how its images must be prepared."""
+
+import keras
+
+from keras_vit.preprocess import Preprocessing
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class ImageModel(keras.Model):
+    """`keras.Model` of the functional kind, with two notes attached.
+
+    Both notes are saved in the `.keras` file. Everything else is Keras' own
+    functional model: `get_layer`, `clone_model`, surgery on outputs.
+
+    Attributes:
+        preprocessing: `keras_vit.Preprocessing`, or None when unknown.
+        labels: list of K class names, or None.
+    """
+
+    preprocessing = None
+    labels = None
+
+    def get_config(self):
+        """Configuration of the functional graph, plus the two notes."""
+        note = self.preprocessing
+        return {
+            **super().get_config(),
+            "preprocessing": None if note is None else note.get_config(),
+            "labels": self.labels,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Rebuild from `get_config`."""
+        config = dict(config)
+        note, labels = config.pop("preprocessing", None), config.pop("labels", None)
+        model = super().from_config(config, custom_objects=custom_objects)
+        model.preprocessing = None if note is None else Preprocessing(**note)
+        model.labels = None if labels is None else list(labels)
+        return model

@@ -1,0 +1,112 @@
+"""The tables: one row per size, one row per named model. `parse` is their only reader."""
+
+import difflib
+import fnmatch
+import re
+from typing import NamedTuple
+
+
+class Size(NamedTuple):
+    """One row of SIZES."""
+
+    width: int  # D, channels per token
+    depth: int  # encoder blocks
+    heads: int
+    mlp: int  # hidden units
+    source: str
+
+
+# fmt: off
+SIZES = {
+    #                  D  depth heads    mlp
+    "mu":       Size(  32,   1,    2,   128, "big_vision models/vit.py"),
+    "Ti":       Size( 192,  12,    3,   768, "arXiv:2106.10270 tab. 2"),
+    "S":        Size( 384,  12,    6,  1536, "arXiv:2106.10270 tab. 2"),
+    "M":        Size( 512,  12,    8,  2048, "arXiv:2204.07118 (DeiT-III); big_vision"),
+    "B":        Size( 768,  12,   12,  3072, "arXiv:2010.11929 tab. 1"),
+    "L":        Size(1024,  24,   16,  4096, "arXiv:2010.11929 tab. 1"),
+    "So400m":   Size(1152,  27,   16,  4304, "arXiv:2305.13035; big_vision"),
+    "H":        Size(1280,  32,   16,  5120, "arXiv:2010.11929 tab. 1"),
+    "g":        Size(1408,  40,   16,  6144, "arXiv:2106.04560 tab. 2"),
+    "g-opt":    Size(1536,  40,   16,  6144, "big_vision models/vit.py"),
+    "G-opt":    Size(1536,  48,   16,  8192, "big_vision models/vit.py"),
+    "G":        Size(1664,  48,   16,  8192, "arXiv:2106.04560 tab. 2"),
+    "e":        Size(1792,  56,   16, 15360, "arXiv:2209.06794 tab. 2"),
+}
+
+# Public function -> (size, patch side in px).
+VIT = {
+    "ViT_Ti16": ("Ti", 16), "ViT_S8":  ("S",  8), "ViT_S16": ("S", 16),
+    "ViT_S32":  ("S",  32), "ViT_B8":  ("B",  8), "ViT_B16": ("B", 16),
+    "ViT_B32":  ("B",  32), "ViT_L16": ("L", 16), "ViT_L32": ("L", 32),
+    "ViT_H14":  ("H",  14), "ViT_g14": ("g", 14), "ViT_G14": ("G", 14),
+}
+DEIT = {"DeiT_Ti16": ("Ti", 16), "DeiT_S16": ("S", 16), "DeiT_B16": ("B", 16)}
+# fmt: on
+
+
+class Variant(NamedTuple):
+    """What a model name means."""
+
+    family: str  # "ViT" or "DeiT"
+    size: str  # a key of SIZES
+    patch_size: int  # px
+
+
+def model_names():
+    """Every named model, in the spelling of `parse`: "ViT-B/16" and so on."""
+    rows = [("ViT", row) for row in VIT.values()]
+    rows += [("DeiT", row) for row in DEIT.values()]
+    return [f"{family}-{size}/{patch}" for family, (size, patch) in rows]
+
+
+def list_models(pattern="*"):
+    """Named models whose name matches a shell pattern.
+
+    Args:
+        pattern: like "*B*16*".
+
+    Returns:
+        Names that `create` takes, smallest first.
+
+    >>> list_models("ViT-B*")
+    ['ViT-B/8', 'ViT-B/16', 'ViT-B/32']
+    """
+    return [name for name in model_names() if fnmatch.fnmatchcase(name, pattern)]
+
+
+def parse(name):
+    """Read a model name: "ViT-B/16", "B/16", "ViT_B16" or "DeiT-Ti/16".
+
+    Any size of SIZES with any patch side is a model, named or not.
+
+    Returns:
+        `Variant`.
+
+    Raises:
+        ValueError: for a name that means nothing; the message has the nearest
+            spelling.
+
+    >>> parse("ViT_B16")
+    Variant(family='ViT', size='B', patch_size=16)
+    """
+    for family, table in (("ViT", VIT), ("DeiT", DEIT)):
+        if name in table:
+            return Variant(family, *table[name])
+    sizes = "|".join(sorted(map(re.escape, SIZES), key=len, reverse=True))
+    found = re.fullmatch(rf"(?:(ViT|DeiT)[-_])?({sizes})/([1-9]\d*)", str(name))
+    if found:
+        family, size, patch = found.groups()
+        return Variant(family or "ViT", size, int(patch))
+    raise ValueError(_unknown(str(name)))
+
+
+def _unknown(name):
+    """Error text for a name that `parse` cannot read."""
+    short = [known.removeprefix("ViT-") for known in model_names()]
+    known = [*model_names(), *short, *VIT, *DEIT]
+    plain = {re.sub(r"[-_/\s]", "", k).lower(): k for k in reversed(known)}
+    key = re.sub(r"[-_/\s]", "", name).lower()
+    near = difflib.get_close_matches(key, list(plain), n=1, cutoff=0.5)
+    hint = f"Did you mean {plain[near[0]]!r}? " if near else ""
+    return f"no variant {name!r}. {hint}Known sizes: {', '.join(SIZES)}."
