@@ -1,0 +1,50 @@
+# make demo: images to verified files in one command.  make test: the tests.
+# Both set up everything they need in .venv; only Python 3.11+ and make must exist.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+SOURCE := setup.cfg pyproject.toml constraints.txt
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: demo test test-jax check slow wheel install clean
+
+demo: $(VENV)/.installed
+	$(BIN)/keras-vit demo --output out/demo --overwrite
+
+test: $(VENV)/.tests
+	$(BIN)/python -m pytest
+
+test-jax: $(VENV)/.jax
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/layers tests/models tests/weights
+
+check: $(VENV)/.tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+slow: $(VENV)/.tests
+	$(BIN)/python -m pytest -m slow
+
+wheel: $(VENV)/.tests
+	rm -rf build dist
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+install: $(VENV)/.installed
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version + ". Use make PYTHON=python3.12, for example.")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python $(SOURCE)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnxruntime]'
+	touch $@
+
+$(VENV)/.tests: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tests]'
+	touch $@
+
+$(VENV)/.jax: $(VENV)/.tests
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tests,jax]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .ruff_cache
