@@ -1,9 +1,33 @@
 """Vision Transformers in Keras, from images to a verified model on a phone."""
 
-from keras_vit import _checkout, layers, models
-from keras_vit.models.named import create
-from keras_vit.models.vit import VisionTransformer, feature_extractor
-from keras_vit.preprocess import Preprocessing, decode_predictions, preprocess_input
-from keras_vit.variants import list_models
+from keras_vit import _command
+
+_command.quiet()
+
+from keras_vit import _checkout, introspect, layers, models  # noqa: E402, I001
+from keras_vit.models.named import FUNCTIONS, create  # noqa: E402
+from keras_vit.models.vit import VisionTransformer, feature_extractor  # noqa: E402
+from keras_vit.preprocess import (  # noqa: E402
+    Preprocessing,
+    decode_predictions,
+    preprocess_input,
+)
+from keras_vit.variants import list_models  # noqa: E402
 
 _checkout.install()
+globals().update(FUNCTIONS)
+
+__version__ = "0.1.0"
+__all__ = [
+    "Preprocessing",
+    "VisionTransformer",
+    "create",
+    "decode_predictions",
+    "feature_extractor",
+    "introspect",
+    "layers",
+    "list_models",
+    "models",
+    "preprocess_input",
+    *FUNCTIONS,
+]

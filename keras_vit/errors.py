@@ -1,4 +1,4 @@
-"""The errors a caller may want to catch; everything else is a plain ValueError or TypeError."""
+"""Errors a caller may want to catch; all others are plain ValueError or TypeError."""
 
 
 class KerasViTError(Exception):

@@ -40,7 +40,9 @@ def check_target(path, overwrite=False):
         ) from err
     except OSError as err:
         raise type(err)(
-            err.errno, f"cannot write here ({err.strerror}). Choose another path", str(path)
+            err.errno,
+            f"cannot write here ({err.strerror}). Choose another path",
+            str(path),
         ) from err
     return path
 

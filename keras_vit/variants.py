@@ -1,4 +1,4 @@
-"""The tables: one row per size, one row per named model. `parse` is their only reader."""
+"""The tables: a row per size, a row per named model; `parse` is their only reader."""
 
 import difflib
 import fnmatch

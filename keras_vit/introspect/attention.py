@@ -4,7 +4,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.layers import AttentionPooling, TransformerBlock
+from keras_vit.layers import (
+    AttentionPooling,
+    MeanPooling,
+    TokenPooling,
+    TransformerBlock,
+)
+
+POOLS = (AttentionPooling, MeanPooling, TokenPooling)
 
 
 def attention_maps(model, images):
@@ -25,7 +32,7 @@ def attention_maps(model, images):
         arXiv:2010.11929, appendix D.7: softmax(q k / sqrt(d)), before dropout.
     """
     blocks = _blocks(model)
-    inputs = keras.Model(model.inputs, [block.input for block in blocks])
+    inputs = keras.Model(model.input, [block.input for block in blocks])
     tokens = inputs(ops.convert_to_tensor(images), training=False)
     tokens = tokens if isinstance(tokens, (list, tuple)) else [tokens]
     return [
@@ -48,14 +55,14 @@ def readout_attention(model, images):
         of 1.
     """
     encoder = model.get_layer("patch_encoder")
-    pools = [layer for layer in model.layers if isinstance(layer, AttentionPooling)]
-    if pools:
-        tokens = keras.Model(model.inputs, pools[0].input)
+    pool = next((p for p in model.layers if isinstance(p, POOLS)), None)
+    if isinstance(pool, AttentionPooling):
+        tokens = keras.Model(model.input, pool.input)
         tokens = tokens(ops.convert_to_tensor(images), training=False)
-        weights = ops.convert_to_numpy(pools[0].attention_weights(tokens))[:, :, 0]
+        weights = ops.convert_to_numpy(pool.attention_weights(tokens))[:, :, 0]
     else:
         weights = attention_maps(model, images)[-1]
-        rows = slice(0, 1) if encoder.class_tokens else slice(None)
+        rows = [pool.index] if isinstance(pool, TokenPooling) else slice(None)
         weights = weights[:, :, rows].mean(axis=2)  # (B, A, T)
     weights = weights.mean(axis=1)[:, encoder.prefix_tokens :]  # (B, N)
     weights = weights / np.maximum(weights.max(axis=1, keepdims=True), 1e-12)

@@ -1,4 +1,4 @@
-"""Turn patches into tokens: project, prepend class token and registers, add position."""
+"""Turn patches into tokens: project, prepend the class token, add positions."""
 
 import keras
 from keras import ops

@@ -45,7 +45,9 @@ def patch_grid(image_size, patch_size):
         count, rest = divmod(side, patch)
         fits = [max(s // p, 1) * p for s, p in zip(image_size, patch_size, strict=True)]
         best = fits[0] if fits[0] == fits[1] else tuple(fits)
-        shown = patch if patch_size[0] == patch_size[1] else "x".join(map(str, patch_size))
+        shown = (
+            patch if patch_size[0] == patch_size[1] else "x".join(map(str, patch_size))
+        )
         raise ValueError(
             f"image {image_size[0]}x{image_size[1]} px cannot be cut into {shown} px "
             f"patches ({side} = {count}*{patch} + {rest}). "

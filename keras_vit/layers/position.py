@@ -115,7 +115,9 @@ class LearnedPosition2D(PositionTable):
             shapes["prefix_embedding"] = (1, self.prefix, self.width)
         for name, shape in shapes.items():
             normal = keras.initializers.RandomNormal(stddev=0.02)
-            setattr(self, name, self.add_weight(shape=shape, initializer=normal, name=name))
+            setattr(
+                self, name, self.add_weight(shape=shape, initializer=normal, name=name)
+            )
 
     def table(self):
         """(1, prefix + h*w, D)."""

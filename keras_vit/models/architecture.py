@@ -122,7 +122,9 @@ class Architecture:
         for name in ("width", "depth", "heads", "mlp_dim", "classes", "channels"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name}: must be a whole number above 0, got {value!r}.")
+                raise ValueError(
+                    f"{name}: must be a whole number above 0, got {value!r}."
+                )
         if self.width % self.heads:
             raise ValueError(
                 f"heads: must divide the width, got width={self.width}, heads="
@@ -158,10 +160,12 @@ class Architecture:
             )
         if self.distilled and self.pooling != "token":
             raise ValueError(
-                f"distilled: the two heads read two tokens, got pooling={self.pooling!r}. "
+                "distilled: the two heads read two tokens, got pooling="
+                f"{self.pooling!r}. "
                 "Use pooling='token'."
             )
         if self.labels is not None and len(self.labels) != self.classes:
             raise ValueError(
-                f"labels: must name {self.classes} classes, got {len(self.labels)} names."
+                f"labels: must name {self.classes} classes, got "
+                f"{len(self.labels)} names."
             )

@@ -8,7 +8,6 @@ import inspect
 import keras
 import numpy as np
 
-from keras_vit import variants
 from keras_vit.layers import (
     AttentionPooling,
     LayerNorm,
@@ -200,7 +199,7 @@ def feature_extractor(model, blocks=(-1,), layout="tokens"):
         encoder = model.get_layer("patch_encoder")
         outputs = [_to_grid(tokens, encoder) for tokens in outputs]
     features = ImageModel(
-        model.inputs, outputs[0] if len(outputs) == 1 else outputs, name="features"
+        model.input, outputs[0] if len(outputs) == 1 else outputs, name="features"
     )
     features.preprocessing = model.preprocessing
     return features

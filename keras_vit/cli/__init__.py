@@ -1,0 +1,57 @@
+"""The command `keras-vit`: the only room that prints and sets exit codes."""
+
+import argparse
+import json
+import sys
+
+from keras_vit.cli import deploy, models, training
+from keras_vit.errors import KerasViTError
+
+# What a user can cause and mend: one line, no traceback.
+EXPECTED = (KerasViTError, ValueError, TypeError, OSError, ImportError)
+
+
+def parser():
+    """The parser of all sub-commands."""
+    top = argparse.ArgumentParser(
+        prog="keras-vit",
+        description="Vision Transformers in Keras: from images to a verified file.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for room in (models, training, deploy):
+        room.add_commands(commands)
+    for name, command in commands.choices.items():
+        command.add_argument(
+            "--json", action="store_true", help="print one JSON object for programs"
+        )
+        command.add_argument(
+            "--debug", action="store_true", help="show the traceback of an error"
+        )
+        command.set_defaults(command=name)
+    return top
+
+
+def main(argv=None):
+    """Run one sub-command.
+
+    Args:
+        argv: words after the program's name; None takes them from the process.
+
+    Returns:
+        Exit code: 0 done, 1 failed, 130 interrupted. Wrong usage exits with 2.
+    """
+    args = parser().parse_args(argv)
+    try:
+        answer, text, code = args.run(args)
+    except KeyboardInterrupt:
+        print(
+            "\nkeras-vit: interrupted; nothing half-written is left.", file=sys.stderr
+        )
+        return 130
+    except EXPECTED as err:
+        if args.debug:
+            raise
+        print(f"keras-vit {args.command}: {err}", file=sys.stderr)
+        return 1
+    print(json.dumps(answer, indent=2, default=str) if args.json else text)
+    return code

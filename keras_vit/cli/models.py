@@ -1,0 +1,110 @@
+"""`keras-vit list` and `keras-vit show`: what there is."""
+
+import pathlib
+
+import keras
+
+from keras_vit import models, variants, weights
+from keras_vit.cli.table import table
+
+
+def add_commands(commands):
+    """Add the sub-commands of this file to the parser."""
+    listing = commands.add_parser("list", help="models and published checkpoints")
+    listing.add_argument("pattern", nargs="?", default="*", help="like '*B*16*'")
+    listing.set_defaults(run=run_list)
+    show = commands.add_parser(
+        "show", help="what a model, a checkpoint or a file is, without building it"
+    )
+    show.add_argument("name", help="a name of `keras-vit list`, or a file")
+    show.add_argument("--layers", action="store_true", help="also one line per layer")
+    show.set_defaults(run=run_show)
+
+
+def run_list(args):
+    """Models first, then checkpoints."""
+    rows = [_row(name) for name in variants.list_models(args.pattern)]
+    names = weights.list_checkpoints(args.pattern)
+    if not rows and not names:
+        raise ValueError(
+            f"no model or checkpoint matches {args.pattern!r}. "
+            "Try `keras-vit list` without a pattern, or '*B*16*'."
+        )
+    head = ["model", "parameters", "width", "depth", "heads", "patch px", "px"]
+    text = table([list(row.values()) for row in rows], head) if rows else ""
+    if names:
+        text += f"\n\n{len(names)} checkpoints:\n  " + "\n  ".join(names)
+    return {"models": rows, "checkpoints": names}, text.strip(), 0
+
+
+def _row(name):
+    size = variants.SIZES[variants.parse(name).size]
+    return {
+        "name": name,
+        "parameters": count(name),
+        "width": size.width,
+        "depth": size.depth,
+        "heads": size.heads,
+        "patch_size": variants.parse(name).patch_size,
+        "image_size": 224,
+    }
+
+
+def count(name, **options):
+    """Parameters of a named model, without allocating one array."""
+    return outline(name, **options).count_params()
+
+
+def outline(name, **options):
+    """A named model whose weights are shapes only."""
+    with keras.StatelessScope(initialize_variables=False):
+        return models.create(name, **options)
+
+
+def run_show(args):
+    """A file is described from its header; a name from the tables."""
+    if pathlib.Path(args.name).exists() and not args.name.endswith(".keras"):
+        facts = weights.describe(args.name)
+        return facts.to_dict(), str(facts), 0
+    model = find(args.name)
+    lines = []
+    if args.layers:
+        model.summary(print_fn=lines.append, expand_nested=True)
+    facts = describe(model)
+    text = "\n".join(f"{key:14} {value}" for key, value in facts.items())
+    return facts, "\n".join([text, *lines]), 0
+
+
+def find(name):
+    """A saved model, or the outline of a named one."""
+    if name.endswith(".keras"):
+        return load(name)
+    if name in weights.list_checkpoints():
+        return outline(weights.catalog.find(name).variant)
+    return outline(name)
+
+
+def load(name):
+    """Load a `.keras` file, or any checkpoint that `from_checkpoint` reads."""
+    if not name.endswith(".keras"):
+        return weights.from_checkpoint(name, verbose=0)
+    if not pathlib.Path(name).is_file():
+        raise FileNotFoundError(
+            f"{name}: must be an existing model file. Train one with `keras-vit train`."
+        )
+    return keras.saving.load_model(name)
+
+
+def describe(model):
+    """Facts about a model for a person and for a program."""
+    note = model.preprocessing
+    return {
+        "name": model.name,
+        "input": "x".join(map(str, model.input_shape[1:])) + " (H, W, C) px",
+        "output": tuple(model.output_shape),
+        "parameters": f"{model.count_params():,}",
+        "size": f"{model.count_params() * 4 / 2**20:.1f} MiB in float32",
+        "layers": len(model.layers),
+        "preprocessing": "unknown" if note is None else note.get_config(),
+        "labels": "none" if model.labels is None else ", ".join(model.labels[:10]),
+    }
