@@ -190,7 +190,7 @@ def test_attention_equals_keras_multi_head_attention():
 
     expected, weights = theirs(x, x, return_attention_scores=True)
 
-    np.testing.assert_allclose(expected, ours(x), atol=1e-6)
+    np.testing.assert_allclose(expected, ours(x), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(weights, ours.attention_weights(x), atol=1e-6)
 
 
