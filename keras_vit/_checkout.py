@@ -30,7 +30,7 @@ class CheckoutFinder:
 
 def install():
     """Register the finder once, and only in a checkout."""
-    in_checkout = (PACKAGE.parent / "training" / "__init__.py").is_file()
+    in_checkout = any((PACKAGE.parent / r / "__init__.py").is_file() for r in ROOMS)
     if (PACKAGE / "training").is_dir() or not in_checkout:
         return
     if not any(isinstance(finder, CheckoutFinder) for finder in sys.meta_path):

@@ -1,0 +1,18 @@
+"""From a Keras model to files that other runtimes execute, each proved right.
+
+This room knows file formats and runtimes. Data sets, epochs and recipes for
+training belong to `keras_vit.training`.
+"""
+
+if __name__ != "keras_vit.export":
+    raise ImportError(
+        f"export: must be imported as keras_vit.export, got {__name__!r}. "
+        "Write `from keras_vit import export`."
+    )
+
+from keras_vit.export.onnx import to_onnx
+from keras_vit.export.proof import Exported
+from keras_vit.export.savedmodel import to_savedmodel
+from keras_vit.export.tflite import to_tflite
+
+__all__ = ["Exported", "to_onnx", "to_savedmodel", "to_tflite"]

@@ -1,0 +1,191 @@
+"""What every exported file promises: named input and outputs, shapes, tolerance."""
+
+import dataclasses
+import os
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_vit.preprocess import RANGES, preprocess_input
+
+INPUT = "image"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """Name, dtype and shape of an input or output; None is an open batch."""
+
+    name: str
+    dtype: str
+    shape: tuple
+
+    def __str__(self):
+        return f"{self.name} {self.dtype} {self.shape}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Contract:
+    """The face of an exported file, and the same for every format.
+
+    Args:
+        image: the one input, float32 (B, H, W, C), B = 1 or open.
+        outputs: what comes out, in the order of the model's outputs.
+        mode: value range of the pixels, see `keras_vit.preprocess_input`.
+    """
+
+    image: Tensor
+    outputs: tuple
+    mode: str
+
+    @property
+    def batch(self):
+        """1, or None when the batch is open."""
+        return self.image.shape[0]
+
+
+def contract_of(model, dynamic_batch):
+    """Read the contract off a functional model with one image input.
+
+    The output of a linear dense layer is called "logits", of a softmax or
+    sigmoid "probabilities", anything else "features"; several outputs carry
+    their index, as in "features_0".
+
+    Args:
+        model: functional or Sequential Keras model.
+        dynamic_batch: whether the batch stays open; else it is 1.
+
+    Returns:
+        `Contract`.
+
+    Raises:
+        TypeError: for a model that is not functional.
+        ValueError: for more than one input, or an input that is not an image
+            of a fixed size.
+    """
+    if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
+        raise TypeError(
+            "model: must be a functional or Sequential keras.Model, got "
+            f"{type(model).__name__}. Wrap it: keras.Model(inputs, outputs)."
+        )
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or None in shapes[0][1:]:
+        raise ValueError(
+            "model: must take one image of a fixed size (B, H, W, C), got inputs "
+            f"{shapes}. Build it with a fixed image size."
+        )
+    if not keras.backend.is_float_dtype(model.inputs[0].dtype):
+        raise ValueError(
+            f"model: must take float images, got dtype {model.inputs[0].dtype}. "
+            "Build it with keras.Input(..., dtype='float32')."
+        )
+    batch = None if dynamic_batch else 1
+    image = Tensor(INPUT, "float32", (batch, *shapes[0][1:]))
+    outputs = tuple(
+        Tensor(name, "float32", (batch, *tensor.shape[1:]))
+        for name, tensor in zip(_names(model), model.outputs, strict=True)
+    )
+    note = getattr(model, "preprocessing", None)
+    return Contract(image, outputs, "google" if note is None else note.mode)
+
+
+def _names(model):
+    names = [_kind(tensor._keras_history.operation) for tensor in model.outputs]
+    if len(names) == 1:
+        return names
+    return [f"{name}_{index}" for index, name in enumerate(names)]
+
+
+def _kind(operation):
+    """What an output of this layer is called."""
+    activation = getattr(operation, "activation", None)
+    if activation in (keras.activations.softmax, keras.activations.sigmoid):
+        return "probabilities"
+    if isinstance(operation, keras.layers.Average):
+        return "logits"
+    dense = isinstance(operation, keras.layers.Dense)
+    linear = activation is keras.activations.linear
+    return "logits" if dense and linear else "features"
+
+
+def check_images(contract, count=3, seed=0):
+    """Make images that look enough like photographs to judge a file with.
+
+    Smooth colours with some noise on top, brought to the model's range.
+
+    Args:
+        contract: of the model. count: how many. seed: of the random numbers.
+
+    Returns:
+        (count, H, W, C) float32.
+    """
+    random = np.random.default_rng(seed)
+    height, width, channels = contract.image.shape[1:]
+    coarse = random.uniform(0, 255, (count, 4, 4, channels))
+    rows, columns = (np.linspace(0, 3, side) for side in (height, width))
+    images = _between(_between(coarse, rows, axis=1), columns, axis=2)
+    images = np.clip(images + random.normal(0, 24, images.shape), 0, 255)
+    mode = "google" if channels != 3 and contract.mode == "imagenet" else contract.mode
+    return np.asarray(preprocess_input(images.astype("float32"), mode))
+
+
+def _between(values, positions, axis):
+    """Linear interpolation along one axis."""
+    low = np.minimum(positions.astype(int), values.shape[axis] - 2)
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    share = (positions - low).reshape(shape)
+    first, second = values.take(low, axis), values.take(low + 1, axis)
+    return first * (1 - share) + second * share
+
+
+def to_pixels(images, mode):
+    """Undo `keras_vit.preprocess_input`, for showing images.
+
+    Args:
+        images: (..., C) float. mode: the range they are in.
+
+    Returns:
+        uint8, same shape.
+    """
+    images = np.asarray(images, "float32")
+    if RANGES[mode] is not None:
+        mean, std = (np.array(row, "float32") for row in RANGES[mode])
+        if images.shape[-1] != 3:
+            mean, std = mean[0], std[0]
+        images = (images * std + mean) * 255.0
+    elif images.size and images.max() <= 1.0:
+        images = images * 255.0
+    return np.clip(np.round(images), 0, 255).astype("uint8")
+
+
+def check_suffix(path, suffix):
+    """Make sure that a path ends as its format does.
+
+    Raises:
+        ValueError: when it does not.
+    """
+    if pathlib.Path(path).suffix != suffix:
+        raise ValueError(
+            f"path: must end in {suffix}, got {os.fspath(path)!r}. "
+            f"Use {pathlib.Path(path).stem + suffix!r}, for example."
+        )
+
+
+def check_choice(name, value, choices):
+    """Make sure that an option is among the known ones.
+
+    Raises:
+        ValueError: when it is not.
+    """
+    if value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise ValueError(f"{name}: must be one of {known}, got {value!r}.")
+
+
+def size_of(path):
+    """Bytes of a file, or of all files in a folder."""
+    path = pathlib.Path(path)
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -1,0 +1,112 @@
+"""What stands in a .tflite file: operators, ranks and weight types, read off its bytes."""
+
+import collections
+import dataclasses
+import mmap
+
+from keras_vit.errors import UnsupportedLayer
+
+MAX_RANK = 4
+# Variables that the converter failed to turn into constants.
+STATEFUL = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """The facts that decide whether phones accept a file.
+
+    Args:
+        operators: name -> how often. Custom ones read "CUSTOM:name".
+        highest_rank: (rank, tensor name, operator that makes it).
+        open_tensors: names of tensors whose shape is not fixed.
+        integer_weights: whether any constant of rank 2 or more is an integer of
+            8 bits or less.
+    """
+
+    operators: dict
+    highest_rank: tuple
+    open_tensors: tuple
+    integer_weights: bool
+
+
+def audit(path):
+    """Read a .tflite file without loading its weights.
+
+    Args:
+        path: the file.
+
+    Returns:
+        `Audit`.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    with open(path, "rb") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as bytes_:
+            model = schema.Model.GetRootAs(bytes_, 0)
+            return _read(model, schema)
+
+
+def _read(model, schema):
+    names = {value: key for key, value in vars(schema.BuiltinOperator).items()}
+    codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
+    small = {schema.TensorType.INT8, schema.TensorType.UINT8, schema.TensorType.INT4}
+    operators, highest, open_tensors, integers = (
+        collections.Counter(),
+        (0, "", ""),
+        [],
+        0,
+    )
+    for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
+        makers = {}
+        for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
+            code = codes[operator.OpcodeIndex()]
+            name = _operator_name(code, names)
+            operators[name] += 1
+            for i in range(operator.OutputsLength()):
+                makers[operator.Outputs(i)] = name
+        for index in range(graph.TensorsLength()):
+            tensor = graph.Tensors(index)
+            label, rank = tensor.Name().decode(), tensor.ShapeLength()
+            highest = max(highest, (rank, label, makers.get(index, "constant")))
+            signature = tensor.ShapeSignatureLength()
+            if any(tensor.ShapeSignature(i) < 0 for i in range(signature)):
+                open_tensors.append(label)
+            constant = model.Buffers(tensor.Buffer()).DataLength() > 0
+            integers += constant and rank > 1 and tensor.Type() in small
+    return Audit(dict(operators), highest, tuple(open_tensors), bool(integers))
+
+
+def _operator_name(code, names):
+    value = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    name = names.get(value, f"BUILTIN_{value}")
+    return f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name
+
+
+def check(path, facts, static):
+    """Refuse what delegates on phones refuse.
+
+    Args:
+        path: for the message. facts: `Audit`. static: whether every shape
+            must be fixed.
+
+    Raises:
+        UnsupportedLayer: naming the operator or tensor.
+    """
+    for name in facts.operators:
+        if name.startswith("CUSTOM") or name in STATEFUL:
+            raise UnsupportedLayer(
+                f"{path}: must hold builtin operators only, got {name}. Replace the "
+                "layer that needs it, or use to_savedmodel."
+            )
+    rank, tensor, operator = facts.highest_rank
+    if rank > MAX_RANK:
+        raise UnsupportedLayer(
+            f"{path}: must hold no tensor above rank {MAX_RANK}, got rank {rank} from "
+            f"{operator} ({tensor}). Split the reshape in the layer that makes it."
+        )
+    if static and facts.open_tensors:
+        raise UnsupportedLayer(
+            f"{path}: must have fixed shapes only, got an open one in "
+            f"{facts.open_tensors[0]!r}. Give the layer a fixed size, or pass "
+            "dynamic_batch=True."
+        )

@@ -1,0 +1,48 @@
+"""What reaches the terminal: our own lines, and converters' only when they fail."""
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def quiet():
+    """Hold back what the block writes to the two standard streams.
+
+    When the block fails, the last lines become a note of the exception.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    level = logging.root.manager.disable
+    with tempfile.TemporaryFile() as caught, contextlib.ExitStack() as stack:
+        for stream in (1, 2):
+            stack.callback(_restore, os.dup(stream), stream)
+            os.dup2(caught.fileno(), stream)
+        logging.disable(logging.WARNING)
+        stack.callback(logging.disable, level)
+        try:
+            yield
+        except Exception as err:
+            caught.seek(max(0, caught.tell() - 2000))
+            err.add_note(caught.read().decode(errors="replace"))
+            raise
+
+
+def _restore(saved, stream):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(saved, stream)
+    os.close(saved)
+
+
+def say(text, verbose=1):
+    """Print one line of progress.
+
+    Args:
+        text: the line. verbose: 0 for silence.
+    """
+    if verbose:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,59 @@
+"""ONNX for models that are not made of our layers, through tf2onnx."""
+
+from keras_vit.errors import UnsupportedLayer
+from keras_vit.export.reference import require_tensorflow
+
+OPSET = 18  # the newest that tf2onnx 1.17 writes
+
+
+def convert(reference):
+    """Trace a model with TensorFlow and hand it to tf2onnx.
+
+    Args:
+        reference: `Reference`.
+
+    Returns:
+        `onnx.ModelProto` with named input and outputs.
+
+    Raises:
+        UnsupportedLayer: naming the layer and its operator.
+        ImportError: when tf2onnx is missing.
+    """
+    require_tensorflow("to_onnx: a model with layers of other packages")
+    import keras
+    import tensorflow as tf
+
+    try:
+        import tf2onnx
+    except ImportError as err:
+        raise ImportError(
+            "tf2onnx: needed for layers of other packages. Install it with "
+            "pip install tf2onnx."
+        ) from err
+    contract = reference.contract
+
+    def serve(image):
+        outputs = keras.tree.flatten(reference.model(image, training=False))
+        names = (tensor.name for tensor in contract.outputs)
+        return dict(zip(names, outputs, strict=True))
+
+    image = tf.TensorSpec(contract.image.shape, tf.float32, name=contract.image.name)
+    traced = tf.function(serve, input_signature=[image])
+    made, _ = tf2onnx.convert.from_function(
+        traced, input_signature=[image], opset=OPSET
+    )
+    _refuse_unknown(made)
+    return made
+
+
+def _refuse_unknown(made):
+    """tf2onnx writes operators it does not know as they are, and reports success."""
+    from onnx import defs
+
+    for node in made.graph.node:
+        if node.domain == "" and not defs.has(node.op_type, OPSET):
+            raise UnsupportedLayer(
+                f"onnx: every layer must have a counterpart in opset {OPSET}, got "
+                f"{node.op_type} from {node.name!r}. Replace the layer, or write GELU "
+                "with keras_vit.layers.mlp.gelu."
+            )

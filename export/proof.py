@@ -1,0 +1,151 @@
+"""The walk that every format shares: write under another name, prove, rename."""
+
+import dataclasses
+import functools
+import math
+import pathlib
+import time
+
+from keras_vit import files
+from keras_vit.export import compare
+from keras_vit.export.contract import check_images, size_of
+from keras_vit.export.noise import quiet, say
+from keras_vit.export.runtimes import open_file
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A file that was written and gave the answers of the Keras model.
+
+    Attributes:
+        path: of the file or folder.
+        format: "savedmodel", "tflite" or "onnx".
+        quantization: None for float32, or the recipe.
+        size_bytes: of the file, or of all files in the folder.
+        inputs, outputs: tuples of `keras_vit.export.contract.Tensor`.
+        largest_difference: to the Keras outputs, on seeded images.
+        signal_to_noise_db: on the same images; inf when they are equal.
+        seconds: that writing and checking took.
+        operators: name -> how often it stands in the file.
+        notes: what a careful reader should know.
+    """
+
+    path: pathlib.Path
+    format: str
+    quantization: str | None
+    size_bytes: int
+    inputs: tuple
+    outputs: tuple
+    largest_difference: float
+    signal_to_noise_db: float
+    seconds: float
+    operators: dict
+    notes: tuple = ()
+
+    def __fspath__(self):
+        """The path, so that the result can be opened like one."""
+        return str(self.path)
+
+    def __str__(self):
+        kind = self.format + (f" {self.quantization}" if self.quantization else "")
+        return (
+            f"{self.path}: {kind}, {self.size_bytes / 1e6:.2f} MB, largest difference "
+            f"{self.largest_difference:.2g}, {self.seconds:.1f} s"
+        )
+
+    def to_dict(self):
+        """Plain values, for JSON."""
+        noise = self.signal_to_noise_db
+        return {
+            **dataclasses.asdict(self),
+            "path": str(self.path),
+            "signal_to_noise_db": noise if math.isfinite(noise) else None,
+        }
+
+
+def write_and_prove(
+    reference, path, write, quantization=None, room=1.1, overwrite=False, verbose=1
+):
+    """Write a file, load it, compare it with the model, then give it its name.
+
+    Args:
+        reference: `Reference`, whose contract the file must fulfil.
+        path: final file or folder.
+        write: function of a temporary path that writes the file there.
+        quantization: name of the recipe, for the result.
+        room: disk space needed while working, in sizes of the float32 model.
+        overwrite: whether an existing file may be replaced.
+        verbose: 0 for silence.
+
+    Returns:
+        `Exported`.
+
+    Raises:
+        FileExistsError, OSError: as `keras_vit.files.replacing`, and when the
+            disk is too small.
+        ExportMismatch: when the file does not answer as the model does; nothing
+            is left at `path` then.
+    """
+    start = time.perf_counter()
+    path = files.check_target(path, overwrite)
+    files.check_space(path, room * reference.parameter_bytes)
+    images = check_images(reference.contract)
+    expected = reference.finite_answers(images)
+    say(f"{path.name}: writing", verbose)
+    with files.replacing(path, overwrite) as temporary:
+        with quiet():
+            write(temporary)
+        runtime = open_file(temporary)
+        tally = prove(path, reference.contract, runtime, images, expected)
+        facts = _facts(temporary, runtime)
+    notes = (*reference.notes, *_emptiness(expected))
+    result = Exported(
+        path=path,
+        quantization=quantization,
+        largest_difference=tally.largest,
+        signal_to_noise_db=tally.decibel,
+        seconds=time.perf_counter() - start,
+        notes=notes,
+        **facts,
+    )
+    say("\n  note: ".join((str(result), *notes)), verbose)
+    return result
+
+
+def prove(path, contract, runtime, images, expected):
+    """Check names, shapes, dtypes and values of a loaded file.
+
+    An open batch is asked twice, with all images and with one.
+
+    Returns:
+        `keras_vit.export.compare.Tally`.
+
+    Raises:
+        ExportMismatch: naming what differs.
+    """
+    compare.check_faces(path, contract, runtime)
+    runtime.order([tensor.name for tensor in contract.outputs])
+    check = functools.partial(compare.check_answers, path, contract, runtime.precision)
+    if contract.batch is None:
+        check([answer[:1] for answer in expected], runtime(images[:1]))
+    return check(expected, runtime(images))
+
+
+def _facts(path, runtime):
+    return {
+        "format": runtime.format,
+        "size_bytes": size_of(path),
+        "inputs": tuple(runtime.inputs),
+        "outputs": tuple(runtime.outputs),
+        "operators": runtime.operators,
+    }
+
+
+def _emptiness(expected):
+    """A warning when all images get the same answer, so that comparing proves little."""
+    if all((answer == answer[:1]).all() for answer in expected):
+        return (
+            "the model gives every image the same answer (an untrained head?), "
+            "so comparing values proves little",
+        )
+    return ()

@@ -1,0 +1,59 @@
+"""Who made a file: versions of packages, and the machine."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+
+DISTRIBUTION = "keras-vit-edge"
+PACKAGES = (
+    "keras",
+    "tensorflow",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+)
+
+
+def version():
+    """Version of this package, or "checkout" when it is not installed."""
+    return _version(DISTRIBUTION) or "checkout"
+
+
+def _version(distribution):
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def versions():
+    """Name -> version of everything that had a hand in the files."""
+    found = {name: _version(name) for name in PACKAGES}
+    return {
+        "keras_vit": version(),
+        "python": platform.python_version(),
+        **{name: value for name, value in found.items() if value},
+    }
+
+
+def machine():
+    """What the figures were measured on."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+    }
+
+
+def _processor():
+    """The processor's name, as the system tells it."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

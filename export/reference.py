@@ -1,0 +1,144 @@
+"""The Keras side of every comparison: the model in float32, called as one graph."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vit.export.contract import contract_of
+
+WIDE = "float32"
+
+
+class Reference:
+    """A Keras model that answers like the runtime of an exported file.
+
+    Args:
+        model: functional or Sequential Keras model. One that computes in
+            another precision is rebuilt in float32 with the same weights,
+            because files are written in float32.
+        dynamic_batch: see `contract_of`.
+
+    Attributes:
+        model: the float32 model.
+        rebuilt: whether it had to be rebuilt.
+
+    Raises:
+        TypeError, ValueError: as `contract_of`.
+    """
+
+    format = "keras"
+
+    def __init__(self, model, dynamic_batch=True):
+        contract_of(model, dynamic_batch)
+        _refuse_quantized(model)
+        self.rebuilt = not _computes_in_float32(model)
+        self.model = _in_float32(model) if self.rebuilt else model
+        self.contract = contract_of(self.model, dynamic_batch)
+        self._call = _compiled(self.model)
+
+    def __call__(self, images):
+        """Answers for (B, H, W, C) float32: a list of numpy arrays, one per output."""
+        outputs = self._call(ops.convert_to_tensor(images))
+        return [ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
+
+    def finite_answers(self, images):
+        """The same, but refuses a model whose answers are no numbers.
+
+        Raises:
+            ValueError: when an output is NaN or infinite.
+        """
+        answers = self(images)
+        for tensor, answer in zip(self.contract.outputs, answers, strict=True):
+            if not np.isfinite(answer).all():
+                raise ValueError(
+                    f"model: must give finite outputs, got NaN or infinity in "
+                    f"{tensor.name!r}. Look for a training run that diverged."
+                )
+        return answers
+
+    @property
+    def parameter_bytes(self):
+        """Size of the weights in float32, in bytes."""
+        return 4 * self.model.count_params()
+
+    @property
+    def notes(self):
+        """What to tell about the model beside the file."""
+        if not self.rebuilt:
+            return ()
+        return (
+            "rebuilt and compared in float32; the model itself computes in 16 bits",
+        )
+
+
+def _compiled(model):
+    """The call as a TensorFlow graph; other backends call eagerly."""
+
+    def call(images):
+        return model(images, training=False)
+
+    if keras.backend.backend() != "tensorflow":
+        return call
+    import tensorflow as tf
+
+    image = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
+    return tf.function(call).get_concrete_function(image)
+
+
+def _refuse_quantized(model):
+    for layer in _leaves(model):
+        if layer.dtype_policy.quantization_mode is not None:
+            raise ValueError(
+                f"model: must hold float weights, got layer {layer.name!r} quantized by "
+                "Keras. Export the float model and pass quantization='dynamic_int8'."
+            )
+
+
+def _computes_in_float32(model):
+    return all(layer.dtype_policy.compute_dtype == WIDE for layer in _leaves(model))
+
+
+def _leaves(model):
+    return [layer for layer in model._flatten_layers() if layer is not model]
+
+
+def _in_float32(model):
+    """The same layers and weights under a float32 policy."""
+
+    def rebuild(layer):
+        return layer.__class__.from_config(_with_float32(layer.get_config()))
+
+    twin = keras.models.clone_model(model, clone_function=rebuild, recursive=True)
+    twin.set_weights([np.asarray(value, WIDE) for value in model.get_weights()])
+    for note in ("preprocessing", "labels"):
+        if hasattr(model, note):
+            setattr(twin, note, getattr(model, note))
+    return twin
+
+
+def _with_float32(config):
+    """A configuration with every dtype policy in it replaced."""
+    if isinstance(config, (list, tuple)):
+        return type(config)(_with_float32(value) for value in config)
+    if not isinstance(config, dict):
+        return config
+    if str(config.get("class_name", "")).endswith("DTypePolicy"):
+        return {**config, "class_name": "DTypePolicy", "config": {"name": WIDE}}
+    return {
+        key: WIDE if key == "dtype" and isinstance(value, str) else _with_float32(value)
+        for key, value in config.items()
+    }
+
+
+def require_tensorflow(what):
+    """Make sure that Keras runs on TensorFlow.
+
+    Raises:
+        RuntimeError: when it does not.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"{what}: needs Keras on TensorFlow, got KERAS_BACKEND="
+            f"{keras.backend.backend()}. Save the model as .keras and export it in a "
+            "process with KERAS_BACKEND=tensorflow, or use to_onnx."
+        )

@@ -1,0 +1,258 @@
+"""Exported files as callables: load one in its own runtime and ask it for answers."""
+
+import collections
+import functools
+import pathlib
+
+import numpy as np
+
+from keras_vit.errors import ExportMismatch
+from keras_vit.export import flatbuffer
+from keras_vit.export.contract import Tensor
+from keras_vit.export.noise import quiet
+
+SERVE = "serving_default"
+
+
+class Runtime:
+    """A loaded file; calling it is the same for every format.
+
+    Args:
+        path: the file.
+        threads: processor threads it may use.
+
+    Attributes:
+        inputs, outputs: lists of `Tensor`.
+    """
+
+    format = ""
+    inputs = outputs = ()
+
+    def __init__(self, path, threads=1):
+        self.path = pathlib.Path(path)
+        self._load(threads)
+
+    def __call__(self, images):
+        """Answers for (B, H, W, C) float32: a list of numpy arrays, one per output.
+
+        A file with a fixed batch is asked piece by piece.
+        """
+        size = self.inputs[0].shape[0] or len(images)
+        parts = []
+        for start in range(0, len(images), size):
+            piece = images[start : start + size]
+            missing = size - len(piece)
+            padded = np.pad(piece, ((0, missing), (0, 0), (0, 0), (0, 0)))
+            answers = self._run(np.ascontiguousarray(padded))
+            parts.append([answer[: len(piece)] for answer in answers])
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+    def order(self, names):
+        """Give the outputs in this order of names from now on."""
+        self.outputs = sorted(self.outputs, key=lambda tensor: names.index(tensor.name))
+
+    @functools.cached_property
+    def operators(self):
+        """How often each operator stands in the file."""
+        return dict(sorted(self._operators().items()))
+
+    @property
+    def precision(self):
+        """ "float32", or "int8" when weights are stored as integers."""
+        return "float32"
+
+
+class SavedModelRuntime(Runtime):
+    """A TensorFlow SavedModel, through its signature `serving_default`."""
+
+    format = "savedmodel"
+
+    def _load(self, threads):
+        import tensorflow as tf
+
+        with quiet():
+            self._module = tf.saved_model.load(str(self.path))
+        if SERVE not in self._module.signatures:
+            raise ExportMismatch(
+                f"{self.path}: needs a signature {SERVE!r}, got "
+                f"{sorted(self._module.signatures)}. Export it with to_savedmodel."
+            )
+        self._serve = self._module.signatures[SERVE]
+        given = self._serve.structured_input_signature[1]
+        self.inputs = [_spec(name, spec) for name, spec in given.items()]
+        returned = self._serve.structured_outputs
+        self.outputs = [_spec(name, spec) for name, spec in sorted(returned.items())]
+
+    def _run(self, images):
+        import tensorflow as tf
+
+        answers = self._serve(**{self.inputs[0].name: tf.constant(images)})
+        return [answers[tensor.name].numpy() for tensor in self.outputs]
+
+    def _operators(self):
+        graph = self._serve.graph.as_graph_def()
+        nodes = [
+            node for function in graph.library.function for node in function.node_def
+        ]
+        return collections.Counter(node.op for node in (*graph.node, *nodes))
+
+
+def _spec(name, spec):
+    return Tensor(name, spec.dtype.name, tuple(spec.shape))
+
+
+class LiteRTRuntime(Runtime):
+    """A `.tflite` file in the LiteRT interpreter, as on a phone's processor."""
+
+    format = "tflite"
+
+    def _load(self, threads):
+        from ai_edge_litert.interpreter import Interpreter
+
+        with quiet():
+            self._interpreter = Interpreter(
+                model_path=str(self.path), num_threads=threads
+            )
+            self._interpreter.allocate_tensors()
+        names = list(self._interpreter.get_signature_list())
+        if SERVE not in names:
+            raise ExportMismatch(
+                f"{self.path}: needs a signature {SERVE!r}, got {names}. "
+                "Export it with to_tflite."
+            )
+        self._runner = self._interpreter.get_signature_runner(SERVE)
+        self.inputs = _details(self._runner.get_input_details())
+        self.outputs = _details(self._runner.get_output_details())
+
+    def _run(self, images):
+        answers = self._runner(**{self.inputs[0].name: images})
+        return [answers[tensor.name] for tensor in self.outputs]
+
+    @functools.cached_property
+    def audit(self):
+        """`flatbuffer.Audit` of the file."""
+        return flatbuffer.audit(self.path)
+
+    def _operators(self):
+        return self.audit.operators
+
+    @property
+    def precision(self):
+        return "int8" if self.audit.integer_weights else "float32"
+
+
+def _details(details):
+    """LiteRT's description of tensors; open sizes are -1 there and None here."""
+    tensors = []
+    for name, detail in sorted(details.items()):
+        shape = detail["shape_signature"] if len(detail["shape_signature"]) else ()
+        shape = tuple(None if side < 0 else int(side) for side in shape)
+        tensors.append(Tensor(name, np.dtype(detail["dtype"]).name, shape))
+    return tensors
+
+
+class OnnxRuntime(Runtime):
+    """An `.onnx` file in onnxruntime, on the processor."""
+
+    format = "onnx"
+
+    def _load(self, threads):
+        ort = onnxruntime()
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(
+            str(self.path), options, providers=["CPUExecutionProvider"]
+        )
+        self.inputs = [_argument(a) for a in self._session.get_inputs()]
+        found = sorted(self._session.get_outputs(), key=lambda a: a.name)
+        self.outputs = [_argument(argument) for argument in found]
+
+    def _run(self, images):
+        names = [tensor.name for tensor in self.outputs]
+        return self._session.run(names, {self.inputs[0].name: images})
+
+    def _operators(self):
+        return self._nodes
+
+    @functools.cached_property
+    def _nodes(self):
+        import onnx
+
+        graph = onnx.load(self.path, load_external_data=False).graph
+        return collections.Counter(node.op_type for node in graph.node)
+
+    @property
+    def precision(self):
+        integer = ("Quantize", "Dequantize", "Integer")
+        return (
+            "int8" if any(i in op for op in self._nodes for i in integer) else "float32"
+        )
+
+
+def _argument(argument):
+    """onnxruntime's description of a tensor; open sizes are names there."""
+    shape = tuple(side if isinstance(side, int) else None for side in argument.shape)
+    dtype = argument.type.removeprefix("tensor(").removesuffix(")")
+    return Tensor(argument.name, {"float": "float32"}.get(dtype, dtype), shape)
+
+
+def onnxruntime():
+    """The onnxruntime module.
+
+    Raises:
+        ImportError: with the line that installs it.
+    """
+    try:
+        import onnxruntime
+    except ImportError as err:
+        raise ImportError(
+            "onnxruntime: needed to check ONNX files. Install it with "
+            "pip install onnxruntime."
+        ) from err
+    return onnxruntime
+
+
+def open_file(path, threads=1):
+    """Load an exported file, whatever its format.
+
+    Args:
+        path: SavedModel folder, `.tflite` or `.onnx` file.
+        threads: processor threads it may use.
+
+    Returns:
+        `Runtime`.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        ValueError: for a format that is not known, or a damaged file.
+        ExportMismatch: for a file without the signature that exports have.
+    """
+    kind = _recognise(pathlib.Path(path))
+    try:
+        return kind(path, threads)
+    except (ImportError, ExportMismatch):
+        raise
+    except Exception as err:
+        raise ValueError(
+            f"{path}: must be a readable {kind.format} file, got {type(err).__name__}: "
+            f"{str(err).strip()[:300]} Export it again."
+        ) from err
+
+
+def _recognise(path):
+    """The runtime for a path."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: no such file or folder. Export first, with to_tflite for example."
+        )
+    if (path / "saved_model.pb").is_file():
+        return SavedModelRuntime
+    kinds = {".tflite": LiteRTRuntime, ".onnx": OnnxRuntime}
+    if path.is_dir() or path.suffix not in kinds:
+        raise ValueError(
+            f"{path}: must be a SavedModel folder, a .tflite or an .onnx file. "
+            "Check the path."
+        )
+    return kinds[path.suffix]

@@ -1,0 +1,76 @@
+"""SavedModel: for TensorFlow Serving, and the first half of the way to TFLite."""
+
+import contextlib
+
+from keras_vit.export.proof import write_and_prove
+from keras_vit.export.reference import Reference, require_tensorflow
+from keras_vit.export.runtimes import SERVE
+
+
+def to_savedmodel(model, path, *, dynamic_batch=True, overwrite=False, verbose=1):
+    """Write a SavedModel that tf.saved_model loads without this package.
+
+    It is loaded again and compared with the model before it gets its name.
+
+    Args:
+        model: functional or Sequential Keras model that takes images.
+        path: folder to write.
+        dynamic_batch: whether it takes any number of images at once, as servers
+            and notebooks expect; else exactly one.
+        overwrite: whether an existing folder may be replaced.
+        verbose: 0 for silence.
+
+    Returns:
+        `keras_vit.export.Exported`.
+
+    Raises:
+        FileExistsError: when the folder exists and overwrite is False.
+        ExportMismatch: when it does not answer as the model does.
+        TypeError, ValueError: for a model that cannot be exported.
+        RuntimeError: when Keras does not run on TensorFlow.
+    """
+    require_tensorflow("to_savedmodel")
+    reference = Reference(model, dynamic_batch)
+    return write_and_prove(
+        reference,
+        path,
+        lambda folder: write_savedmodel(reference, folder),
+        overwrite=overwrite,
+        verbose=verbose,
+    )
+
+
+def write_savedmodel(reference, folder):
+    """Write a SavedModel with one signature and named outputs.
+
+    Args:
+        reference: `Reference`; its contract says names and batch.
+        folder: where.
+    """
+    import keras
+    import tensorflow as tf
+
+    contract = reference.contract
+
+    def serve(image):
+        outputs = keras.tree.flatten(reference.model(image, training=False))
+        names = (tensor.name for tensor in contract.outputs)
+        return dict(zip(names, outputs, strict=True))
+
+    image = tf.TensorSpec(contract.image.shape, tf.float32, name=contract.image.name)
+    archive = keras.export.ExportArchive()
+    archive.track(reference.model)
+    archive.add_endpoint(SERVE, serve, input_signature=[image])
+    with disk_errors(folder):
+        archive.write_out(str(folder), verbose=False)
+
+
+@contextlib.contextmanager
+def disk_errors(path):
+    """Turn TensorFlow's own errors of writing into the usual OSError."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as err:
+        raise OSError(f"{path}: cannot be written ({err.message}).") from err

@@ -1,0 +1,140 @@
+"""TFLite: one static graph of builtin operators, for phones."""
+
+import contextlib
+import pathlib
+import re
+import shutil
+
+from keras_vit.errors import UnsupportedLayer
+from keras_vit.export import flatbuffer
+from keras_vit.export.contract import check_choice, check_suffix
+from keras_vit.export.proof import write_and_prove
+from keras_vit.export.quantize import RECIPES
+from keras_vit.export.reference import Reference, require_tensorflow
+from keras_vit.export.runtimes import SERVE
+from keras_vit.export.savedmodel import write_savedmodel
+
+# Offsets inside a .tflite file are signed 32-bit numbers.
+LIMIT = 2**31
+
+
+def to_tflite(
+    model,
+    path,
+    quantization=None,
+    dynamic_batch=False,
+    overwrite=False,
+    verbose=1,
+):
+    """Write a `.tflite` file for LiteRT on phones and small computers.
+
+    It holds builtin operators only and no tensor above rank 4. It is run in
+    LiteRT and compared with the model before it gets its name: a float32 file
+    must stay within 1e-4 of the logits, an 8-bit one must keep a signal-to-noise
+    ratio of 10 dB on seeded images (trained models keep 25 to 45; how much
+    accuracy that costs, only `verify` on your own images can tell).
+
+    Args:
+        model: functional or Sequential Keras model that takes images.
+        path: file to write, ending in `.tflite`.
+        quantization: None for float32, or "dynamic_int8": weights of the dense
+            layers in 8 bits, activations quantized on the fly.
+        dynamic_batch: whether it takes any number of images; one image is
+            faster and what phone delegates want.
+        overwrite: whether an existing file may be replaced.
+        verbose: 0 for silence.
+
+    Returns:
+        `keras_vit.export.Exported`.
+
+    Raises:
+        FileExistsError: when the file exists and overwrite is False.
+        ExportMismatch: when it does not answer as the model does.
+        UnsupportedLayer: when an operator has no builtin counterpart.
+        TypeError, ValueError: for a model or option that cannot be exported.
+        RuntimeError: when Keras does not run on TensorFlow.
+    """
+    check_suffix(path, ".tflite")
+    check_choice("quantization", quantization, (None, *RECIPES))
+    require_tensorflow("to_tflite")
+    reference = Reference(model, dynamic_batch)
+    _check_size(path, reference)
+    return write_and_prove(
+        reference,
+        path,
+        lambda file: write_tflite(reference, file, quantization),
+        quantization=quantization,
+        room=2.2 if quantization is None else 2.5,
+        overwrite=overwrite,
+        verbose=verbose,
+    )
+
+
+def _check_size(path, reference):
+    if reference.parameter_bytes > 0.99 * LIMIT:
+        raise ValueError(
+            f"{path}: a .tflite file holds at most 2 GiB, got a model of "
+            f"{reference.parameter_bytes / 2**30:.1f} GiB. Use to_savedmodel, or a "
+            "smaller variant."
+        )
+
+
+def write_tflite(reference, file, quantization=None, source=None):
+    """Write the file and audit its operators, without comparing values.
+
+    Args:
+        reference: `Reference`. file: where. quantization: as in `to_tflite`.
+        source: float32 `.tflite` of the same model, if there is one already.
+
+    Raises:
+        UnsupportedLayer: naming the operator.
+    """
+    plain = pathlib.Path(file).with_suffix(".float32.tflite")
+    with contextlib.ExitStack() as stack:
+        if source is None:
+            folder = pathlib.Path(file).with_suffix(".saved")
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            write_savedmodel(reference, folder)
+            source = plain if quantization else file
+            stack.callback(plain.unlink, missing_ok=True)
+            pathlib.Path(source).write_bytes(convert(folder))
+        if quantization is not None:
+            RECIPES[quantization](source, file)
+    static = reference.contract.batch is not None
+    flatbuffer.check(pathlib.Path(file).name, flatbuffer.audit(file), static)
+
+
+def convert(folder):
+    """Turn a SavedModel into the bytes of a `.tflite` file.
+
+    The only place that knows the converter, so that another can take over.
+
+    Args:
+        folder: SavedModel with the signature `serving_default`.
+
+    Returns:
+        bytes.
+
+    Raises:
+        UnsupportedLayer: when an operator has no builtin counterpart.
+    """
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(folder), signature_keys=[SERVE]
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    try:
+        return converter.convert()
+    except Exception as err:
+        raise UnsupportedLayer(_missing_operators(str(err))) from err
+
+
+def _missing_operators(text):
+    """The converter's long complaint in one sentence."""
+    names = sorted(set(re.findall(r"'(tf\.\w+)' op is neither|\b(Flex\w+)", text)))
+    found = ", ".join(a or b for a, b in names) or text.strip()[:300]
+    return (
+        f"tflite: every operator must have a builtin counterpart, got {found}. Replace "
+        "the layer that needs it, or use to_savedmodel."
+    )
