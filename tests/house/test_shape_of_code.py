@@ -38,7 +38,9 @@ def long_functions(text):
 
 def test_no_function_is_longer_than_a_screen():
     """60 lines at the very most, docstring included."""
-    found = [(p.name, *f) for p in python_files() for f in long_functions(p.read_text())]
+    found = [
+        (p.name, *f) for p in python_files() for f in long_functions(p.read_text())
+    ]
 
     assert [] == found
 
