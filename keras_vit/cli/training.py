@@ -1,22 +1,26 @@
 """`keras-vit recipes`, `train`, `evaluate`, `predict`."""
 
 import ast
+import pathlib
 
-from keras_vit import preprocess
+import numpy as np
+from keras import ops
+
+from keras_vit import models, preprocess, variants, weights
 from keras_vit.cli.models import load
 from keras_vit.cli.table import table
 
 
 def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
-    recipes = commands.add_parser("recipes", help="training recipes")
+    recipes = commands.add_parser("recipes", help="list the training recipes")
     recipes.set_defaults(run=run_recipes)
     _add_train(commands)
     evaluate = commands.add_parser("evaluate", help="top-1 and top-5 of a model")
     evaluate.add_argument("model", help="a .keras file or a checkpoint")
     add_data(evaluate)
     evaluate.set_defaults(run=run_evaluate)
-    predict = commands.add_parser("predict", help="name what images show")
+    predict = commands.add_parser("predict", help="say what images show")
     predict.add_argument("model", help="a .keras file or a checkpoint")
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
     predict.add_argument("--top", type=int, default=5, help="names per image")
@@ -24,11 +28,11 @@ def add_commands(commands):
 
 
 def add_data(command, required=True):
-    """The options that say which images."""
+    """Add the options that say which images."""
     command.add_argument(
         "--data", required=required, help="digits, folder:PATH or tfds:NAME"
     )
-    command.add_argument("--split", default="test", help="which part (default: test)")
+    command.add_argument("--split", help="default: the test split, else validation")
     command.add_argument("--batch-size", type=int, default=64)
     command.add_argument(
         "--on-bad-image",
@@ -83,8 +87,82 @@ def run_recipes(args):
     """One line per recipe."""
     from keras_vit import training
 
-    rows = [
-        [name, (training.get_recipe(name).description or "").strip()]
-        for name in training.list_recipes()
-    ]
-    return {"recipes": [row[0] for row in rows]}, table(rows, ["recipe", "for"]), 0
+    names = training.list_recipes()
+    rows = [[name, training.get_recipe(name).summary] for name in names]
+    return {"recipes": dict(rows)}, table(rows, ["recipe", "for"]), 0
+
+
+def run_train(args):
+    """Train, then say where everything is."""
+    from keras_vit import training
+
+    result = training.fit(
+        recipe=args.recipe,
+        model=args.model and _starting_point(args.model),
+        data=args.data,
+        output_dir=args.output,
+        strategy=args.strategy,
+        on_bad_image=args.on_bad_image,
+        overwrite=args.overwrite,
+        verbose=0 if args.json else 1,
+        **read_overrides(args),
+    )
+    answer = {
+        "model": str(pathlib.Path(args.output) / "best.keras"),
+        "best_epoch": result.best_epoch,
+        "classes": list(result.info.class_names),
+        "validation": result.best_logs,
+    }
+    text = f"best epoch {result.best_epoch}: {answer['model']}"
+    return answer, text, 0
+
+
+def _starting_point(name):
+    """A saved model or checkpoint, or a fresh model of a name."""
+    if pathlib.Path(name).exists() or name in weights.list_checkpoints():
+        return load(name)
+    variants.parse(name)
+    return models.create(name)
+
+
+def run_evaluate(args):
+    """Exact top-1 and top-5 over a split."""
+    from keras_vit import training
+
+    model = load(args.model)
+    dataset, info = load_split(args, model)
+    scores = training.evaluate.top_k(model, dataset, verbose=0 if args.json else 1)
+    answer = {"data": info.source, "skipped": list(info.skipped), **scores}
+    skipped = f", {len(info.skipped)} skipped" if info.skipped else ""
+    parts = [f"{k} {v:.2%}" for k, v in scores.items() if k.startswith("top")]
+    text = ", ".join([*parts, f"{scores['count']} images{skipped}"])
+    return answer, text, 0
+
+
+def load_split(args, model):
+    """The images that the options ask for, prepared for a model."""
+    from keras_vit import training
+
+    return training.load_split(
+        args.data,
+        args.split,
+        batch_size=args.batch_size,
+        preprocessing=model.preprocessing,
+        on_bad_image=args.on_bad_image,
+        verbose=0 if args.json else 1,
+    )
+
+
+def run_predict(args):
+    """Names with probabilities, best first."""
+    model = load(args.model)
+    answer, lines = {}, []
+    for path in args.images:
+        image = preprocess.preprocess_image_file(path, model.preprocessing)
+        logits = model(np.asarray(image)[None], training=False)
+        scores = ops.softmax(logits)
+        (names,) = preprocess.decode_predictions(scores, args.top, model.labels)
+        answer[path] = [{"label": name, "probability": p} for name, p in names]
+        lines.append(path)
+        lines += [f"  {p:6.1%}  {name}" for name, p in names]
+    return answer, "\n".join(lines), 0

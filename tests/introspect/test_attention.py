@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_vit import introspect
 
@@ -22,10 +23,13 @@ def test_attention_maps_are_those_of_the_forward_pass(tiny, images):
     tokens = keras.Model(model.input, block.input)(images)
     normed = block.norm1(tokens)
     _, _, value = block.attention._heads(normed)
-    mixed = (weights @ np.asarray(value)).transpose(0, 2, 1, 3).reshape(4, 17, 16)
+    mixed = (
+        (weights @ ops.convert_to_numpy(value)).transpose(0, 2, 1, 3).reshape(4, 17, 16)
+    )
 
-    expected = block.attention(normed)
-    np.testing.assert_allclose(expected, block.attention.proj(mixed), atol=1e-5)
+    expected = ops.convert_to_numpy(block.attention(normed))
+    result = ops.convert_to_numpy(block.attention.proj(mixed))
+    np.testing.assert_allclose(expected, result, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", ["token", "gap", "map"])

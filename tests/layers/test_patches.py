@@ -76,18 +76,21 @@ def test_encoder_puts_class_tokens_then_registers_then_patches():
         weight.assign(rng.standard_normal(weight.shape))
     projected = patches @ ops.convert_to_numpy(layer.projection.kernel)
     projected += ops.convert_to_numpy(layer.projection.bias)
-    prefix = [ops.convert_to_numpy(layer.class_token), layer.register_tokens]
-    prefix = np.concatenate([np.asarray(p) for p in prefix], axis=1).repeat(2, axis=0)
+    prefix = [
+        ops.convert_to_numpy(t) for t in (layer.class_token, layer.register_tokens)
+    ]
+    prefix = np.concatenate(prefix, axis=1).repeat(2, axis=0)
     table = ops.convert_to_numpy(layer.table.embedding)
     expected = np.concatenate([prefix, projected], axis=1) + table
 
-    np.testing.assert_allclose(expected, layer(patches), atol=1e-5)
+    result = ops.convert_to_numpy(layer(patches))
+    np.testing.assert_allclose(expected, result, atol=1e-5)
 
 
 def test_without_position_prefix_the_class_token_has_no_place():
     """Only patches get positions, as in big_vision and DeiT-III."""
     layer = layers.PatchEncoder(8, position_prefix=False)
-    tokens = layer(np.zeros((1, 4, 12), "float32"))
+    tokens = ops.convert_to_numpy(layer(np.zeros((1, 4, 12), "float32")))
 
     assert layer.table.embedding.shape == (1, 4, 8)
     np.testing.assert_array_equal(np.zeros((1, 8)), tokens[:, 0])
