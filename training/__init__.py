@@ -1,0 +1,27 @@
+"""The room that knows time: data, steps, epochs, recipes, scores.
+
+It lies in the folder `training/` and is imported as `keras_vit.training`.
+"""
+
+if __name__ != "keras_vit.training":
+    raise ImportError(
+        f"this folder must be imported as keras_vit.training, got the name {__name__!r}. "
+        "Write: from keras_vit import training"
+    )
+
+from keras_vit.training import evaluate
+from keras_vit.training.data import DataInfo, load_data, load_split
+from keras_vit.training.loop import Result, fit
+from keras_vit.training.recipes import Recipe, get_recipe, list_recipes
+
+__all__ = [
+    "DataInfo",
+    "Recipe",
+    "Result",
+    "evaluate",
+    "fit",
+    "get_recipe",
+    "list_recipes",
+    "load_data",
+    "load_split",
+]

@@ -1,0 +1,98 @@
+"""What happens between epochs: numbers are logged, models are kept."""
+
+import time
+
+import keras
+
+from keras_vit import files
+from keras_vit.models import ImageModel
+
+
+class LogLearningRate(keras.callbacks.Callback):
+    """Put the learning rate of the last step beside the other numbers."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add it to `logs`; must stand before what writes them."""
+        if logs is not None:
+            optimizer = self.model.optimizer
+            rate = optimizer.learning_rate
+            if callable(rate):
+                rate = rate(optimizer.iterations - 1)
+            logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+
+
+class KeepModels(keras.callbacks.Callback):
+    """Keep the best and the last model, in memory at once, on disk now and then.
+
+    An equal score counts as better: the later epoch has seen more.
+
+    Args:
+        folder: `RunFolder`.
+        monitor: name of the score, higher is better.
+        seconds: at least so long between two writes; `finish` writes what is
+            left.
+    """
+
+    def __init__(self, folder, monitor="val_top1", seconds=60.0):
+        super().__init__()
+        self.folder = folder
+        self.monitor = monitor
+        self.seconds = seconds
+        self.best_epoch = None
+        self.best_score = None
+        self.epochs = 0
+        self._best_weights = None
+        self._saved_best = None
+        self._saved_epochs = 0
+        self._written = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compare, remember, and write when it is time."""
+        score = float(logs[self.monitor])
+        self.epochs = epoch + 1
+        if self.best_score is None or score >= self.best_score:
+            self.best_score, self.best_epoch = score, epoch + 1
+            self._best_weights = self.model.get_weights()
+        if time.monotonic() - self._written >= self.seconds:
+            self.write()
+
+    def write(self):
+        """Write both models, each whole or not at all."""
+        if self._saved_epochs < self.epochs:
+            _save(self.model, self.folder.last)
+            self._saved_epochs = self.epochs
+        if self._saved_best != self.best_epoch:
+            last = self.model.get_weights()
+            try:
+                self.restore_best()
+                _save(self.model, self.folder.best)
+            finally:
+                self.model.set_weights(last)
+            self._saved_best = self.best_epoch
+        self._written = time.monotonic()
+
+    def restore_best(self):
+        """Put the best weights into the model."""
+        if self._best_weights is not None:
+            self.model.set_weights(self._best_weights)
+
+
+def _save(model, path):
+    """Save without the compilation, so that the file opens anywhere."""
+    bare = model
+    if getattr(model, "inputs", None):
+        kind = ImageModel if isinstance(model, ImageModel) else keras.Model
+        bare = kind(model.inputs[0], model.outputs[0], name=model.name)
+    if isinstance(model, ImageModel):
+        bare.preprocessing, bare.labels = model.preprocessing, model.labels
+    with files.replacing(path, overwrite=True) as partial:
+        bare.save(partial)
+
+
+def loggers(folder):
+    """CSV and TensorBoard, in the order in which they must run."""
+    return [
+        LogLearningRate(),
+        keras.callbacks.CSVLogger(str(folder.history)),
+        keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
+    ]

@@ -1,0 +1,6 @@
+"""Where images come from, and how they become batches."""
+
+from keras_vit.training.data.info import DataInfo
+from keras_vit.training.data.pipeline import load_data, load_split
+
+__all__ = ["DataInfo", "load_data", "load_split"]

@@ -1,0 +1,41 @@
+"""What a loaded data set tells about itself."""
+
+import dataclasses
+
+from keras_vit.preprocess import Preprocessing
+
+
+@dataclasses.dataclass(frozen=True)
+class DataInfo:
+    """Facts about a data set, for whoever builds a model or writes a report.
+
+    Args:
+        source: as it was asked for, "digits" or "folder:photos".
+        class_names: K names, in label order.
+        counts: images per split, after bad ones were skipped.
+        preprocessing: `keras_vit.Preprocessing` that the images went through.
+        channels: C of the images.
+        augment: name of the augmentation of the training split.
+        skipped: paths of images that could not be read.
+        test_split: the split for the final score: "test" where there is one,
+            else "validation".
+    """
+
+    source: str
+    class_names: tuple
+    counts: dict
+    preprocessing: Preprocessing
+    channels: int
+    augment: str
+    skipped: tuple = ()
+    test_split: str = "test"
+
+    @property
+    def classes(self):
+        """K, number of classes."""
+        return len(self.class_names)
+
+    @property
+    def image_size(self):
+        """(H, W) px of the images in a batch."""
+        return self.preprocessing.image_size

@@ -1,0 +1,113 @@
+"""The record that a recipe fills in."""
+
+import dataclasses
+import difflib
+import numbers
+
+from keras_vit.training.data import augment as augmentation
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+ON_BAD_IMAGE = ("refuse", "skip")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a training run but the model's first weights.
+
+    Args:
+        name: of the recipe.
+        data: source for `load_data`, or None when the user must give one.
+        model: model to build when none is given: a name for
+            `keras_vit.create`, or a dict of `keras_vit.VisionTransformer`
+            arguments; None when the user must give one.
+        image_size: side in px or (H, W), of models built here; None takes the
+            data's own. A model that is given decides by itself.
+        epochs: passes over the training images.
+        batch_size: images per step, on all devices together.
+        learning_rate: highest value of the schedule.
+        warmup_epochs: epochs of linear growth from 0; then a cosine to 0.
+        weight_decay: share of each kernel taken away per step, times the
+            learning rate (AdamW); biases, norms, tokens and position tables
+            are left alone.
+        clipnorm: largest norm of all gradients together, or None.
+        label_smoothing: probability spread over all classes, 0..1.
+        augment: see `load_data`.
+        precision: dtype policy of models built here; None is float32. A model
+            that is given keeps its own.
+        seed: of weights, order, augmentation and dropout.
+        steps_per_execution: steps that run without coming back to Python; one
+            device only.
+        on_bad_image: "refuse" or "skip", see `load_data`.
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    name: str
+    data: str | None = None
+    model: str | dict | None = None
+    image_size: int | tuple | None = None
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup_epochs: float = 1.0
+    weight_decay: float = 0.05
+    clipnorm: float | None = 1.0
+    label_smoothing: float = 0.1
+    augment: str = "auto"
+    precision: str | None = None
+    seed: int = 0
+    steps_per_execution: int = 1
+    on_bad_image: str = "refuse"
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "steps_per_execution"):
+            self._check_number(name, numbers.Integral, 1, None)
+        self._check_number("seed", numbers.Integral, 0, None)
+        self._check_number("learning_rate", numbers.Real, 0, None)
+        self._check_number("warmup_epochs", numbers.Real, 0, self.epochs)
+        self._check_number("weight_decay", numbers.Real, 0, None)
+        self._check_number("label_smoothing", numbers.Real, 0, 1)
+        if self.clipnorm is not None:
+            self._check_number("clipnorm", numbers.Real, 0, None)
+        self._check_choice("precision", (None, *PRECISIONS))
+        self._check_choice("on_bad_image", ON_BAD_IMAGE)
+        if self.augment != "auto":
+            augmentation.get_preset(self.augment)
+
+    def _check_number(self, name, kind, least, most):
+        """A number of the right kind, at least `least` and below `most`."""
+        value = getattr(self, name)
+        right = isinstance(value, kind) and not isinstance(value, bool)
+        if right and value >= least and (most is None or value < most):
+            return
+        words = "a whole number" if kind is numbers.Integral else "a number"
+        below = "" if most is None else f" and below {most}"
+        raise ValueError(
+            f"{name}: must be {words}, at least {least}{below}, got {value!r}. "
+            f"Pass {name}={getattr(Recipe, name, least)!r}, for example."
+        )
+
+    def _check_choice(self, name, choices):
+        if getattr(self, name) not in choices:
+            known = ", ".join(map(repr, choices))
+            raise ValueError(
+                f"{name}: must be one of {known}, got {getattr(self, name)!r}."
+            )
+
+    def override(self, **changes):
+        """The same recipe with other values.
+
+        Raises:
+            TypeError: for a field that does not exist, with the nearest
+                spelling.
+        """
+        fields = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in fields:
+                near = difflib.get_close_matches(name, fields, n=1)
+                hint = f"Did you mean {near[0]!r}? " if near else ""
+                raise TypeError(
+                    f"recipe: has no field {name!r}. {hint}Fields: {', '.join(fields)}."
+                )
+        return dataclasses.replace(self, **changes)

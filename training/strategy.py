@@ -1,0 +1,53 @@
+"""Which devices share the work."""
+
+import tensorflow as tf
+
+STRATEGIES = ("auto", "one", "mirrored")
+
+
+def choose(name):
+    """Turn a name into a `tf.distribute` strategy.
+
+    Args:
+        name: "one" device; "mirrored" over all GPUs, or over the logical CPUs
+            where there is no GPU; "auto" is mirrored with two GPUs or more.
+
+    Returns:
+        `tf.distribute.Strategy`.
+
+    Raises:
+        ValueError: for an unknown name, or mirrored with a single device.
+    """
+    if name not in STRATEGIES:
+        known = ", ".join(map(repr, STRATEGIES))
+        raise ValueError(f"strategy: must be one of {known}, got {name!r}.")
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "one" or (name == "auto" and len(gpus) < 2):
+        return tf.distribute.get_strategy()
+    devices = gpus or tf.config.list_logical_devices("CPU")
+    if len(devices) < 2:
+        raise ValueError(
+            "strategy: 'mirrored' needs two devices or more, got "
+            f"{len(devices)}. Use strategy='one'."
+        )
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def check(recipe, strategy):
+    """Refuse what goes wrong on several devices.
+
+    Raises:
+        ValueError: when the batch cannot be dealt out evenly, or for steps that
+            run without coming back to Python.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if recipe.batch_size % replicas:
+        raise ValueError(
+            f"batch_size: must be a multiple of {replicas}, the number of devices, got "
+            f"{recipe.batch_size}. Use batch_size={replicas * recipe.batch_size}."
+        )
+    if replicas > 1 and recipe.steps_per_execution > 1:
+        raise ValueError(
+            "steps_per_execution: must be 1 on several devices, where Keras cannot run "
+            f"it, got {recipe.steps_per_execution}. Use steps_per_execution=1."
+        )
