@@ -10,9 +10,20 @@ if __name__ != "keras_vit.export":
         "Write `from keras_vit import export`."
     )
 
+from keras_vit.export.export_all import ExportReport, export_all
 from keras_vit.export.onnx import to_onnx
 from keras_vit.export.proof import Exported
 from keras_vit.export.savedmodel import to_savedmodel
 from keras_vit.export.tflite import to_tflite
+from keras_vit.export.verify import Verification, verify
 
-__all__ = ["Exported", "to_onnx", "to_savedmodel", "to_tflite"]
+__all__ = [
+    "ExportReport",
+    "Exported",
+    "Verification",
+    "export_all",
+    "to_onnx",
+    "to_savedmodel",
+    "to_tflite",
+    "verify",
+]

@@ -124,8 +124,8 @@ def check_answers(where, contract, precision, expected, got):
     for tensor, wanted, found in zip(contract.outputs, expected, got, strict=True):
         if wanted.shape != found.shape or wanted.dtype != found.dtype:
             raise ExportMismatch(
-                f"{where}: output {tensor.name!r} must be {wanted.dtype} {wanted.shape}, "
-                f"got {found.dtype} {found.shape}. Export the model again."
+                f"{where}: output {tensor.name!r} must be {wanted.dtype} "
+                f"{wanted.shape}, got {found.dtype} {found.shape}. Export it again."
             )
         one = Tally()
         one.add(wanted, found)
@@ -133,7 +133,7 @@ def check_answers(where, contract, precision, expected, got):
         if complaint:
             raise ExportMismatch(
                 f"{where}: output {tensor.name!r} must equal the Keras model's, got "
-                f"{complaint}; {worst(wanted, found)}. Try another format, and report it."
+                f"{complaint}; {worst(wanted, found)}. Try another format."
             )
         total.add(wanted, found)
     return total

@@ -1,4 +1,4 @@
-"""What stands in a .tflite file: operators, ranks and weight types, read off its bytes."""
+"""What stands in a .tflite file: operators, ranks, weight types, read off its bytes."""
 
 import collections
 import dataclasses
@@ -57,7 +57,7 @@ def _read(model, schema):
         0,
     )
     for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
-        makers = {}
+        makers, given = {}, {graph.Inputs(i) for i in range(graph.InputsLength())}
         for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
             code = codes[operator.OpcodeIndex()]
             name = _operator_name(code, names)
@@ -71,7 +71,7 @@ def _read(model, schema):
             signature = tensor.ShapeSignatureLength()
             if any(tensor.ShapeSignature(i) < 0 for i in range(signature)):
                 open_tensors.append(label)
-            constant = model.Buffers(tensor.Buffer()).DataLength() > 0
+            constant = index not in makers and index not in given
             integers += constant and rank > 1 and tensor.Type() in small
     return Audit(dict(operators), highest, tuple(open_tensors), bool(integers))
 

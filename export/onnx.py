@@ -7,13 +7,13 @@ import json
 
 import keras
 
+import keras_vit
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import onnx_foreign
 from keras_vit.export.contract import check_choice, check_suffix
 from keras_vit.export.onnx_graph import Graph
 from keras_vit.export.onnx_layers import ACTIVATIONS, WRITERS, _get_item
 from keras_vit.export.proof import write_and_prove
-from keras_vit.export.provenance import version
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import onnxruntime
 
@@ -182,13 +182,13 @@ def _describe(made, model):
     from onnx import helper
 
     note, labels = getattr(model, "preprocessing", None), getattr(model, "labels", None)
-    facts = {"keras_vit_version": version()}
+    facts = {"keras_vit_version": keras_vit.__version__}
     if note is not None:
         facts["preprocessing"] = json.dumps(note.get_config())
     if labels is not None:
         facts["labels"] = json.dumps(list(labels))
     helper.set_model_props(made, facts)
-    made.producer_name, made.producer_version = "keras_vit", version()
+    made.producer_name, made.producer_version = "keras_vit", keras_vit.__version__
 
 
 def _check_wiring(graph):

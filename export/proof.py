@@ -7,6 +7,7 @@ import pathlib
 import time
 
 from keras_vit import files
+from keras_vit.errors import ExportMismatch
 from keras_vit.export import compare
 from keras_vit.export.contract import check_images, size_of
 from keras_vit.export.noise import quiet, say
@@ -48,10 +49,11 @@ class Exported:
 
     def __str__(self):
         kind = self.format + (f" {self.quantization}" if self.quantization else "")
-        return (
-            f"{self.path}: {kind}, {self.size_bytes / 1e6:.2f} MB, largest difference "
+        line = (
+            f"{kind}, {self.size_bytes / 1e6:.2f} MB, largest difference "
             f"{self.largest_difference:.2g}, {self.seconds:.1f} s"
         )
+        return "\n  note: ".join((f"{self.path}: {line}", *self.notes))
 
     def to_dict(self):
         """Plain values, for JSON."""
@@ -96,20 +98,29 @@ def write_and_prove(
         with quiet():
             write(temporary)
         runtime = open_file(temporary)
+        _check_precision(path, quantization, runtime.precision)
         tally = prove(path, reference.contract, runtime, images, expected)
         facts = _facts(temporary, runtime)
-    notes = (*reference.notes, *_emptiness(expected))
     result = Exported(
         path=path,
         quantization=quantization,
         largest_difference=tally.largest,
         signal_to_noise_db=tally.decibel,
         seconds=time.perf_counter() - start,
-        notes=notes,
+        notes=(*reference.notes, *_emptiness(expected)),
         **facts,
     )
-    say("\n  note: ".join((str(result), *notes)), verbose)
+    say(str(result), verbose)
     return result
+
+
+def _check_precision(path, quantization, precision):
+    """A recipe that silently did nothing must not pass for a quantized file."""
+    if (quantization is None) != (precision == "float32"):
+        raise ExportMismatch(
+            f"{path}: must be written with quantization={quantization!r}, got "
+            f"{precision} weights. Export without quantization."
+        )
 
 
 def prove(path, contract, runtime, images, expected):
@@ -142,7 +153,7 @@ def _facts(path, runtime):
 
 
 def _emptiness(expected):
-    """A warning when all images get the same answer, so that comparing proves little."""
+    """A warning when all images get the same answer: comparing proves little then."""
     if all((answer == answer[:1]).all() for answer in expected):
         return (
             "the model gives every image the same answer (an untrained head?), "

@@ -5,7 +5,8 @@ import os
 import pathlib
 import platform
 
-DISTRIBUTION = "keras-vit-edge"
+import keras_vit
+
 PACKAGES = (
     "keras",
     "tensorflow",
@@ -15,11 +16,6 @@ PACKAGES = (
     "onnxruntime",
     "numpy",
 )
-
-
-def version():
-    """Version of this package, or "checkout" when it is not installed."""
-    return _version(DISTRIBUTION) or "checkout"
 
 
 def _version(distribution):
@@ -33,7 +29,7 @@ def versions():
     """Name -> version of everything that had a hand in the files."""
     found = {name: _version(name) for name in PACKAGES}
     return {
-        "keras_vit": version(),
+        "keras_vit": keras_vit.__version__,
         "python": platform.python_version(),
         **{name: value for name, value in found.items() if value},
     }

@@ -89,8 +89,8 @@ def _refuse_quantized(model):
     for layer in _leaves(model):
         if layer.dtype_policy.quantization_mode is not None:
             raise ValueError(
-                f"model: must hold float weights, got layer {layer.name!r} quantized by "
-                "Keras. Export the float model and pass quantization='dynamic_int8'."
+                f"model: must hold float weights, got layer {layer.name!r} quantized "
+                "by Keras. Export the float model and pass quantization='dynamic_int8'."
             )
 
 

@@ -59,10 +59,29 @@ def to_tflite(
     require_tensorflow("to_tflite")
     reference = Reference(model, dynamic_batch)
     _check_size(path, reference)
+    return export_tflite(
+        reference,
+        path,
+        quantization=quantization,
+        overwrite=overwrite,
+        verbose=verbose,
+    )
+
+
+def export_tflite(
+    reference, path, quantization, source=None, overwrite=False, verbose=1
+):
+    """As `to_tflite`, for whoever has a float32 file of the same model already.
+
+    Args:
+        reference: `Reference`. path, quantization, overwrite, verbose: as in
+            `to_tflite`.
+        source: that file, or None.
+    """
     return write_and_prove(
         reference,
         path,
-        lambda file: write_tflite(reference, file, quantization),
+        lambda file: write_tflite(reference, file, quantization, source),
         quantization=quantization,
         room=2.2 if quantization is None else 2.5,
         overwrite=overwrite,

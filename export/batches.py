@@ -1,0 +1,126 @@
+"""Test images however the user holds them, as checked batches."""
+
+import operator
+
+import numpy as np
+
+SIZE = 32
+
+
+class Batches:
+    """Iterates over (images, labels or None); checks everything on the way.
+
+    Args:
+        images: (N, H, W, C) array in the model's range, or any iterable of
+            batches: (B, H, W, C) arrays, or (images, labels) pairs, such as a
+            `tf.data.Dataset`.
+        labels: N class indices or (N, K) one-hot rows, for arrays only.
+        contract: `Contract` of the model.
+
+    Raises:
+        TypeError, ValueError: for images or labels that do not fit; arrays are
+            checked at once, iterables batch by batch.
+    """
+
+    def __init__(self, images, labels, contract):
+        self._contract = contract
+        self._scores = next((t for t in contract.outputs if len(t.shape) == 2), None)
+        if hasattr(images, "shape") or _is_list_of_images(images):
+            images, labels = self._checked(images, labels)
+            self.count = -(-len(images) // SIZE)
+            self._source = _cut(images, labels)
+            return
+        if labels is not None:
+            raise ValueError(
+                "labels: go with an array of images, got an iterable of batches. Let "
+                "it give (images, labels) pairs."
+            )
+        if not hasattr(images, "__iter__"):
+            raise TypeError(
+                "images: must be an array (N, H, W, C) or an iterable of batches, got "
+                f"{type(images).__name__}. Stack the images with numpy.stack."
+            )
+        _refuse_endless(images)
+        self.count = operator.length_hint(images) or None
+        self._source = map(self._split, images)
+
+    def __iter__(self):
+        empty = True
+        for images, labels in self._source:
+            empty = False
+            yield images, labels
+        if empty:
+            raise ValueError("images: must hold at least one batch, got none.")
+
+    def _split(self, batch):
+        pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        return self._checked(*batch) if pair else self._checked(batch, None)
+
+    def _checked(self, images, labels):
+        """Both as numpy arrays, or an error that says what is wrong."""
+        images = np.asarray(images)
+        height, width, channels = self._contract.image.shape[1:]
+        if images.ndim != 4 or images.shape[1:] != (height, width, channels):
+            raise ValueError(
+                f"images: must be (N, {height}, {width}, {channels}), got shape "
+                f"{images.shape}. Prepare them with model.preprocessing."
+            )
+        if not len(images):
+            raise ValueError("images: must hold at least one image, got none.")
+        if images.dtype.kind not in "fiu":
+            raise TypeError(f"images: must be numbers, got dtype {images.dtype}.")
+        if images.dtype.kind in "iu" and self._contract.mode != "none":
+            raise ValueError(
+                f"images: must be in the model's range, got {images.dtype} pixels. "
+                f"Use keras_vit.preprocess_input(images, mode={self._contract.mode!r})."
+            )
+        images = images.astype("float32")
+        bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+        if len(bad):
+            raise ValueError(
+                f"images: must be finite, got NaN or infinity in image {bad[0]} "
+                f"({len(bad)} in all). Leave it out, or look how it was decoded."
+            )
+        return images, None if labels is None else self._labels(labels, len(images))
+
+    def _labels(self, labels, count):
+        labels = np.asarray(labels)
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            labels = labels.argmax(axis=1)
+        labels = labels.reshape(len(labels), -1)[:, 0] if labels.ndim == 2 else labels
+        if labels.shape != (count,):
+            raise ValueError(
+                f"labels: must be one for each of {count} images, got shape "
+                f"{labels.shape}. Cut both to the same length."
+            )
+        if self._scores is None:
+            raise ValueError(
+                "labels: need a model that gives scores (B, K), got features. Leave "
+                "labels out."
+            )
+        classes = self._scores.shape[1]
+        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(
+                f"labels: must be whole numbers from 0 to {classes - 1}, got dtype "
+                f"{labels.dtype} from {labels.min()} to {labels.max()}. Pass indices."
+            )
+        return labels
+
+
+def _is_list_of_images(images):
+    return isinstance(images, (list, tuple)) and all(np.ndim(i) == 3 for i in images)
+
+
+def _cut(images, labels):
+    for start in range(0, len(images), SIZE):
+        end = start + SIZE
+        yield images[start:end], None if labels is None else labels[start:end]
+
+
+def _refuse_endless(images):
+    """A repeated `tf.data.Dataset` would be read for ever."""
+    if hasattr(images, "cardinality") and int(images.cardinality()) == -1:
+        raise ValueError(
+            "images: must come to an end, got a dataset that repeats for ever. Use "
+            "dataset.take(n)."
+        )

@@ -1,0 +1,74 @@
+"""Training curves, however they were kept."""
+
+import csv
+import os
+import pathlib
+
+
+def read_history(history):
+    """Bring curves to a common form.
+
+    Args:
+        history: None, a dict of lists (one number per epoch), a Keras `History`,
+            or the path of a file that Keras' CSVLogger wrote.
+
+    Returns:
+        name -> list of floats.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        TypeError, ValueError: for anything that holds no curves.
+    """
+    if history is None:
+        return {}
+    if isinstance(history, (str, os.PathLike)):
+        return _from_csv(pathlib.Path(history))
+    history = getattr(history, "history", history)
+    if not isinstance(history, dict):
+        raise TypeError(
+            "history: must be a dict of lists, a Keras History or the path of a CSV "
+            f"log, got {type(history).__name__}. Pass result.history, for example."
+        )
+    return {str(name): [_number(v) for v in values] for name, values in history.items()}
+
+
+def _from_csv(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such log. Leave history out, or check it.")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{path}: must hold at least one epoch, got none.")
+    return {name: [_number(row[name]) for row in rows] for name in rows[0]}
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def panels(history):
+    """Put training and validation curves of one quantity together.
+
+    Args:
+        history: as `read_history` returns.
+
+    Returns:
+        title -> {"training": [...], "validation": [...]}; losses first, then
+        accuracies, then the rest, four at most.
+
+    >>> panels({"loss": [1.0], "val_loss": [2.0], "lr": [0.1]})
+    {'loss': {'training': [1.0], 'validation': [2.0]}}
+    """
+    found = {}
+    for name, values in history.items():
+        title = name.removeprefix("val_")
+        if title in ("epoch", "lr", "learning_rate"):
+            continue
+        kind = "validation" if name.startswith("val_") else "training"
+        found.setdefault(title, {})[kind] = values
+    ranks = {"loss": 0, "accuracy": 1}
+    order = sorted(found, key=lambda title: ranks.get(title, 2 - ("acc" in title)))
+    return {title: dict(sorted(found[title].items())) for title in order[:4]}

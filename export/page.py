@@ -1,0 +1,251 @@
+"""The report as one HTML file that needs nothing else."""
+
+import html
+import math
+
+from keras_vit.export import history as curves_of
+from keras_vit.export import pictures, snippets
+from keras_vit.export.style import CSS
+
+HEADS = ("Size", "Difference", "Noise", "Top-1", "Agreement", "Time", "")
+
+
+def render(report):
+    """Write the page.
+
+    Args:
+        report: `keras_vit.export.ExportReport`.
+
+    Returns:
+        HTML text.
+    """
+    sections = (
+        _header(report),
+        _section("Files", _artefacts(report)),
+        _section("Training", _curves(report.history)),
+        _section("Test images", _gallery(report)),
+        _section("Model and machine", _facts(report)),
+        _section("Use the files", _snippets(report)),
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{_text(report.model['name'])}, export report</title>"
+        f"<style>{CSS}</style></head><body><main>{''.join(sections)}</main></body></html>\n"
+    )
+
+
+def _text(value):
+    return html.escape(str(value))
+
+
+def _section(title, body):
+    return f"<section><h2>{title}</h2>{body}</section>" if body else ""
+
+
+def _header(report):
+    facts, failed = report.model, sum(not a.passed for a in report.artefacts)
+    total = len(report.artefacts)
+    verdict = (
+        f"{failed} of {total} files failed" if failed else f"{total} files verified"
+    )
+    line = " · ".join(
+        (
+            f"{facts['parameters'] / 1e6:.2f} M parameters",
+            " × ".join(map(str, facts["input"])),
+            f"{facts['output']} {facts['output_name']}",
+            report.created[:16].replace("T", " "),
+        )
+    )
+    return (
+        f'<header><div><h1>{_text(facts["name"])}</h1><p class="soft">{_text(line)}</p>'
+        f"</div><p>{_pill(verdict, not failed, 'big')}</p></header>"
+    )
+
+
+def _pill(text, good, more=""):
+    return f'<span class="pill {"good" if good else "bad"} {more}">{_text(text)}</span>'
+
+
+def _artefacts(report):
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("File", *HEADS))
+    biggest = max((a.size_bytes for a in report.artefacts), default=1)
+    rows = [_base_row(report), *(_row(a, biggest) for a in report.artefacts)]
+    why = "".join(
+        f'<p class="why">{_text(a.path.name)}: {_text("; ".join(a.reasons))}</p>'
+        for a in report.artefacts
+        if not a.passed
+    )
+    images = report.artefacts[0].images if report.artefacts else 0
+    return (
+        f'<div class="card files"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>{why}"
+        f'<p class="soft" style="margin-top:12px">Compared with the Keras model on '
+        f"{images} images. Difference: the largest of any output value. Noise: signal "
+        "to noise of the outputs. Agreement: images where both choose the same class. "
+        "Time: processor time for one image against Keras, medians of interleaved runs."
+        "</p>"
+    )
+
+
+def _cells(values):
+    pairs = zip(HEADS, values, strict=True)
+    return "".join(
+        f'<td data-label="{head}">{value}</td>' if head else f"<td>{value}</td>"
+        for head, value in pairs
+    )
+
+
+def _base_row(report):
+    first = report.artefacts[0] if report.artefacts else None
+    top1 = _percent(first.top1_keras) if first else ""
+    time = f"{_milliseconds(first.milliseconds_keras)}" if first else ""
+    size = _megabytes(4 * report.model["parameters"])
+    cells = _cells((size, "", "", top1, "", time, ""))
+    return (
+        f'<tr class="base"><th scope="row">Keras<small>float32, the reference</small>'
+        f"</th>{cells}</tr>"
+    )
+
+
+def _row(artefact, biggest):
+    share = max(2, round(72 * artefact.size_bytes / biggest))
+    size = (
+        f'{_megabytes(artefact.size_bytes)}<i class="size" style="width:{share}px"></i>'
+    )
+    noise = artefact.signal_to_noise_db
+    cells = _cells(
+        (
+            size,
+            f"{artefact.largest_difference:.1e}"
+            if artefact.largest_difference
+            else "0",
+            f"{noise:.0f} dB" if math.isfinite(noise) else "none",
+            _percent(artefact.top1),
+            _percent(artefact.agreement),
+            f"{artefact.time_ratio:.2f}×",
+            _pill("verified" if artefact.passed else "failed", artefact.passed),
+        )
+    )
+    kinds = {"savedmodel": "SavedModel", "tflite": "TFLite", "onnx": "ONNX"}
+    kind = f"{kinds[artefact.format]}, {artefact.precision}"
+    return (
+        f'<tr><th scope="row">{_text(artefact.path.name)}<small>{kind}</small></th>'
+        f"{cells}</tr>"
+    )
+
+
+def _percent(value):
+    return "" if value is None else f"{value:.2f}%"
+
+
+def _megabytes(count):
+    return f"{count / 1e6:.2f} MB" if count < 1e8 else f"{count / 1e6:.0f} MB"
+
+
+def _milliseconds(value):
+    return f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def _curves(history):
+    cards = []
+    for title, series in curves_of.panels(history).items():
+        drawn = pictures.curves(series, f"{title} over epochs")
+        legend = "".join(
+            f'<i class="s{index}"></i>{_text(name)}'
+            for index, name in enumerate(series)
+        )
+        name = title.replace("_", " ").capitalize()
+        if drawn:
+            cards.append(
+                f'<div class="card"><span class="legend">{legend}</span>'
+                f"<h3>{_text(name)}</h3>{drawn}</div>"
+            )
+    return f'<div class="grid two">{"".join(cards)}</div>' if cards else ""
+
+
+def _gallery(report):
+    if not report.pictures:
+        return ""
+    cards = "".join(_card(picture, report) for picture in report.pictures)
+    seen = any(picture.attention for picture in report.pictures)
+    text = (
+        "Beside each image: what the model looked at in its last step, bright for much."
+        if seen
+        else ""
+    )
+    return f'<p class="soft">{text}</p><div class="gallery">{cards}</div>'
+
+
+def _card(picture, report):
+    height, width = report.model["input"][:2]
+    kind = ' class="pixels"' if height * width <= 64 * 64 else ""
+    images = f'<img{kind} src="{picture.image}" alt="test image">'
+    if picture.attention:
+        images += f'<img src="{picture.attention}" alt="attention">'
+    shape = f'style="--shape:{width}/{height}"'
+    return (
+        f'<figure class="card{" bad" if picture.wrong else ""}">'
+        f'<div class="pair" {shape}>{images}</div>{_caption(picture, report.labels)}'
+        "</figure>"
+    )
+
+
+def _caption(picture, labels):
+    if picture.chosen is None:
+        return ""
+
+    def name(index):
+        return _text(labels[index] if labels else f"class {index}")
+
+    true = f'<span class="true">is {name(picture.true)}</span>' if picture.wrong else ""
+    percent = f"{100 * picture.share:.0f}%"
+    return (
+        f'<figcaption><span class="soft">{percent}</span><b>{name(picture.chosen)}</b>'
+        f'{true}<span class="share"><i style="width:{percent}"></i></span></figcaption>'
+    )
+
+
+def _facts(report):
+    blocks = (
+        ("Model", report.model),
+        ("Machine", report.machine),
+        ("Versions", report.versions),
+    )
+    cards = [
+        f'<div class="card"><h3>{title}</h3><dl>{_rows(facts)}</dl></div>'
+        for title, facts in blocks
+    ]
+    return f'<div class="grid two">{"".join(cards)}</div>'
+
+
+def _rows(facts):
+    return "".join(
+        f"<dt>{_text(name.replace('_', ' '))}</dt><dd>{_text(_shown(value))}</dd>"
+        for name, value in facts.items()
+        if value is not None
+    )
+
+
+def _shown(value):
+    if isinstance(value, int) and value > 9999:
+        return f"{value:,}"
+    if isinstance(value, (list, tuple)):
+        return " × ".join(map(str, value))
+    return value
+
+
+def _snippets(report):
+    parts = [
+        ("Read an image", snippets.load_image(report.contract, report.preprocessing))
+    ]
+    output = report.contract.outputs[0].name
+    for artefact in report.artefacts:
+        if artefact.passed:
+            code = snippets.run_file(artefact.format, artefact.path.name, output)
+            parts.append((artefact.path.name, code))
+    body = "".join(
+        f"<div><h3>{_text(name)}</h3><pre><code>{_text(code)}</code></pre></div>"
+        for name, code in parts
+    )
+    return f'<div class="card steps">{body}</div>'

@@ -1,0 +1,73 @@
+"""A few lines for each file that run as they stand, without this package."""
+
+from keras_vit.preprocess import RANGES, Preprocessing
+
+_SAVED = """\
+import tensorflow as tf
+serve = tf.saved_model.load({path!r}).signatures["serving_default"]
+answer = serve(image=tf.constant(image))[{output!r}].numpy()"""
+
+_TFLITE = """\
+from ai_edge_litert.interpreter import Interpreter   # pip install ai-edge-litert
+run = Interpreter({path!r}).get_signature_runner("serving_default")
+answer = run(image=image)[{output!r}]"""
+
+_ONNX = """\
+import onnxruntime   # pip install onnxruntime
+session = onnxruntime.InferenceSession({path!r})
+answer = session.run([{output!r}], {{"image": image}})[0]"""
+
+_CODE = {"savedmodel": _SAVED, "tflite": _TFLITE, "onnx": _ONNX}
+
+
+def load_image(contract, note):
+    """Python that reads a photograph into `image`, as the model wants it.
+
+    Args:
+        contract: of the model. note: its `Preprocessing`, or None.
+
+    Returns:
+        Source text.
+    """
+    height, width, channels = contract.image.shape[1:]
+    note = note or Preprocessing((height, width), contract.mode)
+    colours, shape = "L" if channels == 1 else "RGB", (1, height, width, channels)
+    method = f"Image.Resampling.{note.interpolation.upper()}"
+    lines = [
+        "import numpy as np",
+        "from PIL import Image, ImageOps",
+        f'photo = Image.open("photo.jpg").convert("{colours}")',
+        _geometry(note, height, width, method),
+        f'image = np.asarray(photo, "float32").reshape{shape}',
+    ]
+    if note.mode == "google":
+        lines.append("image = image / 127.5 - 1")
+    elif note.mode == "imagenet":
+        mean, std = (list(row) for row in RANGES["imagenet"])
+        lines.append(f"image = (image / 255 - np.float32({mean})) / np.float32({std})")
+    return "\n".join(lines)
+
+
+def _geometry(note, height, width, method):
+    if note.resize == "short_side":
+        bleed = round((1 - note.crop) / 2, 6)
+        return f"photo = ImageOps.fit(photo, ({width}, {height}), {method}, {bleed})"
+    if note.crop == 1:
+        return f"photo = photo.resize(({width}, {height}), {method})"
+    full = (int(width / note.crop), int(height / note.crop))
+    left, top = round((full[0] - width) / 2), round((full[1] - height) / 2)
+    box = (left, top, left + width, top + height)
+    return f"photo = photo.resize({full}, {method}).crop({box})"
+
+
+def run_file(artefact_format, path, output):
+    """Python that turns `image` into `answer` with one of the files.
+
+    Args:
+        artefact_format: "savedmodel", "tflite" or "onnx". path: of the file.
+        output: name of the output to read.
+
+    Returns:
+        Source text.
+    """
+    return _CODE[artefact_format].format(path=path, output=output)

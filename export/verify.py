@@ -1,0 +1,243 @@
+"""Judge an exported file on real images: is it still the same model?"""
+
+import dataclasses
+import math
+import pathlib
+
+import keras
+
+from keras_vit.errors import ExportMismatch
+from keras_vit.export.batches import Batches
+from keras_vit.export.compare import Tally, worst
+from keras_vit.export.contract import size_of
+from keras_vit.export.reference import Reference
+from keras_vit.export.runtimes import open_file
+from keras_vit.export.timing import interleaved
+
+
+@dataclasses.dataclass
+class Verification:
+    """How close an exported file comes to the Keras model.
+
+    Attributes:
+        path, format, size_bytes: of the file.
+        precision: "float32" or "int8", of its weights.
+        inputs, outputs: lists of `keras_vit.export.contract.Tensor`.
+        images: how many were compared.
+        largest_difference, mean_difference: absolute, over all outputs.
+        signal_to_noise_db: 10 log10(sum y^2 / sum (y' - y)^2).
+        top1_keras, top1: percent right, or None without labels.
+        agreement: percent of images where both choose the same class, or None
+            for features.
+        milliseconds_keras, milliseconds: processor time for one image, median.
+        time_ratio: the second over the first; 0.5 is twice as fast.
+        operators: name -> how often it stands in the file.
+        reasons: why it failed; empty when it passed.
+        where: the largest difference, in words.
+    """
+
+    path: pathlib.Path
+    format: str
+    size_bytes: int
+    precision: str
+    inputs: list
+    outputs: list
+    operators: dict
+    images: int = 0
+    largest_difference: float = 0.0
+    mean_difference: float = 0.0
+    signal_to_noise_db: float = math.inf
+    top1_keras: float | None = None
+    top1: float | None = None
+    agreement: float | None = None
+    milliseconds_keras: float | None = None
+    milliseconds: float | None = None
+    time_ratio: float | None = None
+    where: str = ""
+    reasons: list = dataclasses.field(default_factory=list)
+
+    @property
+    def passed(self):
+        """Whether there is nothing to complain about."""
+        return not self.reasons
+
+    def to_dict(self):
+        """Plain values, for JSON; infinity becomes None."""
+        noise = self.signal_to_noise_db
+        return {
+            **dataclasses.asdict(self),
+            "path": str(self.path),
+            "signal_to_noise_db": noise if math.isfinite(noise) else None,
+            "passed": self.passed,
+        }
+
+    def __str__(self):
+        parts = [f"{self.format} {self.precision}, {self.size_bytes / 1e6:.2f} MB"]
+        parts.append(f"largest difference {self.largest_difference:.2g}")
+        if self.top1 is not None:
+            parts.append(f"top-1 {self.top1:.2f}% (Keras {self.top1_keras:.2f}%)")
+        if self.agreement is not None:
+            parts.append(f"agreement {self.agreement:.2f}%")
+        parts.append(f"{self.time_ratio:.2f}x the time of Keras")
+        verdict = "passed" if self.passed else "FAILED: " + "; ".join(self.reasons)
+        return f"{self.path}: {', '.join(parts)}: {verdict}"
+
+
+def verify(model, path, images, labels=None, *, max_points_lost=0.5, verbose=1):
+    """Compare an exported file with the Keras model, image by image.
+
+    Args:
+        model: the Keras model it was made from. One that computes in 16 bits is
+            compared in float32.
+        path: SavedModel folder, `.tflite` or `.onnx` file.
+        images: (N, H, W, C) array prepared for the model, or any iterable of
+            batches or of (images, labels) pairs, such as a `tf.data.Dataset`.
+        labels: N class indices, for arrays; None compares without them.
+        max_points_lost: how many points of top-1 the file may lose. One image
+            is always allowed.
+        verbose: 0 for silence, 1 for a progress bar.
+
+    Returns:
+        `Verification`. float32 files pass within 1e-4 of the logits, 8-bit ones
+        above 10 dB; both must keep their top-1 when there are labels.
+
+    Raises:
+        FileNotFoundError, ValueError: for a path that is no such file.
+        ExportMismatch: for the file of another model.
+        TypeError, ValueError: for images or labels that do not fit.
+    """
+    reference = Reference(model)
+    batches = Batches(images, labels, reference.contract)
+    runtime = open_file(path)
+    return verify_all(reference, [runtime], batches, max_points_lost, verbose)[0]
+
+
+def verify_all(
+    reference, runtimes, batches, max_points_lost=0.5, verbose=1, observe=None
+):
+    """Compare several files in one pass over the images.
+
+    Args:
+        reference: `Reference` with an open batch. runtimes: list of `Runtime`.
+        batches: `Batches`. max_points_lost, verbose: as in `verify`.
+        observe: function of (images, labels, Keras outputs), called per batch.
+
+    Returns:
+        A list of `Verification`, one per runtime.
+
+    Raises:
+        ExportMismatch, TypeError, ValueError: as `verify`.
+    """
+    for runtime in runtimes:
+        _match_faces(runtime, reference.contract)
+    comparisons = [Comparison(runtime, reference.contract) for runtime in runtimes]
+    bar = keras.utils.Progbar(batches.count, verbose=verbose, unit_name="batch")
+    first = None
+    for images, labels in batches:
+        expected = reference.finite_answers(images)
+        for comparison in comparisons:
+            comparison.add(expected, comparison.runtime(images), labels)
+        if observe is not None:
+            observe(images, labels, expected)
+        first = images[:1] if first is None else first
+        bar.add(1)
+    times = interleaved([reference, *runtimes], first)
+    return [
+        comparison.verification(max_points_lost, times[0], own)
+        for comparison, own in zip(comparisons, times[1:], strict=True)
+    ]
+
+
+def _match_faces(runtime, contract):
+    """Refuse a file that takes or gives something else than the model does."""
+    wanted = [tensor.name for tensor in contract.outputs]
+    if sorted(wanted) == sorted(tensor.name for tensor in runtime.outputs):
+        runtime.order(wanted)
+    pairs = [((contract.image,), runtime.inputs), (contract.outputs, runtime.outputs)]
+    for ours, theirs in pairs:
+        if [(t.dtype, t.shape[1:]) for t in ours] != [
+            (t.dtype, t.shape[1:]) for t in theirs
+        ]:
+            raise ExportMismatch(
+                f"{runtime.path}: must take and give what the model does, "
+                f"{', '.join(map(str, ours))}, got {', '.join(map(str, theirs))}. "
+                "Compare it with the model it was made from."
+            )
+
+
+class Comparison:
+    """Running figures of one file against the Keras model.
+
+    Args:
+        runtime: the loaded file. contract: of the model.
+    """
+
+    def __init__(self, runtime, contract):
+        self.runtime = runtime
+        self.tallies = [Tally() for _ in contract.outputs]
+        self._names = [tensor.name for tensor in contract.outputs]
+        ranks = [len(tensor.shape) for tensor in contract.outputs]
+        scores = contract.outputs[0].name != "features" and ranks[0] == 2
+        self._scored = scores and contract.outputs[0].shape[1] > 1
+        self.images = self.labelled = self.same = self.right = self.right_keras = 0
+        self._where, self._largest = "", -1.0
+
+    def add(self, expected, got, labels):
+        """Count in one batch."""
+        self.images += len(expected[0])
+        parts = zip(self.tallies, self._names, expected, got, strict=True)
+        for tally, name, wanted, found in parts:
+            tally.add(wanted, found)
+            if tally.largest > self._largest:
+                self._largest = tally.largest
+                self._where = f"{name}, in its batch {worst(wanted, found)}"
+        if not self._scored:
+            return
+        ours, theirs = expected[0].argmax(axis=1), got[0].argmax(axis=1)
+        self.same += int((ours == theirs).sum())
+        if labels is not None:
+            self.labelled += len(labels)
+            self.right_keras += int((ours == labels).sum())
+            self.right += int((theirs == labels).sum())
+
+    def verification(self, max_points_lost, milliseconds_keras, milliseconds):
+        """The figures so far, with a verdict."""
+        runtime, count = self.runtime, sum(tally.count for tally in self.tallies)
+        noise = min(tally.decibel for tally in self.tallies)
+        return Verification(
+            path=runtime.path,
+            format=runtime.format,
+            size_bytes=size_of(runtime.path),
+            precision=runtime.precision,
+            inputs=list(runtime.inputs),
+            outputs=list(runtime.outputs),
+            operators=runtime.operators,
+            images=self.images,
+            largest_difference=max(tally.largest for tally in self.tallies),
+            mean_difference=sum(tally.absolute for tally in self.tallies) / count,
+            signal_to_noise_db=noise,
+            top1_keras=self._percent(self.right_keras, self.labelled),
+            top1=self._percent(self.right, self.labelled),
+            agreement=self._percent(self.same, self.images if self._scored else 0),
+            milliseconds_keras=milliseconds_keras,
+            milliseconds=milliseconds,
+            time_ratio=milliseconds / milliseconds_keras,
+            where=self._where,
+            reasons=self._reasons(max_points_lost),
+        )
+
+    @staticmethod
+    def _percent(part, whole):
+        return 100.0 * part / whole if whole else None
+
+    def _reasons(self, max_points_lost):
+        complaints = [tally.complaint(self.runtime.precision) for tally in self.tallies]
+        pairs = zip(self._names, complaints, strict=True)
+        reasons = [f"{name} has {text}" for name, text in pairs if text]
+        lost = self.right_keras - self.right
+        if lost > 1 and 100.0 * lost / self.labelled > max_points_lost:
+            reasons.append(
+                f"top-1 falls by {100.0 * lost / self.labelled:.2f} points on "
+                f"{self.labelled} images (at most {max_points_lost} wanted)"
+            )
+        return reasons
