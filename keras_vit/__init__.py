@@ -2,7 +2,7 @@
 
 from keras_vit import _command
 
-_command.quiet()
+_command.start_quietly()
 
 from keras_vit import _checkout, introspect, layers, models  # noqa: E402, I001
 from keras_vit.models.named import FUNCTIONS, create  # noqa: E402

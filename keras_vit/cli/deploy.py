@@ -69,7 +69,7 @@ def _export_all(args, options):
             "Use FILE.tflite or FILE.onnx."
         )
     model = load(args.model)
-    validation = load_split(args, model)[0] if args.data else None
+    validation, _ = load_split(args, model)
     report = export.export_all(
         model, args.output, validation=validation, history=args.history, **options
     )
@@ -125,8 +125,8 @@ def run_demo(args):
     }
     text = (
         f"\n{summary(report)}\n\n"
-        f"test top-1 {scores['top1']:.2%} of {scores['count']} images never trained on; "
-        f"trained in {answer['training_s']:.0f} s, all in {answer['all_s']:.0f} s\n"
+        f"test top-1 {scores['top1']:.2%} of {scores['count']} images never trained "
+        f"on; trained in {answer['training_s']:.0f} s, all in {answer['all_s']:.0f} s\n"
         f"model   {answer['model']}\nreport  {answer['report']}"
     )
     return answer, text, 0 if report.passed else 1
@@ -134,5 +134,17 @@ def run_demo(args):
 
 def summary(report):
     """The table of artefacts for the terminal."""
-    rows = [list(row.values()) for row in report.rows()]
-    return table(rows, list(report.rows()[0]))
+    head = ["file", "MB", "largest difference", "top-1 %", "Keras %", "time", "proof"]
+    rows = [
+        [
+            artefact.path.name,
+            f"{artefact.size_bytes / 1e6:.2f}",
+            f"{artefact.largest_difference:.1e}",
+            "" if artefact.top1 is None else f"{artefact.top1:.2f}",
+            "" if artefact.top1_keras is None else f"{artefact.top1_keras:.2f}",
+            f"{artefact.time_ratio:.2f}x",
+            "passed" if artefact.passed else "FAILED: " + "; ".join(artefact.reasons),
+        ]
+        for artefact in report.artefacts
+    ]
+    return table(rows, head)

@@ -1,6 +1,7 @@
 """`keras-vit recipes`, `train`, `evaluate`, `predict`."""
 
 import ast
+import importlib
 import pathlib
 
 import numpy as np
@@ -87,8 +88,10 @@ def run_recipes(args):
     """One line per recipe."""
     from keras_vit import training
 
-    names = training.list_recipes()
-    rows = [[name, training.get_recipe(name).summary] for name in names]
+    rows = []
+    for name in training.list_recipes():
+        module = importlib.import_module(f"keras_vit.training.recipes.{name}")
+        rows.append([name, module.__doc__.split("\n")[0]])
     return {"recipes": dict(rows)}, table(rows, ["recipe", "for"]), 0
 
 
@@ -111,7 +114,7 @@ def run_train(args):
         "model": str(pathlib.Path(args.output) / "best.keras"),
         "best_epoch": result.best_epoch,
         "classes": list(result.info.class_names),
-        "validation": result.best_logs,
+        "history": result.history,
     }
     text = f"best epoch {result.best_epoch}: {answer['model']}"
     return answer, text, 0
@@ -143,6 +146,11 @@ def load_split(args, model):
     """The images that the options ask for, prepared for a model."""
     from keras_vit import training
 
+    if args.data is None:
+        raise ValueError(
+            "--data: needed to compare on real images. Give digits, folder:PATH or "
+            "tfds:NAME."
+        )
     return training.load_split(
         args.data,
         args.split,
