@@ -4,9 +4,13 @@ Augmentation does not live here but in `keras_vit.training.data`.
 """
 
 import dataclasses
+import io
 
 import keras
+import numpy as np
 from keras import ops
+
+from keras_vit.layers.interpolate import matrix
 
 # mode -> (mean, std) of the pixel values, on a scale of 0 to 1, per channel.
 RANGES = {
@@ -15,7 +19,8 @@ RANGES = {
     "none": None,
 }
 RESIZES = ("squash", "short_side")
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
+ROUNDINGS = ("none", "each_pass", "truncate")
 
 
 def _check_choice(name, value, choices):
@@ -35,9 +40,12 @@ class Preprocessing:
         resize: "squash" resizes straight to the target, "short_side" keeps the
             aspect ratio and crops the centre.
         crop: share of the resized short side that the centre crop keeps, 0..1.
-        interpolation: "nearest", "bilinear" or "bicubic".
+        interpolation: "nearest", "bilinear", "bicubic" or "area".
         antialias: whether shrinking averages (PIL does, TensorFlow's default
             does not).
+        rounding: "none" keeps fractions (vit_jax), "each_pass" rounds to whole
+            levels after the width and after the height (PIL), "truncate" drops
+            fractions at the end (big_vision, which casts back to uint8).
 
     Raises:
         ValueError: for a value that is not among the choices.
@@ -49,12 +57,14 @@ class Preprocessing:
     crop: float = 1.0
     interpolation: str = "bilinear"
     antialias: bool = True
+    rounding: str = "none"
 
     def __post_init__(self):
         object.__setattr__(self, "image_size", tuple(self.image_size))
         _check_choice("mode", self.mode, RANGES)
         _check_choice("resize", self.resize, RESIZES)
         _check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        _check_choice("rounding", self.rounding, ROUNDINGS)
         if not 0 < self.crop <= 1:
             raise ValueError(f"crop: must be above 0 and at most 1, got {self.crop}.")
 
@@ -94,27 +104,85 @@ class Preprocessing:
         images = ops.cast(images, "float32")
         height, width = images.shape[-3:-1]
         target = self._resized_shape(height, width)
-        if (height, width) != target:
-            images = ops.image.resize(
-                images,
-                target,
-                interpolation=self.interpolation,
-                antialias=self.antialias,
-                data_format="channels_last",
-            )
-            images = ops.clip(images, 0.0, 255.0)
-        top = round((target[0] - self.image_size[0]) / 2)
-        left = round((target[1] - self.image_size[1]) / 2)
-        bottom, right = top + self.image_size[0], left + self.image_size[1]
-        return images[..., top:bottom, left:right, :]
+        across = self._weights(width, target[1], self.image_size[1])
+        down = self._weights(height, target[0], self.image_size[0])
+        images = self._round(ops.einsum("qw,...hwc->...hqc", across, images))
+        images = self._round(ops.einsum("ph,...hwc->...pwc", down, images))
+        return ops.floor(images + 1e-4) if self.rounding == "truncate" else images
+
+    def _round(self, images):
+        """Whole levels as PIL makes them, halves up; always within 0 to 255."""
+        if self.rounding == "each_pass":
+            images = ops.floor(images + 0.5)
+        return ops.clip(images, 0.0, 255.0)
+
+    def _weights(self, old, resized, kept):
+        """(kept, old) float32: one row per pixel that the centre crop keeps."""
+        if old == resized:
+            weights = np.eye(old)
+        else:
+            weights = matrix(old, resized, self.interpolation, self.antialias)
+        start = round((resized - kept) / 2)
+        return weights[start : start + kept].astype("float32")
 
     def _resized_shape(self, height, width):
         """(H, W) before the centre crop."""
         out_h, out_w = (int(side / self.crop) for side in self.image_size)
         if self.resize == "squash":
             return out_h, out_w
-        scale = max(out_h / height, out_w / width)
-        return max(int(height * scale), out_h), max(int(width * scale), out_w)
+        long = round if self.rounding == "truncate" else int
+        if out_h * width >= out_w * height:  # the height is what just fits
+            return out_h, max(long(out_h * width / height), out_w)
+        return max(long(out_w * height / width), out_h), out_w
+
+
+def preprocess_image_file(image, preprocessing):
+    """Decode an image file and prepare it as a model wants it.
+
+    Grey and palette images become three channels. Orientation tags of cameras
+    are not applied, as in the pipelines that the weights were made with.
+
+    Args:
+        image: path, or the bytes of a JPEG, PNG or other file that Pillow reads.
+        preprocessing: `Preprocessing`, such as `model.preprocessing`.
+
+    Returns:
+        (H, W, 3) float32 numpy array.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is no image, or one of absurd size.
+    """
+    return ops.convert_to_numpy(preprocessing(read_image(image)))
+
+
+def read_image(image):
+    """Decode an image file.
+
+    Args:
+        image: path, or the bytes of the file.
+
+    Returns:
+        (H, W, 3) uint8 numpy array.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is no image, or one of absurd size.
+    """
+    from PIL import Image
+
+    where = "image" if isinstance(image, bytes) else str(image)
+    source = io.BytesIO(image) if isinstance(image, bytes) else image
+    try:
+        with Image.open(source) as file:
+            return np.asarray(file.convert("RGB"))
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as err:
+        raise ValueError(
+            f"{where}: must be an image such as a JPEG or PNG, got one that cannot be "
+            f"decoded ({err}). Convert it, or fetch it again."
+        ) from err
 
 
 def preprocess_input(x, mode="google"):

@@ -42,22 +42,50 @@ VIT = {
     "ViT_H14":  ("H",  14), "ViT_g14": ("g", 14), "ViT_G14": ("G", 14),
 }
 DEIT = {"DeiT_Ti16": ("Ti", 16), "DeiT_S16": ("S", 16), "DeiT_B16": ("B", 16)}
+
+# Hybrids: function -> (family, size, patch px in the name, ResNet units per stage,
+# side of a patch on the feature map). R+Ti/16 really is /32: its root shrinks the
+# image four times, not twice (vit_jax's models_resnet.py).
+HYBRIDS = {
+    "R_Ti16":  ("R",   "Ti", 16, (),           8),
+    "R26_S32": ("R26", "S",  32, (2, 2, 2, 2), 1),
+    "R26_B32": ("R26", "B",  32, (2, 2, 2, 2), 1),
+    "R50_B16": ("R50", "B",  16, (3, 4, 9),    1),
+    "R50_L32": ("R50", "L",  32, (3, 4, 6, 3), 1),
+}
 # fmt: on
 
 
 class Variant(NamedTuple):
     """What a model name means."""
 
-    family: str  # "ViT" or "DeiT"
+    family: str  # "ViT", "DeiT", or the ResNet of a hybrid: "R", "R26", "R50"
     size: str  # a key of SIZES
     patch_size: int  # px
+
+    @property
+    def stem(self):
+        """Units per stage of a hybrid's ResNet, or None."""
+        row = self._hybrid()
+        return None if row is None else row[3]
+
+    @property
+    def patch(self):
+        """Side of a patch: px of the image, or of a hybrid's feature map."""
+        row = self._hybrid()
+        return self.patch_size if row is None else row[4]
+
+    def _hybrid(self):
+        return next((row for row in HYBRIDS.values() if row[:3] == self), None)
 
 
 def model_names():
     """Every named model, in the spelling of `parse`: "ViT-B/16" and so on."""
     rows = [("ViT", row) for row in VIT.values()]
     rows += [("DeiT", row) for row in DEIT.values()]
-    return [f"{family}-{size}/{patch}" for family, (size, patch) in rows]
+    names = [f"{family}-{size}/{patch}" for family, (size, patch) in rows]
+    hybrids = [f"{r}+ViT-{size}/{patch}" for r, size, patch, *_ in HYBRIDS.values()]
+    return names + hybrids
 
 
 def list_models(pattern="*"):
@@ -76,9 +104,10 @@ def list_models(pattern="*"):
 
 
 def parse(name):
-    """Read a model name: "ViT-B/16", "B/16", "ViT_B16" or "DeiT-Ti/16".
+    """Read a model name: "ViT-B/16", "B/16", "ViT_B16", "DeiT-Ti/16", "R50+B/16".
 
-    Any size of SIZES with any patch side is a model, named or not.
+    Any size of SIZES with any patch side is a model, named or not; hybrids are
+    those of HYBRIDS.
 
     Returns:
         `Variant`.
@@ -93,6 +122,11 @@ def parse(name):
     for family, table in (("ViT", VIT), ("DeiT", DEIT)):
         if name in table:
             return Variant(family, *table[name])
+    for function, row in HYBRIDS.items():
+        family, size, patch = row[:3]
+        spellings = (f"{family}+ViT-{size}/{patch}", f"{family}+{size}/{patch}")
+        if name in (function, *spellings):
+            return Variant(family, size, patch)
     sizes = "|".join(sorted(map(re.escape, SIZES), key=len, reverse=True))
     found = re.fullmatch(rf"(?:(ViT|DeiT)[-_])?({sizes})/([1-9]\d*)", str(name))
     if found:
@@ -104,7 +138,7 @@ def parse(name):
 def _unknown(name):
     """Error text for a name that `parse` cannot read."""
     short = [known.removeprefix("ViT-") for known in model_names()]
-    known = [*model_names(), *short, *VIT, *DEIT]
+    known = [*model_names(), *short, *VIT, *DEIT, *HYBRIDS]
     plain = {re.sub(r"[-_/\s]", "", k).lower(): k for k in reversed(known)}
     key = re.sub(r"[-_/\s]", "", name).lower()
     near = difflib.get_close_matches(key, list(plain), n=1, cutoff=0.5)

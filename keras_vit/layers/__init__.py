@@ -1,6 +1,7 @@
 """The parts a Vision Transformer is made of; they know shapes, not files or epochs."""
 
 from keras_vit.layers.attention import Attention
+from keras_vit.layers.conv import BottleneckUnit, GroupNorm, StdConv
 from keras_vit.layers.mlp import MLP
 from keras_vit.layers.norm import LayerNorm, LayerScale
 from keras_vit.layers.patch_encoder import PatchEncoder
@@ -12,11 +13,14 @@ __all__ = [
     "MLP",
     "Attention",
     "AttentionPooling",
+    "BottleneckUnit",
+    "GroupNorm",
     "LayerNorm",
     "LayerScale",
     "MeanPooling",
     "PatchEncoder",
     "Patches",
+    "StdConv",
     "TokenPooling",
     "TransformerBlock",
 ]

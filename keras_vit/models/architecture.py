@@ -6,6 +6,7 @@ from keras_vit.layers.mlp import get_activation
 from keras_vit.layers.patches import pair, patch_grid
 from keras_vit.layers.pooling import POOLINGS
 from keras_vit.layers.position import POSITIONS
+from keras_vit.models import hybrid
 from keras_vit.preprocess import Preprocessing
 
 
@@ -41,6 +42,9 @@ class Architecture:
         norm_input: whether a norm stands before the first block (CLIP).
         norm_pooled: whether the last norm comes after the pooling (timm's
             fc_norm, MAE fine-tuning).
+        stem: units per stage of a ResNet in front, such as (3, 4, 9), () for
+            its root alone, or None for none; patches are then cut from its
+            features, and patch_size counts features.
         distilled: whether a distillation token and a second head exist (DeiT);
             the logits are then the mean of both heads.
         dropout: probability after each dense layer but qkv, and after positions.
@@ -82,6 +86,7 @@ class Architecture:
     patch_bias: bool = True
     norm_input: bool = False
     norm_pooled: bool = False
+    stem: tuple | None = None
     distilled: bool = False
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -97,6 +102,7 @@ class Architecture:
         put = object.__setattr__
         put(self, "image_size", pair(self.image_size, "image_size"))
         put(self, "patch_size", pair(self.patch_size, "patch_size"))
+        put(self, "stem", None if self.stem is None else tuple(self.stem))
         if self.class_token is None:
             put(self, "class_token", self.pooling in ("token", None))
         self._check_counts()
@@ -111,7 +117,17 @@ class Architecture:
     @property
     def grid(self):
         """(h, w), patches."""
-        return patch_grid(self.image_size, self.patch_size)
+        if self.stem is None:
+            return patch_grid(self.image_size, self.patch_size)
+        features = hybrid.feature_size(self.image_size, self.stem)
+        sides = zip(features, self.patch_size, strict=True)
+        if any(side % patch for side, patch in sides):
+            step = hybrid.shrink(self.stem) * self.patch_size[0]
+            raise ValueError(
+                f"image_size: a hybrid's features must make whole patches, got "
+                f"image_size={self.image_size}. Use multiples of {step} px."
+            )
+        return patch_grid(features, self.patch_size)
 
     @property
     def class_tokens(self):
@@ -129,6 +145,13 @@ class Architecture:
             raise ValueError(
                 f"heads: must divide the width, got width={self.width}, heads="
                 f"{self.heads}. Use heads={max(1, self.width // 64)}, for example."
+            )
+        if self.stem is not None and not all(
+            type(units) is int and 0 < units < 1000 for units in self.stem
+        ):
+            raise ValueError(
+                f"stem: must be units per stage, each above 0, got {self.stem!r}. "
+                "Use (3, 4, 9), for example."
             )
         for name in ("dropout", "attention_dropout", "drop_path"):
             if not 0 <= getattr(self, name) < 1:

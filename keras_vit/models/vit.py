@@ -17,6 +17,7 @@ from keras_vit.layers import (
     TokenPooling,
     TransformerBlock,
 )
+from keras_vit.models import hybrid
 from keras_vit.models.architecture import Architecture
 from keras_vit.models.image_model import ImageModel
 
@@ -65,6 +66,8 @@ def build(arch):
 
 def _embed(images, arch):
     """Image -> tokens with positions, (B, T, D)."""
+    if arch.stem is not None:
+        images = hybrid.embed(images, arch.stem, arch.dtype)
     patches = Patches(arch.patch_size, dtype=arch.dtype, name="patches")(images)
     tokens = PatchEncoder(
         arch.width,

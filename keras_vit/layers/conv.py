@@ -1,0 +1,222 @@
+"""Weight-standardised convolution, group normalisation and the unit made of them.
+
+These are the constants of vit_jax's hybrids. Big Transfer uses others.
+"""
+
+import keras
+from keras import ops
+
+GROUPS = 32
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class StdConv(keras.layers.Layer):
+    """Convolve with a kernel that always has mean 0 and deviation 1 per filter.
+
+    The stored kernel is raw; it is standardised at every call, so training sees
+    the gradient through the standardisation. Padding is SAME as in TensorFlow:
+    of an odd amount the larger part comes after.
+
+    Args:
+        filters: output channels. size: side of the kernel. strides: step.
+        epsilon: added to the deviation, outside the root.
+
+    Call:
+        x: (B, H, W, C) float.
+
+    Returns:
+        (B, ceil(H / strides), ceil(W / strides), filters).
+
+    Weights:
+        kernel: (size, size, C, filters), no bias.
+
+    Source:
+        Qiao et al. 2019, arXiv:1903.10520; epsilon of vit_jax's models_resnet.py.
+    """
+
+    def __init__(self, filters, size, strides=1, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.size = size
+        self.strides = strides
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            shape=(self.size, self.size, input_shape[-1], self.filters),
+            initializer=keras.initializers.LecunNormal(),
+            name="kernel",
+            autocast=False,
+        )
+
+    def standardised_kernel(self):
+        """The kernel that is convolved with, (size, size, C, filters)."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        centred = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
+        deviation = ops.sqrt(ops.mean(centred * centred, axis=(0, 1, 2), keepdims=True))
+        return ops.cast(centred / (deviation + self.epsilon), self.compute_dtype)
+
+    def call(self, x):
+        return ops.conv(
+            x,
+            self.standardised_kernel(),
+            strides=self.strides,
+            padding="same",
+            data_format="channels_last",
+        )
+
+    def compute_output_shape(self, input_shape):
+        batch, *sides, _ = input_shape
+        sides = [None if s is None else -(-s // self.strides) for s in sides]
+        return (batch, *sides, self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "size": self.size,
+            "strides": self.strides,
+            "epsilon": self.epsilon,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class GroupNorm(keras.layers.Layer):
+    """Normalise groups of neighbouring channels over the whole image.
+
+    Statistics are taken in float32 under 16-bit policies; no tensor has more
+    than four axes.
+
+    Args:
+        epsilon: added to the variance.
+        zero: whether the scale starts at 0, which makes a residual branch start
+            as the identity.
+
+    Call:
+        x: (B, H, W, C) float, C a multiple of 32.
+
+    Returns:
+        (B, H, W, C).
+
+    Weights:
+        gamma: (C,), ones or zeros. beta: (C,), zeros.
+
+    Raises:
+        ValueError: on build, when the channels cannot be grouped.
+
+    Source:
+        Wu and He 2018, arXiv:1803.08494, eq. (1); 32 groups.
+    """
+
+    def __init__(self, epsilon=1e-6, zero=False, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+        self.zero = zero
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        if channels % GROUPS:
+            raise ValueError(
+                f"{self.name}: channels must be a multiple of {GROUPS}, got "
+                f"{channels}. Use another width."
+            )
+        scale = "zeros" if self.zero else "ones"
+        self.gamma = self.add_weight(
+            shape=(channels,), initializer=scale, name="gamma", autocast=False
+        )
+        self.beta = self.add_weight(
+            shape=(channels,), initializer="zeros", name="beta", autocast=False
+        )
+
+    def call(self, x):
+        _, height, width, channels = x.shape
+        wide = keras.backend.result_type(self.compute_dtype, "float32")
+        x = ops.reshape(
+            ops.cast(x, wide), (-1, height * width, GROUPS, channels // GROUPS)
+        )
+        x = x - ops.mean(x, axis=(1, 3), keepdims=True)
+        variance = ops.mean(x * x, axis=(1, 3), keepdims=True)
+        x = x * ops.rsqrt(variance + self.epsilon)
+        x = ops.reshape(x, (-1, height, width, channels))
+        x = x * ops.cast(self.gamma, wide) + ops.cast(self.beta, wide)
+        return ops.cast(x, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon, "zero": self.zero}
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class BottleneckUnit(keras.layers.Layer):
+    """A residual unit that normalises after each convolution (ResNet v1.5).
+
+    1x1, 3x3 and 1x1 convolutions on one branch, added to the input or, where the
+    shape changes, to a projection of it.
+
+    Args:
+        filters: channels in the middle; 4 times as many come out.
+        strides: step of the 3x3 convolution and of the projection.
+
+    Call:
+        x: (B, H, W, C) float.
+
+    Returns:
+        (B, ceil(H / strides), ceil(W / strides), 4 * filters).
+
+    Source:
+        He et al. 2015, arXiv:1512.03385, fig. 5; vit_jax's models_resnet.py.
+    """
+
+    def __init__(self, filters, strides=1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+        policy = self.dtype_policy
+        for part, size, step in (("1", 1, 1), ("2", 3, strides), ("3", 1, 1)):
+            width = 4 * filters if part == "3" else filters
+            conv = StdConv(width, size, step, dtype=policy, name=f"conv{part}")
+            norm = GroupNorm(zero=part == "3", dtype=policy, name=f"norm{part}")
+            setattr(self, f"conv{part}", conv)
+            setattr(self, f"norm{part}", norm)
+
+    def build(self, input_shape):
+        self.conv_proj = self.norm_proj = None
+        if input_shape[-1] != 4 * self.filters or self.strides != 1:
+            self.conv_proj = StdConv(
+                4 * self.filters,
+                1,
+                self.strides,
+                dtype=self.dtype_policy,
+                name="conv_proj",
+            )
+            self.norm_proj = GroupNorm(dtype=self.dtype_policy, name="norm_proj")
+            self._build_pair(self.conv_proj, self.norm_proj, input_shape)
+        shape = self._build_pair(self.conv1, self.norm1, input_shape)
+        shape = self._build_pair(self.conv2, self.norm2, shape)
+        self._build_pair(self.conv3, self.norm3, shape)
+
+    def _build_pair(self, conv, norm, shape):
+        """Build both, return the shape that comes out."""
+        conv.build(shape)
+        shape = conv.compute_output_shape(shape)
+        norm.build(shape)
+        return shape
+
+    def call(self, x):
+        shortcut = x if self.conv_proj is None else self.norm_proj(self.conv_proj(x))
+        x = ops.relu(self.norm1(self.conv1(x)))
+        x = ops.relu(self.norm2(self.conv2(x)))
+        return ops.relu(shortcut + self.norm3(self.conv3(x)))
+
+    def compute_output_shape(self, input_shape):
+        shape = self.conv2.compute_output_shape(input_shape)
+        return (*shape[:3], 4 * self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "strides": self.strides,
+        }

@@ -1,0 +1,101 @@
+"""Names of google-research/big_vision: ViT, SigLIP's image tower, FlexiViT, DeiT-III.
+
+The same blocks as vit_jax under a prefix; positions stand at the top and leave
+the class token out, or are computed and not stored at all.
+"""
+
+import functools
+
+import numpy as np
+
+from keras_vit.errors import CheckpointError
+from keras_vit.weights import google
+from keras_vit.weights.arrays import ArrayFile, Entry
+from keras_vit.weights.facts import Facts, Family, image_size_needed, position
+
+PREFIXES = ("", "params/", "opt/target/", "params/img/", "img/", "opt/target/img/")
+STACK = "Transformer/encoderblock/"
+POSITION = "pos_embedding"
+MAP_PARTS = ("probe", "LayerNorm_0/", "MlpBlock_0/", google.ATTENTION + "/")
+
+
+def _prefix(arrays):
+    """Where the image tower's names begin, or None."""
+    for prefix in PREFIXES:
+        if f"{prefix}embedding/kernel" in arrays:
+            return prefix
+    return None
+
+
+def recognises(arrays):
+    """Flax names without vit_jax's position table."""
+    return _prefix(arrays) is not None
+
+
+def normalise(arrays):
+    """Strip the prefix, unstack the blocks, number modules per class."""
+    prefix = _prefix(arrays)
+    arrays = arrays.without(
+        lambda name: None if name.startswith(prefix) else "not of the image tower"
+    )
+    arrays = arrays.renamed(lambda name: _canonical(name.removeprefix(prefix)))
+    return _unstacked(arrays)
+
+
+def _canonical(name):
+    name = google.per_class(name)
+    if name in (google.POSITION, "Transformer/pos_embedding"):
+        return POSITION
+    return f"MAPHead_0/{name}" if name.startswith(MAP_PARTS) else name
+
+
+def _unstacked(arrays):
+    """Split arrays that hold all blocks along a leading axis."""
+    if not any(name.startswith(STACK) for name in arrays):
+        return arrays
+    result = ArrayFile(arrays.where, arrays.format, {}, arrays.notes, arrays.left_out)
+    for name, entry in arrays.items():
+        if not name.startswith(STACK):
+            result.entries[name] = entry
+            result.origin[name] = arrays.origin[name]
+            continue
+        if not entry.shape or entry.shape[0] > len(arrays) * 1000:
+            raise CheckpointError(
+                f"{arrays.where}: stacked blocks need a leading axis, got shape "
+                f"{entry.shape} for {arrays.origin[name]!r}. Fetch the file again."
+            )
+        whole = functools.lru_cache(maxsize=1)(entry.read)
+        for block in range(entry.shape[0]):
+            new = f"Transformer/encoderblock_{block}/{name.removeprefix(STACK)}"
+            result.entries[new] = Entry(
+                entry.shape[1:], entry.dtype, _row(whole, block)
+            )
+            result.origin[new] = f"{arrays.origin[name]}[{block}]"
+    return result
+
+
+def _row(whole, block):
+    return lambda: np.ascontiguousarray(whole()[block])
+
+
+def read(arrays, request):
+    """`Facts` of a big_vision file."""
+    options = google.encoder(arrays)
+    stride = google.patch_stride(options)
+    if POSITION not in arrays:
+        size = image_size_needed(arrays, request)
+        note = "no positions in the file: sincos2d, as big_vision computes them."
+        found = {"position": "sincos2d", "position_prefix": False, "image_size": size}
+        return Facts({**options, **found}, None, "zoom", (note,))
+    found, grid = position(
+        arrays, POSITION, int(options["class_token"]), stride, request
+    )
+    return Facts({**options, **found}, grid, "zoom")
+
+
+def rules(options):
+    """The table of vit_jax with the position table at the top."""
+    return google.rules(options, POSITION)
+
+
+FAMILY = Family("big_vision", recognises, normalise, read, rules)

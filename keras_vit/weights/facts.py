@@ -1,0 +1,143 @@
+"""What a file says about its model: the common part of every family's reading."""
+
+import math
+import re
+from typing import NamedTuple
+
+from keras_vit import variants
+from keras_vit.errors import CheckpointError
+from keras_vit.weights.arrays import listed
+
+
+class Request(NamedTuple):
+    """What the caller knows and a file may not say."""
+
+    heads: int | None = None
+    image_size: tuple | None = None  # (H, W) px
+    stored_grid: tuple | None = None  # (h, w), patches of the stored positions
+
+
+class Facts(NamedTuple):
+    """What was read off a file."""
+
+    options: dict  # fields of Architecture
+    grid: tuple | None  # (h, w) of the stored positions, None without
+    kernel: str  # a key of resample.KERNELS
+    notes: tuple = ()  # sentences for the report
+
+
+class Family(NamedTuple):
+    """How the files of one code base are read."""
+
+    name: str
+    recognises: object  # ArrayFile -> bool, by names alone
+    normalise: object  # ArrayFile -> ArrayFile with one spelling of each name
+    read: object  # ArrayFile, Request -> Facts
+    rules: object  # fields of Architecture -> list of Rule
+    later: str = ""  # for families without a model: what to say instead
+
+
+def blocks(arrays, pattern):
+    """Number of blocks, whose names must count from 0 without a gap.
+
+    Args:
+        arrays: `ArrayFile`.
+        pattern: regular expression with one group for the number.
+
+    Raises:
+        CheckpointError: when there are none, or one is missing.
+    """
+    found = {int(m[1]) for m in (re.match(pattern, name) for name in arrays) if m}
+    if not found or found != set(range(len(found))):
+        raise CheckpointError(
+            f"{arrays.where}: blocks must be numbered from 0 without a gap, got "
+            f"{sorted(found)[:20]}. The file is incomplete; fetch it again."
+        )
+    return len(found)
+
+
+def heads_of(arrays, request, width, depth, mlp_dim):
+    """Attention heads where the arrays do not tell: (heads, sentence or None).
+
+    Raises:
+        CheckpointError: when only the caller can know.
+    """
+    if request.heads is not None:
+        return request.heads, None
+    for name, size in variants.SIZES.items():
+        if (size.width, size.depth, size.mlp) == (width, depth, mlp_dim):
+            return size.heads, f"{size.heads} heads, as in every published {name}."
+    raise CheckpointError(
+        f"{arrays.where}: a fused query-key-value matrix does not tell the number of "
+        f"heads, got width={width}, depth={depth}, which is no known size. "
+        f"Pass heads={max(1, width // 64)}, for example."
+    )
+
+
+def position(arrays, name, prefix, stride, request):
+    """Read the grid, the prefix rows and the image size off a position table.
+
+    Args:
+        arrays: `ArrayFile`. name: of a (1, T, D) table in it.
+        prefix: number of tokens before the patches.
+        stride: (rows, columns) px of the image per patch.
+        request: `Request`.
+
+    Returns:
+        (options, grid): `position_prefix` and `image_size`; (h, w).
+
+    Raises:
+        CheckpointError: when the rows are no square and nobody says what else.
+    """
+    rows = arrays.shape(name, 3)[1]
+    found = {}
+    for before in dict.fromkeys((prefix, 0)):
+        grid = _grid(rows - before, stride, request)
+        if grid is not None:
+            found[before] = grid
+    if not found:
+        raise CheckpointError(
+            f"{arrays.where}: {rows} positions with {prefix} tokens before the patches "
+            f"make no square grid, got image_size={request.image_size}. Pass "
+            "image_size=(H, W) or stored_grid=(rows, columns) of the file."
+        )
+    exact = [b for b, grid in found.items() if grid == _wanted(stride, request)]
+    before = exact[0] if exact else next(iter(found))
+    grid = found[before]
+    size = request.image_size or tuple(
+        side * px for side, px in zip(grid, stride, strict=True)
+    )
+    return {"position_prefix": before == prefix, "image_size": size}, grid
+
+
+def _wanted(stride, request):
+    if request.image_size is None:
+        return None
+    return tuple(s // p for s, p in zip(request.image_size, stride, strict=True))
+
+
+def _grid(count, stride, request):
+    """(h, w) of `count` patches, or None."""
+    if count < 1:
+        return None
+    if request.stored_grid is not None:
+        return request.stored_grid if math.prod(request.stored_grid) == count else None
+    side = math.isqrt(count)
+    if side * side == count:
+        return side, side
+    wanted = _wanted(stride, request)
+    return wanted if wanted and math.prod(wanted) == count else None
+
+
+def image_size_needed(arrays, request):
+    """The image size, where positions are computed and not stored.
+
+    Raises:
+        CheckpointError: when the caller does not say it.
+    """
+    if request.image_size is None:
+        raise CheckpointError(
+            f"{arrays.where}: its positions are computed, so it does not tell its "
+            f"image size, got {listed(arrays, 2)}. Pass image_size=224, for example."
+        )
+    return request.image_size

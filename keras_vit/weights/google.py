@@ -1,0 +1,191 @@
+"""Names and shapes of google-research/vision_transformer: ViT, AugReg, SAM, hybrids.
+
+Published files number modules across classes (LayerNorm_0,
+MultiHeadDotProductAttention_1, LayerNorm_2, MlpBlock_3), newer exports per
+class; both are read.
+"""
+
+import re
+
+from keras_vit.errors import CheckpointError
+from keras_vit.weights.facts import Facts, Family, blocks, position
+from keras_vit.weights.mapping import Rule, numbered, pair
+
+BLOCK = r"Transformer/encoderblock_(\d+)/"
+POSITION = "Transformer/posembed_input/pos_embedding"
+ATTENTION = "MultiHeadDotProductAttention_0"
+DENSE = (("/kernel", "/kernel", "same"), ("/bias", "/bias", "same"))
+NORM = (("/scale", "/gamma", "same"), ("/bias", "/beta", "same"))
+GROUP_NORM = (("/scale", "/gamma", "vector"), ("/bias", "/beta", "vector"))
+HEADS_IN = (("/kernel", "/kernel", "heads_in"), ("/bias", "/bias", "heads_bias"))
+HEADS_OUT = (("/kernel", "/kernel", "heads_out"), ("/bias", "/bias", "same"))
+
+
+def recognises(arrays):
+    """Flax names with the position table where vit_jax puts it."""
+    return "embedding/kernel" in arrays and POSITION in arrays
+
+
+def per_class(name):
+    """Number modules per class, as newer Flax does."""
+    for old, new in (
+        (r"MultiHeadDotProductAttention_\d+", ATTENTION),
+        (r"MlpBlock_\d+", "MlpBlock_0"),
+        (r"(encoderblock_?\d*)/LayerNorm_2", r"\1/LayerNorm_1"),
+    ):
+        name = re.sub(old, new, name)
+    return name
+
+
+def normalise(arrays):
+    """One spelling for both module numberings."""
+    return arrays.renamed(per_class)
+
+
+def read(arrays, request):
+    """`Facts` of a vit_jax file."""
+    options = encoder(arrays)
+    prefix = int(options["class_token"])
+    stride = patch_stride(options)
+    found, grid = position(arrays, POSITION, prefix, stride, request)
+    return Facts({**options, **found}, grid, "zoom")
+
+
+def patch_stride(options):
+    """(rows, columns) px of the image per patch."""
+    stem = options["stem"]
+    shrink = 1 if stem is None else 4 * 2 ** max(len(stem) - 1, 0)
+    return tuple(side * shrink for side in options["patch_size"])
+
+
+def encoder(arrays):
+    """Fields of `Architecture` that vit_jax and big_vision files share."""
+    rows, columns, features, width = arrays.shape("embedding/kernel", 4)
+    depth = blocks(arrays, BLOCK)
+    heads = arrays.shape(f"Transformer/encoderblock_0/{ATTENTION}/query/kernel", 3)[1]
+    mlp = arrays.shape("Transformer/encoderblock_0/MlpBlock_0/Dense_0/kernel", 2)[1]
+    stem = units(arrays)
+    channels = features if stem is None else arrays.shape("conv_root/kernel", 4)[2]
+    options = {
+        "patch_size": (rows, columns),
+        "width": width,
+        "depth": depth,
+        "heads": heads,
+        "mlp_dim": mlp,
+        "channels": channels,
+        "stem": stem,
+        "class_token": "cls" in arrays,
+        "position": "learned",
+        "activation": "gelu_tanh",
+        "include_top": "head/kernel" in arrays,
+    }
+    if "head/kernel" in arrays:
+        options["classes"] = arrays.shape("head/kernel", 2)[1]
+    if "pre_logits/kernel" in arrays:
+        options["representation_size"] = arrays.shape("pre_logits/kernel", 2)[1]
+    if "MAPHead_0/probe" in arrays:
+        options["pooling"] = "map"
+    else:
+        options["pooling"] = "token" if "cls" in arrays else "gap"
+    return options
+
+
+def units(arrays):
+    """Units per ResNet stage of a hybrid: (3, 4, 9), () for the root alone, or None."""
+    if "conv_root/kernel" not in arrays:
+        return None
+    counts = {}
+    for name in arrays:
+        found = re.match(r"block(\d{1,2})/unit(\d{1,3})/", name)
+        if found:
+            stage, unit = int(found[1]), int(found[2])
+            counts[stage] = max(counts.get(stage, 0), unit)
+    if sorted(counts) != list(range(1, len(counts) + 1)):
+        raise CheckpointError(
+            f"{arrays.where}: ResNet stages must be numbered from 1 without a gap, got "
+            f"{sorted(counts)[:20]}. The file is incomplete; fetch it again."
+        )
+    return tuple(counts[stage] for stage in sorted(counts))
+
+
+def rules(options, position_name=POSITION):
+    """The table of names, for one architecture."""
+    block = [
+        *pair([_rule("LayerNorm_0", "norm1"), _rule("LayerNorm_1", "norm2")], NORM),
+        *pair([_fused(ATTENTION, "attention/qkv")], HEADS_IN),
+        *pair([_rule(f"{ATTENTION}/out", "attention/proj")], HEADS_OUT),
+        *pair([_rule("MlpBlock_0/Dense_0", "mlp/fc1")], DENSE),
+        *pair([_rule("MlpBlock_0/Dense_1", "mlp/fc2")], DENSE),
+    ]
+    return [
+        *_stem(options.get("stem")),
+        Rule(("cls",), ("patch_encoder/class_token",)),
+        Rule((position_name,), ("patch_encoder/position/embedding",)),
+        Rule(("embedding/kernel",), ("patch_encoder/projection/kernel",), "patch_hwio"),
+        Rule(("embedding/bias",), ("patch_encoder/projection/bias",)),
+        *numbered(_inside(block), i=range(options["depth"])),
+        *pair([_rule("Transformer/encoder_norm", "norm")], NORM),
+        *_pooling(),
+        *pair([_rule("pre_logits", "pre_logits"), _rule("head", "head")], DENSE),
+    ]
+
+
+def _rule(file, model):
+    return Rule((file,), (model,))
+
+
+def _fused(file, model):
+    return Rule(tuple(f"{file}/{part}" for part in ("query", "key", "value")), (model,))
+
+
+def _inside(block):
+    """Put the rules of one block under the names of block {i}."""
+    return [
+        rule._replace(
+            files=tuple(f"Transformer/encoderblock_{{i}}/{n}" for n in rule.files),
+            models=tuple(f"block_{{i}}/{n}" for n in rule.models),
+        )
+        for rule in block
+    ]
+
+
+def _pooling():
+    """Attention pooling, which only big_vision has."""
+    attention = f"MAPHead_0/{ATTENTION}"
+    separate = [
+        _rule(f"{attention}/{part}", f"pool/{part}")
+        for part in ("query", "key", "value")
+    ]
+    return [
+        Rule(("MAPHead_0/probe",), ("pool/probe",)),
+        *pair(separate, HEADS_IN),
+        *pair([_rule(f"{attention}/out", "pool/proj")], HEADS_OUT),
+        *pair([_rule("MAPHead_0/LayerNorm_0", "pool/norm")], NORM),
+        *pair([_rule("MAPHead_0/MlpBlock_0/Dense_0", "pool/mlp/fc1")], DENSE),
+        *pair([_rule("MAPHead_0/MlpBlock_0/Dense_1", "pool/mlp/fc2")], DENSE),
+    ]
+
+
+def _stem(stem):
+    """The ResNet in front of a hybrid."""
+    if stem is None:
+        return []
+    found = [
+        Rule(("conv_root/kernel",), ("stem_root/kernel",)),
+        *pair([_rule("gn_root", "stem_norm")], GROUP_NORM),
+    ]
+    for stage, count in enumerate(stem, start=1):
+        for unit in range(1, count + 1):
+            ours, theirs = f"stage{stage}_unit{unit}", f"block{stage}/unit{unit}"
+            for part in ("1", "2", "3", "_proj"):
+                found.append(
+                    Rule(
+                        (f"{theirs}/conv{part}/kernel",), (f"{ours}/conv{part}/kernel",)
+                    )
+                )
+                norm = _rule(f"{theirs}/gn{part}", f"{ours}/norm{part}")
+                found += pair([norm], GROUP_NORM)
+    return found
+
+
+FAMILY = Family("google", recognises, normalise, read, rules)

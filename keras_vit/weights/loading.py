@@ -1,0 +1,360 @@
+"""From a file to a model: read the facts, check every name, build once, fill."""
+
+import dataclasses
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_vit.errors import CheckpointError, WeightsMismatch
+from keras_vit.layers.patches import pair
+from keras_vit.models import vit
+from keras_vit.models.architecture import Architecture
+from keras_vit.models.hybrid import shrink
+from keras_vit.weights import (
+    big_vision,
+    google,
+    hf,
+    keras_hub,
+    later,
+    mapping,
+    resample,
+    timm,
+)
+from keras_vit.weights.arrays import ArrayFile, listed
+from keras_vit.weights.facts import Facts, Family
+from keras_vit.weights.preparing import preprocessing_of
+from keras_vit.weights.report import LoadingReport
+
+# Asked in this order: the first that knows the names reads the file.
+FAMILIES = (
+    google.FAMILY,
+    *later.FAMILIES,
+    big_vision.FAMILY,
+    keras_hub.FAMILY,
+    hf.FAMILY,
+    timm.FAMILY,
+)
+POSITION = "patch_encoder/position/embedding"
+PROJECTION = "patch_encoder/projection/kernel"
+# Read off the arrays; another value would be another model.
+FIXED = (
+    "width", "depth", "mlp_dim", "channels", "class_token", "distilled", "registers",
+    "position", "position_prefix", "layer_scale", "qkv_bias", "qk_norm", "patch_bias",
+    "norm_input", "stem",
+)  # fmt: skip
+# Weights that exist on one side only because the caller asked -> what was asked.
+CHOICES = (
+    ("pre_logits/", ("representation_size", "pooling")),
+    ("head", ("classes", "include_top", "representation_size")),
+    ("pool/", ("pooling",)),
+    ("norm/", ("norm_pooled",)),
+    ("fc_norm/", ("norm_pooled", "pooling")),
+)
+
+
+class Opened(NamedTuple):
+    """A file whose family and facts are known."""
+
+    arrays: ArrayFile
+    family: Family
+    facts: Facts
+
+
+def family_of(arrays):
+    """Whose names these are.
+
+    Raises:
+        CheckpointError: when nobody knows them.
+    """
+    for family in FAMILIES:
+        if family.recognises(arrays):
+            return family
+    raise CheckpointError(
+        f"{arrays.where}: must hold a Vision Transformer with the names of vit_jax, "
+        f"big_vision, timm, transformers or keras-hub, got {listed(arrays)}. "
+        "Is it the right file?"
+    )
+
+
+def read_facts(arrays, request):
+    """Find the family, and read the architecture off the names and shapes.
+
+    Raises:
+        CheckpointError: when the file is incomplete, or does not tell something
+            that `request` does not say either.
+        TypeError: for a family that is another class than `VisionTransformer`.
+    """
+    family = family_of(arrays)
+    if family.later:
+        raise TypeError(
+            f"{arrays.where}: must be a Vision Transformer, got {family.later}."
+        )
+    arrays = family.normalise(arrays)
+    facts = family.read(arrays, _with_own_note(arrays, request))
+    _check_kinds(arrays)
+    return Opened(arrays, family, _own_facts(arrays, facts))
+
+
+def _with_own_note(arrays, request):
+    """Our own files say the image size where positions are computed."""
+    note = arrays.notes.get("keras_vit")
+    size = note.get("image_size") if isinstance(note, dict) else None
+    if request.image_size is None and _is_pair(size):
+        return request._replace(image_size=tuple(size))
+    return request
+
+
+def _is_pair(size):
+    return (
+        isinstance(size, list) and [int, int] == list(map(type, size)) and min(size) > 0
+    )
+
+
+def _own_facts(arrays, facts):
+    """What `save_checkpoint` noted because the arrays cannot tell."""
+    note = arrays.notes.get("keras_vit")
+    if not isinstance(note, dict):
+        return facts
+    keys = ("activation", "epsilon", "pooling", "labels", "include_top")
+    told = {key: note[key] for key in keys if note.get(key) is not None}
+    if told.pop("include_top", None) is False and not facts.options["include_top"]:
+        told["pooling"] = note.get("pooling")
+    return facts._replace(options={**facts.options, **told}, notes=())
+
+
+def _check_kinds(arrays):
+    """Weights are floats; counters of an optimiser are not."""
+    for name, entry in arrays.items():
+        if not entry.dtype.startswith(("float", "bfloat")):
+            raise CheckpointError(
+                f"{arrays.where}: weights must be floats, got {entry.dtype!r} in "
+                f"{arrays.origin[name]!r}. Leave it out with a clean copy of the file."
+            )
+
+
+def architecture(opened, request, patch_size=None, preprocessing=None, **overrides):
+    """The facts of a file and the wishes of the caller, as one `Architecture`.
+
+    Raises:
+        ValueError: for a wish that would be another model, or values that do
+            not go together.
+    """
+    arrays, family, facts = opened
+    options = {k: v for k, v in facts.options.items() if v is not None}
+    for name in FIXED:
+        if name in overrides and overrides[name] != facts.options.get(name):
+            raise ValueError(
+                f"{name}: is read off the file as {facts.options.get(name)!r}, got "
+                f"{overrides[name]!r}. Leave it out, or build with VisionTransformer."
+            )
+    if overrides.get("classes") and overrides.get("include_top") is not False:
+        overrides["include_top"] = True
+    elif not options["include_top"]:
+        overrides["include_top"] = False
+    if overrides.get("include_top") and options.get("pooling") is None:
+        overrides.setdefault("pooling", "token")
+    if overrides.get("classes") not in (None, options.get("classes")):
+        options.pop("labels", None)
+    if facts.options.get("pooling") is None:
+        options["pooling"] = None
+    options |= overrides
+    if patch_size is not None:
+        options["patch_size"] = pair(patch_size, "patch_size")
+    size = request.image_size or options["image_size"]
+    note = None
+    if preprocessing is None:
+        preprocessing, note = preprocessing_of(arrays, family.name, facts, size)
+    options |= {"image_size": size, "preprocessing": preprocessing}
+    _check_affordable(arrays, options)
+    try:
+        return Architecture(**options), note
+    except TypeError as err:
+        raise TypeError(f"{arrays.where}: {err}") from err
+
+
+def _check_affordable(arrays, options):
+    """Refuse shapes that do not belong together before anything is allocated."""
+    width, mlp, depth = options["width"], options["mlp_dim"], options["depth"]
+    least = depth * (4 * width * width + 2 * width * mlp)
+    if least > arrays.values_count:
+        raise WeightsMismatch(
+            f"{arrays.where}: blocks of width={width}, mlp_dim={mlp}, depth={depth} "
+            f"need {least} values, got {arrays.values_count}. The shapes do not belong "
+            "together; fetch the file again."
+        )
+
+
+def outline(arch):
+    """Weight path -> shape of a model, without allocating one array."""
+    with keras.StatelessScope(initialize_variables=False):
+        return {w.path: tuple(w.shape) for w in vit.build(arch).weights}
+
+
+def requested(facts, arch):
+    """(weight path) -> why it may exist on one side only, or None."""
+    before = facts.options
+
+    def reason(path):
+        for start, fields in CHOICES:
+            if not path.startswith(start):
+                continue
+            for field in fields:
+                old, new = before.get(field), getattr(arch, field)
+                if old != new and not (field not in before and new in (None, False)):
+                    return f"{field}: {old!r} in the file, {new!r} asked for"
+        return None
+
+    return reason
+
+
+def numbers_of(facts):
+    """What arrangements need to know, as the file has it."""
+    options = facts.options
+    channels = options["channels"]
+    if options.get("stem") is not None:
+        channels = 64 * shrink(options["stem"]) if options["stem"] else 64
+    return mapping.Numbers(options["heads"], tuple(options["patch_size"]), channels)
+
+
+def match(opened, arch, skip=()):
+    """Pair the arrays of a file with the weights of a model, by name and shape.
+
+    Returns:
+        `mapping.Plan`.
+
+    Raises:
+        WeightsMismatch: listing what has no counterpart, or another shape.
+    """
+    arrays, family, facts = opened
+    shapes, reason = outline(arch), requested(facts, arch)
+    rules = family.rules(facts.options)
+    plan = mapping.plan(rules, arrays, shapes, reason, skip)
+    used, wrong = [], []
+    for rule in plan.used:
+        entries = [arrays[name] for name in rule.files]
+        found = mapping.assembled_shapes(rule, entries, numbers_of(facts))
+        target = [shapes[path] for path in rule.models]
+        if found is not None and all(
+            _fits(p, s, t, opened, arch)
+            for p, s, t in zip(rule.models, found, target, strict=True)
+        ):
+            used.append(rule)
+        elif reason(rule.models[0]) is not None:
+            plan.fresh.update(dict.fromkeys(rule.models, reason(rule.models[0])))
+            plan.skipped.update(dict.fromkeys(rule.files, reason(rule.models[0])))
+        else:
+            theirs = ", ".join(
+                f"{arrays.origin[n]} {arrays[n].shape}" for n in rule.files
+            )
+            ours = [f"{path} {shapes[path]}" for path in rule.models]
+            wrong.append(f"  {', '.join(theirs)} for {', '.join(ours)}")
+    if wrong:
+        raise WeightsMismatch(
+            f"{arrays.where}: shapes must fit, got {len(wrong)} that do not. Is an "
+            "array transposed, or the number of heads wrong?\n" + "\n".join(wrong[:12])
+        )
+    return plan._replace(used=used)
+
+
+def _fits(path, shape, target, opened, arch):
+    """Whether an assembled array is the weight, or can be resized to it."""
+    grid = opened.facts.grid
+    if path == PROJECTION:
+        patch = opened.facts.options["patch_size"]
+        same = int(np.prod(shape[2:3])) * arch.patch_size[0] * arch.patch_size[1]
+        rest = len(shape) == 4 and shape[:2] == tuple(patch)
+        return rest and (same, shape[3]) == target
+    if path == POSITION and grid is not None and len(shape) == 3:
+        prefix = shape[1] - grid[0] * grid[1]
+        return (shape[0], target[1] - prefix, shape[2]) == (
+            1,
+            arch.grid[0] * arch.grid[1],
+            target[2],
+        )
+    return shape == target
+
+
+def fill(model, opened, plan, arch):
+    """Read, resize and assign the arrays of a plan, one rule at a time.
+
+    Returns:
+        (weight path -> file names, weight path -> what was resized).
+
+    Raises:
+        CheckpointError: when an array is damaged or not finite.
+    """
+    arrays, _, facts = opened
+    weights = {weight.path: weight for weight in model.weights}
+    loaded, resized = {}, {}
+    for rule in plan.used:
+        found = [arrays.array(name) for name in rule.files]
+        values = mapping.assemble(rule, found, numbers_of(facts))
+        for path, value in zip(rule.models, values, strict=True):
+            value, note = _adapted(path, value, facts, arch)
+            weights[path].assign(value.reshape(weights[path].shape))
+            if note:
+                resized[path] = note
+            else:
+                loaded[path] = [arrays.origin[name] for name in rule.files]
+    return loaded, resized
+
+
+def _adapted(path, value, facts, arch):
+    """Resample positions and patch kernels: (array, what was done or None)."""
+    if path == PROJECTION and value.shape[:2] != arch.patch_size:
+        note = f"patches {value.shape[:2]} -> {arch.patch_size} px by PI-resize"
+        return resample.patch_kernel(value, arch.patch_size), note
+    if path == POSITION and facts.grid not in (None, arch.grid):
+        prefix = value.shape[1] - facts.grid[0] * facts.grid[1]
+        note = f"grid {facts.grid} -> {arch.grid} patches by {facts.kernel}"
+        table = resample.positions(value, facts.grid, arch.grid, prefix, facts.kernel)
+        return table, note
+    return value, None
+
+
+def load(opened, request, skip=(), kernel=None, **wishes):
+    """Build the model of a file and fill it.
+
+    Args:
+        opened: `Opened`. request: `Request`. skip: patterns to leave out.
+        kernel: how to resample positions instead of the family's way.
+        **wishes: `patch_size`, `preprocessing` and fields of `Architecture`.
+
+    Returns:
+        `ImageModel` with a `loading_report`.
+    """
+    if kernel is not None:
+        opened = opened._replace(facts=opened.facts._replace(kernel=kernel))
+    arch, note = architecture(opened, request, **wishes)
+    plan = match(opened, arch, skip)
+    model = vit.build(arch)
+    loaded, resized = fill(model, opened, plan, arch)
+    arrays, family, facts = opened
+    model.loading_report = LoadingReport(
+        path=arrays.where,
+        format=arrays.format,
+        family=family.name,
+        loaded=loaded,
+        resized=resized,
+        fresh=plan.fresh,
+        skipped={
+            **arrays.left_out,
+            **{arrays.origin[name]: why for name, why in plan.skipped.items()},
+        },
+        notes=[n for n in (*facts.notes, note) if n],
+    )
+    return model
+
+
+def as_pair(size, name):
+    """None, or a checked (rows, columns)."""
+    return None if size is None else pair(size, name)
+
+
+def plain(options):
+    """Architecture fields as plain values."""
+    return {
+        key: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+        for key, value in options.items()
+    }

@@ -1,0 +1,89 @@
+"""Fit position tables and patch kernels to another image or patch size."""
+
+import numpy as np
+
+from keras_vit.errors import WeightsMismatch
+from keras_vit.layers.interpolate import matrix
+
+# family -> (method, antialias) of `keras_vit.layers.interpolate.matrix`.
+KERNELS = {
+    "zoom": ("zoom", False),  # vit_jax, big_vision
+    "bicubic_antialias": ("bicubic", True),  # timm
+    "bicubic": ("bicubic_torch", False),  # DeiT, MAE, Hugging Face
+    "bilinear_antialias": ("bilinear", True),  # big_vision FlexiViT
+}
+
+
+def grid_of(rows, prefix, grid, where="position table"):
+    """(h, w) of the patches in a table of `rows` rows.
+
+    Args:
+        rows: of the table. prefix: rows for class token and registers.
+        grid: (h, w) when known, or None for a square.
+        where: for the message.
+
+    Raises:
+        WeightsMismatch: when they do not make that grid.
+    """
+    count = rows - prefix
+    side = round(max(count, 0) ** 0.5)
+    grid = (side, side) if grid is None else tuple(grid)
+    if grid[0] * grid[1] != count or count < 1:
+        raise WeightsMismatch(
+            f"{where}: {rows} rows with {prefix} of them before the patches must make "
+            f"a grid, got {grid[0]}x{grid[1]}. Pass stored_grid=(rows, columns), or "
+            "image_size=(H, W) of the file."
+        )
+    return grid
+
+
+def positions(table, grid, new_grid, prefix, kernel):
+    """Resample a position table; rows before the patches stay as they are.
+
+    Args:
+        table: (1, prefix + h*w, D). grid: its (h, w). new_grid: the (h, w)
+            wanted. prefix: rows before the patches.
+        kernel: a key of KERNELS.
+
+    Returns:
+        (1, prefix + h'*w', D) float32.
+
+    Source:
+        timm layers/pos_embed.py; vit_jax checkpoint.py; DeiT main.py.
+    """
+    method, antialias = KERNELS[kernel]
+    width = table.shape[-1]
+    patches = table[:, prefix:].reshape(*grid, width).astype("float64")
+    down = matrix(grid[0], new_grid[0], method, antialias)
+    across = matrix(grid[1], new_grid[1], method, antialias)
+    patches = np.einsum("ph,qw,hwd->pqd", down, across, patches, optimize=True)
+    patches = patches.reshape(1, -1, width).astype("float32")
+    return np.concatenate([table[:, :prefix], patches], axis=1)
+
+
+def patch_kernel(kernel, patch_size):
+    """Resize a patch projection so that resized patches give the same tokens.
+
+    With B the matrix that resizes a patch, the new kernel is pinv(B^T) w: the
+    inner product with a resized patch is then as close as possible to the one
+    with the original.
+
+    Args:
+        kernel: (P, P, C, D). patch_size: (rows, columns) wanted, px.
+
+    Returns:
+        (P', P', C, D) float32.
+
+    Source:
+        Beyer et al. 2022, FlexiViT, arXiv:2212.08013, section 3.4.
+    """
+    rows, columns, channels, width = kernel.shape
+    down = matrix(rows, patch_size[0], "bilinear")
+    across = matrix(columns, patch_size[1], "bilinear")
+    resize = np.kron(down, across)  # (P'*P', P*P)
+    flat = kernel.reshape(rows * columns, channels * width).astype("float64")
+    return (
+        (np.linalg.pinv(resize.T) @ flat)
+        .reshape(*patch_size, channels, width)
+        .astype("float32")
+    )

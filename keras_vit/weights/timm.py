@@ -1,0 +1,206 @@
+"""Names of PyTorch state dicts: timm, DeiT, DeiT-III, MAE, DINO-style registers."""
+
+import math
+import re
+
+from keras_vit.errors import CheckpointError
+from keras_vit.weights.facts import Facts, Family, blocks, heads_of, position
+from keras_vit.weights.mapping import Rule, numbered, pair
+
+BLOCK = r"blocks\.(\d+)\."
+LINEAR = ((".weight", "/kernel", "transpose"), (".bias", "/bias", "same"))
+NORM = ((".weight", "/gamma", "same"), (".bias", "/beta", "same"))
+# Other spellings -> the one of the table.
+SPELLINGS = (
+    (r"^register_tokens$", "reg_token"),
+    (r"^(blocks\.\d+)\.gamma_([12])$", r"\1.ls\2.gamma"),
+    (r"^pre_logits\.fc\.", "pre_logits."),
+)
+DECODER = ("decoder_", "mask_token")
+
+
+def recognises(arrays):
+    """A patch projection and blocks under their PyTorch names."""
+    return any(name.endswith("patch_embed.proj.weight") for name in arrays)
+
+
+def normalise(arrays):
+    """One spelling of each name; MAE's decoder is set aside."""
+    wrapped = {
+        found[0]
+        for found in (re.match(r"(module|model|backbone|encoder)\.", n) for n in arrays)
+        if found
+    }
+    for prefix in sorted(wrapped):
+        if f"{prefix}patch_embed.proj.weight" in arrays:
+            arrays = arrays.renamed(lambda name, p=prefix: name.removeprefix(p))
+    arrays = arrays.renamed(_canonical)
+    return arrays.without(
+        lambda name: "MAE's decoder" if name.startswith(DECODER) else None
+    )
+
+
+def _canonical(name):
+    for old, new in SPELLINGS:
+        name = re.sub(old, new, name)
+    return name
+
+
+def is_mae(arrays):
+    """Whether a masked autoencoder's decoder was set aside."""
+    return any("decoder" in name for name in arrays.left_out)
+
+
+def read(arrays, request):
+    """`Facts` of a timm state dict."""
+    patch, channels, width = _patch(arrays)
+    depth = blocks(arrays, BLOCK)
+    mlp = arrays.shape("blocks.0.mlp.fc1.weight", 2)[0]
+    heads, note = _heads(arrays, request, width, depth, mlp)
+    registers = arrays.shape("reg_token", 3)[1] if "reg_token" in arrays else 0
+    options = {
+        "patch_size": patch,
+        "channels": channels,
+        "width": width,
+        "depth": depth,
+        "heads": heads,
+        "mlp_dim": mlp,
+        "class_token": "cls_token" in arrays,
+        "distilled": "dist_token" in arrays,
+        "registers": registers,
+        "position": "learned",
+        **_switches(arrays),
+        **_top(arrays),
+    }
+    prefix = int(options["class_token"]) + int(options["distilled"]) + registers
+    found, grid = position(arrays, "pos_embed", prefix, patch, request)
+    facebook = is_mae(arrays) or arrays.notes.get("wrap") == "model"
+    kernel = "bicubic" if facebook else "bicubic_antialias"
+    return Facts({**options, **found}, grid, kernel, (note,) if note else ())
+
+
+def _patch(arrays):
+    """((rows, columns), channels, width) of the patch projection."""
+    name = "patch_embed.proj.weight"
+    if name in arrays and len(arrays[name].shape) == 2:
+        width, values = arrays.shape(name, 2)
+        side = math.isqrt(values // 3)
+        if 3 * side * side != values:
+            raise CheckpointError(
+                f"{arrays.where}: a flat patch projection must have 3*P*P columns, got "
+                f"{values}. Use a newer export of the model."
+            )
+        return (side, side), 3, width
+    width, channels, rows, columns = arrays.shape(name, 4)
+    return (rows, columns), channels, width
+
+
+def _heads(arrays, request, width, depth, mlp):
+    """From the per-head norms, our own note, the caller, or the known sizes."""
+    if "blocks.0.attn.q_norm.weight" in arrays:
+        each = arrays.shape("blocks.0.attn.q_norm.weight", 1)[0]
+        if width % each == 0 and each < width:
+            return width // each, None
+    own = arrays.notes.get("keras_vit")
+    own = own.get("heads") if isinstance(own, dict) else None
+    if isinstance(own, int) and not isinstance(own, bool) and request.heads is None:
+        return own, None
+    return heads_of(arrays, request, width, depth, mlp)
+
+
+def _switches(arrays):
+    """Parts that a block or the embedding may have or lack."""
+    return {
+        "qkv_bias": "blocks.0.attn.qkv.bias" in arrays,
+        "qk_norm": "blocks.0.attn.q_norm.weight" in arrays,
+        "layer_scale": 1e-5 if "blocks.0.ls1.gamma" in arrays else None,
+        "patch_bias": "patch_embed.proj.bias" in arrays,
+        "norm_input": "norm_pre.weight" in arrays,
+        "norm_pooled": "fc_norm.weight" in arrays,
+        "activation": "gelu",
+    }
+
+
+def _top(arrays):
+    """What stands behind the blocks."""
+    if is_mae(arrays):
+        return {"include_top": False, "pooling": None}
+    if "attn_pool.latent" in arrays:
+        pooling = "map"
+    elif "fc_norm.weight" in arrays or "cls_token" not in arrays:
+        pooling = "gap"
+    else:
+        pooling = "token"
+    options = {"pooling": pooling, "include_top": "head.weight" in arrays}
+    if "head.weight" in arrays:
+        options["classes"] = arrays.shape("head.weight", 2)[0]
+    if "pre_logits.weight" in arrays:
+        options["representation_size"] = arrays.shape("pre_logits.weight", 2)[0]
+    return options
+
+
+def rules(options):
+    """The table of names, for one architecture."""
+    tokens = ("cls_token", "dist_token") if options.get("distilled") else ("cls_token",)
+    linear = (
+        _rule("pre_logits", "pre_logits"),
+        _rule("head", "head"),
+        _rule("head_dist", "head_dist"),
+    )
+    return [
+        Rule(tokens, ("patch_encoder/class_token",), axis=1),
+        Rule(("reg_token",), ("patch_encoder/registers",)),
+        Rule(("pos_embed",), ("patch_encoder/position/embedding",)),
+        Rule(
+            ("patch_embed.proj.weight",),
+            ("patch_encoder/projection/kernel",),
+            "patch_oihw",
+        ),
+        Rule(("patch_embed.proj.bias",), ("patch_encoder/projection/bias",)),
+        *pair([_rule("norm_pre", "norm_input")], NORM),
+        *numbered(_block(), i=range(options["depth"])),
+        *pair([_rule("norm", "norm"), _rule("fc_norm", "fc_norm")], NORM),
+        *_pooling(),
+        *pair(linear, LINEAR),
+    ]
+
+
+def _rule(file, model):
+    return Rule((file,), (model,))
+
+
+def _block():
+    """Rules of one block, under the names of block {i}."""
+    at, ours = "blocks.{i}.", "block_{i}/"
+    norms = [("norm1", "norm1"), ("norm2", "norm2")]
+    norms += [
+        ("attn.q_norm", "attention/query_norm"),
+        ("attn.k_norm", "attention/key_norm"),
+    ]
+    dense = [("attn.qkv", "attention/qkv"), ("attn.proj", "attention/proj")]
+    dense += [("mlp.fc1", "mlp/fc1"), ("mlp.fc2", "mlp/fc2")]
+    scales = [_rule(f"{at}ls{n}.gamma", f"{ours}scale{n}/gamma") for n in (1, 2)]
+    return [
+        *pair([_rule(at + file, ours + model) for file, model in norms], NORM),
+        *pair([_rule(at + file, ours + model) for file, model in dense], LINEAR),
+        *scales,
+    ]
+
+
+def _pooling():
+    """timm's attention pooling, with a fused key-value matrix."""
+    linear = [
+        _rule("attn_pool.q", "pool/query"),
+        Rule(("attn_pool.kv",), ("pool/key", "pool/value")),
+        _rule("attn_pool.proj", "pool/proj"),
+        _rule("attn_pool.mlp.fc1", "pool/mlp/fc1"),
+        _rule("attn_pool.mlp.fc2", "pool/mlp/fc2"),
+    ]
+    return [
+        Rule(("attn_pool.latent",), ("pool/probe",)),
+        *pair(linear, LINEAR),
+        *pair([_rule("attn_pool.norm", "pool/norm")], NORM),
+    ]
+
+
+FAMILY = Family("timm", recognises, normalise, read, rules)

@@ -1,0 +1,324 @@
+"""Tensors from a `.pth` file, without ever running what is pickled in it.
+
+A pickle is a program. This module does not use Python's unpickler: it steps
+through the opcodes itself, knows only those that describe dictionaries, lists,
+numbers, text and tensors, and refuses the rest. No class is looked up, no
+function of the file's choice is called.
+"""
+
+import collections
+import math
+import pickletools
+
+import numpy as np
+
+from keras_vit.errors import CheckpointError
+from keras_vit.weights import archive
+from keras_vit.weights.arrays import DTYPES, ArrayFile, Entry, decode
+
+PROGRAM_LIMIT = 64 * 2**20  # bytes of data.pkl; real ones are below 1 MiB
+MEMO_LIMIT = 2**24
+# Where training scripts put the weights, in the order of trust.
+WRAPS = ("model_ema", "state_dict_ema", "model", "state_dict", "module", "teacher")
+STORAGES = {
+    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16", "LongStorage": "int64", "IntStorage": "int32",
+    "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+}  # fmt: skip
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+VALUES = {
+    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "BINUNICODE8",
+    "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BINSTRING", "SHORT_BINSTRING",
+}  # fmt: skip
+EMPTY = {
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_SET": list,
+}
+NOTHING_TO_DO = {"PROTO", "FRAME"}
+
+
+class Name(str):
+    """A class or function that the file mentions; never looked up."""
+
+
+class Ignored:
+    """Stands for an object that is not a tensor, such as a script's arguments."""
+
+
+class Storage(collections.namedtuple("Storage", "dtype key count")):
+    """A block of numbers in the archive."""
+
+
+class Tensor(collections.namedtuple("Tensor", "storage offset shape strides")):
+    """A view of a block of numbers."""
+
+
+class Refused(Exception):
+    """The program wants something that tensors do not need."""
+
+
+def _tensor(arguments):
+    storage, offset, shape, strides = arguments[:4]
+    numbers = [offset, *shape, *strides]
+    if not isinstance(storage, Storage) or len(shape) != len(strides):
+        raise Refused("a tensor without numbers behind it")
+    if not all(type(n) is int and n >= 0 for n in numbers):
+        raise Refused("a tensor whose shape is not made of whole numbers")
+    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    values = math.prod(shape)
+    if values and (last >= storage.count or values > storage.count):
+        raise Refused(f"a tensor of shape {shape} in {storage.count} numbers")
+    return Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+# What a file may call, and what happens instead.
+CALLS = {
+    "torch._utils _rebuild_tensor_v2": _tensor,
+    "torch._utils _rebuild_parameter": lambda arguments: arguments[0],
+    "collections OrderedDict": lambda arguments: {},
+    "collections defaultdict": lambda arguments: {},
+    "torch Size": lambda arguments: arguments[0] if arguments else (),
+    "torch device": lambda arguments: Ignored(),
+    "argparse Namespace": lambda arguments: Ignored(),
+    "types SimpleNamespace": lambda arguments: Ignored(),
+    "pathlib PosixPath": lambda arguments: Ignored(),
+    "pathlib WindowsPath": lambda arguments: Ignored(),
+    "_codecs encode": lambda arguments: Ignored(),
+    "numpy dtype": lambda arguments: Ignored(),
+    "numpy.core.multiarray scalar": lambda arguments: Ignored(),
+    "numpy._core.multiarray scalar": lambda arguments: Ignored(),
+}
+
+
+class Machine:
+    """Steps through a pickle and builds plain containers and `Tensor`s."""
+
+    def __init__(self):
+        self.stack = []
+        self.marks = []
+        self.memo = {}
+
+    def run(self, program):
+        """The object that the program describes.
+
+        Raises:
+            Refused: for an opcode or a name that tensors do not need.
+        """
+        for opcode, argument, _ in pickletools.genops(program):
+            name = opcode.name
+            if name == "STOP":
+                return self.stack.pop()
+            if name in CONSTANTS:
+                self.stack.append(CONSTANTS[name])
+            elif name in VALUES:
+                self.stack.append(argument)
+            elif name in EMPTY:
+                self.stack.append(EMPTY[name]())
+            elif name not in NOTHING_TO_DO:
+                self._step(name, argument)
+        raise Refused("a program without an end")
+
+    def _step(self, name, argument):
+        step = getattr(self, f"do_{name.lower()}", None)
+        if step is None:
+            raise Refused(f"the opcode {name}")
+        step(argument)
+
+    def _since_mark(self):
+        start = self.marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+    def do_mark(self, _):
+        self.marks.append(len(self.stack))
+
+    def do_pop(self, _):
+        self.stack.pop()
+
+    def do_pop_mark(self, _):
+        self._since_mark()
+
+    def do_tuple(self, _):
+        self.stack.append(tuple(self._since_mark()))
+
+    def _tuple_of(self, count):
+        if len(self.stack) < count:
+            raise Refused("a tuple of values that are not there")
+        items = tuple(self.stack[-count:])
+        del self.stack[-count:]
+        self.stack.append(items)
+
+    def do_tuple1(self, _):
+        self._tuple_of(1)
+
+    def do_tuple2(self, _):
+        self._tuple_of(2)
+
+    def do_tuple3(self, _):
+        self._tuple_of(3)
+
+    def do_append(self, _):
+        self._extend([self.stack.pop()])
+
+    def do_appends(self, _):
+        self._extend(self._since_mark())
+
+    do_additems = do_appends
+
+    def _extend(self, items):
+        if isinstance(self.stack[-1], list):
+            self.stack[-1].extend(items)
+        elif not isinstance(self.stack[-1], Ignored):
+            raise Refused("a list that is none")
+
+    def do_setitem(self, _):
+        value, key = self.stack.pop(), self.stack.pop()
+        self._update([key, value])
+
+    def do_setitems(self, _):
+        self._update(self._since_mark())
+
+    def _update(self, items):
+        target = self.stack[-1]
+        if not isinstance(target, dict):
+            raise Refused("a dictionary that is none")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if isinstance(key, str | int | float | bytes | None):
+                target[key] = value
+
+    def _remember(self, index):
+        if index > MEMO_LIMIT:
+            raise Refused(f"a memory of {index} places")
+        self.memo[index] = self.stack[-1]
+
+    do_binput = do_long_binput = lambda self, index: self._remember(index)
+
+    def do_memoize(self, _):
+        self._remember(len(self.memo))
+
+    def do_binget(self, index):
+        self.stack.append(self.memo[index])
+
+    do_long_binget = do_binget
+
+    def do_global(self, argument):
+        self.stack.append(Name(argument))
+
+    def do_stack_global(self, _):
+        name, module = self.stack.pop(), self.stack.pop()
+        self.stack.append(Name(f"{module} {name}"))
+
+    def do_reduce(self, _):
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, Name) or not isinstance(arguments, tuple):
+            raise Refused("a call of something that is no function")
+        if function not in CALLS:
+            raise Refused(f"a call of {function.replace(' ', '.')}")
+        self.stack.append(CALLS[function](arguments))
+
+    do_newobj = do_reduce
+
+    def do_build(self, _):
+        self.stack.pop()
+
+    def do_binpersid(self, _):
+        kind, storage, key, _, count = self.stack.pop()
+        storage = storage.rpartition(" ")[2] if isinstance(storage, Name) else None
+        if kind != "storage" or storage not in STORAGES or type(count) is not int:
+            raise Refused(f"numbers of an unknown type ({storage})")
+        self.stack.append(Storage(STORAGES[storage], str(key), count))
+
+
+def read_torch(path):
+    """Open a `.pth` or `.pt` file of tensors.
+
+    Args:
+        path: `pathlib.Path`.
+
+    Returns:
+        `ArrayFile`.
+
+    Raises:
+        CheckpointError: when the file wants more than tensors, is damaged, or
+            has no weights in it.
+    """
+    found = archive.members(path)
+    program = [name for name in found if name.split("/")[-1] == "data.pkl"]
+    if len(program) != 1 or found[program[0]].file_size > PROGRAM_LIMIT:
+        raise CheckpointError(
+            f"{path}: a PyTorch file must hold one data.pkl of at most "
+            f"{PROGRAM_LIMIT} bytes, got {len(program)}. Save it with torch.save."
+        )
+    folder = program[0].removesuffix("data.pkl")
+    order = found.get(f"{folder}byteorder")
+    if order is not None and archive.read(path, order, 16) != b"little":
+        raise CheckpointError(
+            f"{path}: numbers must be little-endian. Save it on another machine."
+        )
+    tree = _run(path, archive.read(path, found[program[0]]))
+    weights, wrap = _weights(path, tree)
+    entries = {
+        name: _entry(path, found, f"{folder}data/", name, tensor)
+        for name, tensor in weights.items()
+    }
+    return ArrayFile(path, "pth", entries, notes={"wrap": wrap})
+
+
+def _run(path, program):
+    try:
+        return Machine().run(program)
+    except Refused as err:
+        raise CheckpointError(
+            f"{path}: must hold nothing but tensors, got {err}. Nothing of it was run. "
+            "Save the weights alone, best as .safetensors."
+        ) from err
+    except (ValueError, TypeError, IndexError, KeyError, UnicodeError) as err:
+        raise CheckpointError(
+            f"{path}: the list of tensors must be readable, got damage ({err}). "
+            "Download it again."
+        ) from err
+
+
+def _weights(path, tree):
+    """(name -> Tensor, what it was wrapped in)."""
+    if isinstance(tree, dict):
+        for wrap in ("", *WRAPS):
+            inside = tree.get(wrap) if wrap else tree
+            if isinstance(inside, dict):
+                tensors = {
+                    name: value
+                    for name, value in inside.items()
+                    if isinstance(name, str) and isinstance(value, Tensor)
+                }
+                if tensors:
+                    return tensors, wrap
+    raise CheckpointError(
+        f"{path}: must hold a dictionary of tensors, at the top or under one of "
+        f"{', '.join(WRAPS)}. Save model.state_dict()."
+    )
+
+
+def _entry(path, found, folder, name, tensor):
+    info = found.get(folder + tensor.storage.key)
+    item = np.dtype(DTYPES[tensor.storage.dtype]).itemsize
+    if info is None or info.file_size != tensor.storage.count * item:
+        got = "nothing" if info is None else f"{info.file_size} bytes"
+        raise CheckpointError(
+            f"{path}: {name!r} must have {tensor.storage.count * item} bytes of "
+            f"numbers, got {got}. Download it again; the file may be cut off."
+        )
+
+    def load():
+        raw = archive.read(path, info)
+        flat = decode(raw, tensor.storage.dtype, (tensor.storage.count,))[
+            tensor.offset :
+        ]
+        strides = [step * flat.itemsize for step in tensor.strides]
+        view = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides)
+        return np.ascontiguousarray(view)
+
+    return Entry(tensor.shape, tensor.storage.dtype, load)
