@@ -1,0 +1,189 @@
+"""The command, called as the shell would call it, but in this process."""
+
+import json
+
+import keras
+import pytest
+
+from keras_vit import cli
+
+
+@pytest.fixture
+def run(capsys):
+    """Call the command; gives (exit code, standard output, standard error)."""
+
+    def call(*words):
+        try:
+            code = cli.main([str(word) for word in words])
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def saved(tiny, tmp_path_factory):
+    """A small model on disk that knows the ten digits."""
+    path = tmp_path_factory.mktemp("cli") / "digits.keras"
+    tiny(classes=10, labels=[str(k) for k in range(10)]).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    """A small PNG."""
+    path = tmp_path_factory.mktemp("pictures") / "a.png"
+    keras.utils.save_img(path, keras.ops.ones((40, 50, 3)) * 128.0, scale=False)
+    return path
+
+
+def test_list_finds_models_by_pattern(run):
+    """Models are listed with their sizes."""
+    code, out, _ = run("list", "ViT-B*", "--json")
+
+    models = json.loads(out)["models"]
+    assert 0 == code
+    assert ["ViT-B/8", "ViT-B/16", "ViT-B/32"] == [m["name"] for m in models]
+    assert 86_567_656 == models[1]["parameters"]
+
+
+def test_list_without_a_match_says_so(run):
+    """A pattern that matches nothing fails with a proposal."""
+    code, _, err = run("list", "resnet*")
+
+    assert 1 == code
+    assert "'resnet*'" in err and "'*B*16*'" in err
+
+
+def test_show_a_name_builds_no_arrays(run):
+    """A named model is described from shapes alone."""
+    code, out, _ = run("show", "ViT-H/14")
+
+    assert 0 == code
+    assert "632,045,800" in out and "224x224x3" in out
+
+
+def test_show_a_saved_model(run, saved):
+    """A .keras file is described with its labels."""
+    code, out, _ = run("show", saved, "--layers")
+
+    assert 0 == code
+    assert "0, 1, 2" in out and "block_1" in out
+
+
+def test_show_an_unknown_name_proposes_one(run):
+    """One line, no traceback, exit code 1."""
+    code, out, err = run("show", "B16")
+
+    assert (1, "") == (code, out)
+    assert "Did you mean 'B/16'" in err and "Traceback" not in err
+
+
+def test_predict_names_what_it_sees(run, saved, picture):
+    """Best names first, with probabilities that sum to 1 at most."""
+    code, out, _ = run("predict", saved, picture, "--top", 3, "--json")
+
+    (names,) = json.loads(out).values()
+    assert 0 == code and 3 == len(names)
+    scores = [n["probability"] for n in names]
+    assert scores == sorted(scores, reverse=True) and sum(scores) <= 1
+
+
+def test_predict_refuses_what_is_no_image(run, saved, tmp_path):
+    """A file that is no image is named."""
+    path = tmp_path / "no.jpg"
+    path.write_text("not an image")
+    code, _, err = run("predict", saved, path)
+
+    assert 1 == code and str(path) in err
+
+
+def test_evaluate_counts_right_answers(run, saved):
+    """Top-1 and top-5 over all test images."""
+    code, out, _ = run("evaluate", saved, "--data", "digits", "--json")
+
+    scores = json.loads(out)
+    assert 0 == code and 360 == scores["count"]
+    assert 0 <= scores["top1"] <= scores["top5"] <= 1
+
+
+def test_export_one_file(run, saved, tmp_path):
+    """The suffix chooses the format; the answer says what was written."""
+    path = tmp_path / "m.onnx"
+    code, out, err = run("export", saved, path, "--json")
+
+    assert 0 == code, err
+    assert path.stat().st_size == json.loads(out)["size_bytes"]
+
+
+def test_export_does_not_overwrite(run, saved, tmp_path):
+    """An existing file is left alone unless asked."""
+    path = tmp_path / "m.onnx"
+    path.write_text("mine")
+    code, _, err = run("export", saved, path)
+
+    assert 1 == code and "overwrite" in err
+    assert "mine" == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("evaluate", "no.keras", "--data", "digits"), "no.keras"),
+        (("train", "--recipe", "digit", "--output", "x"), "Did you mean 'digits'"),
+        (("train", "--output", "x", "--set", "epochs"), "FIELD=VALUE, got 'epochs'"),
+        (
+            ("train", "--output", "x", "--recipe", "digits", "--set", "epoch=3"),
+            "epochs",
+        ),
+    ],
+)
+def test_wrong_input_is_one_line(run, words, message, tmp_path, monkeypatch):
+    """Exit code 1, one line that has the value and the way out, nothing written."""
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*words)
+
+    assert 1 == code
+    assert message in err and "Traceback" not in err
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_wrong_usage_exits_with_two(run):
+    """An unknown command or option is wrong usage."""
+    assert 2 == run("frobnicate")[0]
+    assert 2 == run("list", "--colour")[0]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "list",
+        "show",
+        "recipes",
+        "train",
+        "evaluate",
+        "predict",
+        "export",
+        "verify",
+        "demo",
+    ],
+)
+def test_every_command_has_help(run, command):
+    """--help works for each and shows its options."""
+    code, out, _ = run(command, "--help")
+
+    assert 0 == code and "--json" in out
+
+
+def test_interruption_has_its_own_code(run, monkeypatch):
+    """Ctrl-C ends with 130 and no traceback."""
+
+    def stop(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_vit.cli.models.run_list", stop)
+    code, _, err = run("list")
+
+    assert 130 == code and "interrupted" in err
