@@ -6,10 +6,13 @@ BIN    := $(VENV)/bin
 SOURCE := setup.cfg pyproject.toml constraints.txt
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test test-jax check slow wheel install clean
+.PHONY: demo picture test test-jax check slow wheel install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/keras-vit demo --output out/demo --overwrite
+
+picture: demo
+	$(BIN)/python docs/make_picture.py out/demo/training/best.keras docs/digits.png
 
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest

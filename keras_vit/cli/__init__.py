@@ -8,7 +8,14 @@ from keras_vit.cli import deploy, models, training
 from keras_vit.errors import KerasViTError
 
 # What a user can cause and mend: one line, no traceback.
-EXPECTED = (KerasViTError, ValueError, TypeError, OSError, ImportError)
+EXPECTED = (
+    KerasViTError,
+    ValueError,
+    TypeError,
+    OSError,
+    ImportError,
+    ArithmeticError,
+)
 
 
 def parser():
