@@ -2,6 +2,7 @@
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.reference import require_tensorflow
+from keras_vit.export.savedmodel import traceable
 
 OPSET = 18  # the newest that tf2onnx 1.17 writes
 
@@ -20,9 +21,6 @@ def convert(reference):
         ImportError: when tf2onnx is missing.
     """
     require_tensorflow("to_onnx: a model with layers of other packages")
-    import keras
-    import tensorflow as tf
-
     try:
         import tf2onnx
     except ImportError as err:
@@ -30,17 +28,9 @@ def convert(reference):
             "tf2onnx: needed for layers of other packages. Install it with "
             "pip install tf2onnx."
         ) from err
-    contract = reference.contract
-
-    def serve(image):
-        outputs = keras.tree.flatten(reference.model(image, training=False))
-        names = (tensor.name for tensor in contract.outputs)
-        return dict(zip(names, outputs, strict=True))
-
-    image = tf.TensorSpec(contract.image.shape, tf.float32, name=contract.image.name)
-    traced = tf.function(serve, input_signature=[image])
+    serve = traceable(reference)
     made, _ = tf2onnx.convert.from_function(
-        traced, input_signature=[image], opset=OPSET
+        serve, input_signature=serve.input_signature, opset=OPSET
     )
     _refuse_unknown(made)
     return made

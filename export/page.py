@@ -117,10 +117,8 @@ def _row(artefact, biggest):
     cells = _cells(
         (
             size,
-            f"{artefact.largest_difference:.1e}"
-            if artefact.largest_difference
-            else "0",
-            f"{noise:.0f} dB" if math.isfinite(noise) else "none",
+            _difference(artefact.largest_difference),
+            f"{noise:.0f} dB" if math.isfinite(noise) else "",
             _percent(artefact.top1),
             _percent(artefact.agreement),
             f"{artefact.time_ratio:.2f}×",
@@ -133,6 +131,12 @@ def _row(artefact, biggest):
         f'<tr><th scope="row">{_text(artefact.path.name)}<small>{kind}</small></th>'
         f"{cells}</tr>"
     )
+
+
+def _difference(value):
+    if value == 0:
+        return "none"
+    return f"{value:.2f}" if value >= 0.01 else f"{value:.0e}"
 
 
 def _percent(value):
@@ -198,7 +202,10 @@ def _caption(picture, labels):
     def name(index):
         return _text(labels[index] if labels else f"class {index}")
 
-    true = f'<span class="true">is {name(picture.true)}</span>' if picture.wrong else ""
+    true = ""
+    if picture.true is not None:
+        kind = "true" if picture.wrong else "true soft"
+        true = f'<span class="{kind}">is {name(picture.true)}</span>'
     percent = f"{100 * picture.share:.0f}%"
     return (
         f'<figcaption><span class="soft">{percent}</span><b>{name(picture.chosen)}</b>'
@@ -216,7 +223,7 @@ def _facts(report):
         f'<div class="card"><h3>{title}</h3><dl>{_rows(facts)}</dl></div>'
         for title, facts in blocks
     ]
-    return f'<div class="grid two">{"".join(cards)}</div>'
+    return f'<div class="grid three">{"".join(cards)}</div>'
 
 
 def _rows(facts):

@@ -2,6 +2,8 @@
 
 import contextlib
 
+import keras
+
 from keras_vit.export.proof import write_and_prove
 from keras_vit.export.reference import Reference, require_tensorflow
 from keras_vit.export.runtimes import SERVE
@@ -47,22 +49,29 @@ def write_savedmodel(reference, folder):
         reference: `Reference`; its contract says names and batch.
         folder: where.
     """
-    import keras
+    import tensorflow as tf
+
+    module = tf.Module()
+    # Keras' own ExportArchive stores every variable twice.
+    module.variables_ = [variable.value for variable in reference.model.variables]
+    module.serve = traceable(reference)
+    with disk_errors(folder):
+        tf.saved_model.save(module, str(folder), signatures={SERVE: module.serve})
+
+
+def traceable(reference):
+    """The model as a `tf.function` with a named input and a dict of outputs."""
     import tensorflow as tf
 
     contract = reference.contract
+    names = [tensor.name for tensor in contract.outputs]
 
     def serve(image):
         outputs = keras.tree.flatten(reference.model(image, training=False))
-        names = (tensor.name for tensor in contract.outputs)
         return dict(zip(names, outputs, strict=True))
 
     image = tf.TensorSpec(contract.image.shape, tf.float32, name=contract.image.name)
-    archive = keras.export.ExportArchive()
-    archive.track(reference.model)
-    archive.add_endpoint(SERVE, serve, input_signature=[image])
-    with disk_errors(folder):
-        archive.write_out(str(folder), verbose=False)
+    return tf.function(serve, input_signature=[image])
 
 
 @contextlib.contextmanager

@@ -4,19 +4,26 @@ from keras_vit.preprocess import RANGES, Preprocessing
 
 _SAVED = """\
 import tensorflow as tf
-serve = tf.saved_model.load({path!r}).signatures["serving_default"]
-answer = serve(image=tf.constant(image))[{output!r}].numpy()"""
+serve = tf.saved_model.load("{path}").signatures["serving_default"]
+answer = serve(image=tf.constant(image))["{output}"].numpy()"""
 
 _TFLITE = """\
 from ai_edge_litert.interpreter import Interpreter   # pip install ai-edge-litert
-run = Interpreter({path!r}).get_signature_runner("serving_default")
-answer = run(image=image)[{output!r}]"""
+run = Interpreter("{path}").get_signature_runner("serving_default")
+answer = run(image=image)["{output}"]"""
 
 _ONNX = """\
 import onnxruntime   # pip install onnxruntime
-session = onnxruntime.InferenceSession({path!r})
-answer = session.run([{output!r}], {{"image": image}})[0]"""
+session = onnxruntime.InferenceSession("{path}")
+answer = session.run(["{output}"], {{"image": image}})[0]"""
 
+# Preprocessing's name -> Pillow's; averaging over an area is its box filter.
+_RESAMPLING = {
+    "nearest": "NEAREST",
+    "bilinear": "BILINEAR",
+    "bicubic": "BICUBIC",
+    "area": "BOX",
+}
 _CODE = {"savedmodel": _SAVED, "tflite": _TFLITE, "onnx": _ONNX}
 
 
@@ -32,10 +39,11 @@ def load_image(contract, note):
     height, width, channels = contract.image.shape[1:]
     note = note or Preprocessing((height, width), contract.mode)
     colours, shape = "L" if channels == 1 else "RGB", (1, height, width, channels)
-    method = f"Image.Resampling.{note.interpolation.upper()}"
+    fit = note.resize == "short_side"
+    method = f"Image.Resampling.{_RESAMPLING[note.interpolation]}"
     lines = [
         "import numpy as np",
-        "from PIL import Image, ImageOps",
+        "from PIL import Image, ImageOps" if fit else "from PIL import Image",
         f'photo = Image.open("photo.jpg").convert("{colours}")',
         _geometry(note, height, width, method),
         f'image = np.asarray(photo, "float32").reshape{shape}',

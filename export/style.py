@@ -21,7 +21,7 @@ body {
     sans-serif;
 }
 main { max-width: 1080px; margin: 0 auto; padding: 40px 20px 64px; }
-header { display: flex; flex-wrap: wrap; align-items: end; gap: 8px 24px; }
+header { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 24px; }
 header > div { flex: 1 1 320px; min-width: 0; }
 h1 { font-size: 34px; line-height: 1.15; margin: 0 0 6px; letter-spacing: -.02em;
   overflow-wrap: anywhere; }
@@ -36,6 +36,8 @@ p { margin: 0 0 12px; } .soft { color: var(--soft); font-size: 14px; }
 .card { background: var(--card); border: 1px solid var(--rule); border-radius: 12px;
   padding: 18px 20px; }
 .grid { display: grid; gap: 16px; }
+.three { align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 280px), 1fr)); }
 .two { grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .files { padding: 4px 20px; overflow-x: auto; }
@@ -71,7 +73,8 @@ figure.bad { border-color: var(--bad); }
 .pair img.pixels { image-rendering: pixelated; }
 figcaption { font-size: 14px; padding: 9px 2px 1px; }
 figcaption b { overflow-wrap: anywhere; } figcaption .soft { float: right; }
-figcaption .true { display: block; color: var(--bad); }
+figcaption .true { display: block; float: none; color: var(--bad); }
+figcaption .true.soft { color: var(--soft); }
 .share { display: block; height: 4px; border-radius: 2px; background: var(--rule);
   margin-top: 6px; overflow: hidden; }
 .share i { display: block; height: 100%; background: var(--accent); }
@@ -94,6 +97,10 @@ pre { background: var(--code); border: 1px solid var(--rule); border-radius: 8px
   td[data-label] { display: flex; justify-content: space-between; font-size: 14px; }
   td[data-label]::before { content: attr(data-label); color: var(--soft); }
   td:empty { display: none; } .size { display: none; }
+  td:not([data-label]) { grid-column: 1 / -1; }
+  svg text { font-size: 20px; }
+  .gallery { grid-template-columns: 1fr 1fr; gap: 10px; }
+  .pair { grid-auto-flow: row; }
 }
 @media print { body { background: #fff; } .card { break-inside: avoid; } }
 """
