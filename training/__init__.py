@@ -5,7 +5,8 @@ It lies in the folder `training/` and is imported as `keras_vit.training`.
 
 if __name__ != "keras_vit.training":
     raise ImportError(
-        f"this folder must be imported as keras_vit.training, got the name {__name__!r}. "
+        f"this folder must be imported as keras_vit.training, "
+        f"got the name {__name__!r}. "
         "Write: from keras_vit import training"
     )
 

@@ -1,5 +1,6 @@
 """What happens between epochs: numbers are logged, models are kept."""
 
+import math
 import time
 
 import keras
@@ -9,16 +10,12 @@ from keras_vit.models import ImageModel
 
 
 class LogLearningRate(keras.callbacks.Callback):
-    """Put the learning rate of the last step beside the other numbers."""
+    """Put the learning rate at the end of the epoch beside the other numbers."""
 
     def on_epoch_end(self, epoch, logs=None):
         """Add it to `logs`; must stand before what writes them."""
-        if logs is not None:
-            optimizer = self.model.optimizer
-            rate = optimizer.learning_rate
-            if callable(rate):
-                rate = rate(optimizer.iterations - 1)
-            logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+        rate = self.model.optimizer.learning_rate
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
 
 
 class KeepModels(keras.callbacks.Callback):
@@ -43,7 +40,6 @@ class KeepModels(keras.callbacks.Callback):
         self.epochs = 0
         self._best_weights = None
         self._saved_best = None
-        self._saved_epochs = 0
         self._written = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -58,9 +54,7 @@ class KeepModels(keras.callbacks.Callback):
 
     def write(self):
         """Write both models, each whole or not at all."""
-        if self._saved_epochs < self.epochs:
-            _save(self.model, self.folder.last)
-            self._saved_epochs = self.epochs
+        _save(self.model, self.folder.last)
         if self._saved_best != self.best_epoch:
             last = self.model.get_weights()
             try:
@@ -77,6 +71,23 @@ class KeepModels(keras.callbacks.Callback):
             self.model.set_weights(self._best_weights)
 
 
+class RefuseNaN(keras.callbacks.Callback):
+    """End a run whose loss is no number any more."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Look at the loss of the epoch.
+
+        Raises:
+            FloatingPointError: when it is NaN or infinite.
+        """
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"loss: must stay finite, got {loss} in epoch {epoch + 1}. Lower "
+                "learning_rate, or lengthen warmup."
+            )
+
+
 def _save(model, path):
     """Save without the compilation, so that the file opens anywhere."""
     bare = model
@@ -90,7 +101,7 @@ def _save(model, path):
 
 
 def loggers(folder):
-    """CSV and TensorBoard, in the order in which they must run."""
+    """CSV and TensorBoard, after the callback that completes their numbers."""
     return [
         LogLearningRate(),
         keras.callbacks.CSVLogger(str(folder.history)),

@@ -257,11 +257,9 @@ def _check_fit(model, info):
 
 def _compile(model, recipe, feeds, strategy):
     """Optimiser, loss and scores."""
-    schedule = WarmupCosine(
-        recipe.learning_rate,
-        total_steps=recipe.epochs * feeds.steps,
-        warmup_steps=round(recipe.warmup_epochs * feeds.steps),
-    )
+    steps = recipe.epochs * feeds.steps
+    warmup = min(round(recipe.warmup * steps), steps - 1)
+    schedule = WarmupCosine(recipe.learning_rate, steps, warmup)
     replicas = strategy.num_replicas_in_sync
     optimizer = optimizers.make_adamw(recipe, schedule, model, replicas)
     metrics = [keras.metrics.SparseCategoricalAccuracy(name="top1")]
@@ -286,7 +284,7 @@ def _run(model, recipe, feeds, folder, keeper, callbacks, verbose):
             validation_data=feeds.validation,
             epochs=recipe.epochs,
             steps_per_epoch=feeds.steps,
-            callbacks=[*logs, keeper, *callbacks],
+            callbacks=[*logs, watchers.RefuseNaN(), keeper, *callbacks],
             shuffle=False,
             verbose=verbose,
         ).history
@@ -307,6 +305,6 @@ def _farewell(keeper, recipe, folder):
     if keeper.best_epoch is None:
         return f"Stopped in the first epoch; nothing to keep. Logs: {folder.path}"
     return (
-        f"{keeper.epochs} of {recipe.epochs} epochs. Best top-1 {keeper.best_score:.4f} "
-        f"on validation, epoch {keeper.best_epoch}: {folder.best}"
+        f"{keeper.epochs} of {recipe.epochs} epochs. Best top-1 on validation "
+        f"{keeper.best_score:.4f}, epoch {keeper.best_epoch}: {folder.best}"
     )

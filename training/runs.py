@@ -31,7 +31,7 @@ class RunFolder:
 
     @property
     def last(self):
-        """Model of the last epoch."""
+        """Model as it was when training ended."""
         return self.path / "last.keras"
 
     @property

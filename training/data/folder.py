@@ -189,15 +189,14 @@ def _decodable(paths, verbose):
     """Numbers of the paths whose images TensorFlow can decode."""
 
     def probe(index, path):
-        image = ops.decode(tf.io.read_file(path))
-        with tf.control_dependencies([tf.reduce_max(image)]):
-            return tf.identity(index)
+        # The pixels must be used, or the graph optimiser drops the decoding.
+        return index, tf.reduce_max(ops.decode(tf.io.read_file(path)))
 
     rows = tf.data.Dataset.from_tensor_slices(paths).enumerate()
     rows = rows.map(probe, tf.data.AUTOTUNE, deterministic=False).ignore_errors()
     progress = keras.utils.Progbar(len(paths), verbose=verbose, unit_name="image")
     good = set()
-    for index in rows.as_numpy_iterator():
+    for index, _ in rows.as_numpy_iterator():
         good.add(int(index))
         progress.update(len(good))
     return good

@@ -167,6 +167,51 @@ def affine(image, seed, shift, rotate, zoom, shear):
     return tf.ensure_shape(moved[0], image.shape)
 
 
+def elastic(image, seed, strength, cells=3):
+    """Bend a picture as if it were drawn on rubber; black flows in.
+
+    Every point moves by a smooth random field: normal offsets at the knots of a
+    coarse grid, cubic between them.
+
+    Args:
+        image: (H, W, C) float32. seed: (2,) int64.
+        strength: std of the offsets, share of the side.
+        cells: knots per side of the coarse grid.
+
+    Returns:
+        (H, W, C) float32, bilinear.
+
+    Source:
+        The idea is that of Simard et al. 2003, "Best practices for
+        convolutional neural networks", section 2; theirs: a blurred field of
+        single pixels, ours: a coarse grid.
+    """
+    height, width = image.shape[0], image.shape[1]
+    knots = tf.random.stateless_normal((cells, cells, 2), seed, stddev=strength)
+    offsets = tf.image.resize(knots, (height, width), method="bicubic")
+    y, x = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
+    points = tf.cast(tf.stack([y, x], axis=-1), tf.float32)
+    return _sample(image, points + offsets * (height, width))
+
+
+def _sample(image, points):
+    """Read (H, W, C) pixels between pixels: points (h, w, 2) as (y, x) -> (h, w, C)."""
+    size = tf.constant(image.shape[:2])
+    padded = tf.pad(image, ((1, 1), (1, 1), (0, 0)))  # black all around
+    points = tf.clip_by_value(points, -1.0, tf.cast(size, tf.float32))
+    corner = tf.minimum(tf.floor(points), tf.cast(size - 1, tf.float32))
+    part = points - corner
+    corner = tf.cast(corner, tf.int32) + 1
+
+    def at(down, right):
+        return tf.gather_nd(padded, corner + (down, right))
+
+    down, right = part[..., :1], part[..., 1:]
+    upper = at(0, 0) * (1.0 - right) + at(0, 1) * right
+    lower = at(1, 0) * (1.0 - right) + at(1, 1) * right
+    return upper * (1.0 - down) + lower * down
+
+
 def to_range(image, mode):
     """Bring 0 to 255 to the range of the model, as `keras_vit.preprocess_input`.
 

@@ -25,7 +25,8 @@ class Recipe:
         epochs: passes over the training images.
         batch_size: images per step, on all devices together.
         learning_rate: highest value of the schedule.
-        warmup_epochs: epochs of linear growth from 0; then a cosine to 0.
+        warmup: share of all steps, 0..1, in which the learning rate grows
+            linearly from 0; after it, it falls along a cosine to 0.
         weight_decay: share of each kernel taken away per step, times the
             learning rate (AdamW); biases, norms, tokens and position tables
             are left alone.
@@ -50,7 +51,7 @@ class Recipe:
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 1e-3
-    warmup_epochs: float = 1.0
+    warmup: float = 0.1
     weight_decay: float = 0.05
     clipnorm: float | None = 1.0
     label_smoothing: float = 0.1
@@ -65,7 +66,7 @@ class Recipe:
             self._check_number(name, numbers.Integral, 1, None)
         self._check_number("seed", numbers.Integral, 0, None)
         self._check_number("learning_rate", numbers.Real, 0, None)
-        self._check_number("warmup_epochs", numbers.Real, 0, self.epochs)
+        self._check_number("warmup", numbers.Real, 0, 1)
         self._check_number("weight_decay", numbers.Real, 0, None)
         self._check_number("label_smoothing", numbers.Real, 0, 1)
         if self.clipnorm is not None:

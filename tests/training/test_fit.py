@@ -1,0 +1,264 @@
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vit
+from keras_vit import training
+
+SMALL = {"patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
+OPTIONS = {
+    "recipe": "digits",
+    "model": {**SMALL, "drop_path": 0.1, "dropout": 0.1},
+    "epochs": 2,
+    "batch_size": 256,
+    "warmup": 0.25,
+    "verbose": 0,
+}
+
+
+class Recorder(keras.callbacks.Callback):
+    """Copy the weights after each epoch; interrupt where told to."""
+
+    def __init__(self, interrupt_in=None):
+        super().__init__()
+        self.interrupt_in = interrupt_in
+        self.weights = []
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == self.interrupt_in and batch == 1:
+            self.weights.append(self.model.get_weights())
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights.append(self.model.get_weights())
+
+
+@dataclasses.dataclass
+class Run:
+    """A finished run and what was seen on the way."""
+
+    result: training.Result
+    weights: list
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two epochs of a small model on digits."""
+    recorder = Recorder()
+    folder = tmp_path_factory.mktemp("runs") / "one"
+    result = training.fit(**OPTIONS, output_dir=folder, callbacks=[recorder])
+    return Run(result, recorder.weights)
+
+
+def assert_equal_weights(expected, got):
+    """Bitwise."""
+    for one, other in zip(expected, got, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_leaves_models_logs_and_its_recipe(run):
+    """Everything lies in the output folder, and nothing half-written."""
+    folder = run.result.output_dir
+    record = json.loads((folder / "recipe.json").read_text())
+
+    expected = ["best.keras", "history.csv", "last.keras", "recipe.json", "tensorboard"]
+    assert expected == sorted(os.listdir(folder))
+    assert 256 == record["recipe"]["batch_size"]
+    assert list("0123456789") == record["class_names"]
+    assert list(folder.glob("tensorboard/*/events*"))
+
+
+def test_the_history_is_in_the_result_and_in_the_csv(run):
+    """One row per epoch, with the learning rate at its end."""
+    history = run.result.history
+    with open(run.result.output_dir / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    # 4 steps an epoch, 8 in all, 2 of warm-up.
+    schedule = training.schedules.WarmupCosine(run.result.recipe.learning_rate, 8, 2)
+
+    names = {"loss", "top1", "top5", "val_loss", "val_top1", "val_top5"}
+    assert names | {"learning_rate"} == set(history)
+    assert [f"{loss:.5f}" for loss in history["loss"]] == [
+        f"{float(row['loss']):.5f}" for row in rows
+    ]
+    expected = [float(schedule(4)), float(schedule(8))]
+    np.testing.assert_allclose(expected, history["learning_rate"], atol=1e-9)
+
+
+def test_the_model_that_comes_back_is_the_best_one(run):
+    """By validation top-1, later epochs winning ties; best.keras is the same."""
+    scores = run.result.history["val_top1"]
+    best = max(range(2), key=lambda e: (scores[e], e)) + 1
+    saved = keras.saving.load_model(run.result.output_dir / "best.keras")
+
+    assert best == run.result.best_epoch
+    assert_equal_weights(run.weights[best - 1], run.result.model.get_weights())
+    assert_equal_weights(run.weights[best - 1], saved.get_weights())
+    assert list("0123456789") == saved.labels
+    assert (32, 32) == saved.preprocessing.image_size
+
+
+def test_a_saved_model_opens_without_the_training_room(run):
+    """The file names no class that `import keras_vit` does not bring."""
+    path = run.result.output_dir / "last.keras"
+    code = (
+        "import sys, keras, keras_vit; "
+        f"model = keras.saving.load_model({str(path)!r}); "
+        "assert not model.compiled; "
+        "assert 'keras_vit.training' not in sys.modules"
+    )
+    root = pathlib.Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=root)
+
+
+def test_ctrl_c_keeps_the_models_and_the_seed_repeats_a_run(run, tmp_path, capsys):
+    """Stopped in epoch 2, the best is epoch 1, which equals the first run's."""
+    recorder = Recorder(interrupt_in=1)
+    options = {**OPTIONS, "verbose": 2}
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(**options, output_dir=tmp_path / "two", callbacks=[recorder])
+    folder = tmp_path / "two"
+    said = capsys.readouterr().out
+
+    saved = [keras.saving.load_model(folder / f"{n}.keras") for n in ("best", "last")]
+    assert_equal_weights(run.weights[0], saved[0].get_weights())
+    assert_equal_weights(recorder.weights[-1], saved[1].get_weights())
+    expected = ["best.keras", "history.csv", "last.keras", "recipe.json", "tensorboard"]
+    assert expected == sorted(os.listdir(folder))
+    assert 2 == len((folder / "history.csv").read_text().splitlines())
+    assert "1 of 2 epochs. Best top-1 on validation" in said
+    assert str(folder / "best.keras") in said
+
+
+def test_an_earlier_run_is_not_overwritten(run):
+    """The message has the folder and both ways out."""
+    folder = run.result.output_dir
+    with pytest.raises(FileExistsError, match=f"{folder}.*overwrite=True"):
+        training.fit(**OPTIONS, output_dir=folder)
+
+
+def test_scores_of_the_result_equal_what_keras_counts(run):
+    """top_k on the validation split is the val_top1 of the best epoch."""
+    data, _ = training.load_split("digits", "validation", batch_size=50, verbose=0)
+    scores = training.evaluate.top_k(run.result.model, data, verbose=0)
+
+    history, best = run.result.history, run.result.best_epoch - 1
+    assert 180 == scores["count"]
+    np.testing.assert_allclose(history["val_top1"][best], scores["top1"], atol=1e-6)
+    np.testing.assert_allclose(history["val_top5"][best], scores["top5"], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A model of three classes on 32 px images."""
+    return keras_vit.VisionTransformer(image_size=32, classes=3, **SMALL)
+
+
+BAD_CALLS = {
+    "recipe": ({"recipe": "digit"}, ValueError, "'digit'. Did you mean 'digits'"),
+    "field": ({"learning_rat": 1.0}, TypeError, "Did you mean 'learning_rate'"),
+    "value": ({"epochs": 0}, ValueError, "epochs: must be a whole.*got 0. Pass"),
+    "warm-up": ({"warmup": 5}, ValueError, "warmup: .*below 1, got 5"),
+    "smoothing": ({"label_smoothing": 1.5}, ValueError, "below 1, got 1.5"),
+    "precision": ({"precision": "int8"}, ValueError, "mixed_bfloat16.*'int8'"),
+    "augment": ({"augment": "digit"}, ValueError, "Did you mean 'digits'"),
+    "strategy": ({"strategy": "two"}, ValueError, "'mirrored', got 'two'"),
+    "devices": ({"strategy": "mirrored"}, ValueError, "got 1. Use strategy='one'"),
+    "source": ({"data": "digit"}, ValueError, "'folder:PATH'.*got 'digit'"),
+    "arrays": ({"data": [1, 2]}, TypeError, "load_data returns, got list"),
+    "no model": (
+        {"recipe": "finetune", "model": None},
+        ValueError,
+        "got model=None. Pass model=keras_vit.ViT_Ti16",
+    ),
+    "no data": ({"recipe": "finetune"}, ValueError, "got data=None. Pass data="),
+    "size": ({"image_size": 30}, ValueError, "30x30 px cannot be cut"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CALLS)
+def test_wrong_arguments_are_explained_before_anything_is_written(case, tmp_path):
+    """The message has the value and the way out; no folder appears."""
+    changes, error, message = BAD_CALLS[case]
+    with pytest.raises(error, match=message):
+        training.fit(**{**OPTIONS, **changes}, output_dir=tmp_path / "out")
+
+    assert [] == os.listdir(tmp_path)
+
+
+def test_a_model_with_another_head_is_refused(small, tmp_path):
+    """The message has both class counts and how to build the right one."""
+    options = {**OPTIONS, "model": small, "output_dir": tmp_path / "out"}
+    with pytest.raises(ValueError, match="10 outputs.*digits, got 3.*classes=10"):
+        training.fit(**options)
+    with pytest.raises(ValueError, match="got precision='mixed_bfloat16'.*dtype="):
+        training.fit(**options, precision="mixed_bfloat16")
+
+    assert small.labels is None
+
+
+def test_loaded_data_of_another_size_are_refused(small, tmp_path):
+    """The message has both sizes."""
+    model = keras_vit.VisionTransformer(image_size=32, classes=10, **SMALL)
+    data = training.load_data("digits", image_size=16, batch_size=256, verbose=0)
+    with pytest.raises(ValueError, match=r"\(32, 32, 3\), got \(16, 16, 3\)"):
+        training.fit(
+            **{**OPTIONS, "model": model, "data": data}, output_dir=tmp_path / "out"
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_digits_recipe_reaches_its_score(seed, tmp_path):
+    """98.5% or better of 360 test images it never saw, for any seed."""
+    result = training.fit("digits", seed=seed, output_dir=tmp_path / "run", verbose=2)
+    test, info = training.load_split("digits", "test")
+    scores = training.evaluate.top_k(result.model, test)
+
+    assert 360 == scores["count"] == info.counts["test"]
+    assert scores["top1"] >= 0.985
+
+
+TWO_DEVICES = """
+import sys
+import keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+half = tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(cpu, [half, half])
+from keras_vit import training
+model = dict(patch_size=16, width=16, depth=1, heads=2, mlp_dim=32)
+options = dict(model=model, epochs=2, batch_size=128, clipnorm=0.1, verbose=0)
+weights = []
+for strategy in ("one", "mirrored"):
+    folder = sys.argv[1] + strategy
+    training.fit("digits", strategy=strategy, output_dir=folder, **options)
+    weights.append(keras.saving.load_model(folder + "/last.keras").get_weights())
+print(max(np.abs(a - b).max() for a, b in zip(*weights)))
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one_does(tmp_path):
+    """Same batches, same clipping: the weights agree to 1e-5 after 18 steps."""
+    root = pathlib.Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", TWO_DEVICES, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=True,
+    )
+
+    assert float(done.stdout.split()[-1]) < 1e-5

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_vit
+from keras_vit.training.data import augment, ops
+
+SEED = tf.constant([3, 4], tf.int64)
+
+
+def picture(height=20, width=30):
+    """Random pixels, (H, W, 3) uint8."""
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), "uint8")
+
+
+def in_graph(function, *args):
+    """The function run inside tf.data, on one element."""
+    data = tf.data.Dataset.from_tensors(args).map(function)
+    return next(data.as_numpy_iterator())
+
+
+def test_affine_without_limits_is_the_identity():
+    """Nothing to draw, nothing moves."""
+    image = tf.cast(picture(), tf.float32)
+    moved = ops.affine(image, SEED, shift=0.0, rotate=0.0, zoom=0.0, shear=0.0)
+
+    np.testing.assert_allclose(moved, image, atol=1e-3)
+
+
+def test_affine_turns_about_the_centre():
+    """A disc in the middle stays in the middle, whatever is drawn but the shift."""
+    rows, columns = np.mgrid[:31, :31] - 15
+    disc = ((rows**2 + columns**2 < 50) * 200.0)[..., None].repeat(3, -1)
+    for number in range(5):
+        seed = tf.constant([number, 0], tf.int64)
+        moved = ops.affine(
+            tf.constant(disc, tf.float32), seed, 0.0, rotate=40.0, zoom=0.2, shear=0.3
+        ).numpy()[..., 0]
+        centre = [(moved * rows).sum(), (moved * columns).sum()] / moved.sum()
+
+        np.testing.assert_allclose(centre, 0.0, atol=0.1)
+
+
+@pytest.mark.parametrize("name", augment.PRESETS)
+def test_augmentation_is_a_function_of_the_seed(name):
+    """The same seed repeats it, in eager mode and in tf.data; another differs."""
+    preset = augment.get_preset(name)
+    note = keras_vit.Preprocessing((16, 16))
+
+    def draw(image, seed):
+        return augment.random_image(image, seed, preset, note)
+
+    first, second = (draw(tf.constant(picture()), SEED) for _ in range(2))
+    graph = in_graph(draw, picture(), SEED)
+    others = [draw(tf.constant(picture()), SEED + k) for k in range(1, 5)]
+
+    assert (16, 16, 3) == first.shape
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, graph, atol=1e-3)
+    changed = any(np.any(first != other) for other in others)
+    assert changed == (name != "none")
+    assert 0 <= np.min(first)
+    assert np.max(first) <= 255
+
+
+def test_digits_are_never_mirrored():
+    """A mirrored digit is another sign, or none."""
+    assert ops.flip not in augment.get_preset("digits").steps
+    assert ops.flip in augment.get_preset("light").steps
+
+
+def test_a_jpeg_is_cropped_as_decoded_pixels_are():
+    """The fused path cuts the same box as the plain one."""
+    encoded = tf.io.encode_jpeg(picture(64, 48), quality=100)
+    fused = ops.decode_crop(encoded, SEED, (0.2, 0.6))
+    plain = ops.decode_crop(tf.io.decode_jpeg(encoded), SEED, (0.2, 0.6))
+
+    assert plain.shape == fused.shape
+    share = fused.shape[0] * fused.shape[1] / (64 * 48)
+    assert 0.1 < share < 0.7
+    np.testing.assert_allclose(
+        tf.cast(plain, tf.int32), tf.cast(fused, tf.int32), atol=3
+    )
+
+
+@pytest.mark.parametrize("mode", ["google", "imagenet", "none"])
+def test_ranges_equal_preprocess_input(mode):
+    """tf.data and the model's own preparation give the same numbers."""
+    image = tf.cast(picture(), tf.float32)
+    expected = keras_vit.preprocess_input(picture(), mode=mode)
+
+    np.testing.assert_allclose(ops.to_range(image, mode), expected, atol=1e-5)
+
+
+def test_a_missing_keras_cv_is_explained(monkeypatch):
+    """The message has the pip line."""
+    monkeypatch.setitem(__import__("sys").modules, "keras_cv", None)
+    with pytest.raises(ImportError, match="pip install keras-cv"):
+        augment.keras_cv_layer("keras_cv:randaugment", 0)
