@@ -13,6 +13,11 @@ from keras_vit.preprocess import (  # noqa: E402
     preprocess_input,
 )
 from keras_vit.variants import list_models  # noqa: E402
+from keras_vit.weights import (  # noqa: E402
+    from_checkpoint,
+    list_checkpoints,
+    save_checkpoint,
+)
 
 _checkout.install()
 globals().update(FUNCTIONS)
@@ -24,10 +29,13 @@ __all__ = [
     "create",
     "decode_predictions",
     "feature_extractor",
+    "from_checkpoint",
     "introspect",
     "layers",
+    "list_checkpoints",
     "list_models",
     "models",
     "preprocess_input",
+    "save_checkpoint",
     *FUNCTIONS,
 ]

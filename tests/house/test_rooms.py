@@ -46,6 +46,8 @@ def room_of(path):
     parts = path.relative_to(ROOT).parts
     if parts[0] != "keras_vit":
         return parts[0]
+    if parts[-1] == "__main__.py":
+        return "cli"
     return parts[1] if len(parts) > 2 else "top"
 
 
