@@ -123,6 +123,8 @@ def _settle(recipe, model, data, epochs, overrides):
         changes["model"] = model
     if isinstance(data, str):
         changes["data"] = data
+    elif data is not None:
+        changes["batch_size"] = _batch_size(data)
     recipe = get_recipe(recipe, **changes)
     if model is None and recipe.model is None:
         raise ValueError(
@@ -187,8 +189,8 @@ def _open_feeds(data, recipe, model, verbose):
     return Feeds(feed.stream(train), validation, feed.batches(train), info)
 
 
-def _loaded_feeds(data):
-    """Take what `load_data` returned."""
+def _batch_size(data):
+    """Images per step of what `load_data` returned."""
     if not (
         isinstance(data, tuple) and len(data) == 3 and isinstance(data[2], DataInfo)
     ):
@@ -196,6 +198,11 @@ def _loaded_feeds(data):
             "data: must be a source like 'folder:PATH', or the three things that "
             f"load_data returns, got {type(data).__name__}. Pass data=load_data(...)."
         )
+    return data[0].element_spec[0].shape[0]
+
+
+def _loaded_feeds(data):
+    """Take what `load_data` returned; it is fed as it was loaded."""
     train, validation, info = data
     return Feeds(train.repeat(), validation, int(train.cardinality()), info)
 

@@ -63,7 +63,7 @@ class RunFolder:
             "preprocessing": info.preprocessing.get_config(),
         }
         with files.replacing(self.recipe) as path:
-            path.write_text(json.dumps(record, indent=2) + "\n")
+            path.write_text(json.dumps(record, indent=2, default=str) + "\n")
 
 
 def claim(path, name, overwrite=False):

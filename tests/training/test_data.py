@@ -340,6 +340,20 @@ def test_an_unknown_tfds_name_is_explained():
         training.load_data("tfds:mnits", verbose=0)
 
 
+def test_a_keras_cv_layer_can_be_chosen():
+    """It is applied before the range of the model."""
+    pytest.importorskip("keras_cv")
+    train, _, info = training.load_data(
+        "digits", image_size=16, augment="keras_cv:randaugment", verbose=0
+    )
+    images, _ = next(iter(train))
+
+    assert "keras_cv:randaugment" == info.augment
+    assert (64, 16, 16, 3) == images.shape
+    assert -1.0 == np.min(images)
+    assert np.max(images) <= 1.0
+
+
 def test_reading_leaves_no_files_behind(photos):
     """Folders of images are only read."""
     before = sorted(os.listdir(photos))

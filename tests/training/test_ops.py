@@ -19,23 +19,39 @@ def in_graph(function, *args):
     return next(data.as_numpy_iterator())
 
 
-def test_affine_without_limits_is_the_identity():
-    """Nothing to draw, nothing moves."""
-    image = tf.cast(picture(), tf.float32)
-    moved = ops.affine(image, SEED, shift=0.0, rotate=0.0, zoom=0.0, shear=0.0)
+def test_warps_of_zero_are_the_identity():
+    """Numbers of zero move nothing."""
+    images = tf.cast(picture()[None].repeat(2, 0), tf.float32)
+    moved = ops.affine(images, tf.zeros((2, 6)), 0.1, 20.0, 0.2, 0.2)
+    bent = ops.elastic(images, tf.zeros((2, 18)), 0.1)
 
-    np.testing.assert_allclose(moved, image, atol=1e-3)
+    np.testing.assert_allclose(moved, images, atol=1e-3)
+    np.testing.assert_allclose(bent, images, atol=1e-3)
+
+
+def test_warps_move_by_the_share_that_is_drawn():
+    """Up by a fifth of the height, black flows in; each image by its own."""
+    images = tf.cast(picture(20, 30)[None].repeat(2, 0), tf.float32)
+    expected = np.pad(images[1, 4:], ((0, 4), (0, 0), (0, 0)))
+    once = np.zeros((2, 6), "float32")
+    once[1, 0] = 1.0
+    knots = np.zeros((2, 9, 2), "float32")
+    knots[1, :, 0] = 1.0
+    moved = ops.affine(images, tf.constant(once), 0.2, 0.0, 0.0, 0.0)
+    bent = ops.elastic(images, tf.constant(knots.reshape(2, 18)), 0.2)
+
+    for warped in (moved, bent):
+        np.testing.assert_allclose(images[0], warped[0], atol=1e-3)
+        np.testing.assert_allclose(expected, warped[1], atol=1e-2)
 
 
 def test_affine_turns_about_the_centre():
     """A disc in the middle stays in the middle, whatever is drawn but the shift."""
     rows, columns = np.mgrid[:31, :31] - 15
-    disc = ((rows**2 + columns**2 < 50) * 200.0)[..., None].repeat(3, -1)
-    for number in range(5):
-        seed = tf.constant([number, 0], tf.int64)
-        moved = ops.affine(
-            tf.constant(disc, tf.float32), seed, 0.0, rotate=40.0, zoom=0.2, shear=0.3
-        ).numpy()[..., 0]
+    disc = ((rows**2 + columns**2 < 50) * 200.0)[None, ..., None]
+    images = tf.constant(disc.repeat(5, 0).repeat(3, -1), tf.float32)
+    numbers = tf.random.stateless_uniform((5, 6), SEED, -1.0, 1.0)
+    for moved in ops.affine(images, numbers, 0.0, 40.0, 0.2, 0.3).numpy()[..., 0]:
         centre = [(moved * rows).sum(), (moved * columns).sum()] / moved.sum()
 
         np.testing.assert_allclose(centre, 0.0, atol=0.1)
@@ -47,12 +63,13 @@ def test_augmentation_is_a_function_of_the_seed(name):
     preset = augment.get_preset(name)
     note = keras_vit.Preprocessing((16, 16))
 
-    def draw(image, seed):
-        return augment.random_image(image, seed, preset, note)
+    def augmented(image, seed):
+        image, numbers = augment.draw(image, seed, preset, note)
+        return augment.change(image[None], numbers[None], preset)[0]
 
-    first, second = (draw(tf.constant(picture()), SEED) for _ in range(2))
-    graph = in_graph(draw, picture(), SEED)
-    others = [draw(tf.constant(picture()), SEED + k) for k in range(1, 5)]
+    first, second = (augmented(tf.constant(picture()), SEED) for _ in range(2))
+    graph = in_graph(augmented, picture(), SEED)
+    others = [augmented(tf.constant(picture()), SEED + k) for k in range(1, 5)]
 
     assert (16, 16, 3) == first.shape
     np.testing.assert_array_equal(first, second)
@@ -63,10 +80,21 @@ def test_augmentation_is_a_function_of_the_seed(name):
     assert np.max(first) <= 255
 
 
+def test_flip_mirrors_where_the_number_is_negative():
+    """Each image by its own number."""
+    images = tf.cast(picture()[None].repeat(2, 0), tf.float32)
+    flipped = ops.flip(images, tf.constant([[-0.5], [0.5]]))
+
+    np.testing.assert_array_equal(images[0, :, ::-1], flipped[0])
+    np.testing.assert_array_equal(images[1], flipped[1])
+
+
 def test_digits_are_never_mirrored():
     """A mirrored digit is another sign, or none."""
-    assert ops.flip not in augment.get_preset("digits").steps
-    assert ops.flip in augment.get_preset("light").steps
+    steps = {n: [s.apply for s in augment.get_preset(n).steps] for n in augment.PRESETS}
+
+    assert ops.flip not in steps["digits"]
+    assert ops.flip in steps["light"]
 
 
 def test_a_jpeg_is_cropped_as_decoded_pixels_are():

@@ -1,7 +1,8 @@
 """Augmentations by name: which random steps, in which order, how strong."""
 
 import difflib
-import functools
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -9,20 +10,35 @@ import tensorflow as tf
 from keras_vit.training.data import ops
 
 
+class Step(NamedTuple):
+    """A random change of whole batches."""
+
+    numbers: int  # how many random numbers it takes per image
+    apply: Callable  # (images (B, h, w, 3), numbers (B, n) in -1..1) -> images
+
+
 class Preset(NamedTuple):
     """One row of PRESETS."""
 
     area: tuple | None  # share of the image a random crop keeps; None: no crop
-    steps: tuple  # functions (image, seed) -> image, after resizing, 0..255
+    steps: tuple = ()  # of Step, after resizing
+
+    @property
+    def numbers(self):
+        """Random numbers that all steps take, per image."""
+        return sum(step.numbers for step in self.steps)
 
 
 PRESETS = {
-    "none": Preset(None, ()),
-    "light": Preset((0.3, 1.0), (ops.flip,)),
+    "none": Preset(None),
+    "light": Preset((0.3, 1.0), (Step(1, ops.flip),)),
     # Digits must not be mirrored.
     "digits": Preset(
         None,
-        (functools.partial(ops.affine, shift=0.1, rotate=10.0, zoom=0.15, shear=0.15),),
+        (
+            Step(6, partial(ops.affine, shift=0.1, rotate=15.0, zoom=0.2, shear=0.2)),
+            Step(18, partial(ops.elastic, strength=0.07)),
+        ),
     ),
 }
 KERAS_CV = {  # name after "keras_cv:" -> class in keras_cv.layers, its arguments
@@ -58,9 +74,9 @@ def get_preset(name):
 def keras_cv_layer(name, seed):
     """A batched keras_cv layer, or None when the name asks for none.
 
-    keras_cv is slow here (RandAugment took about 6 ms per 224 px image and
-    core when measured) and draws from its own generator: the stream is then
-    not a function of seed and step.
+    keras_cv is slow (for a 224 px image on one CPU core RandAugment took 9 ms
+    and AugMix 16 ms, where decoding and cropping take 2) and draws from its own
+    generator: the stream is then not a function of seed and step.
 
     Args:
         name: augmentation. seed: for the layer.
@@ -80,8 +96,8 @@ def keras_cv_layer(name, seed):
     return getattr(keras_cv.layers, layer)(seed=seed, **options)
 
 
-def random_image(image, seed, preset, preprocessing):
-    """One training image from one record.
+def draw(image, seed, preset, preprocessing):
+    """What is done image by image: decode, crop, resize, and draw numbers.
 
     Args:
         image: encoded string or uint8 pixels.
@@ -89,17 +105,33 @@ def random_image(image, seed, preset, preprocessing):
         preset: `Preset`. preprocessing: `keras_vit.Preprocessing`.
 
     Returns:
-        (h, w, 3) float32, 0 to 255. A crop is resized without antialiasing, as
-        the reference pipelines do; without crop the image is prepared as for
-        evaluation.
+        (h, w, 3) float32, 0 to 255, and (n,) float32 in -1..1 for `change`. A
+        crop is resized without antialiasing, as the reference pipelines do;
+        without crop the image is prepared as for evaluation.
     """
+    size = preprocessing.image_size
     if preset.area is None:
         image = ops.prepare(ops.decode(image), preprocessing)
     else:
         image = ops.decode_crop(image, seed, preset.area)
-        size = preprocessing.image_size
         image = ops.resize(image, size, preprocessing.interpolation)
-    image = tf.ensure_shape(image, (*preprocessing.image_size, ops.CHANNELS))
-    for number, step in enumerate(preset.steps, start=1):
-        image = step(image, tf.random.experimental.stateless_fold_in(seed, number))
-    return image
+    image = tf.ensure_shape(image, (*size, ops.CHANNELS))
+    other = tf.random.experimental.stateless_fold_in(seed, 1)
+    return image, tf.random.stateless_uniform((preset.numbers,), other, -1.0, 1.0)
+
+
+def change(images, numbers, preset):
+    """What is done to whole batches.
+
+    Args:
+        images: (B, h, w, 3) float32, 0 to 255. numbers: (B, n) from `draw`.
+        preset: `Preset`.
+
+    Returns:
+        (B, h, w, 3) float32, 0 to 255.
+    """
+    first = 0
+    for step in preset.steps:
+        images = step.apply(images, numbers[:, first : first + step.numbers])
+        first += step.numbers
+    return images

@@ -1,8 +1,9 @@
 """One function per step between a file and a training image, in TensorFlow ops.
 
-Random steps take `seed`, an int64 pair, and are pure functions of it: the same
-example at the same step is drawn the same way on any number of devices. Images
-stay on a scale of 0 to 255 until `to_range`.
+Nothing here draws by itself: a random step is a pure function of a seed, or of
+numbers drawn before, one row per image. The same example at the same step is
+therefore drawn the same way on any number of devices, and whole batches are
+warped at once. Images stay on a scale of 0 to 255 until `to_range`.
 """
 
 import math
@@ -96,6 +97,9 @@ def resize(image, size, interpolation="bilinear", antialias=False):
     Returns:
         (h, w, 3) float32, 0 to 255.
     """
+    known = image.shape.is_fully_defined() and not tf.is_tensor(size)
+    if known and image.shape[0] <= size[0] and image.shape[1] <= size[1]:
+        antialias = False  # same numbers, cheaper
     image = tf.image.resize(image, size, method=interpolation, antialias=antialias)
     return tf.clip_by_value(tf.cast(image, tf.float32), 0.0, 255.0)
 
@@ -114,6 +118,8 @@ def prepare(image, preprocessing):
     if preprocessing.resize == "short_side":
         target = _cover(tf.shape(image)[:2], target)
     image = resize(image, target, preprocessing.interpolation, preprocessing.antialias)
+    if preprocessing.resize == "squash" and preprocessing.crop == 1.0:
+        return image
     room = tf.shape(image)[:2] - [height, width]
     top, left = tf.unstack(tf.cast(tf.round(room / 2), tf.int32))
     return image[top : top + height, left : left + width]
@@ -126,89 +132,94 @@ def _cover(shape, target):
     return tf.maximum(covered, target)
 
 
-def flip(image, seed):
-    """Mirror left and right for every second image."""
-    return tf.image.stateless_random_flip_left_right(image, seed)
-
-
-def affine(image, seed, shift, rotate, zoom, shear):
-    """Move, turn, scale and slant a picture a little; black flows in.
+def flip(images, numbers):
+    """Mirror left and right where the number is negative.
 
     Args:
-        image: (H, W, C) float32. seed: (2,) int64.
+        images: (B, H, W, C) float32. numbers: (B, 1) in -1..1.
+    """
+    return tf.where(numbers[:, None, None] < 0.0, images[:, :, ::-1], images)
+
+
+def affine(images, numbers, shift, rotate, zoom, shear):
+    """Move, turn, scale and slant pictures a little; black flows in.
+
+    Args:
+        images: (B, H, W, C) float32.
+        numbers: (B, 6) in -1..1: up, left, turn, zoom of y and x, slant.
         shift: largest move, share of the side.
         rotate: largest turn to either side, degrees.
-        zoom: largest change of size, drawn per axis; 0.1 is 0.9 to 1.1.
+        zoom: largest change of size per axis; 0.1 is 0.9 to 1.1.
         shear: largest slant, tangent of its angle.
 
     Returns:
-        (H, W, C) float32, bilinear.
+        (B, H, W, C) float32, bilinear.
     """
-    turn = math.radians(rotate)
-    limits = tf.constant([shift, shift, turn, zoom, zoom, shear])
-    draw = tf.random.stateless_uniform((6,), seed, -1.0, 1.0) * limits
-    down, right, angle, zoom_y, zoom_x, slant = tf.unstack(draw)
+    height, width = images.shape[1:3]
+    limits = [shift * height, shift * width, math.radians(rotate), zoom, zoom, shear]
+    up, left, angle, zoom_y, zoom_x, slant = tf.unstack(numbers * limits, axis=1)
     cos, sin = tf.cos(angle), tf.sin(angle)
     a, b = (1.0 + zoom_x) * cos, (1.0 + zoom_x) * (slant * cos - sin)
     c, d = (1.0 + zoom_y) * sin, (1.0 + zoom_y) * (slant * sin + cos)
-    height, width = image.shape[0], image.shape[1]
     x, y = (width - 1) / 2, (height - 1) / 2
-    left = x - a * x - b * y + right * width
-    top = y - c * x - d * y + down * height
-    matrix = tf.stack([a, b, left, c, d, top, 0.0, 0.0])
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=image[None],
-        transforms=matrix[None],
+    left += x - a * x - b * y
+    up += y - c * x - d * y
+    zeros = tf.zeros_like(a)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([a, b, left, c, d, up, zeros, zeros], axis=1),
         output_shape=(height, width),
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
-    return tf.ensure_shape(moved[0], image.shape)
 
 
-def elastic(image, seed, strength, cells=3):
-    """Bend a picture as if it were drawn on rubber; black flows in.
+def elastic(images, numbers, strength, cells=3):
+    """Bend pictures as if they were drawn on rubber; black flows in.
 
-    Every point moves by a smooth random field: normal offsets at the knots of a
-    coarse grid, cubic between them.
+    Every point moves by a smooth random field: offsets at the knots of a coarse
+    grid, cubic between them.
 
     Args:
-        image: (H, W, C) float32. seed: (2,) int64.
-        strength: std of the offsets, share of the side.
-        cells: knots per side of the coarse grid.
+        images: (B, H, W, C) float32.
+        numbers: (B, 2 * cells * cells) in -1..1, offsets of the knots.
+        strength: largest offset of a knot, share of the side.
+        cells: knots per side of the grid.
 
     Returns:
-        (H, W, C) float32, bilinear.
+        (B, H, W, C) float32, bilinear.
 
     Source:
         The idea is that of Simard et al. 2003, "Best practices for
         convolutional neural networks", section 2; theirs: a blurred field of
         single pixels, ours: a coarse grid.
     """
-    height, width = image.shape[0], image.shape[1]
-    knots = tf.random.stateless_normal((cells, cells, 2), seed, stddev=strength)
+    height, width = images.shape[1:3]
+    knots = tf.reshape(numbers, (-1, cells, cells, 2))
     offsets = tf.image.resize(knots, (height, width), method="bicubic")
     y, x = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
     points = tf.cast(tf.stack([y, x], axis=-1), tf.float32)
-    return _sample(image, points + offsets * (height, width))
+    return _sample(images, points + offsets * [strength * height, strength * width])
 
 
-def _sample(image, points):
-    """Read (H, W, C) pixels between pixels: points (h, w, 2) as (y, x) -> (h, w, C)."""
-    size = tf.constant(image.shape[:2])
-    padded = tf.pad(image, ((1, 1), (1, 1), (0, 0)))  # black all around
-    points = tf.clip_by_value(points, -1.0, tf.cast(size, tf.float32))
-    corner = tf.minimum(tf.floor(points), tf.cast(size - 1, tf.float32))
-    part = points - corner
-    corner = tf.cast(corner, tf.int32) + 1
+def _sample(images, points):
+    """Read between pixels: (B, H, W, C) at (B, H, W, 2) as (y, x) -> (B, H, W, C)."""
+    height, width, channels = images.shape[1:]
+    black = tf.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))  # all around
+    pixels = tf.reshape(black, (-1, (height + 2) * (width + 2), channels))
+    last = tf.constant([height, width], tf.float32)
+    points = tf.clip_by_value(points, -1.0, last)
+    corner = tf.minimum(tf.floor(points), last - 1.0)
+    down, right = tf.split(points - corner, 2, axis=-1)
+    y, x = tf.unstack(tf.cast(corner, tf.int32) + 1, axis=-1)
+    index = y * (width + 2) + x
 
-    def at(down, right):
-        return tf.gather_nd(padded, corner + (down, right))
+    def at(step):
+        return tf.gather(pixels, index + step, batch_dims=1)
 
-    down, right = part[..., :1], part[..., 1:]
-    upper = at(0, 0) * (1.0 - right) + at(0, 1) * right
-    lower = at(1, 0) * (1.0 - right) + at(1, 1) * right
+    upper = at(0) * (1.0 - right) + at(1) * right
+    lower = at(width + 2) * (1.0 - right) + at(width + 3) * right
     return upper * (1.0 - down) + lower * down
 
 
