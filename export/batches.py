@@ -108,7 +108,8 @@ class Batches:
 
 
 def _is_list_of_images(images):
-    return isinstance(images, (list, tuple)) and all(np.ndim(i) == 3 for i in images)
+    listed = isinstance(images, (list, tuple))
+    return listed and all(getattr(image, "ndim", 0) == 3 for image in images)
 
 
 def _cut(images, labels):

@@ -42,6 +42,9 @@ FORMATS = {
     "tflite_dynamic_int8": ("model_dynamic_int8.tflite", _to_int8),
     "onnx": ("model.onnx", to_onnx),
 }
+# Disk space while working, in sizes of the float32 model: three such files, one of
+# a quarter, and the SavedModel that TFLite is made from.
+ROOM = 4.5
 EXTRAS = ("labels.txt", "report.json", "report.html")
 
 
@@ -154,7 +157,8 @@ def export_all(
     pair = validation if isinstance(validation, tuple) else (validation, None)
     batches = Batches(*pair, reference.contract)
     names = [*(FORMATS[name][0] for name in formats), *EXTRAS]
-    with _staging(directory, names, overwrite) as folder:
+    room = ROOM * reference.parameter_bytes
+    with _staging(directory, names, room, overwrite) as folder:
         paths = [_write(model, name, folder, verbose) for name in formats]
         runtimes = [open_file(path) for path in paths]
         gallery = Gallery(reference.contract, sample)
@@ -191,7 +195,7 @@ def _write(model, name, folder, verbose):
 
 
 @contextlib.contextmanager
-def _staging(directory, names, overwrite):
+def _staging(directory, names, room, overwrite):
     """A hidden folder whose content moves into `directory` when all went well."""
     directory = pathlib.Path(directory).expanduser().absolute()
     fresh = not directory.exists()
@@ -199,6 +203,7 @@ def _staging(directory, names, overwrite):
         files.check_target(directory / name, overwrite)
     folder = pathlib.Path(tempfile.mkdtemp(prefix=".export.", dir=directory))
     try:
+        files.check_space(directory / names[0], room)
         yield folder
         for staged in sorted(folder.iterdir()):
             with files.replacing(directory / staged.name, overwrite) as temporary:

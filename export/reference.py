@@ -82,7 +82,7 @@ def _compiled(model):
     import tensorflow as tf
 
     image = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
-    return tf.function(call).get_concrete_function(image)
+    return tf.function(call, autograph=False).get_concrete_function(image)
 
 
 def _refuse_quantized(model):

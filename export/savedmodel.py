@@ -1,6 +1,7 @@
 """SavedModel: for TensorFlow Serving, and the first half of the way to TFLite."""
 
 import contextlib
+import errno
 
 import keras
 
@@ -71,7 +72,7 @@ def traceable(reference):
         return dict(zip(names, outputs, strict=True))
 
     image = tf.TensorSpec(contract.image.shape, tf.float32, name=contract.image.name)
-    return tf.function(serve, input_signature=[image])
+    return tf.function(serve, input_signature=[image], autograph=False)
 
 
 @contextlib.contextmanager
@@ -82,4 +83,10 @@ def disk_errors(path):
     try:
         yield
     except tf.errors.OpError as err:
-        raise OSError(f"{path}: cannot be written ({err.message}).") from err
+        reason = err.message.partition(" [Op:")[0].rpartition("; ")[2]
+        full = "No space left" in reason
+        raise OSError(
+            errno.ENOSPC if full else errno.EIO,
+            f"cannot be written ({reason}). Free some space, or choose another disk",
+            str(path),
+        ) from err

@@ -1,0 +1,39 @@
+"""One small model and one file of each format, shared by all tests of this room."""
+
+import numpy as np
+import pytest
+
+from keras_vit import export
+
+LABELS = ["ant", "bee", "cat", "dog", "elk"]
+
+
+@pytest.fixture(scope="session")
+def model(tiny):
+    """The model that every shared file was made from."""
+    return tiny(labels=LABELS)
+
+
+@pytest.fixture(scope="session")
+def exported(model, tmp_path_factory):
+    """Name -> `Exported`, one per format."""
+    folder = tmp_path_factory.mktemp("exported")
+    return {
+        "savedmodel": export.to_savedmodel(model, folder / "saved", verbose=0),
+        "tflite": export.to_tflite(model, folder / "m.tflite", verbose=0),
+        "int8": export.to_tflite(model, folder / "q.tflite", "dynamic_int8", verbose=0),
+        "onnx": export.to_onnx(model, folder / "m.onnx", verbose=0),
+    }
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """Forty images in the model's range, one more than a batch holds and some."""
+    rng = np.random.default_rng(1)
+    return rng.uniform(-1, 1, (40, 32, 32, 3)).astype("float32")
+
+
+@pytest.fixture(scope="session")
+def answers(model, photos):
+    """The model's own choice for each photo: labels that it gets right."""
+    return model.predict(photos, verbose=0).argmax(axis=1)
