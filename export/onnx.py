@@ -12,11 +12,13 @@ from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import onnx_foreign
 from keras_vit.export.contract import check_choice, check_suffix
 from keras_vit.export.onnx_graph import Graph
-from keras_vit.export.onnx_layers import ACTIVATIONS, WRITERS, _get_item
+from keras_vit.export.onnx_layers import ACTIVATIONS, WRITERS, write_slice
+from keras_vit.export.onnx_stem import STEM_WRITERS
 from keras_vit.export.proof import write_and_prove
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import onnxruntime
 
+ALL_WRITERS = {**WRITERS, **STEM_WRITERS}
 OPSETS = range(18, 24)
 # Messages of protocol buffers, which an .onnx file is, end here.
 LIMIT = 2**31
@@ -116,7 +118,7 @@ def _known(operation):
         return not unwritable(operation)
     if isinstance(operation, (keras.layers.Dense, keras.layers.Activation)):
         return operation.activation in ACTIVATIONS
-    return type(operation) in WRITERS or _is_slice(operation)
+    return type(operation) in ALL_WRITERS or _is_slice(operation)
 
 
 def _is_slice(operation):
@@ -173,7 +175,7 @@ def _write_model(graph, model, inputs):
 def _write_call(graph, operation, given, node):
     if isinstance(operation, keras.Model):
         return _write_model(graph, operation, given)
-    write = _get_item if _is_slice(operation) else WRITERS[type(operation)]
+    write = write_slice if _is_slice(operation) else ALL_WRITERS[type(operation)]
     return [write(graph, operation, given, node)]
 
 

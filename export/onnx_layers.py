@@ -244,7 +244,8 @@ def _reshape(graph, layer, inputs, node):
     return graph.reshape(inputs[0], (0, *layer.target_shape))
 
 
-def _get_item(graph, operation, inputs, node):
+def write_slice(graph, operation, inputs, node):
+    """Indexing of a symbolic tensor, `x[:, 1:]`."""
     args, kwargs = node.arguments.args, node.arguments.kwargs
     key = kwargs["key"] if "key" in kwargs else args[1]
     key = key if isinstance(key, tuple) else (key,)

@@ -38,7 +38,7 @@ class Reference:
 
     def __call__(self, images):
         """Answers for (B, H, W, C) float32: a list of numpy arrays, one per output."""
-        outputs = self._call(ops.convert_to_tensor(images))
+        outputs = self._call(images)
         return [ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
 
     def finite_answers(self, images):
@@ -72,14 +72,13 @@ class Reference:
 
 
 def _compiled(model):
-    """The call as a TensorFlow graph; other backends call eagerly."""
+    """The call as a TensorFlow graph; elsewhere as the backend compiles it."""
+    if keras.backend.backend() != "tensorflow":
+        return model.predict_on_batch
+    import tensorflow as tf
 
     def call(images):
         return model(images, training=False)
-
-    if keras.backend.backend() != "tensorflow":
-        return call
-    import tensorflow as tf
 
     image = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
     return tf.function(call, autograph=False).get_concrete_function(image)

@@ -27,6 +27,7 @@ OPTIONS = {
     "clip": {"norm_input": True, "representation_size": 12},
     "fc_norm": {"norm_pooled": True, "pooling": "gap", "class_token": True},
     "softmax": {"classifier_activation": "softmax", "drop_path": 0.1, "dropout": 0.1},
+    "hybrid": {"stem": (1, 1), "patch_size": 1, "image_size": (40, 32)},
     "half": {"dtype": "mixed_float16", "position": "relative", "qk_norm": True},
 }
 

@@ -22,6 +22,7 @@ SWEEP = {
     "tokens": {"include_top": False, "pooling": None, "position": "sincos2d"},
     "learned2d": {"position": "learned2d", "position_prefix": False},
     "distilled": {"distilled": True, "classifier_activation": "softmax"},
+    "hybrid": {"stem": (1, 1), "patch_size": 1, "image_size": (40, 32)},
     "half": {"dtype": "mixed_float16", "position": "none", "pooling": "gap"},
 }
 
