@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit import imagenet
 from keras_vit.layers.interpolate import matrix
 
 # mode -> (mean, std) of the pixel values, on a scale of 0 to 1, per channel.
@@ -21,6 +22,7 @@ RANGES = {
 RESIZES = ("squash", "short_side")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
 ROUNDINGS = ("none", "each_pass", "truncate")
+GEOMETRIES = ("torchvision", "tensorflow")
 
 
 def _check_choice(name, value, choices):
@@ -46,6 +48,9 @@ class Preprocessing:
         rounding: "none" keeps fractions (vit_jax), "each_pass" rounds to whole
             levels after the width and after the height (PIL), "truncate" drops
             fractions at the end (big_vision, which casts back to uint8).
+        geometry: with "short_side", what happens to half pixels. "torchvision"
+            cuts the long side down and rounds the corner of the crop,
+            "tensorflow" rounds the long side and cuts the corner down.
 
     Raises:
         ValueError: for a value that is not among the choices.
@@ -58,6 +63,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
     antialias: bool = True
     rounding: str = "none"
+    geometry: str = "torchvision"
 
     def __post_init__(self):
         object.__setattr__(self, "image_size", tuple(self.image_size))
@@ -65,6 +71,7 @@ class Preprocessing:
         _check_choice("resize", self.resize, RESIZES)
         _check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         _check_choice("rounding", self.rounding, ROUNDINGS)
+        _check_choice("geometry", self.geometry, GEOMETRIES)
         if not 0 < self.crop <= 1:
             raise ValueError(f"crop: must be above 0 and at most 1, got {self.crop}.")
 
@@ -76,6 +83,10 @@ class Preprocessing:
     def from_config(cls, config):
         """Rebuild from `get_config`."""
         return cls(**config)
+
+    def statistics(self):
+        """(mean, std) per channel on a scale of 0 to 1, or None for mode "none"."""
+        return RANGES[self.mode]
 
     def resized(self, image_size):
         """The same preparation at another (H, W)."""
@@ -122,7 +133,8 @@ class Preprocessing:
             weights = np.eye(old)
         else:
             weights = matrix(old, resized, self.interpolation, self.antialias)
-        start = round((resized - kept) / 2)
+        corner = round if self.geometry == "torchvision" else int
+        start = corner((resized - kept) / 2)
         return weights[start : start + kept].astype("float32")
 
     def _resized_shape(self, height, width):
@@ -130,7 +142,7 @@ class Preprocessing:
         out_h, out_w = (int(side / self.crop) for side in self.image_size)
         if self.resize == "squash":
             return out_h, out_w
-        long = round if self.rounding == "truncate" else int
+        long = int if self.geometry == "torchvision" else round
         if out_h * width >= out_w * height:  # the height is what just fits
             return out_h, max(long(out_h * width / height), out_w)
         return max(long(out_w * height / width), out_h), out_w
@@ -221,8 +233,7 @@ def decode_predictions(predictions, top=5, labels=None):
     Args:
         predictions: (B, K) logits or probabilities.
         top: how many per image.
-        labels: K class names. None with K = 1000 means ImageNet-1k, whose
-            names Keras downloads once.
+        labels: K class names. None with K = 1000 means ImageNet-1k.
 
     Returns:
         For each image a list of `top` (name, score) pairs, best first. Scores
@@ -240,8 +251,7 @@ def decode_predictions(predictions, top=5, labels=None):
             f"predictions: must be (B, K), got shape {scores.shape}. "
             "Add a batch axis with x[None]."
         )
-    if labels is None:
-        return _decode_imagenet(scores, top)
+    labels = _imagenet_labels(scores.shape[1]) if labels is None else labels
     if len(labels) != scores.shape[1]:
         raise ValueError(
             f"labels: must name {scores.shape[1]} classes, got {len(labels)} names."
@@ -253,12 +263,11 @@ def decode_predictions(predictions, top=5, labels=None):
     ]
 
 
-def _decode_imagenet(scores, top):
-    """Names from the ImageNet-1k index that Keras downloads and caches."""
-    if scores.shape[1] != 1000:
+def _imagenet_labels(classes):
+    """The names of ImageNet-1k, when there are as many classes."""
+    if classes != len(imagenet.NAMES):
         raise ValueError(
-            f"labels: needed for {scores.shape[1]} classes; only the 1000 of "
-            "ImageNet-1k are known by heart. Pass labels=[...]."
+            f"labels: needed for {classes} classes; only the 1000 of ImageNet-1k are "
+            "known by heart. Pass labels=[...]."
         )
-    decode = keras.applications.imagenet_utils.decode_predictions
-    return [[(name, float(s)) for _, name, s in row] for row in decode(scores, top)]
+    return imagenet.NAMES

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 
-def sincos2d(grid, width, temperature=10000.0):
+def sincos2d(grid, width, temperature=10000.0, reach_last=True):
     """Fixed sine and cosine table over a grid of patches.
 
     With k = 0..D/4-1 and omega_k = temperature^(-k / (D/4 - 1)), the row of the
@@ -15,6 +15,8 @@ def sincos2d(grid, width, temperature=10000.0):
     Args:
         grid: (h, w), patches. width: D, a multiple of 4, at least 8.
         temperature: ratio of the slowest to the fastest frequency.
+        reach_last: whether the slowest frequency is 1 / temperature, as above;
+            MAE divides k by D/4 and stops one step before.
 
     Returns:
         (h*w, D) float32 numpy array.
@@ -23,7 +25,8 @@ def sincos2d(grid, width, temperature=10000.0):
         ValueError: for a width that cannot be split in four.
 
     Source:
-        Beyer et al. 2022, arXiv:2205.01580 (big_vision, posemb_sincos_2d).
+        Beyer et al. 2022, arXiv:2205.01580 (big_vision, posemb_sincos_2d); MAE,
+        arXiv:2111.06377 (util/pos_embed.py).
 
     >>> sincos2d((2, 3), 8).shape
     (6, 8)
@@ -33,7 +36,8 @@ def sincos2d(grid, width, temperature=10000.0):
             f"sincos2d: the width must be a multiple of 4 and at least 8, got {width}. "
             "Use position='learned', or another width."
         )
-    omega = temperature ** (-np.arange(width // 4) / (width // 4 - 1))
+    steps = width // 4 - 1 if reach_last else width // 4
+    omega = temperature ** (-np.arange(width // 4) / steps)
     y, x = np.meshgrid(np.arange(grid[0]), np.arange(grid[1]), indexing="ij")
     x, y = x.reshape(-1, 1) * omega, y.reshape(-1, 1) * omega
     parts = [np.sin(x), np.cos(x), np.sin(y), np.cos(y)]

@@ -1,5 +1,15 @@
 """File formats in, models out; and models back into files."""
 
-from keras_vit.weights.checkpoint import describe, from_checkpoint
+from keras_vit.weights import catalog
+from keras_vit.weights.catalog import list_checkpoints
+from keras_vit.weights.checkpoint import describe, from_checkpoint, from_variant
+from keras_vit.weights.saving import save_checkpoint
 
-__all__ = ["describe", "from_checkpoint"]
+__all__ = [
+    "catalog",
+    "describe",
+    "from_checkpoint",
+    "from_variant",
+    "list_checkpoints",
+    "save_checkpoint",
+]

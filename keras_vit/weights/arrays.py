@@ -174,6 +174,19 @@ def decode(raw, dtype, shape):
     return values.reshape(shape)
 
 
+def check_shape(where, name, shape):
+    """Refuse shapes that no weight has, such as (0, 10**30), before numpy sees them.
+
+    Raises:
+        CheckpointError: for more than 8 axes, or an axis beyond 2**40.
+    """
+    if len(shape) > 8 or any(side > 2**40 for side in shape):
+        raise CheckpointError(
+            f"{where}: {name!r} must have a sensible shape, got {str(shape)[:80]}. "
+            "The file is damaged; fetch it again."
+        )
+
+
 def byte_count(where, name, dtype, shape):
     """Bytes that an array takes, refusing types that are not numbers.
 

@@ -4,17 +4,10 @@ The same blocks as vit_jax under a prefix; positions stand at the top and leave
 the class token out, or are computed and not stored at all.
 """
 
-import functools
-
-import numpy as np
-
-from keras_vit.errors import CheckpointError
 from keras_vit.weights import google
-from keras_vit.weights.arrays import ArrayFile, Entry
 from keras_vit.weights.facts import Facts, Family, image_size_needed, position
 
 PREFIXES = ("", "params/", "opt/target/", "params/img/", "img/", "opt/target/img/")
-STACK = "Transformer/encoderblock/"
 POSITION = "pos_embedding"
 MAP_PARTS = ("probe", "LayerNorm_0/", "MlpBlock_0/", google.ATTENTION + "/")
 
@@ -39,7 +32,7 @@ def normalise(arrays):
         lambda name: None if name.startswith(prefix) else "not of the image tower"
     )
     arrays = arrays.renamed(lambda name: _canonical(name.removeprefix(prefix)))
-    return _unstacked(arrays)
+    return google.unstacked(arrays)
 
 
 def _canonical(name):
@@ -47,35 +40,6 @@ def _canonical(name):
     if name in (google.POSITION, "Transformer/pos_embedding"):
         return POSITION
     return f"MAPHead_0/{name}" if name.startswith(MAP_PARTS) else name
-
-
-def _unstacked(arrays):
-    """Split arrays that hold all blocks along a leading axis."""
-    if not any(name.startswith(STACK) for name in arrays):
-        return arrays
-    result = ArrayFile(arrays.where, arrays.format, {}, arrays.notes, arrays.left_out)
-    for name, entry in arrays.items():
-        if not name.startswith(STACK):
-            result.entries[name] = entry
-            result.origin[name] = arrays.origin[name]
-            continue
-        if not entry.shape or entry.shape[0] > len(arrays) * 1000:
-            raise CheckpointError(
-                f"{arrays.where}: stacked blocks need a leading axis, got shape "
-                f"{entry.shape} for {arrays.origin[name]!r}. Fetch the file again."
-            )
-        whole = functools.lru_cache(maxsize=1)(entry.read)
-        for block in range(entry.shape[0]):
-            new = f"Transformer/encoderblock_{block}/{name.removeprefix(STACK)}"
-            result.entries[new] = Entry(
-                entry.shape[1:], entry.dtype, _row(whole, block)
-            )
-            result.origin[new] = f"{arrays.origin[name]}[{block}]"
-    return result
-
-
-def _row(whole, block):
-    return lambda: np.ascontiguousarray(whole()[block])
 
 
 def read(arrays, request):

@@ -2,10 +2,17 @@
 
 import pathlib
 
+from keras_vit import imagenet
+from keras_vit.errors import WeightsMismatch
+from keras_vit.layers.patches import pair
+from keras_vit.weights import catalog, loading
 from keras_vit.weights import facts as reading
-from keras_vit.weights import loading
+from keras_vit.weights.fetch import fetch
 from keras_vit.weights.formats import open_checkpoint
 from keras_vit.weights.report import Description
+
+# Endings that are files and never names.
+SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", ".h5", ".keras")
 
 
 def from_checkpoint(
@@ -62,13 +69,11 @@ def from_checkpoint(
         ValueError: for wishes that do not fit the file.
         TypeError: for weights of another class, such as an image GPT.
     """
-    request = reading.Request(
-        heads,
-        loading.as_pair(image_size, "image_size"),
-        loading.as_pair(stored_grid, "stored_grid"),
-    )
+    path, row = locate(path_or_name, verbose)
     wishes = {
-        "heads": heads,
+        "image_size": image_size,
+        "patch_size": patch_size,
+        "preprocessing": preprocessing,
         "classes": classes,
         "dtype": dtype,
         "activation": activation,
@@ -77,17 +82,107 @@ def from_checkpoint(
     wishes = {key: value for key, value in wishes.items() if value is not None}
     if not include_top:
         wishes["include_top"] = False
-    opened = loading.read_facts(open_checkpoint(path_or_name), request)
-    model = loading.load(
-        opened,
-        request,
-        skip=(skip,) if isinstance(skip, str) else tuple(skip),
-        patch_size=patch_size,
-        preprocessing=preprocessing,
-        **wishes,
-        **overrides,
-    )
+    opened, request, wishes = prepare(path, row, heads, stored_grid, wishes)
+    skip = (skip,) if isinstance(skip, str) else tuple(skip)
+    model = loading.load(opened, request, skip, **wishes, **overrides)
     if verbose and not model.loading_report.clean:
+        print(model.loading_report)
+    return model
+
+
+def locate(path_or_name, verbose=1):
+    """Find a file, or download a published checkpoint.
+
+    Returns:
+        (path, row of the catalogue or None).
+
+    Raises:
+        ValueError: for what is neither a path nor a name.
+        CheckpointError: when it cannot be downloaded.
+    """
+    path = pathlib.Path(path_or_name).expanduser()
+    if path.exists():
+        return path, catalog.by_file(path.name)
+    if path.suffix in SUFFIXES or len(path.parts) > 1:
+        raise FileNotFoundError(
+            f"{path}: must be an existing file or folder of weights, got nothing "
+            "there. Check the path, or use a name of keras_vit.list_checkpoints()."
+        )
+    row = catalog.find(str(path_or_name))
+    return fetch(row, verbose), row
+
+
+def prepare(path, row, heads, stored_grid, wishes):
+    """Open a file, with what the catalogue knows about it filled in.
+
+    Returns:
+        (`loading.Opened`, `facts.Request`, wishes).
+    """
+    wishes = {**dict(row.options if row else ()), **wishes}
+    if heads is not None:
+        wishes["heads"] = heads
+    request = reading.Request(
+        heads,
+        _pair_or_none(wishes.pop("image_size", None), "image_size"),
+        _pair_or_none(stored_grid, "stored_grid"),
+        None if row is None else (row.image_size, row.image_size),
+    )
+    opened = loading.read_facts(open_checkpoint(path), request)
+    if row is not None:
+        wishes.setdefault("preprocessing", catalog.preparation(row))
+        if row.classes == 1000 and wishes.get("classes") in (None, 1000):
+            wishes.setdefault("labels", list(imagenet.NAMES))
+    return opened, request, wishes
+
+
+def _pair_or_none(size, name):
+    return None if size is None else pair(size, name)
+
+
+def from_variant(weights, variant, numbers, function, classes=None, **wishes):
+    """The published weights of one variant, for `create`.
+
+    Args:
+        weights: path or name. variant: its name, for messages.
+        numbers: fields of `Architecture` that the variant fixes.
+        function: name of the model's function, such as "ViT_B16".
+        classes: K of a new head, or None.
+        **wishes: as in `from_checkpoint`.
+
+    Returns:
+        `ImageModel`.
+
+    Raises:
+        WeightsMismatch: when the file holds another variant.
+        ValueError: as `from_checkpoint`.
+    """
+    path = pathlib.Path(weights).expanduser()
+    size = wishes.get("image_size")
+    if path.exists() or path.suffix in SUFFIXES or len(path.parts) > 1:
+        path, row = locate(weights)
+    else:
+        row = catalog.find_for(function, str(weights), size and size[0])
+        path = fetch(row)
+    if classes is not None:
+        wishes["classes"] = classes
+    opened, request, wishes = prepare(path, row, numbers["heads"], None, wishes)
+    found = {"distilled": False, **opened.facts.options}
+    found["patch_size"] = pair(
+        wishes.get("patch_size", found["patch_size"]), "patch_size"
+    )
+    expected = {**numbers, "patch_size": pair(numbers["patch_size"], "patch_size")}
+    other = [
+        f"{key}={found.get(key)} instead of {value}"
+        for key, value in expected.items()
+        if found.get(key) != value
+    ]
+    if other:
+        raise WeightsMismatch(
+            f"{path}: must hold {variant}, got {', '.join(other)}. "
+            "Use keras_vit.from_checkpoint, which reads the variant off the file."
+        )
+    model = loading.load(opened, request, **wishes)
+    if not model.loading_report.clean:
         print(model.loading_report)
     return model
 
@@ -112,8 +207,10 @@ def describe(path, heads=None, image_size=None):
     if family.later:
         notes.append(f"This is {family.later}.")
     else:
-        size = loading.as_pair(image_size, "image_size")
-        request = reading.Request(heads=heads, image_size=size)
+        size = _pair_or_none(image_size, "image_size")
+        row = catalog.by_file(pathlib.Path(path).name)
+        usual = None if row is None else (row.image_size, row.image_size)
+        request = reading.Request(heads, size, None, usual)
         try:
             opened = loading.read_facts(arrays, request)
             options, left_out = opened.facts.options, opened.arrays.left_out

@@ -15,6 +15,7 @@ class Request(NamedTuple):
     heads: int | None = None
     image_size: tuple | None = None  # (H, W) px
     stored_grid: tuple | None = None  # (h, w), patches of the stored positions
+    usual_size: tuple | None = None  # (H, W) px, where the file cannot say
 
 
 class Facts(NamedTuple):
@@ -74,7 +75,7 @@ def heads_of(arrays, request, width, depth, mlp_dim):
     )
 
 
-def position(arrays, name, prefix, stride, request):
+def position(arrays, name, prefix, stride, request, always=False):
     """Read the grid, the prefix rows and the image size off a position table.
 
     Args:
@@ -82,6 +83,8 @@ def position(arrays, name, prefix, stride, request):
         prefix: number of tokens before the patches.
         stride: (rows, columns) px of the image per patch.
         request: `Request`.
+        always: whether those tokens have positions for certain; else that is
+            what makes the rest a grid.
 
     Returns:
         (options, grid): `position_prefix` and `image_size`; (h, w).
@@ -91,7 +94,7 @@ def position(arrays, name, prefix, stride, request):
     """
     rows = arrays.shape(name, 3)[1]
     found = {}
-    for before in dict.fromkeys((prefix, 0)):
+    for before in dict.fromkeys((prefix,) if always else (prefix, 0)):
         grid = _grid(rows - before, stride, request)
         if grid is not None:
             found[before] = grid
@@ -101,7 +104,8 @@ def position(arrays, name, prefix, stride, request):
             f"make no square grid, got image_size={request.image_size}. Pass "
             "image_size=(H, W) or stored_grid=(rows, columns) of the file."
         )
-    exact = [b for b, grid in found.items() if grid == _wanted(stride, request)]
+    likely = _likely(stride, request)
+    exact = [before for before, grid in found.items() if grid in likely]
     before = exact[0] if exact else next(iter(found))
     grid = found[before]
     size = request.image_size or tuple(
@@ -110,10 +114,10 @@ def position(arrays, name, prefix, stride, request):
     return {"position_prefix": before == prefix, "image_size": size}, grid
 
 
-def _wanted(stride, request):
-    if request.image_size is None:
-        return None
-    return tuple(s // p for s, p in zip(request.image_size, stride, strict=True))
+def _likely(stride, request):
+    """Grids of the image sizes that somebody named."""
+    sizes = [size for size in (request.image_size, request.usual_size) if size]
+    return [tuple(s // p for s, p in zip(z, stride, strict=True)) for z in sizes]
 
 
 def _grid(count, stride, request):
@@ -125,8 +129,8 @@ def _grid(count, stride, request):
     side = math.isqrt(count)
     if side * side == count:
         return side, side
-    wanted = _wanted(stride, request)
-    return wanted if wanted and math.prod(wanted) == count else None
+    fitting = [grid for grid in _likely(stride, request) if math.prod(grid) == count]
+    return fitting[0] if fitting else None
 
 
 def image_size_needed(arrays, request):
@@ -135,9 +139,9 @@ def image_size_needed(arrays, request):
     Raises:
         CheckpointError: when the caller does not say it.
     """
-    if request.image_size is None:
+    if request.image_size is None and request.usual_size is None:
         raise CheckpointError(
             f"{arrays.where}: its positions are computed, so it does not tell its "
             f"image size, got {listed(arrays, 2)}. Pass image_size=224, for example."
         )
-    return request.image_size
+    return request.image_size or request.usual_size

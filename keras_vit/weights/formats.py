@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import zipfile
 
 from keras_vit.errors import CheckpointError
 from keras_vit.weights import archive
@@ -95,20 +94,14 @@ def _zip_reader(path):
     return read_npz
 
 
-def is_keras_file(path):
-    """Whether `path` is a model that Keras itself saved."""
-    path = pathlib.Path(path).expanduser()
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return False
-    return {"config.json", "model.weights.h5"} <= archive.members(path).keys()
-
-
 def _configs_beside(path):
     """Configuration that stands beside a .safetensors file."""
     beside = path.with_name(f"{path.stem}.config.json")
     if not beside.is_file() and path.name.startswith(("model", "pytorch_model")):
         beside = path.with_name("config.json")
     notes = {"config": read_json(beside)} if beside.is_file() else {}
+    if isinstance(notes.get("config", {}).get("keras_vit"), dict):
+        notes["keras_vit"] = notes["config"]["keras_vit"]
     preprocessor = path.with_name("preprocessor_config.json")
     if preprocessor.is_file():
         notes["preprocessor"] = read_json(preprocessor)

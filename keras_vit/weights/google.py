@@ -5,14 +5,19 @@ MultiHeadDotProductAttention_1, LayerNorm_2, MlpBlock_3), newer exports per
 class; both are read.
 """
 
+import functools
 import re
 
+import numpy as np
+
 from keras_vit.errors import CheckpointError
+from keras_vit.weights.arrays import ArrayFile, Entry
 from keras_vit.weights.facts import Facts, Family, blocks, position
 from keras_vit.weights.mapping import Rule, numbered, pair
 
 BLOCK = r"Transformer/encoderblock_(\d+)/"
 POSITION = "Transformer/posembed_input/pos_embedding"
+STACK = "Transformer/encoderblock/"
 ATTENTION = "MultiHeadDotProductAttention_0"
 DENSE = (("/kernel", "/kernel", "same"), ("/bias", "/bias", "same"))
 NORM = (("/scale", "/gamma", "same"), ("/bias", "/beta", "same"))
@@ -38,8 +43,37 @@ def per_class(name):
 
 
 def normalise(arrays):
-    """One spelling for both module numberings."""
-    return arrays.renamed(per_class)
+    """One spelling for both module numberings, one name per block."""
+    return unstacked(arrays.renamed(per_class))
+
+
+def unstacked(arrays):
+    """Split arrays that hold all blocks along a leading axis."""
+    if not any(name.startswith(STACK) for name in arrays):
+        return arrays
+    result = ArrayFile(arrays.where, arrays.format, {}, arrays.notes, arrays.left_out)
+    for name, entry in arrays.items():
+        if not name.startswith(STACK):
+            result.entries[name] = entry
+            result.origin[name] = arrays.origin[name]
+            continue
+        if not entry.shape or entry.shape[0] > len(arrays) * 1000:
+            raise CheckpointError(
+                f"{arrays.where}: stacked blocks need a leading axis, got shape "
+                f"{entry.shape} for {arrays.origin[name]!r}. Fetch the file again."
+            )
+        whole = functools.lru_cache(maxsize=1)(entry.read)
+        for block in range(entry.shape[0]):
+            new = f"Transformer/encoderblock_{block}/{name.removeprefix(STACK)}"
+            result.entries[new] = Entry(
+                entry.shape[1:], entry.dtype, _row(whole, block)
+            )
+            result.origin[new] = f"{arrays.origin[name]}[{block}]"
+    return result
+
+
+def _row(whole, block):
+    return lambda: np.ascontiguousarray(whole()[block])
 
 
 def read(arrays, request):
@@ -47,7 +81,7 @@ def read(arrays, request):
     options = encoder(arrays)
     prefix = int(options["class_token"])
     stride = patch_stride(options)
-    found, grid = position(arrays, POSITION, prefix, stride, request)
+    found, grid = position(arrays, POSITION, prefix, stride, request, always=True)
     return Facts({**options, **found}, grid, "zoom")
 
 

@@ -158,7 +158,8 @@ def _position(arrays, config, options, request):
     if stored is not None and request.stored_grid is None:
         sides = zip(stored, options["patch_size"], strict=True)
         request = request._replace(stored_grid=tuple(s // p for s, p in sides))
-    return position(arrays, POSITION, prefix, options["patch_size"], request)
+    patch = options["patch_size"]
+    return position(arrays, POSITION, prefix, patch, request, always=True)
 
 
 def _top(arrays, config):

@@ -138,8 +138,8 @@ def read(arrays, request):
     known = ("token",) if class_token else ("gap",)
     if pooling not in known or not isinstance(epsilon, float) or not 0 < epsilon < 1:
         raise CheckpointError(
-            f"{arrays.where}: pooling must be one of {known}, with an epsilon between "
-            f"0 and 1, got pooling={pooling!r}, epsilon={epsilon!r}. Use another preset."
+            f"{arrays.where}: pooling must be one of {known}, epsilon in 0..1, got "
+            f"pooling={pooling!r}, epsilon={epsilon!r}. Use another preset."
         )
     options = {
         "patch_size": (rows, columns),
@@ -158,7 +158,9 @@ def read(arrays, request):
         **_top(arrays),
     }
     patch = options["patch_size"]
-    found, grid = position(arrays, POSITION, int(class_token), patch, request)
+    found, grid = position(
+        arrays, POSITION, int(class_token), patch, request, always=True
+    )
     return Facts({**options, **found}, grid, "bicubic")
 
 

@@ -4,13 +4,11 @@ import dataclasses
 from typing import NamedTuple
 
 import keras
-import numpy as np
 
 from keras_vit.errors import CheckpointError, WeightsMismatch
 from keras_vit.layers.patches import pair
 from keras_vit.models import vit
 from keras_vit.models.architecture import Architecture
-from keras_vit.models.hybrid import shrink
 from keras_vit.weights import (
     big_vision,
     google,
@@ -43,6 +41,7 @@ FIXED = (
     "position", "position_prefix", "layer_scale", "qkv_bias", "qk_norm", "patch_bias",
     "norm_input", "stem",
 )  # fmt: skip
+OWN_NOTES = {"activation": str, "epsilon": float, "pooling": str, "labels": list}
 # Weights that exist on one side only because the caller asked -> what was asked.
 CHOICES = (
     ("pre_logits/", ("representation_size", "pooling")),
@@ -100,25 +99,28 @@ def _with_own_note(arrays, request):
     """Our own files say the image size where positions are computed."""
     note = arrays.notes.get("keras_vit")
     size = note.get("image_size") if isinstance(note, dict) else None
-    if request.image_size is None and _is_pair(size):
-        return request._replace(image_size=tuple(size))
+    if isinstance(size, list) and [type(n) for n in size] == [int, int]:
+        return request._replace(usual_size=tuple(size))
     return request
 
 
-def _is_pair(size):
-    return (
-        isinstance(size, list) and [int, int] == list(map(type, size)) and min(size) > 0
-    )
-
-
 def _own_facts(arrays, facts):
-    """What `save_checkpoint` noted because the arrays cannot tell."""
+    """What `save_checkpoint` noted because the arrays cannot tell.
+
+    Raises:
+        CheckpointError: when the note was tampered with.
+    """
     note = arrays.notes.get("keras_vit")
     if not isinstance(note, dict):
         return facts
-    keys = ("activation", "epsilon", "pooling", "labels", "include_top")
-    told = {key: note[key] for key in keys if note.get(key) is not None}
-    if told.pop("include_top", None) is False and not facts.options["include_top"]:
+    told = {key: note[key] for key in OWN_NOTES if note.get(key) is not None}
+    for key, value in told.items():
+        if not isinstance(value, OWN_NOTES[key]):
+            raise CheckpointError(
+                f"{arrays.where}: note {key!r} must be a {OWN_NOTES[key].__name__}, "
+                f"got {str(value)[:60]!r}. Save the file again with save_checkpoint."
+            )
+    if not facts.options["include_top"]:
         told["pooling"] = note.get("pooling")
     return facts._replace(options={**facts.options, **told}, notes=())
 
@@ -142,23 +144,8 @@ def architecture(opened, request, patch_size=None, preprocessing=None, **overrid
     """
     arrays, family, facts = opened
     options = {k: v for k, v in facts.options.items() if v is not None}
-    for name in FIXED:
-        if name in overrides and overrides[name] != facts.options.get(name):
-            raise ValueError(
-                f"{name}: is read off the file as {facts.options.get(name)!r}, got "
-                f"{overrides[name]!r}. Leave it out, or build with VisionTransformer."
-            )
-    if overrides.get("classes") and overrides.get("include_top") is not False:
-        overrides["include_top"] = True
-    elif not options["include_top"]:
-        overrides["include_top"] = False
-    if overrides.get("include_top") and options.get("pooling") is None:
-        overrides.setdefault("pooling", "token")
-    if overrides.get("classes") not in (None, options.get("classes")):
-        options.pop("labels", None)
-    if facts.options.get("pooling") is None:
-        options["pooling"] = None
-    options |= overrides
+    _check_wishes(facts, overrides)
+    options |= {"pooling": facts.options.get("pooling"), **_top(facts, overrides)}
     if patch_size is not None:
         options["patch_size"] = pair(patch_size, "patch_size")
     size = request.image_size or options["image_size"]
@@ -166,23 +153,38 @@ def architecture(opened, request, patch_size=None, preprocessing=None, **overrid
     if preprocessing is None:
         preprocessing, note = preprocessing_of(arrays, family.name, facts, size)
     options |= {"image_size": size, "preprocessing": preprocessing}
-    _check_affordable(arrays, options)
-    try:
-        return Architecture(**options), note
-    except TypeError as err:
-        raise TypeError(f"{arrays.where}: {err}") from err
+    return Architecture(**options), note
 
 
-def _check_affordable(arrays, options):
-    """Refuse shapes that do not belong together before anything is allocated."""
-    width, mlp, depth = options["width"], options["mlp_dim"], options["depth"]
-    least = depth * (4 * width * width + 2 * width * mlp)
-    if least > arrays.values_count:
-        raise WeightsMismatch(
-            f"{arrays.where}: blocks of width={width}, mlp_dim={mlp}, depth={depth} "
-            f"need {least} values, got {arrays.values_count}. The shapes do not belong "
-            "together; fetch the file again."
-        )
+def _check_wishes(facts, wishes):
+    """Refuse names that do not exist, and values that would be another model."""
+    fields = {field.name: field.default for field in dataclasses.fields(Architecture)}
+    for name, value in wishes.items():
+        if name not in fields:
+            raise TypeError(
+                f"{name}: must be a keyword of from_checkpoint or a field of "
+                f"Architecture, got {value!r}. Known fields: {', '.join(fields)}."
+            )
+        told = facts.options.get(name, fields[name])
+        if name in FIXED and value != told:
+            raise ValueError(
+                f"{name}: is read off the file as {told!r}, got {value!r}. "
+                "Leave it out, or build with VisionTransformer."
+            )
+
+
+def _top(facts, wishes):
+    """The wishes, with what follows from them for head, pooling and labels."""
+    wishes = dict(wishes)
+    if "classes" in wishes and wishes.get("include_top") is not False:
+        wishes["include_top"] = True
+    elif not facts.options["include_top"]:
+        wishes["include_top"] = False
+    if wishes.get("include_top") and facts.options.get("pooling") is None:
+        wishes.setdefault("pooling", "token")
+    if wishes.get("classes") not in (None, facts.options.get("classes")):
+        wishes.setdefault("labels", None)
+    return wishes
 
 
 def outline(arch):
@@ -210,11 +212,8 @@ def requested(facts, arch):
 
 def numbers_of(facts):
     """What arrangements need to know, as the file has it."""
-    options = facts.options
-    channels = options["channels"]
-    if options.get("stem") is not None:
-        channels = 64 * shrink(options["stem"]) if options["stem"] else 64
-    return mapping.Numbers(options["heads"], tuple(options["patch_size"]), channels)
+    keys = ("heads", "patch_size", "channels")
+    return mapping.Numbers(*(facts.options[key] for key in keys))
 
 
 def match(opened, arch, skip=()):
@@ -244,9 +243,7 @@ def match(opened, arch, skip=()):
             plan.fresh.update(dict.fromkeys(rule.models, reason(rule.models[0])))
             plan.skipped.update(dict.fromkeys(rule.files, reason(rule.models[0])))
         else:
-            theirs = ", ".join(
-                f"{arrays.origin[n]} {arrays[n].shape}" for n in rule.files
-            )
+            theirs = [f"{arrays.origin[n]} {arrays[n].shape}" for n in rule.files]
             ours = [f"{path} {shapes[path]}" for path in rule.models]
             wrong.append(f"  {', '.join(theirs)} for {', '.join(ours)}")
     if wrong:
@@ -259,19 +256,14 @@ def match(opened, arch, skip=()):
 
 def _fits(path, shape, target, opened, arch):
     """Whether an assembled array is the weight, or can be resized to it."""
-    grid = opened.facts.grid
-    if path == PROJECTION:
-        patch = opened.facts.options["patch_size"]
-        same = int(np.prod(shape[2:3])) * arch.patch_size[0] * arch.patch_size[1]
-        rest = len(shape) == 4 and shape[:2] == tuple(patch)
-        return rest and (same, shape[3]) == target
-    if path == POSITION and grid is not None and len(shape) == 3:
+    grid, patch = opened.facts.grid, opened.facts.options["patch_size"]
+    if path == PROJECTION and len(shape) == 4:
+        values = shape[2] * arch.patch_size[0] * arch.patch_size[1]
+        return shape[:2] == tuple(patch) and (values, shape[3]) == target
+    if path == POSITION and len(shape) == 3 and grid is not None:
         prefix = shape[1] - grid[0] * grid[1]
-        return (shape[0], target[1] - prefix, shape[2]) == (
-            1,
-            arch.grid[0] * arch.grid[1],
-            target[2],
-        )
+        rows = prefix + arch.grid[0] * arch.grid[1]
+        return (shape[0], rows, shape[2]) == target
     return shape == target
 
 
@@ -345,11 +337,6 @@ def load(opened, request, skip=(), kernel=None, **wishes):
         notes=[n for n in (*facts.notes, note) if n],
     )
     return model
-
-
-def as_pair(size, name):
-    """None, or a checked (rows, columns)."""
-    return None if size is None else pair(size, name)
 
 
 def plain(options):

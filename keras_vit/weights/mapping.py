@@ -170,7 +170,8 @@ def plan(rules, arrays, shapes, requested, skip=()):
         paths = [path for path in rule.models if path in shapes]
         seen_files.update(files)
         seen_paths.update(paths)
-        wanted = not any(map(asked, (*rule.files, *rule.models)))
+        names = [arrays.origin.get(name, name) for name in rule.files]
+        wanted = not any(map(asked, (*names, *rule.files, *rule.models)))
         reason = "skipped as asked" if not wanted else requested(rule.models[0])
         complete = len(files) == len(rule.files) and len(paths) == len(rule.models)
         if complete and wanted:
@@ -182,7 +183,7 @@ def plan(rules, arrays, shapes, requested, skip=()):
             missing.update({n: ("the file", arrays[n].shape) for n in files})
             missing.update({p: ("the model", shapes[p]) for p in paths})
     for name in arrays.keys() - seen_files:
-        if asked(name):
+        if asked(name) or asked(arrays.origin[name]):
             skipped[name] = "skipped as asked"
         else:
             missing[name] = ("the file", arrays[name].shape)

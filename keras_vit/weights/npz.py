@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_vit.errors import CheckpointError
 from keras_vit.weights import archive
-from keras_vit.weights.arrays import ArrayFile, Entry, byte_count, decode
+from keras_vit.weights.arrays import ArrayFile, Entry, byte_count, check_shape, decode
 
 HEADER = re.compile(
     rb"\{\s*'descr':\s*'([^']{2,16})',\s*'fortran_order':\s*(True|False),"
@@ -55,6 +55,7 @@ def read_npz(path):
 
 def _entry(path, info):
     start, dtype, fortran, shape = _header(path, info)
+    check_shape(path, info.filename, shape)
     if dtype in DESCR:
         dtype = DESCR[dtype]
         needed = start + byte_count(path, info.filename, dtype, shape)

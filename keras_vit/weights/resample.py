@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from keras_vit.errors import WeightsMismatch
 from keras_vit.layers.interpolate import matrix
 
 # family -> (method, antialias) of `keras_vit.layers.interpolate.matrix`.
@@ -12,29 +11,6 @@ KERNELS = {
     "bicubic": ("bicubic_torch", False),  # DeiT, MAE, Hugging Face
     "bilinear_antialias": ("bilinear", True),  # big_vision FlexiViT
 }
-
-
-def grid_of(rows, prefix, grid, where="position table"):
-    """(h, w) of the patches in a table of `rows` rows.
-
-    Args:
-        rows: of the table. prefix: rows for class token and registers.
-        grid: (h, w) when known, or None for a square.
-        where: for the message.
-
-    Raises:
-        WeightsMismatch: when they do not make that grid.
-    """
-    count = rows - prefix
-    side = round(max(count, 0) ** 0.5)
-    grid = (side, side) if grid is None else tuple(grid)
-    if grid[0] * grid[1] != count or count < 1:
-        raise WeightsMismatch(
-            f"{where}: {rows} rows with {prefix} of them before the patches must make "
-            f"a grid, got {grid[0]}x{grid[1]}. Pass stored_grid=(rows, columns), or "
-            "image_size=(H, W) of the file."
-        )
-    return grid
 
 
 def positions(table, grid, new_grid, prefix, kernel):

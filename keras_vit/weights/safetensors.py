@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from keras_vit.errors import CheckpointError
-from keras_vit.weights.arrays import DTYPES, ArrayFile, Entry, decode
+from keras_vit.weights.arrays import DTYPES, ArrayFile, Entry, check_shape, decode
 
 HEADER_LIMIT = 100 * 2**20  # bytes, the limit of the format
 CODES = {
@@ -94,6 +94,7 @@ def _claim(path, name, claim, room):
             f"{str(shape)[:80]} at {str(offsets)[:80]}. Download it again; it may be "
             "cut off."
         )
+    check_shape(path, name, shape)
     dtype = CODES.get(code) if isinstance(code, str) else None
     if dtype and math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize != end - begin:
         raise CheckpointError(

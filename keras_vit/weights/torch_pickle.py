@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_vit.errors import CheckpointError
 from keras_vit.weights import archive
-from keras_vit.weights.arrays import DTYPES, ArrayFile, Entry, decode
+from keras_vit.weights.arrays import DTYPES, ArrayFile, Entry, check_shape, decode
 
 PROGRAM_LIMIT = 64 * 2**20  # bytes of data.pkl; real ones are below 1 MiB
 MEMO_LIMIT = 2**24
@@ -303,6 +303,7 @@ def _weights(path, tree):
 
 
 def _entry(path, found, folder, name, tensor):
+    check_shape(path, name, tensor.shape)
     info = found.get(folder + tensor.storage.key)
     item = np.dtype(DTYPES[tensor.storage.dtype]).itemsize
     if info is None or info.file_size != tensor.storage.count * item:

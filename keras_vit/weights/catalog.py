@@ -1,0 +1,130 @@
+"""Published checkpoints by name. The rows stand in `catalog_google`, `catalog_torch`.
+
+A name is the function that builds the model, what it was trained on, and the
+image size: "ViT_B16.augreg_in21k_ft_in1k_224".
+"""
+
+import difflib
+import fnmatch
+import functools
+
+from keras_vit.preprocess import Preprocessing
+from keras_vit.weights import catalog_google, catalog_torch
+
+# How a code base prepares images; the size is that of the row.
+PREPARATIONS = {
+    # vit_jax: tf.image.resize, straight to the size
+    "vit_jax": {"antialias": False},
+    # big_vision: short side by 'area' to 256 (of 224), back to uint8, centre crop
+    "big_vision": {
+        "resize": "short_side",
+        "crop": 0.875,
+        "interpolation": "area",
+        "antialias": False,
+        "rounding": "truncate",
+        "geometry": "tensorflow",
+    },
+    # transformers' ViTImageProcessor: PIL bilinear, straight to the size
+    "hugging_face": {"rounding": "each_pass"},
+    # timm with a crop of 0.95: PIL bicubic, centre crop
+    "timm_95": {
+        "resize": "short_side",
+        "crop": 0.95,
+        "interpolation": "bicubic",
+        "rounding": "each_pass",
+    },
+    # DeiT and MAE up to 224 px: PIL bicubic to 8/7 of the size, centre crop
+    "facebook": {
+        "mode": "imagenet",
+        "resize": "short_side",
+        "crop": 0.875,
+        "interpolation": "bicubic",
+        "rounding": "each_pass",
+    },
+    # DeiT-III, and the others above 224 px: no margin
+    "facebook_full": {
+        "mode": "imagenet",
+        "resize": "short_side",
+        "interpolation": "bicubic",
+        "rounding": "each_pass",
+    },
+}
+
+
+@functools.cache
+def rows():
+    """Every row by name, in the order of the tables."""
+    found = [*catalog_google.rows(), *catalog_torch.rows()]
+    return {row.name: row for row in found}
+
+
+def list_checkpoints(pattern="*"):
+    """Names of published checkpoints that match a shell pattern.
+
+    Args:
+        pattern: like "*augreg*" or "ViT_B16.*".
+
+    Returns:
+        Names that `from_checkpoint` takes.
+
+    >>> list_checkpoints("ViT_B8.*ft_in1k*")
+    ['ViT_B8.orig_in21k_ft_in1k_384', 'ViT_B8.augreg_in21k_ft_in1k_224']
+    """
+    return [name for name in rows() if fnmatch.fnmatchcase(name, pattern)]
+
+
+def find(name):
+    """The row of a name.
+
+    Raises:
+        ValueError: for a name that is not in the tables, with the nearest one.
+    """
+    if name in rows():
+        return rows()[name]
+    near = difflib.get_close_matches(str(name), list(rows()), n=1, cutoff=0.3)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"weights: must be an existing file or folder, or a name of "
+        f"keras_vit.list_checkpoints(), got {str(name)!r}.{hint}"
+    )
+
+
+def find_for(function, tag, image_size=None):
+    """The row of a model and what it was trained on: "augreg_in21k_ft_in1k".
+
+    Args:
+        function: name of the model's function, such as "ViT_B16".
+        tag: the part after the point, with or without the image size; or a
+            whole name.
+        image_size: px wanted; the nearest published one is taken.
+
+    Raises:
+        ValueError: when this model has no such checkpoint, listing those it has.
+    """
+    if tag in rows():
+        return rows()[tag]
+    own = [row for row in rows().values() if row.variant == function]
+    for row in own:
+        if row.name == f"{function}.{tag}":
+            return row
+    fitting = [row for row in own if row.tag == tag]
+    if fitting:
+        wanted = image_size or 224
+        return min(fitting, key=lambda row: abs(row.image_size - wanted))
+    known = ", ".join(dict.fromkeys(repr(row.tag) for row in own)) or "none"
+    raise ValueError(
+        f"weights: must be an existing file, or one of {function}'s checkpoints "
+        f"({known}), got {str(tag)!r}. See keras_vit.list_checkpoints()."
+    )
+
+
+def by_file(name):
+    """The row whose file is called that, if no other file is."""
+    fitting = [row for row in rows().values() if row.url.split("/")[-1] == name]
+    return fitting[0] if len({row.url for row in fitting}) == 1 else None
+
+
+def preparation(row):
+    """The `Preprocessing` of a row."""
+    size = (row.image_size, row.image_size)
+    return Preprocessing(image_size=size, **PREPARATIONS[row.preparation])
