@@ -100,6 +100,13 @@ def _save(model, path):
         bare.save(partial)
 
 
+def averaging(recipe):
+    """What puts the averaged weights in place for validation and keeping."""
+    if recipe.ema is None:
+        return []
+    return [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
+
+
 def loggers(folder):
     """CSV and TensorBoard, after the callback that completes their numbers."""
     return [

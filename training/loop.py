@@ -105,7 +105,7 @@ def fit(
         trained = _prepare_model(given, recipe, feeds.info, strategy)
         _compile(trained, recipe, feeds, strategy)
     keeper = watchers.KeepModels(folder)
-    folder.create(recipe, feeds.info)
+    folder.create(recipe, feeds.info, trained)
     history = _run(trained, recipe, feeds, folder, keeper, callbacks, verbose)
     if given is not None and given is not trained:
         given.set_weights(trained.get_weights())
@@ -268,6 +268,7 @@ def _compile(model, recipe, feeds, strategy):
     warmup = min(round(recipe.warmup * steps), steps - 1)
     schedule = WarmupCosine(recipe.learning_rate, steps, warmup)
     replicas = strategy.num_replicas_in_sync
+    together = recipe.steps_per_execution if replicas == 1 else 1
     optimizer = optimizers.make_adamw(recipe, schedule, model, replicas)
     metrics = [keras.metrics.SparseCategoricalAccuracy(name="top1")]
     if feeds.info.classes > 5:
@@ -278,20 +279,30 @@ def _compile(model, recipe, feeds, strategy):
         optimizer,
         SoftmaxCrossentropy(recipe.label_smoothing, from_logits=from_logits),
         metrics=metrics,
-        steps_per_execution=recipe.steps_per_execution,
+        steps_per_execution=_divisor(feeds.steps, together),
     )
+
+
+def _divisor(steps, most):
+    """Largest divisor up to `most`: Keras would run past the end of an epoch.
+
+    >>> _divisor(39, 19)
+    13
+    """
+    return max(d for d in range(1, most + 1) if steps % d == 0)
 
 
 def _run(model, recipe, feeds, folder, keeper, callbacks, verbose):
     """Train; whatever happens, logs are closed and the best model is on disk."""
     logs = watchers.loggers(folder)
+    averaging = watchers.averaging(recipe)
     try:
         history = model.fit(
             feeds.train,
             validation_data=feeds.validation,
             epochs=recipe.epochs,
             steps_per_epoch=feeds.steps,
-            callbacks=[*logs, watchers.RefuseNaN(), keeper, *callbacks],
+            callbacks=[*averaging, *logs, watchers.RefuseNaN(), keeper, *callbacks],
             shuffle=False,
             verbose=verbose,
         ).history

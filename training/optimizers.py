@@ -29,7 +29,11 @@ def make_adamw(recipe, schedule, model, replicas):
     """
     kind = keras.optimizers.AdamW if replicas == 1 else ReplicaAdamW
     optimizer = kind(
-        schedule, weight_decay=recipe.weight_decay, global_clipnorm=recipe.clipnorm
+        schedule,
+        weight_decay=recipe.weight_decay,
+        global_clipnorm=recipe.clipnorm,
+        use_ema=recipe.ema is not None,
+        ema_momentum=recipe.ema or 0.0,
     )
     spared = [v for v in model.trainable_variables if not decays(v)]
     optimizer.exclude_from_weight_decay(var_list=spared)

@@ -49,9 +49,15 @@ class RunFolder:
         """Event files."""
         return self.path / "tensorboard"
 
-    def create(self, recipe, info):
-        """Make the folder, clear an earlier run, write down the recipe."""
+    def create(self, recipe, info, model):
+        """Make the folder, clear an earlier run, write down the recipe.
+
+        Raises:
+            OSError: when the disk has no room for best and last model, each
+                beside the one it replaces.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
+        files.check_space(self.best, 16 * model.count_params())
         for old in (self.best, self.last, self.history, self.recipe):
             old.unlink(missing_ok=True)
         shutil.rmtree(self.tensorboard, ignore_errors=True)

@@ -34,20 +34,15 @@ def choose(name):
 
 
 def check(recipe, strategy):
-    """Refuse what goes wrong on several devices.
+    """Refuse a batch that cannot be dealt out evenly.
 
     Raises:
-        ValueError: when the batch cannot be dealt out evenly, or for steps that
-            run without coming back to Python.
+        ValueError: naming a batch size that can.
     """
     replicas = strategy.num_replicas_in_sync
     if recipe.batch_size % replicas:
+        fits = -(-recipe.batch_size // replicas) * replicas
         raise ValueError(
             f"batch_size: must be a multiple of {replicas}, the number of devices, got "
-            f"{recipe.batch_size}. Use batch_size={replicas * recipe.batch_size}."
-        )
-    if replicas > 1 and recipe.steps_per_execution > 1:
-        raise ValueError(
-            "steps_per_execution: must be 1 on several devices, where Keras cannot run "
-            f"it, got {recipe.steps_per_execution}. Use steps_per_execution=1."
+            f"{recipe.batch_size}. Use batch_size={fits}."
         )

@@ -20,6 +20,7 @@ OPTIONS = {
     "epochs": 2,
     "batch_size": 256,
     "warmup": 0.25,
+    "steps_per_execution": 1,
     "verbose": 0,
 }
 

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import keras_vit
 from keras_vit import training
 from keras_vit.training import callbacks, losses, optimizers, schedules
+from keras_vit.training import strategy as strategies
 from keras_vit.training.recipes import RECIPES, Recipe
 
 
@@ -119,6 +121,15 @@ def test_float16_models_get_their_loss_scaled(rich):
     assert 1.0 == scaled.inner_optimizer.global_clipnorm
     plain = optimizers.make_adamw(recipe, 0.1, rich, 1)
     assert not isinstance(plain, keras.optimizers.LossScaleOptimizer)
+
+
+@pytest.mark.parametrize(("devices", "batch", "fits"), [(2, 33, 34), (4, 6, 8)])
+def test_a_batch_that_cannot_be_dealt_out_is_refused(devices, batch, fits):
+    """The message has a batch size that can."""
+    strategy = types.SimpleNamespace(num_replicas_in_sync=devices)
+    with pytest.raises(ValueError, match=f"{devices}.*got {batch}.*batch_size={fits}"):
+        strategies.check(Recipe(name="x", batch_size=batch), strategy)
+    strategies.check(Recipe(name="x", batch_size=fits), strategy)
 
 
 def test_recipes_are_listed_and_changed_by_field():

@@ -91,7 +91,7 @@ def resize(image, size, interpolation="bilinear", antialias=False):
 
     Args:
         image: (H, W, 3) uint8 or float. size: (h, w) px, ints or a tensor.
-        interpolation: "nearest", "bilinear" or "bicubic".
+        interpolation: "nearest", "bilinear", "bicubic" or "area".
         antialias: whether shrinking averages.
 
     Returns:
@@ -114,10 +114,18 @@ def prepare(image, preprocessing):
         (h, w, 3) float32, 0 to 255, what `preprocessing.resize_images` gives.
     """
     height, width = preprocessing.image_size
+    whole = preprocessing.rounding
+    how = preprocessing.interpolation, preprocessing.antialias
     target = [int(side / preprocessing.crop) for side in (height, width)]
     if preprocessing.resize == "short_side":
-        target = _cover(tf.shape(image)[:2], target)
-    image = resize(image, target, preprocessing.interpolation, preprocessing.antialias)
+        target = _cover(tf.shape(image)[:2], target, whole == "truncate")
+    if whole == "each_pass" or "bicubic" in how:  # what happens between is seen
+        image = resize(image, (tf.shape(image)[0], target[1]), *how)
+    if whole == "each_pass":
+        image = tf.floor(image + 0.5)
+    image = resize(image, target, *how)
+    if whole != "none":
+        image = tf.floor(image + (0.5 if whole == "each_pass" else 1e-4))
     if preprocessing.resize == "squash" and preprocessing.crop == 1.0:
         return image
     room = tf.shape(image)[:2] - [height, width]
@@ -125,11 +133,17 @@ def prepare(image, preprocessing):
     return image[top : top + height, left : left + width]
 
 
-def _cover(shape, target):
-    """Smallest (H, W) of the same aspect ratio that covers the target."""
-    scale = tf.reduce_max(tf.constant(target, tf.float64) / tf.cast(shape, tf.float64))
-    covered = tf.cast(tf.cast(shape, tf.float64) * scale, tf.int32)
-    return tf.maximum(covered, target)
+def _cover(shape, target, nearest):
+    """(H, W) of the same aspect ratio that just covers the target."""
+    height, width = tf.unstack(tf.cast(shape, tf.float64))
+    out_h, out_w = target
+    long = tf.round if nearest else tf.floor
+    sides = tf.cond(
+        out_h * width >= out_w * height,  # the height is what just fits
+        lambda: [tf.constant(out_h, tf.float64), long(out_h * width / height)],
+        lambda: [long(out_w * height / width), tf.constant(out_w, tf.float64)],
+    )
+    return tf.maximum(tf.cast(tf.stack(sides), tf.int32), target)
 
 
 def flip(images, numbers):

@@ -31,13 +31,16 @@ class Recipe:
             learning rate (AdamW); biases, norms, tokens and position tables
             are left alone.
         clipnorm: largest norm of all gradients together, or None.
+        ema: momentum per step of an average of the weights, 0..1, which is then
+            what is validated and kept; None for no average.
         label_smoothing: probability spread over all classes, 0..1.
         augment: see `load_data`.
         precision: dtype policy of models built here; None is float32. A model
             that is given keeps its own.
         seed: of weights, order, augmentation and dropout.
-        steps_per_execution: steps that run without coming back to Python; one
-            device only.
+        steps_per_execution: most steps that run without coming back to Python;
+            the largest number that divides an epoch is used, and 1 on several
+            devices, where Keras cannot do it.
         on_bad_image: "refuse" or "skip", see `load_data`.
 
     Raises:
@@ -54,6 +57,7 @@ class Recipe:
     warmup: float = 0.1
     weight_decay: float = 0.05
     clipnorm: float | None = 1.0
+    ema: float | None = None
     label_smoothing: float = 0.1
     augment: str = "auto"
     precision: str | None = None
@@ -71,6 +75,8 @@ class Recipe:
         self._check_number("label_smoothing", numbers.Real, 0, 1)
         if self.clipnorm is not None:
             self._check_number("clipnorm", numbers.Real, 0, None)
+        if self.ema is not None:
+            self._check_number("ema", numbers.Real, 0, 1)
         self._check_choice("precision", (None, *PRECISIONS))
         self._check_choice("on_bad_image", ON_BAD_IMAGE)
         if self.augment != "auto":
