@@ -321,7 +321,7 @@ def _run(model, recipe, feeds, folder, keeper, callbacks, verbose):
 def _farewell(keeper, recipe, folder):
     """One line on where everything is."""
     if keeper.best_epoch is None:
-        return f"Stopped in the first epoch; nothing to keep. Logs: {folder.path}"
+        return f"Stopped in the first epoch, no best model yet: {folder.last}"
     return (
         f"{keeper.epochs} of {recipe.epochs} epochs. Best top-1 on validation "
         f"{keeper.best_score:.4f}, epoch {keeper.best_epoch}: {folder.best}"

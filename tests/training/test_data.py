@@ -144,7 +144,7 @@ def test_formats_and_colours_become_three_channels(tmp_path):
         f"folder:{tmp_path}", image_size=8, batch_size=5, verbose=0
     )
 
-    assert 28 == sum(info.counts.values()) + 6  # the test split was not asked for
+    assert 28 == sum(info.counts.values())
     for data in (train, val):
         for images, labels in data:
             assert images.shape[1:] == (8, 8, 3)
@@ -176,7 +176,10 @@ def test_missing_validation_is_held_out_of_train(tmp_path):
 
     counts = {name: split.size for name, split in source.splits.items()}
     assert {"train": 27, "validation": 3, "test": 4} == counts
-    assert source.test_split == "test"
+    _, _, info = training.load_data(
+        f"folder:{tmp_path}", image_size=8, batch_size=9, verbose=0
+    )
+    assert ("test", counts) == (info.test_split, info.counts)
 
 
 def test_class_folders_are_split_by_name_alone(photos, tmp_path):

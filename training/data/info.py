@@ -12,7 +12,8 @@ class DataInfo:
     Args:
         source: as it was asked for, "digits" or "folder:photos".
         class_names: K names, in label order.
-        counts: images per split, after bad ones were skipped.
+        counts: images per split; without the bad ones in the splits that were
+            loaded.
         preprocessing: `keras_vit.Preprocessing` that the images went through.
         channels: C of the images.
         augment: name of the augmentation of the training split.

@@ -194,16 +194,15 @@ def _open_digits():
 def _open_folder(name, path, splits, on_bad_image, verbose):
     """Image folders; see `keras_vit.training.data.folder` for the rules."""
     class_names, files = folder.list_splits(path)
-    wanted = [split for split in files if split in splits]
-    files = {split: files[split] for split in wanted}
-    files, skipped = folder.check_images(files, on_bad_image, verbose)
-    folder.check_classes(path, files, class_names)
+    wanted = {split: rows for split, rows in files.items() if split in splits}
+    wanted, skipped = folder.check_images(wanted, on_bad_image, verbose)
+    folder.check_classes(path, wanted, class_names)
     opened = {
         split: IndexedSplit(
             np.array([str(file) for file, _ in rows]),
             np.array([label for _, label in rows], "int32"),
         )
-        for split, rows in files.items()
+        for split, rows in {**files, **wanted}.items()
     }
     return Source(name, class_names, opened, 224, "light", skipped)
 
