@@ -12,7 +12,7 @@ from keras_vit.training import callbacks as watchers
 from keras_vit.training import optimizers, runs
 from keras_vit.training import strategy as strategies
 from keras_vit.training.data import DataInfo
-from keras_vit.training.data.pipeline import open_data
+from keras_vit.training.data.pipeline import open_data, sides
 from keras_vit.training.losses import SoftmaxCrossentropy
 from keras_vit.training.recipes import Recipe, get_recipe
 from keras_vit.training.schedules import WarmupCosine
@@ -159,13 +159,16 @@ def _check_model(model, recipe):
 
 
 def _preprocessing(model, recipe):
-    """How images must be prepared, or None to let the data decide."""
+    """How images must be prepared, or None to let recipe and data decide."""
     if model is None:
         return None
     note = getattr(model, "preprocessing", None)
     size = tuple(model.input_shape[1:3])
     if None in size:
+        size = recipe.image_size
+    if size is None:
         return note
+    size = sides(size)
     return Preprocessing(image_size=size) if note is None else note.resized(size)
 
 
@@ -173,13 +176,14 @@ def _open_feeds(data, recipe, model, verbose):
     """Data of the run; a source is opened, loaded data are taken as they are."""
     if data is not None and not isinstance(data, str):
         return _loaded_feeds(data)
+    note = _preprocessing(model, recipe)
     source, feed, info = open_data(
         recipe.data,
-        image_size=recipe.image_size,
+        image_size=recipe.image_size if note is None else None,
         batch_size=recipe.batch_size,
         augment=recipe.augment,
         seed=recipe.seed,
-        preprocessing=_preprocessing(model, recipe),
+        preprocessing=note,
         on_bad_image=recipe.on_bad_image,
         verbose=verbose,
         splits=("train", "validation"),

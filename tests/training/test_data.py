@@ -182,6 +182,19 @@ def test_missing_validation_is_held_out_of_train(tmp_path):
     assert ("test", counts) == (info.test_split, info.counts)
 
 
+def test_without_a_name_the_split_of_the_final_score_is_loaded(tmp_path):
+    """Test where there is one, else validation; a bad image in it is found."""
+    write_classes(tmp_path / "train", {"a": 2, "b": 2})
+    write_classes(tmp_path / "val", {"a": 2, "b": 3})
+    data, info = training.load_split(f"folder:{tmp_path}", image_size=8, verbose=0)
+
+    assert "validation" == info.test_split
+    assert 5 == sum(len(labels) for _, labels in data)
+    (tmp_path / "val" / "a" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="1 of 5.*val/a/0.png"):
+        training.load_split(f"folder:{tmp_path}", image_size=8, verbose=0)
+
+
 def test_class_folders_are_split_by_name_alone(photos, tmp_path):
     """Splits are stratified, disjoint, and the same for a copy elsewhere."""
     files = folder.list_splits(photos)[1]

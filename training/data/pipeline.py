@@ -141,9 +141,9 @@ def open_data(
     opened = open_source(source, splits, on_bad_image, verbose)
     if preprocessing is None:
         size = opened.image_size if image_size is None else image_size
-        preprocessing = Preprocessing(image_size=_sides(size))
+        preprocessing = Preprocessing(image_size=sides(size))
     elif image_size is not None:
-        preprocessing = preprocessing.resized(_sides(image_size))
+        preprocessing = preprocessing.resized(sides(image_size))
     augment = opened.augment if augment == "auto" else augment
     feed = Feed(preprocessing, batch_size, augment, seed)
     info = DataInfo(
@@ -159,7 +159,8 @@ def open_data(
     return opened, feed, info
 
 
-def _sides(image_size):
+def sides(image_size):
+    """(H, W) px of an int or a pair."""
     return (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
 
 
@@ -219,7 +220,7 @@ def load_data(
 
 def load_split(
     source,
-    split="test",
+    split=None,
     image_size=None,
     batch_size=64,
     preprocessing=None,
@@ -231,7 +232,8 @@ def load_split(
     Args:
         source, image_size, batch_size, preprocessing, on_bad_image, verbose:
             as in `load_data`.
-        split: "train", "validation" or "test".
+        split: "train", "validation" or "test"; None is test where there is one,
+            else validation.
 
     Returns:
         Data set of (images, labels), every image once, and `DataInfo`.
@@ -248,6 +250,6 @@ def load_split(
         preprocessing,
         on_bad_image,
         verbose,
-        (split,),
+        None if split is None else (split,),
     )
-    return feed.in_order(opened.split(split)), info
+    return feed.in_order(opened.split(split or opened.test_split)), info

@@ -54,7 +54,12 @@ class Source:
     @property
     def test_split(self):
         """Name of the split for the final score."""
-        return "test" if "test" in self.splits else "validation"
+        return final_split(self.splits)
+
+
+def final_split(names):
+    """Which split gives the final score: "test" where there is one."""
+    return "test" if "test" in names else "validation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +147,8 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1):
 
     Args:
         name: "digits", "folder:PATH" or "tfds:NAME".
-        splits: the splits that will be read; only these are checked.
+        splits: the splits that will be read; only these are checked. None is
+            the one for the final score.
         on_bad_image: "refuse" or "skip" images that cannot be decoded.
         verbose: 0 silent, 1 progress.
 
@@ -194,6 +200,7 @@ def _open_digits():
 def _open_folder(name, path, splits, on_bad_image, verbose):
     """Image folders; see `keras_vit.training.data.folder` for the rules."""
     class_names, files = folder.list_splits(path)
+    splits = (final_split(files),) if splits is None else splits
     wanted = {split: rows for split, rows in files.items() if split in splits}
     wanted, skipped = folder.check_images(wanted, on_bad_image, verbose)
     folder.check_classes(path, wanted, class_names)
