@@ -124,11 +124,10 @@ def export_all(
 ):
     """Export a model to every format, verify each file, and write a report.
 
-    `directory` then holds `saved_model/`, `model.tflite`,
-    `model_dynamic_int8.tflite`, `model.onnx`, `labels.txt` when the model knows
-    its class names, `report.json` and `report.html`. Everything is made in a hidden
-    folder and moved into place at the end; a file that fails on the validation
-    images is not kept, only reported.
+    `directory` then holds `saved_model/`, `model.tflite`, `model_dynamic_int8.tflite`,
+    `model.onnx`, `labels.txt` when the model knows its class names, `report.json` and
+    `report.html`. All are moved into place at the end; a file that fails on the
+    validation images is not kept, only reported.
 
     Args:
         model: functional or Sequential Keras model that takes images.
@@ -137,8 +136,8 @@ def export_all(
             in `verify`. Labels may be None.
         formats: which of "savedmodel", "tflite", "tflite_dynamic_int8", "onnx";
             None for all.
-        history: training curves for the report: dict of lists, Keras `History`,
-            or path of a CSVLogger file.
+        history: training curves: dict of lists, Keras `History`, or path of a
+            CSVLogger file.
         sample: how many test images the report shows.
         overwrite: whether files of an earlier export may be replaced. Other files
             in the folder are left alone.

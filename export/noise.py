@@ -16,17 +16,23 @@ def quiet():
     sys.stdout.flush()
     sys.stderr.flush()
     level = logging.root.manager.disable
-    with tempfile.TemporaryFile() as caught, contextlib.ExitStack() as stack:
+    with (
+        tempfile.TemporaryFile("w+", buffering=1, errors="replace") as caught,
+        contextlib.ExitStack() as stack,
+    ):
         for stream in (1, 2):
             stack.callback(_restore, os.dup(stream), stream)
             os.dup2(caught.fileno(), stream)
+        # Notebooks and pytest put other objects in the place of the two streams.
+        stack.enter_context(contextlib.redirect_stdout(caught))
+        stack.enter_context(contextlib.redirect_stderr(caught))
         logging.disable(logging.WARNING)
         stack.callback(logging.disable, level)
         try:
             yield
         except Exception as err:
-            caught.seek(max(0, caught.tell() - 2000))
-            err.add_note(caught.read().decode(errors="replace"))
+            caught.seek(0)
+            err.add_note(caught.read()[-2000:])
             raise
 
 

@@ -202,14 +202,17 @@ def test_the_comparison_accepts_rounding():
 def test_quiet_hands_over_what_it_held_back_when_things_fail(capfd):
     """Silence is for success; a failure keeps the converter's last words."""
     import os
+    import sys
 
     with quiet():
         os.write(2, b"chatter")
+        sys.stdout.write("more chatter")
     with pytest.raises(RuntimeError) as caught, quiet():
+        sys.stdout.write("it said:\n")
         os.write(1, b"the reason")
         raise RuntimeError("failed")
 
-    assert "the reason" in caught.value.__notes__[0]
+    assert "it said:\nthe reason" in caught.value.__notes__[0]
     assert ("", "") == tuple(capfd.readouterr())
 
 
