@@ -11,6 +11,8 @@ from keras_vit.weights.fetch import fetch
 from keras_vit.weights.formats import open_checkpoint
 from keras_vit.weights.report import Description
 
+# Fields of Architecture that mean something when they are None.
+CAN_BE_NONE = ("pooling", "representation_size")
 # Endings that are files and never names.
 SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", ".h5", ".keras")
 
@@ -25,10 +27,6 @@ def from_checkpoint(
     patch_size=None,
     stored_grid=None,
     skip=(),
-    dtype=None,
-    activation=None,
-    preprocessing=None,
-    name=None,
     verbose=1,
     **overrides,
 ):
@@ -42,49 +40,35 @@ def from_checkpoint(
         path_or_name: file or folder (.npz, .safetensors, .pth, Hugging Face,
             timm, keras-hub), or a name of `list_checkpoints`.
         heads: attention heads, for files that fuse query, key and value.
-        image_size: px, or (H, W); None for that of the file.
+        image_size, patch_size: px, or (H, W); None for that of the file.
         classes: K of a new head; None keeps the file's.
         include_top: whether the model ends in logits, if the file has a head.
-        patch_size: px, or (rows, columns); None for that of the file.
-        stored_grid: (rows, columns) of the stored positions, where they are no
-            square.
+        stored_grid: (rows, columns) of stored positions that are no square.
         skip: shell patterns of file names or weight paths to leave out.
-        dtype: policy of all layers.
-        activation: "gelu" or "gelu_tanh", when the family's own is wrong.
-        preprocessing: `keras_vit.Preprocessing` instead of the file's.
-        name: of the model.
         verbose: 0 silent, 1 says what was not simply loaded.
-        **overrides: other fields of `keras_vit.models.Architecture`, such as
-            pooling, dropout, drop_path, classifier_activation.
+        **overrides: fields of `keras_vit.models.Architecture`, such as dtype,
+            name, activation ("gelu" or "gelu_tanh", where the family's own is
+            wrong), preprocessing, pooling, dropout, drop_path.
 
     Returns:
         `ImageModel`; `model.preprocessing`, `model.labels` and
         `model.loading_report` come along.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        CheckpointError: when it is damaged or unsafe, or does not tell
+        CheckpointError: when the file is damaged or unsafe, or does not tell
             something; the message has the keyword.
         WeightsMismatch: when arrays have no counterpart, both sides listed.
-        ValueError: for wishes that do not fit the file.
+        ValueError, FileNotFoundError: for wishes that do not fit, and no file.
         TypeError: for weights of another class, such as an image GPT.
     """
     path, row = locate(path_or_name, verbose)
-    wishes = {
-        "image_size": image_size,
-        "patch_size": patch_size,
-        "preprocessing": preprocessing,
-        "classes": classes,
-        "dtype": dtype,
-        "activation": activation,
-        "name": name,
-    }
-    wishes = {key: value for key, value in wishes.items() if value is not None}
-    if not include_top:
-        wishes["include_top"] = False
-    opened, request, wishes = prepare(path, row, heads, stored_grid, wishes)
+    wishes = {"image_size": image_size, "patch_size": patch_size, "classes": classes}
+    wishes |= overrides
+    wishes |= {} if include_top else {"include_top": False}
+    wishes = {k: v for k, v in wishes.items() if v is not None or k in CAN_BE_NONE}
     skip = (skip,) if isinstance(skip, str) else tuple(skip)
-    model = loading.load(opened, request, skip, **wishes, **overrides)
+    opened, request, wishes = prepare(path, row, heads, stored_grid, wishes)
+    model = loading.load(opened, request, skip, **wishes)
     if verbose and not model.loading_report.clean:
         print(model.loading_report)
     return model

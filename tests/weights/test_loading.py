@@ -150,6 +150,11 @@ def test_wishes(google, images):
     pooled = weights.from_checkpoint(path, pooling="gap", dropout=0.1, verbose=0)
     half = weights.from_checkpoint(path, dtype="mixed_bfloat16", name="x", verbose=0)
 
+    tokens = weights.from_checkpoint(
+        path, include_top=False, pooling=None, activation=None, name=None, verbose=0
+    )
+
+    assert (None, 17, 16) == tokens.output_shape
     assert (None, 16) == features.output_shape and (4, 5) == pooled(images).shape
     assert {"head/kernel", "head/bias"} == set(features.loading_report.skipped)
     assert "x" == half.name and "bfloat16" == half.get_layer("norm").compute_dtype

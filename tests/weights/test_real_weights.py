@@ -64,8 +64,8 @@ def test_photographs_as_recorded(model, shared):
 
     logits, _ = score(model, files[:1000:40])
 
-    # the recorded logits are float16 of up to 20, whose step is 0.016
-    assert 0.02 > np.abs(expected - logits).max()
+    # float16 logits of up to 20 have steps of 0.016; a pixel may be a level off
+    assert 0.03 > np.abs(expected - logits).max()
 
 
 @pytest.mark.slow
