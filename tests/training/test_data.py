@@ -74,6 +74,18 @@ def test_evaluation_images_equal_the_preprocessing_of_the_model(photos, how):
     assert images.dtype == tf.float32
 
 
+def test_digits_can_be_prepared_for_any_model():
+    """Pixels of a known size take the same path as files."""
+    note = keras_vit.Preprocessing(
+        (20, 16), resize="short_side", interpolation="bicubic", rounding="each_pass"
+    )
+    data, _ = training.load_split("digits", preprocessing=note, verbose=0)
+    pixels = sources.open_source("digits").split("test").records[:64]
+
+    expected = keras.ops.convert_to_numpy(note(pixels.repeat(3, -1)))
+    np.testing.assert_allclose(next(iter(data))[0], expected, atol=1.01 / 127.5)
+
+
 def test_each_pass_over_the_training_set_is_another_epoch():
     """Two passes differ in order and augmentation; the same seed repeats them."""
     train = [training.load_data("digits", seed=3, verbose=0)[0] for _ in range(2)]

@@ -97,9 +97,11 @@ def resize(image, size, interpolation="bilinear", antialias=False):
     Returns:
         (h, w, 3) float32, 0 to 255.
     """
-    known = image.shape.is_fully_defined() and not tf.is_tensor(size)
-    if known and image.shape[0] <= size[0] and image.shape[1] <= size[1]:
-        antialias = False  # same numbers, cheaper
+    image = tf.convert_to_tensor(image)
+    known = isinstance(size, tuple) and all(isinstance(side, int) for side in size)
+    if known and image.shape.is_fully_defined():
+        grows = image.shape[0] <= size[0] and image.shape[1] <= size[1]
+        antialias = antialias and not grows  # same numbers, cheaper
     image = tf.image.resize(image, size, method=interpolation, antialias=antialias)
     return tf.clip_by_value(tf.cast(image, tf.float32), 0.0, 255.0)
 
@@ -116,7 +118,7 @@ def prepare(image, preprocessing):
     height, width = preprocessing.image_size
     whole = preprocessing.rounding
     how = preprocessing.interpolation, preprocessing.antialias
-    target = [int(side / preprocessing.crop) for side in (height, width)]
+    target = tuple(int(side / preprocessing.crop) for side in (height, width))
     if preprocessing.resize == "short_side":
         target = _cover(tf.shape(image)[:2], target, whole == "truncate")
     if whole == "each_pass" or "bicubic" in how:  # what happens between is seen
