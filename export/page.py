@@ -174,7 +174,7 @@ def _gallery(report):
     cards = "".join(_card(picture, report) for picture in report.pictures)
     seen = any(picture.attention for picture in report.pictures)
     text = (
-        "Beside each image: what the model looked at in its last step, bright for much."
+        "With each image: what the model looked at in its last step, bright for much."
         if seen
         else ""
     )
