@@ -121,7 +121,7 @@ def run_demo(args):
         "all_s": round(time.monotonic() - start, 1),
         "model": str(folder / "training" / "best.keras"),
         "report": str(report.html),
-        **report.to_dict(),
+        "export": report.to_dict(),
     }
     text = (
         f"\n{summary(report)}\n\n"

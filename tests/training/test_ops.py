@@ -1,6 +1,10 @@
+import io
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import keras_vit
 from keras_vit.training.data import augment, ops
@@ -125,3 +129,40 @@ def test_a_missing_keras_cv_is_explained(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "keras_cv", None)
     with pytest.raises(ImportError, match="pip install keras-cv"):
         augment.keras_cv_layer("keras_cv:randaugment", 0)
+
+
+@pytest.mark.parametrize("geometry", ["torchvision", "tensorflow"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"interpolation": "bicubic", "rounding": "each_pass", "crop": 0.9},
+        {"interpolation": "bilinear", "antialias": False, "crop": 0.875},
+        {"interpolation": "bilinear", "rounding": "truncate"},
+        {"resize": "squash"},
+    ],
+    ids=str,
+)
+def test_evaluation_prepares_images_as_the_model_does(geometry, how):
+    """Inside tf.data an image becomes what `Preprocessing` makes of it; rounding
+    may fall to the other side by one level."""
+    note = keras_vit.Preprocessing(
+        (24, 24), **{"resize": "short_side", "geometry": geometry, **how}
+    )
+    for height, width in ((41, 67), (67, 40), (24, 31)):
+        image = picture(height, width)
+        (result,) = in_graph(lambda x: (ops.prepare(x, note),), image)
+        expected = keras.ops.convert_to_numpy(note.resize_images(image))
+
+        assert np.abs(expected - result).max() <= (
+            1 if note.rounding != "none" else 0.01
+        )
+
+
+def test_a_jpeg_decodes_as_pillow_decodes_it():
+    """The pipeline and `predict` see the same pixels."""
+    smooth = np.linspace(0, 255, 40)[:, None, None] * np.ones((1, 52, 3))
+    stream = io.BytesIO()
+    Image.fromarray(smooth.astype("uint8")).save(stream, "jpeg")
+    (result,) = in_graph(lambda x: (ops.decode(x),), stream.getvalue())
+
+    np.testing.assert_array_equal(np.asarray(Image.open(stream)), result)

@@ -26,7 +26,12 @@ def decode(image):
         (H, W, 3) uint8.
     """
     if image.dtype == tf.string:
-        image = tf.io.decode_image(image, CHANNELS, expand_animations=False)
+        image = tf.cond(
+            tf.io.is_jpeg(image),
+            # The exact transform, as Pillow: the default one is off by a level.
+            lambda: tf.io.decode_jpeg(image, CHANNELS, dct_method="INTEGER_ACCURATE"),
+            lambda: tf.io.decode_image(image, CHANNELS, expand_animations=False),
+        )
         return tf.ensure_shape(image, (None, None, CHANNELS))
     if image.shape[-1] == 1:
         return tf.image.grayscale_to_rgb(image)
@@ -120,7 +125,7 @@ def prepare(image, preprocessing):
     how = preprocessing.interpolation, preprocessing.antialias
     target = tuple(int(side / preprocessing.crop) for side in (height, width))
     if preprocessing.resize == "short_side":
-        target = _cover(tf.shape(image)[:2], target, whole == "truncate")
+        target = _cover(tf.shape(image)[:2], target, preprocessing.geometry)
     if whole == "each_pass" or "bicubic" in how:  # what happens between is seen
         image = resize(image, (tf.shape(image)[0], target[1]), *how)
     if whole == "each_pass":
@@ -131,15 +136,16 @@ def prepare(image, preprocessing):
     if preprocessing.resize == "squash" and preprocessing.crop == 1.0:
         return image
     room = tf.shape(image)[:2] - [height, width]
-    top, left = tf.unstack(tf.cast(tf.round(room / 2), tf.int32))
+    corner = tf.round if preprocessing.geometry == "torchvision" else tf.floor
+    top, left = tf.unstack(tf.cast(corner(room / 2), tf.int32))
     return image[top : top + height, left : left + width]
 
 
-def _cover(shape, target, nearest):
+def _cover(shape, target, geometry):
     """(H, W) of the same aspect ratio that just covers the target."""
     height, width = tf.unstack(tf.cast(shape, tf.float64))
     out_h, out_w = target
-    long = tf.round if nearest else tf.floor
+    long = tf.floor if geometry == "torchvision" else tf.round
     sides = tf.cond(
         out_h * width >= out_w * height,  # the height is what just fits
         lambda: [tf.constant(out_h, tf.float64), long(out_h * width / height)],
