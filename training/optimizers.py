@@ -31,6 +31,7 @@ def make_adamw(recipe, schedule, model, replicas):
     optimizer = kind(
         schedule,
         weight_decay=recipe.weight_decay,
+        beta_2=recipe.beta_2,
         global_clipnorm=recipe.clipnorm,
         use_ema=recipe.ema is not None,
         ema_momentum=recipe.ema or 0.0,

@@ -30,6 +30,7 @@ class Recipe:
         weight_decay: share of each kernel taken away per step, times the
             learning rate (AdamW); biases, norms, tokens and position tables
             are left alone.
+        beta_2: memory of AdamW's second moment, 0..1.
         clipnorm: largest norm of all gradients together, or None.
         ema: momentum per step of an average of the weights, 0..1, which is then
             what is validated and kept; None for no average.
@@ -56,6 +57,7 @@ class Recipe:
     learning_rate: float = 1e-3
     warmup: float = 0.1
     weight_decay: float = 0.05
+    beta_2: float = 0.999
     clipnorm: float | None = 1.0
     ema: float | None = None
     label_smoothing: float = 0.1
@@ -72,6 +74,7 @@ class Recipe:
         self._check_number("learning_rate", numbers.Real, 0, None)
         self._check_number("warmup", numbers.Real, 0, 1)
         self._check_number("weight_decay", numbers.Real, 0, None)
+        self._check_number("beta_2", numbers.Real, 0, 1)
         self._check_number("label_smoothing", numbers.Real, 0, 1)
         if self.clipnorm is not None:
             self._check_number("clipnorm", numbers.Real, 0, None)
