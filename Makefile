@@ -18,7 +18,8 @@ test: $(VENV)/.tests
 	$(BIN)/python -m pytest
 
 test-jax: $(VENV)/.jax
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/layers tests/models tests/weights
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/layers tests/models/test_vit.py \
+		tests/weights/test_published_files.py tests/weights/test_hybrids.py
 
 check: $(VENV)/.tests
 	$(BIN)/ruff check .
