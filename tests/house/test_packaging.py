@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def setup():
+    """setup.cfg, parsed."""
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
     return parser
