@@ -25,9 +25,9 @@ class KeepModels(keras.callbacks.Callback):
 
     Args:
         folder: `RunFolder`.
-        monitor: name of the score, higher is better.
-        seconds: at least so long between two writes; `finish` writes what is
-            left.
+        monitor: name of the score; higher is better, but for a loss.
+        seconds: at least so long between two writes; the end of training
+            writes what is left.
     """
 
     def __init__(self, folder, monitor="val_top1", seconds=60.0):
@@ -46,11 +46,18 @@ class KeepModels(keras.callbacks.Callback):
         """Compare, remember, and write when it is time."""
         score = float(logs[self.monitor])
         self.epochs = epoch + 1
-        if self.best_score is None or score >= self.best_score:
+        if self._wins(score):
             self.best_score, self.best_epoch = score, epoch + 1
             self._best_weights = self.model.get_weights()
         if time.monotonic() - self._written >= self.seconds:
             self.write()
+
+    def _wins(self, score):
+        if self.best_score is None:
+            return True
+        if self.monitor.endswith("loss"):
+            return score <= self.best_score
+        return score >= self.best_score
 
     def write(self):
         """Write both models, each whole or not at all."""

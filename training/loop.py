@@ -84,8 +84,8 @@ def fit(
         **overrides: other fields of `Recipe`.
 
     Returns:
-        `Result`; its model has the best weights, by top-1 on the validation
-        split, and carries the class names and the preprocessing.
+        `Result`; its model has the best weights, by the recipe's `monitor` on
+        the validation split, and carries the class names and the preprocessing.
 
     Raises:
         ValueError, TypeError: for what does not exist or does not fit.
@@ -104,7 +104,7 @@ def fit(
         keras.utils.set_random_seed(recipe.seed)
         trained = _prepare_model(given, recipe, feeds.info, strategy)
         _compile(trained, recipe, feeds, strategy)
-    keeper = watchers.KeepModels(folder)
+    keeper = watchers.KeepModels(folder, recipe.monitor)
     folder.create(recipe, feeds.info, trained)
     history = _run(trained, recipe, feeds, folder, keeper, callbacks, verbose)
     if given is not None and given is not trained:
@@ -327,6 +327,6 @@ def _farewell(keeper, recipe, folder):
     if keeper.best_epoch is None:
         return f"Stopped in the first epoch, no best model yet: {folder.last}"
     return (
-        f"{keeper.epochs} of {recipe.epochs} epochs. Best top-1 on validation "
+        f"{keeper.epochs} of {recipe.epochs} epochs. Best {keeper.monitor} "
         f"{keeper.best_score:.4f}, epoch {keeper.best_epoch}: {folder.best}"
     )

@@ -8,7 +8,7 @@ import pytest
 
 import keras_vit
 from keras_vit import training
-from keras_vit.training import callbacks, losses, optimizers, schedules
+from keras_vit.training import callbacks, losses, optimizers, runs, schedules
 from keras_vit.training import strategy as strategies
 from keras_vit.training.recipes import RECIPES, Recipe
 
@@ -212,3 +212,16 @@ def test_the_room_refuses_another_name():
 
     assert "from keras_vit import training" in done.stderr
     assert 1 == done.returncode
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("val_top1", 2), ("val_loss", 3)])
+def test_the_best_epoch_is_that_of_the_monitored_score(monitor, best, tmp_path):
+    """Top-1 counts upwards, the loss downwards; the later of two equals wins."""
+    keeper = callbacks.KeepModels(runs.RunFolder(tmp_path), monitor)
+    keeper.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    epochs = [(0.5, 3.0), (0.9, 2.0), (0.8, 1.0)]
+
+    for epoch, (top1, loss) in enumerate(epochs):
+        keeper.on_epoch_end(epoch, {"val_top1": top1, "val_loss": loss})
+
+    assert best == keeper.best_epoch

@@ -8,6 +8,7 @@ from keras_vit.training.data import augment as augmentation
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 ON_BAD_IMAGE = ("refuse", "skip")
+MONITORS = ("val_top1", "val_loss")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class Recipe:
         augment: see `load_data`.
         precision: dtype policy of models built here; None is float32. A model
             that is given keeps its own.
+        monitor: score that picks the best epoch: "val_top1", or "val_loss" where
+            the validation split is so small that one image decides top-1.
         seed: of weights, order, augmentation and dropout.
         steps_per_execution: most steps that run without coming back to Python;
             the largest number that divides an epoch is used, and 1 on several
@@ -63,6 +66,7 @@ class Recipe:
     label_smoothing: float = 0.1
     augment: str = "auto"
     precision: str | None = None
+    monitor: str = "val_top1"
     seed: int = 0
     steps_per_execution: int = 1
     on_bad_image: str = "refuse"
@@ -82,6 +86,7 @@ class Recipe:
             self._check_number("ema", numbers.Real, 0, 1)
         self._check_choice("precision", (None, *PRECISIONS))
         self._check_choice("on_bad_image", ON_BAD_IMAGE)
+        self._check_choice("monitor", MONITORS)
         if self.augment != "auto":
             augmentation.get_preset(self.augment)
 
