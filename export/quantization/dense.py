@@ -22,8 +22,8 @@ def scale_and_zero(low, high):
 
     `x = scale * (q - zero)`, q from -128 to 127.
 
-    >>> scale_and_zero(-1.0, 1.55)
-    (0.01, -28)
+    >>> scale_and_zero(-1.0, 0.9921875)
+    (0.0078125, 0)
     """
     low, high = min(float(low), 0.0), max(float(high), 1e-6)
     scale = (high - low) / 255
