@@ -12,9 +12,10 @@ from keras_vit.errors import ExportMismatch
 # differ by the same share of the largest.
 ABSOLUTE = 1e-4
 RELATIVE = 1e-5
-# 8-bit weights keep 25 to 45 dB on trained models; under 10 dB the noise has a tenth of
-# the power of the signal and the file is broken rather than rounded.
-LEAST_DB = 10.0
+# 8-bit weights keep 25 to 45 dB on trained models, 8-bit activations 13 to 20; under
+# 10 dB the noise has a tenth of the power of the signal and the file is broken rather
+# than rounded. 16-bit floats carry 11 bits, 60 dB and more.
+LEAST_DB = {"int8": 10.0, "float16": 40.0}
 
 
 @dataclasses.dataclass
@@ -61,17 +62,18 @@ class Tally:
     def complaint(self, precision):
         """Why these outputs are not those of the model; "" when they are.
 
-        float32 files must stay within `tolerance`; files with integer weights
+        float32 files must stay within `tolerance`; files with smaller weights
         must keep a signal-to-noise ratio of LEAST_DB.
         """
         if not self.finite:
             return "values that are not finite"
         if precision != "float32":
-            if self.decibel >= LEAST_DB:
+            least = LEAST_DB[precision]
+            if self.decibel >= least:
                 return ""
             return (
                 f"a signal-to-noise ratio of {self.decibel:.1f} dB "
-                f"(at least {LEAST_DB:.0f} dB wanted)"
+                f"(at least {least:.0f} dB wanted)"
             )
         if self.largest <= self.tolerance:
             return ""
@@ -111,7 +113,7 @@ def check_answers(where, contract, precision, expected, got):
     Args:
         where: path, for the message.
         contract: `Contract`.
-        precision: "float32" or "int8", of the file's weights.
+        precision: "float32", "float16" or "int8", of the file's weights.
         expected, got: lists of arrays, one per output.
 
     Returns:

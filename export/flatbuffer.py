@@ -19,14 +19,21 @@ class Audit:
         operators: name -> how often. Custom ones read "CUSTOM:name".
         highest_rank: (rank, tensor name, operator that makes it).
         open_tensors: names of tensors whose shape is not fixed.
-        integer_weights: whether any constant of rank 2 or more is an integer of
-            8 bits or less.
+        weights: types of the constants of rank 2 or more that are not int32 or
+            int64 (those are shapes): "FLOAT32", "FLOAT16", "INT8" and so on.
     """
 
     operators: dict
     highest_rank: tuple
     open_tensors: tuple
-    integer_weights: bool
+    weights: frozenset
+
+    @property
+    def precision(self):
+        """ "int8" for weights of 8 bits or less, else "float16" or "float32"."""
+        if self.weights & {"INT8", "UINT8", "INT4"}:
+            return "int8"
+        return "float16" if "FLOAT16" in self.weights else "float32"
 
 
 def audit(path):
@@ -49,13 +56,9 @@ def audit(path):
 def _read(model, schema):
     names = {value: key for key, value in vars(schema.BuiltinOperator).items()}
     codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
-    small = {schema.TensorType.INT8, schema.TensorType.UINT8, schema.TensorType.INT4}
-    operators, highest, open_tensors, integers = (
-        collections.Counter(),
-        (0, "", ""),
-        [],
-        0,
-    )
+    types = {value: key for key, value in vars(schema.TensorType).items()}
+    operators, highest = collections.Counter(), (0, "", "")
+    open_tensors, weights = [], set()
     for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
         makers, given = {}, {graph.Inputs(i) for i in range(graph.InputsLength())}
         for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
@@ -72,8 +75,10 @@ def _read(model, schema):
             if any(tensor.ShapeSignature(i) < 0 for i in range(signature)):
                 open_tensors.append(label)
             constant = index not in makers and index not in given
-            integers += constant and rank > 1 and tensor.Type() in small
-    return Audit(dict(operators), highest, tuple(open_tensors), bool(integers))
+            if constant and rank > 1:
+                weights.add(types[tensor.Type()])
+    weights -= {"INT32", "INT64"}
+    return Audit(dict(operators), highest, tuple(open_tensors), frozenset(weights))
 
 
 def _operator_name(code, names):

@@ -11,6 +11,7 @@ from keras_vit.errors import ExportMismatch
 from keras_vit.export import compare
 from keras_vit.export.contract import check_images, size_of
 from keras_vit.export.noise import quiet, say
+from keras_vit.export.quantize import precision_of
 from keras_vit.export.runtimes import open_file
 
 
@@ -66,7 +67,15 @@ class Exported:
 
 
 def write_and_prove(
-    reference, path, write, quantization=None, room=1.1, overwrite=False, verbose=1
+    reference,
+    path,
+    write,
+    quantization=None,
+    room=1.1,
+    overwrite=False,
+    verbose=1,
+    calibrate=None,
+    images=None,
 ):
     """Write a file, load it, compare it with the model, then give it its name.
 
@@ -78,6 +87,9 @@ def write_and_prove(
         room: disk space needed while working, in sizes of the float32 model.
         overwrite: whether an existing file may be replaced.
         verbose: 0 for silence.
+        calibrate: function of the same path that turns the file into its final
+            form and may show progress; or None.
+        images: to compare on, (B, H, W, C); None for seeded ones.
 
     Returns:
         `Exported`.
@@ -91,12 +103,14 @@ def write_and_prove(
     start = time.perf_counter()
     path = files.check_target(path, overwrite)
     files.check_space(path, room * reference.parameter_bytes)
-    images = check_images(reference.contract)
+    images = check_images(reference.contract) if images is None else images
     expected = reference.finite_answers(images)
     say(f"{path.name}: writing", verbose)
     with files.replacing(path, overwrite) as temporary:
         with quiet():
             write(temporary)
+        if calibrate is not None:
+            calibrate(temporary)
         runtime = open_file(temporary)
         _check_precision(path, quantization, runtime.precision)
         tally = prove(path, reference.contract, runtime, images, expected)
@@ -116,7 +130,7 @@ def write_and_prove(
 
 def _check_precision(path, quantization, precision):
     """A recipe that silently did nothing must not pass for a quantized file."""
-    if (quantization is None) != (precision == "float32"):
+    if precision != precision_of(quantization):
         raise ExportMismatch(
             f"{path}: must be written with quantization={quantization!r}, got "
             f"{precision} weights. Export without quantization."

@@ -2,6 +2,9 @@
 
 import os
 
+from keras_vit.export.quantization.calibration import read_calibration
+from keras_vit.export.quantization.static import static_int8
+
 
 def dynamic_int8(source, target):
     """Store the weights of dense and matrix products in 8 bits, per channel.
@@ -18,4 +21,79 @@ def dynamic_int8(source, target):
     made.quantize().export_model(os.fspath(target))
 
 
-RECIPES = {"dynamic_int8": dynamic_int8}
+def float16(source, target):
+    """Store the weights in 16-bit floats, for half the size at the same accuracy.
+
+    The runtime widens them to float32 when it loads the file, or computes in 16 bits
+    where the hardware prefers that (GPU delegates). Needs no calibration images.
+
+    Args:
+        source: float32 `.tflite` file. target: file to write.
+    """
+    from ai_edge_quantizer import quantizer
+
+    made = quantizer.Quantizer(os.fspath(source), HALVES)
+    made.quantize().export_model(os.fspath(target))
+
+
+HALVES = [
+    {
+        "regex": ".*",
+        "operation": "*",
+        "algorithm_key": "float_casting",
+        "op_config": {
+            "weight_tensor_config": {"num_bits": 16, "dtype": "FLOAT"},
+            "compute_precision": "FLOAT",
+            "explicit_dequantize": True,
+        },
+    }
+]
+RECIPES = {"dynamic_int8": dynamic_int8, "float16": float16}
+# Recipes that need to see images, and take them and `verbose` besides.
+CALIBRATED = {"static_int8": static_int8}
+# What the weights of a file made by a recipe are stored in.
+PRECISIONS = {None: "float32", "float16": "float16"}
+
+
+def check_calibration(quantization, calibration, contract):
+    """Calibration images, if the recipe needs any, before anything slow.
+
+    Args:
+        quantization: name of a recipe, or None.
+        calibration: images as in `read_calibration`, or None.
+        contract: `Contract` of the model.
+
+    Returns:
+        (N, H, W, C) float32, or None.
+
+    Raises:
+        TypeError, ValueError: for images that are missing, not wanted or wrong, and
+            for an open batch.
+    """
+    if quantization not in CALIBRATED:
+        if calibration is None:
+            return None
+        raise ValueError(
+            f"calibration: goes with {', '.join(CALIBRATED)} only, got quantization="
+            f"{quantization!r}, which needs no images. Leave it out."
+        )
+    if calibration is None:
+        raise ValueError(
+            f"calibration: must be given with quantization={quantization!r}, got None. "
+            "Pass 32 to 128 training images, prepared with model.preprocessing."
+        )
+    if contract.batch is None:
+        raise ValueError(
+            f"dynamic_batch: must be False with quantization={quantization!r}, got "
+            "True. Leave it out, and run images one by one."
+        )
+    return read_calibration(calibration, contract)
+
+
+def precision_of(quantization):
+    """What a recipe stores weights in: "float32", "float16" or "int8".
+
+    >>> precision_of(None), precision_of("float16"), precision_of("dynamic_int8")
+    ('float32', 'float16', 'int8')
+    """
+    return PRECISIONS.get(quantization, "int8")

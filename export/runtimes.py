@@ -58,7 +58,7 @@ class Runtime:
 
     @property
     def precision(self):
-        """ "float32", or "int8" when weights are stored as integers."""
+        """What weights are stored in: "float32", "float16" or "int8"."""
         return "float32"
 
 
@@ -138,7 +138,7 @@ class LiteRTRuntime(Runtime):
 
     @property
     def precision(self):
-        return "int8" if self.audit.integer_weights else "float32"
+        return self.audit.precision
 
 
 def _details(details):

@@ -5,17 +5,20 @@ import pathlib
 import re
 import shutil
 
+from keras_vit import files
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import flatbuffer
 from keras_vit.export.contract import check_choice, check_suffix
 from keras_vit.export.proof import write_and_prove
-from keras_vit.export.quantize import RECIPES
+from keras_vit.export.quantize import CALIBRATED, RECIPES, check_calibration
 from keras_vit.export.reference import Reference, require_tensorflow
 from keras_vit.export.runtimes import SERVE
 from keras_vit.export.savedmodel import write_savedmodel
 
 # Offsets inside a .tflite file are signed 32-bit numbers.
 LIMIT = 2**31
+# Calibration images that a quantized file is compared with the model on, at most.
+PROOF = 8
 
 
 def to_tflite(
@@ -25,24 +28,31 @@ def to_tflite(
     dynamic_batch=False,
     overwrite=False,
     verbose=1,
+    calibration=None,
 ):
     """Write a `.tflite` file for LiteRT on phones and small computers.
 
     It holds builtin operators only and no tensor above rank 4. It is run in
     LiteRT and compared with the model before it gets its name: a float32 file
-    must stay within 1e-4 of the logits, an 8-bit one must keep a signal-to-noise
-    ratio of 10 dB on seeded images (trained models keep 25 to 45; how much
-    accuracy that costs, only `verify` on your own images can tell).
+    must stay within 1e-4 of the logits; a float16 one must keep a signal-to-noise
+    ratio of 40 dB, an 8-bit one of 10 dB, on calibration images where there are
+    any, on seeded ones otherwise. How much accuracy that costs, only `verify` on
+    your own images can tell.
 
     Args:
         model: functional or Sequential Keras model that takes images.
         path: file to write, ending in `.tflite`.
-        quantization: None for float32, or "dynamic_int8": weights of the dense
-            layers in 8 bits, activations quantized on the fly.
+        quantization: None for float32; "float16": weights in 16 bits;
+            "dynamic_int8": weights of the dense layers in 8 bits, activations
+            quantized on the fly; "static_int8": dense and convolution layers in
+            8-bit integers with ranges from `calibration`, the rest in float32.
         dynamic_batch: whether it takes any number of images; one image is
             faster and what phone delegates want.
         overwrite: whether an existing file may be replaced.
         verbose: 0 for silence.
+        calibration: training images for "static_int8": an array (N, H, W, C) in
+            the model's range, or an iterable of batches, (images, labels) pairs
+            included. At least 32; at most 128 are used.
 
     Returns:
         `keras_vit.export.Exported`.
@@ -55,21 +65,30 @@ def to_tflite(
         RuntimeError: when Keras does not run on TensorFlow.
     """
     check_suffix(path, ".tflite")
-    check_choice("quantization", quantization, (None, *RECIPES))
+    check_choice("quantization", quantization, (None, *RECIPES, *CALIBRATED))
     require_tensorflow("to_tflite")
     reference = Reference(model, dynamic_batch)
     _check_size(path, reference)
+    files.check_target(path, overwrite)
+    images = check_calibration(quantization, calibration, reference.contract)
     return export_tflite(
         reference,
         path,
         quantization=quantization,
         overwrite=overwrite,
         verbose=verbose,
+        images=images,
     )
 
 
 def export_tflite(
-    reference, path, quantization, source=None, overwrite=False, verbose=1
+    reference,
+    path,
+    quantization,
+    source=None,
+    overwrite=False,
+    verbose=1,
+    images=None,
 ):
     """As `to_tflite`, for whoever has a float32 file of the same model already.
 
@@ -77,11 +96,16 @@ def export_tflite(
         reference: `Reference`. path, quantization, overwrite, verbose: as in
             `to_tflite`.
         source: that file, or None.
+        images: calibration images as `check_calibration` gives them, or None.
     """
+    calibrated = CALIBRATED.get(quantization)
+    first = None if calibrated else quantization
     return write_and_prove(
         reference,
         path,
-        lambda file: write_tflite(reference, file, quantization, source),
+        lambda file: write_tflite(reference, file, first, source),
+        calibrate=calibrated and (lambda file: calibrated(file, file, images, verbose)),
+        images=None if images is None else images[:: -(-len(images) // PROOF)],
         quantization=quantization,
         room=2.2 if quantization is None else 2.5,
         overwrite=overwrite,
@@ -102,7 +126,8 @@ def write_tflite(reference, file, quantization=None, source=None):
     """Write the file and audit its operators, without comparing values.
 
     Args:
-        reference: `Reference`. file: where. quantization: as in `to_tflite`.
+        reference: `Reference`. file: where.
+        quantization: None, or a recipe that needs no calibration.
         source: float32 `.tflite` of the same model, if there is one already.
 
     Raises:
@@ -119,6 +144,8 @@ def write_tflite(reference, file, quantization=None, source=None):
             pathlib.Path(source).write_bytes(convert(folder))
         if quantization is not None:
             RECIPES[quantization](source, file)
+        elif source != file:
+            shutil.copyfile(source, file)
     static = reference.contract.batch is not None
     flatbuffer.check(pathlib.Path(file).name, flatbuffer.audit(file), static)
 

@@ -21,7 +21,7 @@ class Verification:
 
     Attributes:
         path, format, size_bytes: of the file.
-        precision: "float32" or "int8", of its weights.
+        precision: "float32", "float16" or "int8", of its weights.
         inputs, outputs: lists of `keras_vit.export.contract.Tensor`.
         images: how many were compared.
         largest_difference, mean_difference: absolute, over all outputs.

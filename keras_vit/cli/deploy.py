@@ -18,7 +18,9 @@ def add_commands(commands):
         "output",
         help="FILE.tflite, FILE.onnx, or a folder for every format and a report",
     )
-    export.add_argument("--quantization", help="dynamic_int8; default: float32")
+    export.add_argument(
+        "--quantization", help="dynamic_int8 or float16; default: float32"
+    )
     export.add_argument("--dynamic-batch", action="store_true")
     export.add_argument("--history", help="history.csv of the training, for the report")
     export.add_argument("--overwrite", action="store_true")

@@ -89,7 +89,7 @@ def test_tflite_is_static_and_builtin(name, exported):
 )
 def test_audit_names_what_phones_refuse(facts, message):
     """Each kind of trouble is an error with the operator's name."""
-    fine = flatbuffer.Audit({"ADD": 1}, (4, "a", "ADD"), (), False)
+    fine = flatbuffer.Audit({"ADD": 1}, (4, "a", "ADD"), (), frozenset())
 
     flatbuffer.check("m.tflite", fine, static=True)
     with pytest.raises(UnsupportedLayer, match=message):

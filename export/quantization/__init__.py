@@ -1,0 +1,8 @@
+"""Quantization that holds on a Vision Transformer, on the graph of a `.tflite` file.
+
+`graph` reads, edits and writes such a file. `folds`, `residual` and `overflow` rewrite
+it without changing what it computes, so that `dense` finds numbers that fit into
+8 bits; `observe` looks at calibration images, and `static` puts all together.
+Everything works on the graph's structure, never on names of layers; what a rewrite
+does not recognise it leaves as it is.
+"""

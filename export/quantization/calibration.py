@@ -1,0 +1,70 @@
+"""Calibration images however the user holds them, checked before anything slow."""
+
+import numpy as np
+
+from keras_vit.export.batches import Batches
+from keras_vit.preprocess import RANGES
+
+LEAST, MOST = 32, 128
+# Values may lie outside the model's range by this much: resizing overshoots.
+SLACK = 0.15
+
+
+def read_calibration(images, contract):
+    """At most 128 images out of an array or an iterable of batches.
+
+    Of an array, those at equal distances are taken, of an iterable the first: shuffle
+    it when its images are sorted by class.
+
+    Args:
+        images: (N, H, W, C) array in the model's range, or any iterable of batches,
+            (images, labels) pairs included, such as a `tf.data.Dataset`.
+        contract: `Contract` of the model.
+
+    Returns:
+        (N, H, W, C) float32, N from 32 to 128.
+
+    Raises:
+        TypeError, ValueError: for images of another shape or range, with NaN, or for
+            fewer than 32.
+    """
+    if hasattr(images, "shape") and len(images) > MOST:
+        images = images[np.linspace(0, len(images) - 1, MOST).round().astype(int)]
+    found, count = [], 0
+    try:
+        for batch, _ in Batches(images, None, contract):
+            found.append(batch)
+            count += len(batch)
+            if count >= MOST:
+                break
+    except (TypeError, ValueError) as err:
+        raise type(err)(f"calibration: {err}") from err
+    if count < LEAST:
+        raise ValueError(
+            f"calibration: must hold at least {LEAST} images, got {count}. Take "
+            "training images of all classes."
+        )
+    images = np.concatenate(found)[:MOST]
+    _check_range(images, contract.mode)
+    return images
+
+
+def _check_range(images, mode):
+    """Refuse pixels that were not brought to the model's range."""
+    low, high = float(images.min()), float(images.max())
+    if low == high:
+        raise ValueError(
+            f"calibration: must hold photographs, got {low:g} in every pixel. Look how "
+            "the images were read."
+        )
+    if mode == "none" or RANGES[mode] is None:
+        return
+    mean, std = (np.array(row) for row in RANGES[mode])
+    least, most = float((-mean / std).min()), float(((1 - mean) / std).max())
+    slack = SLACK * (most - least)
+    if low < least - slack or high > most + slack:
+        raise ValueError(
+            f"calibration: must lie between {least:.3g} and {most:.3g}, the range of "
+            f"the model, got {low:.3g} to {high:.3g}. Use "
+            f"keras_vit.preprocess_input(images, mode={mode!r})."
+        )

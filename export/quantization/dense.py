@@ -1,0 +1,112 @@
+"""Dense and convolution layers in 8-bit integers.
+
+Source of the arithmetic: Jacob et al. 2018, arXiv:1712.05877, section 2 (scale and zero
+point, int32 sums), with a scale per output channel, Krishnamoorthi 2018,
+arXiv:1806.08342, section 3.1.2.
+"""
+
+import copy
+
+import numpy as np
+
+from keras_vit.export.quantization.graph import INT8, INT32, Tensor
+from keras_vit.export.quantization.norms import bias_of
+
+# Versions of the operators that take 8-bit integers with a scale per channel.
+VERSIONS = {"FULLY_CONNECTED": 12, "CONV_2D": 3}
+DEQUANTIZE = 2
+
+
+def scale_and_zero(low, high):
+    """Scale and zero point of an int8 range that holds [low, high], and 0 exactly.
+
+    `x = scale * (q - zero)`, q from -128 to 127.
+
+    >>> scale_and_zero(-1.0, 0.9921875)
+    (0.0078125, 0)
+    """
+    low, high = min(float(low), 0.0), max(float(high), 1e-6)
+    scale = (high - low) / 255
+    return scale, int(np.clip(round(-128 - low / scale), -128, 127))
+
+
+def quantize_weight(weight):
+    """Round a weight to -127 .. 127 with one scale per output channel.
+
+    Args:
+        weight: (out, ...) float32.
+
+    Returns:
+        int8 of the same shape, and scales (out,) float32.
+    """
+    rows = weight.reshape(len(weight), -1)
+    scale = np.maximum(np.abs(rows).max(axis=1), 1e-8) / 127
+    integers = np.clip(np.round(rows / scale[:, None]), -127, 127)
+    return integers.astype("int8").reshape(weight.shape), scale.astype("float32")
+
+
+def dynamic_layer(graph, operator):
+    """8-bit weights; the runtime quantizes the input per token while it multiplies.
+
+    Args:
+        graph: `Graph`. operator: dense layer of it, with float weights.
+    """
+    operator.inputs[1], _ = _weight(graph, operator)
+    operator.raw = copy.deepcopy(operator.raw)
+    operator.raw.builtinOptions.asymmetricQuantizeInputs = True
+
+
+def static_layer(graph, operator, given, result):
+    """An integer layer between QUANTIZE and DEQUANTIZE.
+
+    Args:
+        graph: `Graph`. operator: dense or convolution layer with float weights.
+        given, result: (low, high) of input and output.
+
+    Returns:
+        Number of the integer output, for whoever can read that.
+    """
+    scale, zero = scale_and_zero(*given)
+    bias = bias_of(graph, operator)
+    weight, scales = _weight(graph, operator)
+    scales = (scale * scales).astype("float32")
+    limit = np.iinfo("int32").max
+    sums = np.clip(np.round(bias / scales.astype("float64")), -limit, limit)
+    bias = Tensor("bias", bias.shape, INT32, sums.astype("int32"), scales)
+    bias.zero = np.zeros(len(scales), "int64")
+    image = quantized(graph, operator.inputs[0], scale, zero)
+    output = operator.outputs[0]
+    made = integer_like(graph, output, *scale_and_zero(*result))
+    operator.inputs, operator.outputs = [image, weight, graph.append(bias)], [made]
+    operator.version = VERSIONS[operator.name]
+    graph.add("DEQUANTIZE", [made], output, version=DEQUANTIZE)
+    return made
+
+
+def quantized(graph, number, scale, zero):
+    """The integer twin of a float tensor, made once for the same range."""
+    for op in graph.users(number):
+        if op.name == "QUANTIZE":
+            twin = graph.tensors[op.outputs[0]]
+            if (float(twin.scale[0]), int(twin.zero[0])) == (np.float32(scale), zero):
+                return op.outputs[0]
+    return graph.add("QUANTIZE", [number], integer_like(graph, number, scale, zero))
+
+
+def integer_like(graph, number, scale, zero):
+    """Add an int8 tensor of the same shape; gives its number."""
+    return graph.like(
+        number,
+        type=INT8,
+        scale=np.array([scale], "float32"),
+        zero=np.array([zero], "int64"),
+    )
+
+
+def _weight(graph, operator):
+    """int8 twin of a layer's weight; gives its number and scales."""
+    old = graph.tensors[operator.inputs[1]]
+    integers, scale = quantize_weight(old.data)
+    zero = np.zeros(len(scale), "int64")
+    made = Tensor(old.name, old.shape, INT8, integers, scale, zero)
+    return graph.append(made), scale

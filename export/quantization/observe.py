@@ -1,0 +1,56 @@
+"""What calibration images look like inside the graph: the range of each channel."""
+
+import keras
+import numpy as np
+
+from keras_vit.export.noise import quiet
+
+
+def ranges(graph, images, wanted, verbose=1):
+    """Smallest and largest value of each channel, over all images and tokens.
+
+    Minimum and maximum keep every calibration image in range; what would widen a
+    range beyond use is handled where it arises, by `overflow`. Source: Krishnamoorthi
+    2018, arXiv:1806.08342, section 3.2.1 (min-max calibration).
+
+    Args:
+        graph: float `Graph` with one input.
+        images: (N, H, W, C) float32.
+        wanted: numbers of tensors.
+        verbose: 0 for no progress bar.
+
+    Returns:
+        {number: (low, high)}, arrays (C,).
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    content, numbers = graph.save(also=[n for n in wanted if n not in graph.inputs])
+    with quiet():
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+    bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
+    found = {}
+    for index in range(len(images)):
+        image = images[index : index + 1]
+        interpreter.set_tensor(numbers[graph.inputs[0]], image)
+        interpreter.invoke()
+        for number in wanted:
+            known = number in graph.inputs
+            value = image if known else interpreter.get_tensor(numbers[number])
+            _widen(found, number, value.reshape(-1, value.shape[-1]))
+        bar.add(1)
+    return found
+
+
+def _widen(found, number, rows):
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    if number in found:
+        low = np.minimum(low, found[number][0])
+        high = np.maximum(high, found[number][1])
+    found[number] = low, high
+
+
+def whole(span, number):
+    """(low, high) of a whole tensor, out of its channels' ranges."""
+    low, high = span[number]
+    return float(low.min()), float(high.max())

@@ -1,0 +1,132 @@
+"""static_int8: dense and convolution layers in integers, everything else in float."""
+
+import pathlib
+
+from keras_vit.export.noise import say
+from keras_vit.export.quantization import folds, residual
+from keras_vit.export.quantization.dense import (
+    VERSIONS,
+    dynamic_layer,
+    static_layer,
+)
+from keras_vit.export.quantization.graph import Graph
+from keras_vit.export.quantization.norms import is_dense
+from keras_vit.export.quantization.observe import ranges, whole
+from keras_vit.export.quantization.overflow import find_mlps, split_overflow
+
+# GELU(-4) = -1.3e-4: what lies below is worth no code of its input.
+GELU_FLOOR = -4.0
+
+
+def static_int8(source, target, images, verbose=1):
+    """Quantize weights and activations of the dense and convolution layers.
+
+    Activations get a fixed range from the calibration images. Before that the float
+    graph is rewritten, without changing its answers, so that 8 bits are enough: see
+    `folds`, `residual` and `overflow`. Layer norm, softmax and the residual stream
+    stay in float; a dense layer that gives an output of the model has 8-bit weights
+    and quantizes its input per image.
+
+    Args:
+        source: float32 `.tflite` file with a batch of 1. target: file to write.
+        images: (N, H, W, C) float32, as `read_calibration` gives them.
+        verbose: 0 for no progress.
+    """
+    graph = Graph(source)
+    prepare(graph)
+    say(f"calibrating on {len(images)} images", verbose)
+    branches = split_all(graph, images, verbose)
+    layers = [op for op in find_layers(graph) if op not in branches]
+    wanted = {number for op in layers for number in (op.inputs[0], op.outputs[0])}
+    span = ranges(graph, images, sorted(wanted), verbose)
+    plan = [(whole(span, op.inputs[0]), _result(graph, span, op)) for op in layers]
+    inner = graph.needed(op.inputs[0] for op in layers)
+    for op, (given, result) in zip(layers, plan, strict=True):
+        if is_dense(graph, op) and op.outputs[0] not in inner:
+            dynamic_layer(graph, op)
+        else:
+            static_layer(graph, op, given, result)
+    integer_gelu(graph)
+    pathlib.Path(target).write_bytes(graph.save()[0])
+
+
+def find_layers(graph):
+    """Dense and convolution layers with known float weights, in order.
+
+    Args:
+        graph: float `Graph`.
+    """
+    found = []
+    for op in graph.ordered():
+        weight = graph.value(op.inputs[1]) if op.name in VERSIONS else None
+        fixed = weight is not None and weight.dtype == "float32"
+        if fixed and graph.value(op.inputs[0]) is None:
+            found.append(op)
+    return found
+
+
+def _result(graph, span, layer):
+    """(low, high) that a layer's output needs, which is less in front of a GELU."""
+    low, high = whole(span, layer.outputs[0])
+    gelu = graph.only_user(layer.outputs[0])
+    if gelu is None or gelu.name != "GELU":
+        return low, high
+    after = gelu.outputs[0]
+    bound = graph.only_user(after)
+    if bound is not None and bound.name == "MINIMUM":
+        after = bound.outputs[0]
+    high = whole(span, after)[1] if after in span else high
+    return max(low, GELU_FLOOR), high
+
+
+def integer_gelu(graph):
+    """Let GELU stay in integers between two integer layers: a table of 256 values.
+
+    A MINIMUM behind it goes away, since the integer range ends at the same bound.
+
+    Args:
+        graph: `Graph` with integer layers.
+    """
+    for gelu in [op for op in graph.operators if op.name == "GELU"]:
+        before, after = graph.maker(gelu.inputs[0]), graph.only_user(gelu.outputs[0])
+        if after is not None and after.name == "MINIMUM":
+            after = graph.only_user(after.outputs[0])
+        names = [op and op.name for op in (before, after)]
+        if names == ["DEQUANTIZE", "QUANTIZE"]:
+            gelu.inputs, gelu.outputs = [before.inputs[0]], [after.outputs[0]]
+            graph.operators.remove(after)
+
+
+def prepare(graph):
+    """Every rewrite that needs no images; the answers stay as they are.
+
+    Args:
+        graph: float `Graph`.
+    """
+    folds.fold_constants(graph)
+    folds.fold_query_scale(graph)
+    folds.fold_norm_scale(graph)
+    for stream in residual.find_streams(graph):
+        residual.centre(graph, stream)
+        residual.rotate(graph, stream, residual.hadamard(stream.width))
+
+
+def split_all(graph, images, verbose=1):
+    """`split_overflow` wherever hidden units stand out.
+
+    Args:
+        graph: float `Graph`. images: calibration images. verbose: 0 for silence.
+
+    Returns:
+        The small dense layers that were added, which stay in float.
+    """
+    mlps = find_mlps(graph)
+    if not mlps:
+        return []
+    wanted = [mlp.gelu.outputs[0] for mlp in mlps]
+    span = ranges(graph, images, wanted, verbose)
+    branches = []
+    for mlp, number in zip(mlps, wanted, strict=True):
+        _, branch = split_overflow(graph, mlp, span[number][1])
+        branches += branch
+    return branches
