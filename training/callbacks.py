@@ -107,11 +107,37 @@ def _save(model, path):
         bare.save(partial)
 
 
-def averaging(recipe):
-    """What puts the averaged weights in place for validation and keeping."""
-    if recipe.ema is None:
-        return []
-    return [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
+class ShowAverage(keras.callbacks.Callback):
+    """Validate and keep the averaged weights, train on with the plain ones.
+
+    Keras' own `SwapEMAWeights` does the same with four slow exchanges per epoch
+    that round. Does nothing when the optimiser keeps no average. Must stand
+    before what keeps models.
+    """
+
+    plain = None
+
+    def on_test_begin(self, logs=None):
+        """Put the average into the model, and the plain weights aside."""
+        pairs = self._pairs()
+        self.plain = [keras.ops.convert_to_numpy(weight) for weight, _ in pairs]
+        for weight, average in pairs:
+            weight.assign(average)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Put the plain weights back."""
+        if self.plain is not None:
+            for (weight, _), value in zip(self._pairs(), self.plain, strict=True):
+                weight.assign(value)
+            self.plain = None
+
+    def _pairs(self):
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", None)
+        optimizer = optimizer or self.model.optimizer
+        if not optimizer.use_ema:
+            return []
+        averages = optimizer._model_variables_moving_average
+        return list(zip(optimizer._trainable_variables, averages, strict=True))
 
 
 def loggers(folder):

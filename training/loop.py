@@ -299,14 +299,14 @@ def _divisor(steps, most):
 def _run(model, recipe, feeds, folder, keeper, callbacks, verbose):
     """Train; whatever happens, logs are closed and the best model is on disk."""
     logs = watchers.loggers(folder)
-    averaging = watchers.averaging(recipe)
+    keep = [watchers.RefuseNaN(), keeper]
     try:
         history = model.fit(
             feeds.train,
             validation_data=feeds.validation,
             epochs=recipe.epochs,
             steps_per_epoch=feeds.steps,
-            callbacks=[*averaging, *logs, watchers.RefuseNaN(), keeper, *callbacks],
+            callbacks=[watchers.ShowAverage(), *logs, *keep, *callbacks],
             shuffle=False,
             verbose=verbose,
         ).history
