@@ -10,6 +10,7 @@ if __name__ != "keras_vit.export":
         "Write `from keras_vit import export`."
     )
 
+from keras_vit.export.benchmark import Benchmark, benchmark
 from keras_vit.export.export_all import ExportReport, export_all
 from keras_vit.export.onnx import to_onnx
 from keras_vit.export.proof import Exported
@@ -18,9 +19,11 @@ from keras_vit.export.tflite import to_tflite
 from keras_vit.export.verify import Verification, verify
 
 __all__ = [
+    "Benchmark",
     "ExportReport",
     "Exported",
     "Verification",
+    "benchmark",
     "export_all",
     "to_onnx",
     "to_savedmodel",

@@ -1,0 +1,270 @@
+"""How fast, how large and how hungry exported files are, side by side."""
+
+import dataclasses
+import os
+import pathlib
+import statistics
+
+import keras
+import numpy as np
+
+from keras_vit.export import provenance
+from keras_vit.export.contract import size_of
+from keras_vit.export.flatbuffer import audit
+from keras_vit.export.workers import Worker, kind_of, litert_benchmark
+
+WARM_UP = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """One file at one number of threads.
+
+    Args:
+        ratio: median over the rounds of this file's time by the reference's in the
+            same round; 0.5 is twice as fast. Of processor time at one thread, where
+            it is what an idle machine's wall shows, else of time on the wall.
+        median_ms, p95_ms: time on the wall for one image, as a user waits.
+        processor_ms: median of the processor time, summed over all threads.
+        load_ms: to start the runtime and load the file.
+        litert_ms: median that `litert-benchmark` tells, if asked.
+    """
+
+    ratio: float
+    median_ms: float
+    p95_ms: float
+    processor_ms: float
+    load_ms: float
+    litert_ms: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One file of a benchmark.
+
+    Args:
+        path, format, size_bytes: of the file.
+        size_ratio, memory_ratio: to the reference.
+        peak_bytes: largest memory of a process that does nothing but load and run it.
+        base_bytes: of the same process before it loaded the file: the runtime itself.
+        timings: threads -> `Timing`.
+    """
+
+    path: pathlib.Path
+    format: str
+    size_bytes: int
+    size_ratio: float
+    peak_bytes: int
+    base_bytes: int
+    memory_ratio: float
+    timings: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """What `benchmark` found.
+
+    Attributes:
+        rows: list of `Measured`, as the files were given.
+        reference: path that ratios refer to.
+        rounds: how often each file ran per number of threads.
+        machine, versions: what it was measured on.
+    """
+
+    rows: list
+    reference: pathlib.Path
+    rounds: int
+    machine: dict
+    versions: dict
+
+    def to_dict(self):
+        """Plain values, for JSON."""
+        return {
+            **dataclasses.asdict(self),
+            "reference": str(self.reference),
+            "rows": [
+                {**dataclasses.asdict(row), "path": str(row.path)} for row in self.rows
+            ],
+        }
+
+    def __str__(self):
+        threads = list(self.rows[0].timings)
+        head = ["file", *(f"time, {n} thr" for n in threads), "memory", "size"]
+        head += [f"ms, {n} thr (p95)" for n in threads] + ["peak MB", "file MB"]
+        lines = [head]
+        for row in self.rows:
+            found = [row.timings[n] for n in threads]
+            line = [row.path.name, *(f"{t.ratio:.2f}x" for t in found)]
+            line += [f"{row.memory_ratio:.2f}x", f"{row.size_ratio:.2f}x"]
+            line += [f"{t.median_ms:.1f} ({t.p95_ms:.1f})" for t in found]
+            line += [f"{row.peak_bytes / 1e6:.0f}", f"{row.size_bytes / 1e6:.2f}"]
+            lines.append(line)
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = "\n".join(
+            "  ".join(
+                cell.rjust(w) if k else cell.ljust(w)
+                for k, (cell, w) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in lines
+        )
+        return (
+            f"{text}\nratios to {self.reference.name}, {self.rounds} rounds in turns, "
+            f"{self.machine['processor']}, {self.machine['cores']} cores"
+        )
+
+
+def benchmark(
+    paths, images=None, *, threads=None, rounds=30, cross_check=False, verbose=1
+):
+    """Measure latency, memory and size of exported files, in one run.
+
+    Each file gets a process of its own that imports its runtime and nothing else, so
+    that threads and memory are its own; all run one image in turns, round by round,
+    so that a busy machine slows every file alike. Ratios are medians of the ratios
+    within a round. `litert-benchmark`, which comes with LiteRT, cannot take turns,
+    knows one format, and says nothing of memory: it serves as a cross-check.
+
+    Args:
+        paths: a file or folder, or a list of them: `.tflite`, `.onnx` and `.keras`
+            files and SavedModels. A folder stands for the files in it.
+        images: one image, as the files take it, (1, H, W, C); of several the first
+            counts. None for noise, which takes as long.
+        threads: numbers of processor threads; None for 1 and all cores.
+        rounds: how often each file runs per number of threads.
+        cross_check: whether to let `litert-benchmark` time TFLite files too, after
+            the others.
+        verbose: 0 for silence.
+
+    Returns:
+        `Benchmark`. Ratios are to the float32 `.tflite` file where there is one,
+        else to the first.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: for a format that is not known, a damaged file, or images that a
+            file does not take.
+    """
+    paths = _files(paths)
+    threads = _threads(threads)
+    _check_count("rounds", rounds)
+    first = _reference(paths)
+    image = None if images is None else np.asarray(images)[:1]
+    bar = keras.utils.Progbar(
+        rounds * len(threads) * len(paths), verbose=verbose, unit_name="run"
+    )
+    found = {n: _interleaved(paths, image, n, rounds, bar) for n in threads}
+    size = size_of(paths[first])
+    rows = [_row(k, path, first, size, found) for k, path in enumerate(paths)]
+    if cross_check:
+        rows = [_cross_checked(row, rounds) for row in rows]
+    return Benchmark(
+        rows, paths[first], rounds, provenance.machine(), provenance.versions()
+    )
+
+
+def _files(paths):
+    """Every file that is meant, in order, folders looked into."""
+    listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    found = []
+    for path in map(pathlib.Path, map(os.fspath, listed)):
+        if path.is_dir() and not (path / "saved_model.pb").is_file():
+            inside = sorted(p for p in path.iterdir() if kind_of(p))
+            found += inside or [path]
+        else:
+            found.append(path)
+    if not found:
+        raise ValueError("paths: must name at least one file, got none.")
+    for path in found:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such file or folder. Export first.")
+        if kind_of(path) is None:
+            raise ValueError(
+                f"{path}: must be a .tflite, .onnx or .keras file, a SavedModel, or a "
+                "folder with some. Check the path."
+            )
+    return found
+
+
+def _threads(threads):
+    cores = os.cpu_count() or 1
+    threads = (1, cores) if threads is None else threads
+    threads = (threads,) if isinstance(threads, int) else tuple(threads)
+    for count in threads or (0,):
+        _check_count("threads", count)
+    return tuple(dict.fromkeys(threads))
+
+
+def _check_count(name, value):
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}: must be a whole number above 0, got {value!r}.")
+
+
+def _reference(paths):
+    """Place of the float32 `.tflite` file, or 0."""
+    for index, path in enumerate(paths):
+        if kind_of(path) == "tflite" and audit(path).precision == "float32":
+            return index
+    return 0
+
+
+def _interleaved(paths, image, threads, rounds, bar):
+    """[(load_ms, base_bytes, runs)] per file, all files alive at the same time."""
+    workers = []
+    try:
+        for path in paths:
+            workers.append(Worker(path, threads, image))
+        for _ in range(WARM_UP):
+            for worker in workers:
+                worker.run()
+        runs = [[] for _ in workers]
+        for _ in range(rounds):
+            for worker, own in zip(workers, runs, strict=True):
+                own.append(worker.run())
+                bar.add(1)
+    finally:
+        for worker in workers:
+            worker.close()
+    pairs = zip(workers, runs, strict=True)
+    return [(worker.load_ms, worker.base_bytes, own) for worker, own in pairs]
+
+
+def _row(index, path, first, first_size, found):
+    """The figures of one file out of all. found: as `_interleaved`, per threads."""
+    per_threads = next(iter(found.values()))
+    peaks = [runs[-1]["peak_bytes"] for _, _, runs in per_threads]
+    return Measured(
+        path=path,
+        format=kind_of(path),
+        size_bytes=size_of(path),
+        size_ratio=size_of(path) / first_size,
+        peak_bytes=peaks[index],
+        base_bytes=per_threads[index][1],
+        memory_ratio=peaks[index] / peaks[first],
+        timings={n: _timing(n, rows[index], rows[first]) for n, rows in found.items()},
+    )
+
+
+def _timing(threads, own, reference):
+    """`Timing` of one file. own, reference: (load_ms, base_bytes, runs)."""
+    wall = [run["wall_ms"] for run in own[2]]
+    key = "processor_ms" if threads == 1 else "wall_ms"
+    pairs = zip(own[2], reference[2], strict=True)
+    ratios = [a[key] / max(b[key], 1e-6) for a, b in pairs]
+    return Timing(
+        ratio=statistics.median(ratios),
+        median_ms=statistics.median(wall),
+        p95_ms=float(np.percentile(wall, 95)),
+        processor_ms=statistics.median(run["processor_ms"] for run in own[2]),
+        load_ms=own[0],
+    )
+
+
+def _cross_checked(row, rounds):
+    """The row with what `litert-benchmark` tells of a `.tflite` file."""
+    if row.format != "tflite":
+        return row
+    timings = {
+        n: dataclasses.replace(timing, litert_ms=litert_benchmark(row.path, n, rounds))
+        for n, timing in row.timings.items()
+    }
+    return dataclasses.replace(row, timings=timings)
