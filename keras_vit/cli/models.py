@@ -52,13 +52,7 @@ def _row(name):
 
 def count(name, **options):
     """Parameters of a named model, without allocating one array."""
-    return outline(name, **options).count_params()
-
-
-def outline(name, **options):
-    """A named model whose weights are shapes only."""
-    with keras.StatelessScope(initialize_variables=False):
-        return models.create(name, **options)
+    return models.outline(models.create, name, **options).count_params()
 
 
 def run_show(args):
@@ -80,8 +74,8 @@ def find(name):
     if name.endswith(".keras"):
         return load(name)
     if name in weights.list_checkpoints():
-        return outline(weights.catalog.find(name).variant)
-    return outline(name)
+        name = weights.catalog.find(name).variant
+    return models.outline(models.create, name)
 
 
 def load(name):

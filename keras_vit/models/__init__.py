@@ -3,6 +3,7 @@
 from keras_vit.models.architecture import Architecture
 from keras_vit.models.image_model import ImageModel
 from keras_vit.models.named import create
+from keras_vit.models.outline import outline
 from keras_vit.models.vit import VisionTransformer, build, feature_extractor
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "build",
     "create",
     "feature_extractor",
+    "outline",
 ]

@@ -3,12 +3,11 @@
 import dataclasses
 from typing import NamedTuple
 
-import keras
-
 from keras_vit.errors import CheckpointError, WeightsMismatch
 from keras_vit.layers.patches import pair
 from keras_vit.models import vit
 from keras_vit.models.architecture import Architecture
+from keras_vit.models.outline import outline
 from keras_vit.weights import (
     big_vision,
     google,
@@ -187,12 +186,6 @@ def _top(facts, wishes):
     return wishes
 
 
-def outline(arch):
-    """Weight path -> shape of a model, without allocating one array."""
-    with keras.StatelessScope(initialize_variables=False):
-        return {w.path: tuple(w.shape) for w in vit.build(arch).weights}
-
-
 def requested(facts, arch):
     """(weight path) -> why it may exist on one side only, or None."""
     before = facts.options
@@ -226,7 +219,8 @@ def match(opened, arch, skip=()):
         WeightsMismatch: listing what has no counterpart, or another shape.
     """
     arrays, family, facts = opened
-    shapes, reason = outline(arch), requested(facts, arch)
+    shapes = {w.path: tuple(w.shape) for w in outline(vit.build, arch).weights}
+    reason = requested(facts, arch)
     rules = family.rules(facts.options)
     plan = mapping.plan(rules, arrays, shapes, reason, skip)
     used, wrong = [], []

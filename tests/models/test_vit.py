@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 import keras_vit
+from keras_vit import models
 from keras_vit.models import Architecture, named
 
 OPTIONS = [
@@ -274,3 +275,24 @@ def test_input_shape_must_be_fixed():
     """Keras' None sizes are refused with an example."""
     with pytest.raises(ValueError, match=r"fixed sizes.*None"):
         keras_vit.create("B/16", input_shape=(None, None, 3))
+
+
+def test_an_outline_leaves_nothing_behind(tiny, monkeypatch):
+    """Weights of an outline get no values, not even where Keras fills all that wait."""
+    drawn = []
+    draw = keras.initializers.GlorotUniform.__call__
+
+    def count(self, shape, dtype=None):
+        drawn.append(shape)
+        return draw(self, shape, dtype)
+
+    monkeypatch.setattr(keras.initializers.GlorotUniform, "__call__", count)
+    shapes = models.outline(tiny)
+    with keras.StatelessScope():
+        pass
+    assert [] == drawn
+
+    again = tiny()
+
+    assert [w.shape for w in again.weights] == [w.shape for w in shapes.weights]
+    assert [] != drawn
