@@ -1,6 +1,7 @@
 """`keras-vit recipes`, `train`, `evaluate`, `predict`."""
 
 import ast
+import dataclasses
 import importlib
 import pathlib
 
@@ -20,11 +21,13 @@ def add_commands(commands):
     evaluate = commands.add_parser("evaluate", help="top-1 and top-5 of a model")
     evaluate.add_argument("model", help="a .keras file or a checkpoint")
     add_data(evaluate)
+    add_preprocess(evaluate)
     evaluate.set_defaults(run=run_evaluate)
     predict = commands.add_parser("predict", help="say what images show")
     predict.add_argument("model", help="a .keras file or a checkpoint")
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
     predict.add_argument("--top", type=int, default=5, help="names per image")
+    add_preprocess(predict)
     predict.set_defaults(run=run_predict)
 
 
@@ -33,13 +36,36 @@ def add_data(command, required=True):
     command.add_argument(
         "--data", required=required, help="digits, folder:PATH or tfds:NAME"
     )
-    command.add_argument("--split", help="default: the test split, else validation")
+    command.add_argument(
+        "--split",
+        help="train, validation, test, or all images of a folder (default: the test "
+        "split, else validation)",
+    )
+    command.add_argument(
+        "--by-order",
+        action="store_true",
+        help="take the n-th class, in sorted order, for the n-th output of the model, "
+        "instead of going by the names of its labels",
+    )
     command.add_argument("--batch-size", type=int, default=64)
     command.add_argument(
         "--on-bad-image",
         choices=("refuse", "skip"),
         default="refuse",
         help="what to do with a file that is no image (default: refuse)",
+    )
+
+
+def add_preprocess(command):
+    """Add the option that changes how images are prepared."""
+    fields = ", ".join(f.name for f in dataclasses.fields(preprocess.Preprocessing))
+    command.add_argument(
+        "--preprocess",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="prepare images in another way than the model says; may be repeated; "
+        f"fields: {fields}",
     )
 
 
@@ -73,10 +99,16 @@ def read_overrides(args):
     names = ("epochs", "batch_size", "image_size", "seed")
     found = {name: getattr(args, name) for name in names}
     found = {name: value for name, value in found.items() if value is not None}
-    for text in args.set:
+    return found | read_fields(args.set, "--set")
+
+
+def read_fields(texts, option):
+    """FIELD=VALUE texts as keyword arguments; a value is a number, tuple or word."""
+    found = {}
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise ValueError(f"--set: must be FIELD=VALUE, got {text!r}.")
+            raise ValueError(f"{option}: must be FIELD=VALUE, got {text!r}.")
         try:
             found[name.replace("-", "_")] = ast.literal_eval(value)
         except (SyntaxError, ValueError):
@@ -128,11 +160,28 @@ def _starting_point(name):
     return models.create(name)
 
 
+def load_prepared(args):
+    """The model that the options name, with their way to prepare images."""
+    model = load(args.model)
+    fields = read_fields(args.preprocess, "--preprocess")
+    known = {field.name for field in dataclasses.fields(preprocess.Preprocessing)}
+    if not fields.keys() <= known:
+        raise ValueError(
+            f"--preprocess: must name one of {', '.join(sorted(known))}, got "
+            f"{', '.join(sorted(fields.keys() - known))}. `keras-vit show` tells what "
+            "the model says."
+        )
+    if fields:
+        before = model.preprocessing or preprocess.Preprocessing()
+        model.preprocessing = dataclasses.replace(before, **fields)
+    return model
+
+
 def run_evaluate(args):
     """Exact top-1 and top-5 over a split."""
     from keras_vit import training
 
-    model = load(args.model)
+    model = load_prepared(args)
     dataset, info = load_split(args, model)
     scores = training.evaluate.top_k(model, dataset, verbose=0 if args.json else 1)
     answer = {"data": info.source, "skipped": list(info.skipped), **scores}
@@ -158,12 +207,13 @@ def load_split(args, model):
         preprocessing=model.preprocessing,
         on_bad_image=args.on_bad_image,
         verbose=0 if args.json else 1,
+        labels=None if args.by_order else model.labels,
     )
 
 
 def run_predict(args):
     """Names with probabilities, best first."""
-    model = load(args.model)
+    model = load_prepared(args)
     answer, lines = {}, []
     for path in args.images:
         image = preprocess.preprocess_image_file(path, model.preprocessing)

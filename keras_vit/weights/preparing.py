@@ -1,5 +1,7 @@
 """Which preprocessing and labels belong to a file, from the best witness there is."""
 
+import dataclasses
+
 from keras_vit.errors import CheckpointError
 from keras_vit.preprocess import RANGES, Preprocessing
 
@@ -109,11 +111,13 @@ def _customary(family, facts, image_size):
         return _pil(image_size, "imagenet", crop), None
     if family == "timm":
         crop = 0.9 if max(image_size) <= 224 else 1.0
-        note = "the file does not name its value range; took -1..1, timm's for AugReg. "
+        note = "the file does not name its preparation; took that of AugReg: range -1.."
         note += (
-            "Pass preprocessing=keras_vit.Preprocessing(mode='imagenet') if it differs."
+            "1, long side and corner as TensorFlow rounds them. Pass "
+            "preprocessing=keras_vit.Preprocessing(mode='imagenet') if it differs."
         )
-        return _pil(image_size, "google", crop), note
+        augreg = _pil(image_size, "google", crop)
+        return dataclasses.replace(augreg, geometry="tensorflow"), note
     mode = "google" if facts.options.get("pooling") else "imagenet"
     squash = Preprocessing(image_size=image_size, mode=mode, rounding="each_pass")
     return squash, None

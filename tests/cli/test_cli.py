@@ -109,6 +109,32 @@ def test_evaluate_counts_right_answers(run, saved):
     assert 0 <= scores["top1"] <= scores["top5"] <= 1
 
 
+def test_images_can_be_prepared_in_another_way(run, saved, picture):
+    """--preprocess changes one field of what the model says."""
+    plain = json.loads(run("predict", saved, picture, "--json")[1])
+    other = json.loads(
+        run("predict", saved, picture, "--json", "--preprocess", "mode=none")[1]
+    )
+
+    assert plain != other
+    code, _, err = run("predict", saved, picture, "--preprocess", "zoom=2")
+    assert 1 == code and "got zoom" in err and "interpolation" in err
+
+
+def test_classes_by_order(run, saved, tmp_path):
+    """Folders whose names the model does not know are refused, or taken in order."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        pixels = keras.ops.ones((9, 9, 3))
+        keras.utils.save_img(tmp_path / name / "a.png", pixels)
+    words = ("evaluate", saved, "--data", f"folder:{tmp_path}", "--split", "all")
+    code, _, err = run(*words)
+
+    assert 1 == code and "got one, two" in err and "--by-order" in err
+    code, out, _ = run(*words, "--by-order", "--json")
+    assert 0 == code and 2 == json.loads(out)["count"]
+
+
 def test_export_one_file(run, saved, tmp_path):
     """The suffix chooses the format; the answer says what was written."""
     path = tmp_path / "m.onnx"

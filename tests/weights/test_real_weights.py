@@ -40,6 +40,7 @@ def test_half_precision_file(shared):
 
     got = ops.convert_to_numpy(model(images))
 
+    assert PREPARATION == model.preprocessing
     assert 1e-4 > np.abs(found["logits_from_f16_weights"] - got).max()
 
 

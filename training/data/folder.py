@@ -33,11 +33,12 @@ TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
 SHOWN = 5  # names in an error message
 
 
-def list_splits(path):
+def list_splits(path, whole=False):
     """Find classes and images by name; nothing is opened.
 
     Args:
         path: folder in one of the two layouts.
+        whole: whether to give one split "all" with every image, instead.
 
     Returns:
         Class names, sorted, and a dict split -> list of (path, label).
@@ -55,8 +56,12 @@ def list_splits(path):
     folders = _folders(root)
     split_folders = [f for f in folders if f.name in SPLIT_NAMES]
     if any(_folders(f) for f in split_folders):
-        return _list_split_folders(root, split_folders)
-    return _list_class_folders(root, folders)
+        names, files = _list_split_folders(root, split_folders)
+    else:
+        names, files = _list_class_folders(root, folders, whole)
+    if whole:
+        files = {"all": [row for rows in files.values() for row in rows]}
+    return names, files
 
 
 def _folders(path):
@@ -83,11 +88,7 @@ def _list_split_folders(root, folders):
                 f"{root}: must have one validation folder, got both 'val' and "
                 "'validation'. Remove one."
             )
-    if "train" not in files:
-        raise DataError(
-            f"{root}: must have a folder 'train', got {sorted(files)}. Add one."
-        )
-    if "validation" not in files:
+    if "train" in files and "validation" not in files:
         files["train"], files["validation"] = _hold_out(
             files["train"], VALIDATION_SHARE
         )
@@ -102,17 +103,19 @@ def _listed(folder):
     return _images(folder) if folder.is_dir() else []
 
 
-def _list_class_folders(root, folders):
+def _list_class_folders(root, folders, whole):
     names = tuple(f.name for f in folders)
     _check_count(root, names)
     rows = [(f, k) for k, folder in enumerate(folders) for f in _images(folder)]
+    if whole:
+        return names, {"all": rows}
     for label, folder in enumerate(folders):
         count = sum(row[1] == label for row in rows)
         if count < 3:
             raise DataError(
                 f"{folder}: needs 3 images or more, one each for training, validation "
                 f"and test, got {count} with the suffixes {' '.join(SUFFIXES)}. "
-                "Add images, or remove the folder."
+                "Add images, remove the folder, or evaluate with split='all'."
             )
     count = len(rows)
     rest, test = _hold_out(rows, TEST_SHARE)

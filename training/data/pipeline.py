@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data import ops
+from keras_vit.training.data.classes import numbers
 from keras_vit.training.data.info import DataInfo
 from keras_vit.training.data.sources import SPLITS, open_source
 
@@ -226,6 +227,7 @@ def load_split(
     preprocessing=None,
     on_bad_image="refuse",
     verbose=1,
+    labels=None,
 ):
     """Load one split in order and without augmentation, for evaluation.
 
@@ -233,13 +235,18 @@ def load_split(
         source, image_size, batch_size, preprocessing, on_bad_image, verbose:
             as in `load_data`.
         split: "train", "validation" or "test"; None is test where there is one,
-            else validation.
+            else validation. "all" is every image of a folder.
+        labels: K names in the order of a model's outputs, such as `model.labels`;
+            images are then numbered by the name of their class, so that a folder
+            may hold some of the classes only. The 1,000 of ImageNet are found by
+            WordNet number too. None numbers the classes in their own order.
 
     Returns:
         Data set of (images, labels), every image once, and `DataInfo`.
 
     Raises:
-        As `load_data`, and ValueError for a split that does not exist.
+        As `load_data`, ValueError for a split that does not exist, and DataError
+        for a class that is not among the labels.
     """
     opened, feed, info = open_data(
         source,
@@ -252,4 +259,9 @@ def load_split(
         verbose,
         None if split is None else (split,),
     )
-    return feed.in_order(opened.split(split or opened.test_split)), info
+    data = feed.in_order(opened.split(split or opened.test_split))
+    if labels is None:
+        return data, info
+    order = tf.constant(numbers(info.source, info.class_names, labels), tf.int32)
+    data = data.map(lambda images, label: (images, tf.gather(order, label)))
+    return data, dataclasses.replace(info, class_names=tuple(labels))

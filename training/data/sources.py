@@ -199,8 +199,12 @@ def _open_digits():
 
 def _open_folder(name, path, splits, on_bad_image, verbose):
     """Image folders; see `keras_vit.training.data.folder` for the rules."""
-    class_names, files = folder.list_splits(path)
+    class_names, files = folder.list_splits(path, whole=splits == ("all",))
     splits = (final_split(files),) if splits is None else splits
+    if "train" in splits and "train" not in files:
+        raise DataError(
+            f"{path}: must have a folder 'train', got {sorted(files)}. Add one."
+        )
     wanted = {split: rows for split, rows in files.items() if split in splits}
     wanted, skipped = folder.check_images(wanted, on_bad_image, verbose)
     folder.check_classes(path, wanted, class_names)

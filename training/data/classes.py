@@ -1,0 +1,60 @@
+"""Which output of a model stands for a class of a data set."""
+
+from keras_vit import imagenet
+from keras_vit.errors import DataError
+
+SHOWN = 5  # names in an error message
+
+
+def numbers(source, class_names, labels):
+    """Find the classes of a data set among the labels of a model, by name.
+
+    Case, spaces and underscores do not matter, and a label may list synonyms:
+    "tench, Tinca tinca" is found as "tench". Where the labels are those of
+    ImageNet-1k, "n01440764" is found too.
+
+    Args:
+        source: name of the data set, for the error.
+        class_names: names of the data set, in its order.
+        labels: K names, in the order of the outputs.
+
+    Returns:
+        For each class of the data set its number among the labels.
+
+    Raises:
+        DataError: for a class that no label, or more than one, stands for.
+
+    >>> numbers("folder:pets", ["cat", "Great Dane"], ["great_dane", "hen", "cat"])
+    [2, 0]
+    """
+    known = [{plain(word) for word in [text, *text.split(",")]} for text in labels]
+    if len(labels) == len(imagenet.WORDNET) and plain(imagenet.NAMES[0]) in known[0]:
+        known = [k | {w} for k, w in zip(known, imagenet.WORDNET, strict=True)]
+    if len(class_names) == len(known) and all(
+        plain(name) in words for name, words in zip(class_names, known, strict=True)
+    ):
+        return list(range(len(known)))  # names that occur twice are told by place
+    found = [
+        [k for k, words in enumerate(known) if plain(name) in words]
+        for name in class_names
+    ]
+    wrong = [n for n, k in zip(class_names, found, strict=True) if len(k) != 1]
+    if wrong:
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        got = ", ".join(wrong[:SHOWN]) + more
+        raise DataError(
+            f"{source}: each class must be one of the {len(labels)} labels of the "
+            f"model ({', '.join(labels[:3])}...), got {got}. "
+            "Rename the classes, or number them in their own order (labels=None, "
+            "--by-order)."
+        )
+    return [k for (k,) in found]
+
+
+def plain(text):
+    """A name as it is compared.
+
+    >>> plain(" Great_Dane")
+    'great dane'
+    """
+    return text.replace("_", " ").strip().casefold()
