@@ -63,7 +63,7 @@ def _read(model, schema):
         makers, given = {}, {graph.Inputs(i) for i in range(graph.InputsLength())}
         for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
             code = codes[operator.OpcodeIndex()]
-            name = _operator_name(code, names)
+            name = operator_name(code, names)
             operators[name] += 1
             for i in range(operator.OutputsLength()):
                 makers[operator.Outputs(i)] = name
@@ -81,7 +81,8 @@ def _read(model, schema):
     return Audit(dict(operators), highest, tuple(open_tensors), frozenset(weights))
 
 
-def _operator_name(code, names):
+def operator_name(code, names):
+    """What the schema calls an operator; custom ones read "CUSTOM:name"."""
     value = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     name = names.get(value, f"BUILTIN_{value}")
     return f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name

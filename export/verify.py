@@ -1,15 +1,20 @@
 """Judge an exported file on real images: is it still the same model?"""
 
+import collections
 import dataclasses
 import math
 import pathlib
 
 import keras
+import numpy as np
 
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.batches import Batches
 from keras_vit.export.compare import Tally, worst
-from keras_vit.export.contract import size_of
+from keras_vit.export.contract import check_choice, size_of
+from keras_vit.export.inspection.half import largest_activation
+from keras_vit.export.inspection.layers import LayerReport, compare_layers
+from keras_vit.export.inspection.summary import inspect
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.timing import interleaved
@@ -23,17 +28,23 @@ class Verification:
         path, format, size_bytes: of the file.
         precision: "float32", "float16" or "int8", of its weights.
         inputs, outputs: lists of `keras_vit.export.contract.Tensor`.
+        inspection: what stands in the file, see `inspection.summary.inspect`.
         images: how many were compared.
         largest_difference, mean_difference: absolute, over all outputs.
-        signal_to_noise_db: 10 log10(sum y^2 / sum (y' - y)^2).
+        signal_to_noise_db: 10 log10(sum y^2 / sum (y' - y)^2), of the worst output.
+        outputs_db: the same per output; None where they are equal.
         top1_keras, top1: percent right, or None without labels.
+        top5_keras, top5: percent right among the best five, or None.
         agreement: percent of images where both choose the same class, or None
             for features.
+        confusions: the most frequent disagreements, {"keras", "file", "count"}.
         milliseconds_keras, milliseconds: processor time for one image, median.
         time_ratio: the second over the first; 0.5 is twice as fast.
         operators: name -> how often it stands in the file.
         reasons: why it failed; empty when it passed.
         where: the largest difference, in words.
+        layers: `inspection.layers.LayerReport`, if asked.
+        half: the largest activation beside what 16-bit floats hold, if asked.
     """
 
     path: pathlib.Path
@@ -43,17 +54,24 @@ class Verification:
     inputs: list
     outputs: list
     operators: dict
+    inspection: dict | None = None
     images: int = 0
     largest_difference: float = 0.0
     mean_difference: float = 0.0
     signal_to_noise_db: float = math.inf
+    outputs_db: dict = dataclasses.field(default_factory=dict)
     top1_keras: float | None = None
     top1: float | None = None
+    top5_keras: float | None = None
+    top5: float | None = None
     agreement: float | None = None
+    confusions: list = dataclasses.field(default_factory=list)
     milliseconds_keras: float | None = None
     milliseconds: float | None = None
     time_ratio: float | None = None
     where: str = ""
+    layers: LayerReport | None = None
+    half: dict | None = None
     reasons: list = dataclasses.field(default_factory=list)
 
     @property
@@ -68,6 +86,7 @@ class Verification:
             **dataclasses.asdict(self),
             "path": str(self.path),
             "signal_to_noise_db": noise if math.isfinite(noise) else None,
+            "layers": None if self.layers is None else self.layers.to_dict(),
             "passed": self.passed,
         }
 
@@ -83,7 +102,17 @@ class Verification:
         return f"{self.path}: {', '.join(parts)}: {verdict}"
 
 
-def verify(model, path, images, labels=None, *, max_points_lost=0.5, verbose=1):
+def verify(
+    model,
+    path,
+    images,
+    labels=None,
+    *,
+    max_points_lost=0.5,
+    layers=False,
+    on_failure="raise",
+    verbose=1,
+):
     """Compare an exported file with the Keras model, image by image.
 
     Args:
@@ -95,6 +124,9 @@ def verify(model, path, images, labels=None, *, max_points_lost=0.5, verbose=1):
         labels: N class indices, for arrays; None compares without them.
         max_points_lost: how many points of top-1 the file may lose. One image
             is always allowed.
+        layers: whether to compare block by block too, and to look for activations
+            that 16-bit floats cannot hold; on the first images, takes seconds.
+        on_failure: "raise", or "report" to get a `Verification` that did not pass.
         verbose: 0 for silence, 1 for a progress bar.
 
     Returns:
@@ -103,13 +135,53 @@ def verify(model, path, images, labels=None, *, max_points_lost=0.5, verbose=1):
 
     Raises:
         FileNotFoundError, ValueError: for a path that is no such file.
-        ExportMismatch: for the file of another model.
+        ExportMismatch: for the file of another model, or one that does not pass;
+            the latter has the `Verification` as its attribute `report`.
         TypeError, ValueError: for images or labels that do not fit.
     """
+    check_choice("on_failure", on_failure, ("raise", "report"))
     reference = Reference(model)
     batches = Batches(images, labels, reference.contract)
-    runtime = open_file(path)
-    return verify_all(reference, [runtime], batches, max_points_lost, verbose)[0]
+    runtime, first = open_file(path), FirstImages()
+    report = verify_all(
+        reference, [runtime], batches, max_points_lost, verbose, first.add
+    )[0]
+    if layers:
+        kind, few = runtime.format, first.images()
+        report.layers = compare_layers(reference, path, kind, report.precision, few)
+        report.half = largest_activation(path, kind, few)
+    if on_failure == "raise" and not report.passed:
+        raise ExportMismatch(_verdict(report), report)
+    return report
+
+
+def _verdict(report):
+    """What a file does wrong, where, and what to do."""
+    wrong = report.layers.first_wrong if report.layers else None
+    where = f", first at {wrong}" if wrong else ""
+    more = "" if report.layers else " layers=True says where it starts;"
+    return (
+        f"{report.path}: must answer as the Keras model does, got "
+        f"{'; '.join(report.reasons)}{where} ({report.where}). Try another "
+        f"quantization;{more} on_failure='report' gives all figures."
+    )
+
+
+class FirstImages:
+    """Keeps the first images that pass by, for what looks at a few only."""
+
+    def __init__(self, count=8):
+        self._left, self._kept = count, []
+
+    def add(self, images, labels, outputs):
+        """Look at one batch; fits `verify_all`'s observe."""
+        if self._left > 0:
+            self._kept.append(images[: self._left])
+            self._left -= len(images)
+
+    def images(self):
+        """(N, H, W, C), at most as many as asked for."""
+        return np.concatenate(self._kept)
 
 
 def verify_all(
@@ -143,7 +215,9 @@ def verify_all(
         bar.add(1)
     times = interleaved([reference, *runtimes], first)
     return [
-        comparison.verification(max_points_lost, times[0], own)
+        comparison.verification(
+            max_points_lost, times[0], own, getattr(reference.model, "labels", None)
+        )
         for comparison, own in zip(comparisons, times[1:], strict=True)
     ]
 
@@ -180,6 +254,9 @@ class Comparison:
         scores = contract.outputs[0].name != "features" and ranks[0] == 2
         self._scored = scores and contract.outputs[0].shape[1] > 1
         self.images = self.labelled = self.same = self.right = self.right_keras = 0
+        self.top5 = self.top5_keras = 0
+        self._five = self._scored and contract.outputs[0].shape[1] > 5
+        self._confused = collections.Counter()
         self._where, self._largest = "", -1.0
 
     def add(self, expected, got, labels):
@@ -195,12 +272,31 @@ class Comparison:
             return
         ours, theirs = expected[0].argmax(axis=1), got[0].argmax(axis=1)
         self.same += int((ours == theirs).sum())
+        self._confused.update(
+            (int(a), int(b)) for a, b in zip(ours, theirs, strict=True) if a != b
+        )
         if labels is not None:
             self.labelled += len(labels)
             self.right_keras += int((ours == labels).sum())
             self.right += int((theirs == labels).sum())
+        if labels is not None and self._five:
+            self.top5_keras += _among_five(expected[0], labels)
+            self.top5 += _among_five(got[0], labels)
 
-    def verification(self, max_points_lost, milliseconds_keras, milliseconds):
+    def confusions(self, names, most=10):
+        """The most frequent disagreements. names: of the classes, or None."""
+
+        def name(index):
+            return names[index] if names else f"class {index}"
+
+        return [
+            {"keras": name(a), "file": name(b), "count": count}
+            for (a, b), count in self._confused.most_common(most)
+        ]
+
+    def verification(
+        self, max_points_lost, milliseconds_keras, milliseconds, names=None
+    ):
         """The figures so far, with a verdict."""
         runtime, count = self.runtime, sum(tally.count for tally in self.tallies)
         noise = min(tally.decibel for tally in self.tallies)
@@ -212,12 +308,20 @@ class Comparison:
             inputs=list(runtime.inputs),
             outputs=list(runtime.outputs),
             operators=runtime.operators,
+            inspection=inspect(runtime.path, runtime.format),
             images=self.images,
             largest_difference=max(tally.largest for tally in self.tallies),
             mean_difference=sum(tally.absolute for tally in self.tallies) / count,
             signal_to_noise_db=noise,
+            outputs_db={
+                name: tally.decibel if math.isfinite(tally.decibel) else None
+                for name, tally in zip(self._names, self.tallies, strict=True)
+            },
             top1_keras=self._percent(self.right_keras, self.labelled),
             top1=self._percent(self.right, self.labelled),
+            top5_keras=self._percent(self.top5_keras, self.labelled * self._five),
+            top5=self._percent(self.top5, self.labelled * self._five),
+            confusions=self.confusions(names),
             agreement=self._percent(self.same, self.images if self._scored else 0),
             milliseconds_keras=milliseconds_keras,
             milliseconds=milliseconds,
@@ -241,3 +345,9 @@ class Comparison:
                 f"{self.labelled} images (at most {max_points_lost} wanted)"
             )
         return reasons
+
+
+def _among_five(scores, labels):
+    """How many labels are among the five largest scores."""
+    best = np.argpartition(-scores, 5, axis=1)[:, :5]
+    return int((best == labels[:, None]).any(axis=1).sum())

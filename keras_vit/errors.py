@@ -14,7 +14,15 @@ class CheckpointError(KerasViTError, ValueError):
 
 
 class ExportMismatch(KerasViTError, RuntimeError):
-    """An exported file does not give the answers of the Keras model."""
+    """An exported file does not give the answers of the Keras model.
+
+    Attributes:
+        report: `keras_vit.export.Verification` with all figures, where there is one.
+    """
+
+    def __init__(self, message, report=None):
+        super().__init__(message)
+        self.report = report
 
 
 class UnsupportedLayer(KerasViTError, ValueError):

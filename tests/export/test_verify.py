@@ -5,7 +5,7 @@ import pytest
 
 from keras_vit import export
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.contract import contract_of
+from keras_vit.export.contract import Contract, Tensor, contract_of
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.timing import interleaved
 from keras_vit.export.verify import Comparison
@@ -86,13 +86,17 @@ def test_any_iterable_of_batches_will_do(model, exported, photos, answers, repor
 
 
 def test_the_file_of_other_weights_fails(tiny, exported, photos):
-    """Same shapes, other numbers: not passed, and the report says why."""
+    """Same shapes, other numbers: an error, or a report that says why."""
     other = tiny()
     other.get_layer("norm").gamma.assign(np.ones(16))
 
-    report = export.verify(other, exported["onnx"], photos, verbose=0)
+    with pytest.raises(ExportMismatch, match="Keras model does.*layers=True") as error:
+        export.verify(other, exported["onnx"], photos, verbose=0)
+    report = export.verify(
+        other, exported["onnx"], photos, on_failure="report", verbose=0
+    )
 
-    assert not report.passed
+    assert not report.passed and not error.value.report.passed
     assert "logits has a largest difference" in report.reasons[0]
     assert "worst at index" in report.where
     assert "FAILED" in str(report)
@@ -116,6 +120,30 @@ def test_lost_accuracy_fails(model, exported):
         strict.reasons
     )
     assert loose.passed
+
+
+def test_the_best_five_and_the_confusions_are_counted(exported):
+    """Of both sides, by name, the most frequent disagreement first."""
+    expected = np.tile(np.arange(7.0, dtype="float32"), (4, 1))
+    got = expected.copy()
+    got[0, 5] = got[1, 5] = got[2, 4] = 9.0
+    got[3] = -got[3]
+
+    names = list("abcdefg")
+    comparison = Comparison(open_file(exported["onnx"]), contract_of_seven())
+    comparison.add([expected], [got], np.array([6, 2, 5, 6]))
+    report = comparison.verification(50.0, 1.0, 1.0, names)
+
+    assert (100.0, 75.0) == (report.top5_keras, report.top5)
+    assert [("g", "f", 2), ("g", "e", 1), ("g", "a", 1)] == [
+        tuple(row.values()) for row in report.confusions
+    ]
+
+
+def contract_of_seven():
+    """The face of a model with seven classes."""
+    image = Tensor("image", "float32", (None, 32, 32, 3))
+    return Contract(image, (Tensor("logits", "float32", (None, 7)),), "google")
 
 
 def test_the_file_of_another_model_is_refused(tiny, exported, photos):

@@ -1,0 +1,174 @@
+"""Operators, tensors and weights of a file, in one form for every format."""
+
+import collections
+import dataclasses
+import math
+
+# What an operator multiplies. A layer with integer weights and a float input is
+# "dynamic": the runtime quantizes the input while it multiplies.
+KINDS = ("integer", "dynamic", "float")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """One tensor.
+
+    Args:
+        dtype: "float32", "int8", "int4" and so on.
+        shape: with None for open sides, or None when unknown.
+        constant: whether the file holds its values. size_bytes: of those values.
+        storage: which values; equal for tensors that share them.
+        scale, zero: of an activation stored in integers with one scale, else None.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple | None
+    constant: bool = False
+    size_bytes: int = 0
+    storage: object = None
+    scale: float | None = None
+    zero: int = 0
+
+    @property
+    def is_float(self):
+        """Whether it is made of floating-point numbers."""
+        return "float" in self.dtype
+
+    @property
+    def is_quantized(self):
+        """Whether it is made of integers of 16 bits or less."""
+        return self.dtype in ("int4", "int8", "uint8", "int16", "uint16", "uint4")
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """One operator.
+
+    Args:
+        name: of its kind. inputs, outputs: keys of tensors.
+        macs: multiplications of dense, convolution and matrix products.
+        kind: one of KINDS for those, else "".
+    """
+
+    name: str
+    inputs: tuple
+    outputs: tuple
+    macs: int = 0
+    kind: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Anatomy:
+    """A file taken apart.
+
+    Args:
+        format: "tflite" or "onnx". tensors: key -> `Tensor`.
+        operators: in order of execution. inputs, outputs: keys.
+    """
+
+    format: str
+    tensors: dict
+    operators: list
+    inputs: tuple
+    outputs: tuple
+
+    def makers(self):
+        """Key -> the operator that makes the tensor."""
+        return {key: op for op in self.operators for key in op.outputs}
+
+    def label(self, operator):
+        """An operator as errors name it: kind and the tensor it makes."""
+        made = self.tensors[operator.outputs[0]]
+        return f"{operator.name} ({short(made.name)})"
+
+
+def short(name, most=60):
+    """The telling end of a tensor's name.
+
+    >>> short("a/b;vit/block_0/add", 12)
+    'block_0/add'
+    """
+    name = name.split(";")[-1]
+    while len(name) > most and "/" in name:
+        name = name.partition("/")[2]
+    return name[-most:]
+
+
+def product_kind(first, second):
+    """Of KINDS, by the two tensors that an operator multiplies.
+
+    Args:
+        first: `Tensor`, the activation. second: `Tensor`, mostly the weight.
+    """
+    if first.is_quantized and second.is_quantized:
+        return "integer"
+    return "dynamic" if second.is_quantized else "float"
+
+
+def count_macs(shape, depth):
+    """Multiplications behind a result of some shape, open sides counted as 1.
+
+    >>> count_macs((None, 4, 8), 3)
+    96
+    """
+    return depth * math.prod(side or 1 for side in shape)
+
+
+def compute_shares(anatomy):
+    """How much of the multiplications is done in what.
+
+    Returns:
+        {"integer": share, "dynamic": share, "float": share, "macs": count}; shares
+        from 0 to 1.
+    """
+    sums = dict.fromkeys(KINDS, 0)
+    for op in anatomy.operators:
+        if op.macs:
+            sums[op.kind] += op.macs
+    total = sum(sums.values())
+    shares = {kind: value / total if total else 0.0 for kind, value in sums.items()}
+    return {**shares, "macs": total}
+
+
+def dtype_table(anatomy):
+    """What every kind of operator computes with: {name: {"int8 > int8": count}}."""
+    table = collections.defaultdict(collections.Counter)
+    for op in anatomy.operators:
+        sides = []
+        for keys in (op.inputs, op.outputs):
+            found = [anatomy.tensors[key] for key in keys]
+            moving = [t for t in found if not t.constant] or found
+            sides.append("/".join(sorted({t.dtype for t in moving})))
+        table[op.name][" > ".join(sides)] += 1
+    return {name: dict(counts) for name, counts in sorted(table.items())}
+
+
+def highest_rank(anatomy):
+    """(rank, operator that makes such a tensor)."""
+    best = (0, "")
+    for op in anatomy.operators:
+        for key in op.outputs:
+            rank = len(anatomy.tensors[key].shape or ())
+            if rank > best[0]:
+                best = (rank, anatomy.label(op))
+    return best
+
+
+def weight_bytes(anatomy, part_of):
+    """Bytes of the weights, grouped by the part of the model that reads them.
+
+    Args:
+        anatomy: `Anatomy`. part_of: {position of an operator: name of its part}.
+
+    Returns:
+        {part: bytes}; values that several parts share count once, for the first.
+    """
+    seen, sums = set(), collections.Counter()
+    for index, op in enumerate(anatomy.operators):
+        for key in op.inputs:
+            tensor = anatomy.tensors[key]
+            if tensor.constant and tensor.storage not in seen:
+                seen.add(tensor.storage)
+                sums[part_of[index]] += tensor.size_bytes
+    return dict(sums)

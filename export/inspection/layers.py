@@ -1,0 +1,193 @@
+"""Where in a file the numbers go wrong: block by block beside the Keras model."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+
+from keras_vit.export.inspection import anatomy as facts
+from keras_vit.export.inspection import onnx, tflite
+from keras_vit.export.inspection.blocks import name_points, residual_stream
+from keras_vit.export.inspection.values import run_with
+from keras_vit.layers import TransformerBlock
+
+IMAGES = 8
+READERS = {"tflite": tflite.read, "onnx": onnx.read}
+# float32 arithmetic in another order keeps 90 dB and more, 16-bit weights 50. Rounding
+# to 8 or 4 bits adds up over the blocks to 10 dB, gently; a layer that breaks falls
+# to 5 and less at once.
+LEAST = {"float32": 60.0, "float16": 40.0, "int8": 6.0}
+# By how much the recovered basis must fit better than the model's own to be believed.
+GAIN_DB = 6.0
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerReport:
+    """The residual stream of a file beside that of the model.
+
+    Attributes:
+        points: {name: signal-to-noise ratio in dB}: what enters the first block, then
+            after each attention and each MLP; empty when not comparable.
+        first_wrong: name of the first point below the limit of the file's precision,
+            or None.
+        noisiest: name of the step that adds most noise, or None.
+        basis: "model" when the file keeps the channels as they are in the model,
+            "turned" when it holds them multiplied by an orthogonal matrix.
+        note: why the file is not comparable, or "".
+    """
+
+    points: dict = dataclasses.field(default_factory=dict)
+    first_wrong: str | None = None
+    noisiest: str | None = None
+    basis: str = ""
+    note: str = ""
+
+    def to_dict(self):
+        """Plain values, for JSON; infinity becomes None."""
+        finite = {k: v if math.isfinite(v) else None for k, v in self.points.items()}
+        return {**dataclasses.asdict(self), "points": finite}
+
+    def __str__(self):
+        if self.note:
+            return f"layers: not comparable, {self.note}"
+        lines = [f"{name:22} {value:6.1f} dB" for name, value in self.points.items()]
+        if self.first_wrong:
+            lines.append(f"goes wrong first at {self.first_wrong}")
+        elif self.noisiest:
+            lines.append(f"most noise is added at {self.noisiest}")
+        return "\n".join(lines)
+
+
+def compare_layers(reference, path, kind, precision, images):
+    """Compare the residual stream after every half of every block.
+
+    The points are found in the file by structure, see `blocks`; when their number
+    or shape is not that of the model, nothing is compared. Rewritten files may hold
+    the stream without its mean and turned by an orthogonal matrix, which no reader
+    notices since each begins with a norm. The matrix is recovered from every other
+    token (orthogonal Procrustes) and judged on the rest. Errors are relative to each
+    token's length, as the next norm sees them, so that a few massive tokens do not
+    hide the others.
+
+    Args:
+        reference: `Reference`. path: `.tflite` or `.onnx` file.
+        kind: its format. precision: "float32", "float16" or "int8", of its weights.
+        images: (N, H, W, C) float32; the first 8 are used.
+
+    Returns:
+        `LayerReport`.
+
+    Source:
+        Schoenemann 1966, A generalized solution of the orthogonal Procrustes problem,
+        Psychometrika 31.
+    """
+    if kind not in READERS:
+        return LayerReport(note=f"{kind} files do not show what is inside")
+    blocks = [
+        layer for layer in reference.model.layers if isinstance(layer, TransformerBlock)
+    ]
+    if not blocks:
+        return LayerReport(note="the model has no TransformerBlock of its own")
+    anatomy = READERS[kind](path)
+    stream = residual_stream(anatomy)
+    note = _mismatch(anatomy, stream, blocks)
+    if note:
+        return LayerReport(note=note)
+    images = np.ascontiguousarray(images[:IMAGES])
+    wanted = _of_keras(reference.model, blocks, images)
+    found = run_with(path, anatomy, stream, images)
+    return _judge(name_points(stream), wanted, found, LEAST[precision])
+
+
+def _mismatch(anatomy, stream, blocks):
+    """Why the stream of the file is not that of the model, or ""."""
+    if len(stream) != 2 * len(blocks) + 1:
+        return (
+            f"the file has {max(len(stream) - 1, 0)} residual additions in a row, the "
+            f"model {2 * len(blocks)}"
+        )
+    length = math.prod(blocks[0].input.shape[1:])
+    for key in stream:
+        shape = anatomy.tensors[key].shape
+        if shape is not None and None not in shape and math.prod(shape) != length:
+            return f"{facts.short(anatomy.tensors[key].name)} has shape {shape}"
+    return ""
+
+
+def _of_keras(model, blocks, images):
+    """The stream of the model at each point, (B * T, D) float64."""
+    outputs = [block.input for block in blocks]
+    inputs = keras.Model(model.inputs[0], outputs)(images, training=False)
+    points = []
+    for block, tokens in zip(blocks, keras.tree.flatten(inputs), strict=True):
+        branch = block.attention(block.norm1(tokens), training=False)
+        half = tokens + (branch if block.scale1 is None else block.scale1(branch))
+        points += [tokens, half]
+    points.append(blocks[-1](points[-2], training=False))
+    width = points[0].shape[-1]
+    arrays = [keras.ops.convert_to_numpy(point) for point in points]
+    return [array.astype("float64").reshape(-1, width) for array in arrays]
+
+
+def _judge(names, wanted, found, least):
+    """`LayerReport` from the streams of both sides."""
+    width = wanted[0].shape[-1]
+    found = [np.asarray(f, "float64").reshape(-1, width) for f in found]
+    if not all(np.isfinite(f).all() for f in found):
+        first = next(
+            n for n, f in zip(names, found, strict=True) if not np.isfinite(f).all()
+        )
+        return LayerReport(note=f"{first} holds values that are not finite")
+    wanted = [centred(rows) for rows in wanted]
+    found_centred = [centred(rows) for rows in found]
+    plain = [_decibel(*pair) for pair in zip(wanted, found_centred, strict=True)]
+    # A turned stream holds its mean in no place of its own, or has lost it.
+    turned = max(_turned(wanted, found), _turned(wanted, found_centred))
+    same = turned[0] < plain[0] + GAIN_DB
+    values = plain if same else turned
+    if values[0] < least:
+        return LayerReport(
+            note=f"already the first block is fed something else ({values[0]:.1f} dB "
+            "in the best basis): the layers before it are wrong, or the file keeps "
+            "its stream in a form that is not known here"
+        )
+    points = dict(zip(names, values, strict=True))
+    wrong = next((name for name, value in points.items() if value < least), None)
+    noise = np.diff([10 ** (-value / 10) for value in values])
+    noisiest = names[1 + int(np.argmax(noise))] if noise.max() > 0 else None
+    return LayerReport(points, wrong, noisiest, "model" if same else "turned")
+
+
+def centred(rows):
+    """Rows without their mean over the channels, as a layer norm sees them."""
+    return rows - rows.mean(axis=-1, keepdims=True)
+
+
+def _decibel(wanted, found):
+    """-10 log10 of the mean squared error relative to each row's length."""
+    lengths = np.maximum((wanted**2).sum(axis=-1), 1e-30)
+    noise = float((((found - wanted) ** 2).sum(axis=-1) / lengths).mean())
+    return math.inf if noise == 0.0 else -10.0 * math.log10(noise)
+
+
+def _turned(wanted, found):
+    """[dB] after turning the file's rows to the model's.
+
+    The matrix is fitted on every other row of all points together, where rows count
+    by direction only, and judged on the others.
+    """
+    width = wanted[0].shape[-1]
+    joint = np.zeros((width, width))
+    for rows, own in zip(wanted, found, strict=True):
+        joint += _unit(own[::2]).T @ _unit(rows[::2])
+    left, _, right = np.linalg.svd(joint)
+    matrix = left @ right
+    pairs = zip(wanted, found, strict=True)
+    return [_decibel(rows[1::2], (own @ matrix)[1::2]) for rows, own in pairs]
+
+
+def _unit(rows):
+    """Rows of length 1."""
+    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return rows / np.maximum(lengths, 1e-15)

@@ -1,0 +1,118 @@
+"""Everything that can be told of a file without running it, and how to read it."""
+
+from keras_vit.export.inspection import anatomy as facts
+from keras_vit.export.inspection import blocks, delegates, onnx, tflite
+
+READERS = {"tflite": tflite.read, "onnx": onnx.read}
+
+
+def inspect(path, kind):
+    """Take a file apart and sum up what matters for phones.
+
+    Args:
+        path: of the file. kind: its format.
+
+    Returns:
+        None for a SavedModel, else a dict of plain values: "compute": shares of the
+        multiplications (see `anatomy.compute_shares`); "dtypes": what every kind of
+        operator computes with; "highest_rank": (rank, operator); "weight_bytes": by
+        part of the model; for `.tflite` files "gpu" and "npu": what `delegates` says.
+    """
+    if kind not in READERS:
+        return None
+    anatomy = READERS[kind](path)
+    found = {
+        "compute": facts.compute_shares(anatomy),
+        "dtypes": facts.dtype_table(anatomy),
+        "highest_rank": facts.highest_rank(anatomy),
+        "weight_bytes": facts.weight_bytes(anatomy, blocks.parts(anatomy)),
+    }
+    if kind == "tflite":
+        for target in delegates.RULES:
+            found[target] = delegates.refusals(anatomy, target)
+    return found
+
+
+def describe(verification):
+    """Several lines on a `Verification`, for people who want to know why.
+
+    Args:
+        verification: `keras_vit.export.Verification`.
+
+    Returns:
+        Text.
+    """
+    lines = [str(verification)]
+    if verification.top5 is not None:
+        lines.append(
+            f"top-5 {verification.top5:.2f}% (Keras {verification.top5_keras:.2f}%)"
+        )
+    lines += _per_output(verification.outputs_db)
+    lines += [
+        f"{row['count']} x {row['keras']} in Keras, {row['file']} in the file"
+        for row in verification.confusions[:5]
+    ]
+    if verification.inspection:
+        lines += _inspected(verification.inspection)
+    if verification.half:
+        lines.append(_half(verification.half))
+    if verification.layers:
+        lines.append(str(verification.layers))
+    return "\n".join(lines)
+
+
+def _per_output(decibels):
+    if len(decibels) < 2:
+        return []
+    shown = [
+        f"{name} equal" if value is None else f"{name} {value:.1f} dB"
+        for name, value in decibels.items()
+    ]
+    return [", ".join(shown)]
+
+
+def _inspected(found):
+    shares, (rank, operator) = found["compute"], found["highest_rank"]
+    lines = [
+        f"compute: {shares['integer']:.1%} integer, {shares['dynamic']:.1%} integer "
+        f"weights with inputs quantized on the fly, {shares['float']:.1%} float, of "
+        f"{shares['macs'] / 1e6:,.0f} M multiplications",
+        f"highest rank: {rank} at {operator}",
+        "weights: " + _weights(found["weight_bytes"]),
+    ]
+    for target in ("gpu", "npu"):
+        if target in found:
+            lines.append(_delegated(target, found[target]))
+    lines.append("operators:")
+    lines += [
+        f"  {name}: " + ", ".join(f"{n} x {kind}" for kind, n in counts.items())
+        for name, counts in found["dtypes"].items()
+    ]
+    return lines
+
+
+def _weights(parts):
+    """Bytes by part, halves of one block together."""
+    sums = {}
+    for name, count in parts.items():
+        name = name.partition(".")[0]
+        sums[name] = sums.get(name, 0) + count
+    return ", ".join(f"{name} {count / 1e6:.2f} MB" for name, count in sums.items())
+
+
+def _delegated(target, found):
+    name = {"gpu": "GPU delegate", "npu": "NPU (Ethos-U)"}[target]
+    if not found["refused"]:
+        return f"{name}: takes every operator, by its rules"
+    return (
+        f"{name}: takes {found['operators']:.0%} of the operators, {found['macs']:.0%} "
+        "of the compute; refused: " + "; ".join(found["refused"])
+    )
+
+
+def _half(found):
+    verdict = "fits" if found["fits"] else "DOES NOT FIT"
+    return (
+        f"16-bit floats: {verdict}, largest activation {found['largest']:.4g} of "
+        f"65504, at {found['operator']}"
+    )
