@@ -100,7 +100,7 @@ def check_faces(where, contract, runtime):
         ("outputs", contract.outputs, outputs),
     )
     for kind, wanted, found in pairs:
-        if sorted(map(str, wanted)) != sorted(map(str, found)):
+        if sorted(map(str, wanted)) != sorted(str(tensor.meaning) for tensor in found):
             raise ExportMismatch(
                 f"{where}: must have the {kind} {', '.join(map(str, wanted))}, got "
                 f"{', '.join(map(str, found)) or 'none'}. Export the model again."

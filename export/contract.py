@@ -10,15 +10,49 @@ import numpy as np
 from keras_vit.preprocess import RANGES, preprocess_input
 
 INPUT = "image"
+TIE = 1 / 1024  # in codes
 
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """Name, dtype and shape of an input or output; None is an open batch."""
+    """Name, dtype and shape of an input or output; None is an open batch.
+
+    An integer tensor with a scale stands for floats, `scale * (q - zero)`.
+    """
 
     name: str
     dtype: str
     shape: tuple
+    scale: float | None = None
+    zero: int = 0
+
+    @property
+    def meaning(self):
+        """The tensor that a caller sees, with floats in place of their codes."""
+        return self if self.scale is None else Tensor(self.name, "float32", self.shape)
+
+    def to_codes(self, values):
+        """Integers that stand for floats; those of this dtype pass through.
+
+        Ties go up, and so does what rounding of float32 moved off a tie: pixels of a
+        model with the range -1 to 1 lie on ties.
+
+        >>> Tensor("image", "uint8", (2,), 1 / 127.5, 127).to_codes(
+        ...     np.array([-1.0, 1.0], "float32")
+        ... )
+        array([  0, 255], dtype=uint8)
+        """
+        if self.scale is None or values.dtype == self.dtype:
+            return values
+        ends = np.iinfo(self.dtype)
+        codes = np.floor(values / self.scale + (self.zero + 0.5 + TIE))
+        return np.clip(codes, ends.min, ends.max).astype(self.dtype)
+
+    def to_values(self, codes):
+        """Floats that integers stand for; others pass through."""
+        if self.scale is None:
+            return codes
+        return ((codes.astype("float32") - self.zero) * self.scale).astype("float32")
 
     def __str__(self):
         return f"{self.name} {self.dtype} {self.shape}"

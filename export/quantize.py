@@ -3,6 +3,7 @@
 import os
 
 from keras_vit.export.quantization.calibration import read_calibration
+from keras_vit.export.quantization.integer import full_int8, int16x8
 from keras_vit.export.quantization.static import static_int8
 
 
@@ -51,6 +52,9 @@ HALVES = [
 RECIPES = {"dynamic_int8": dynamic_int8, "float16": float16}
 # Recipes that need to see images, and take them and `verbose` besides.
 CALIBRATED = {"static_int8": static_int8}
+# Those that write the image in integers, and take the range of its values besides.
+INTEGER = {"full_int8": full_int8, "int16x8": int16x8}
+CALIBRATED.update(INTEGER)
 # What the weights of a file made by a recipe are stored in.
 PRECISIONS = {None: "float32", "float16": "float16"}
 

@@ -35,7 +35,8 @@ class Runtime:
     def __call__(self, images):
         """Answers for (B, H, W, C) float32: a list of numpy arrays, one per output.
 
-        A file with a fixed batch is asked piece by piece.
+        A file with a fixed batch is asked piece by piece. One with an integer image
+        gets codes for floats, and floats come back for the codes it gives.
         """
         size = self.inputs[0].shape[0] or len(images)
         parts = []
@@ -125,8 +126,9 @@ class LiteRTRuntime(Runtime):
         self.outputs = _details(self._runner.get_output_details())
 
     def _run(self, images):
-        answers = self._runner(**{self.inputs[0].name: images})
-        return [answers[tensor.name] for tensor in self.outputs]
+        image = self.inputs[0]
+        answers = self._runner(**{image.name: image.to_codes(images)})
+        return [tensor.to_values(answers[tensor.name]) for tensor in self.outputs]
 
     @functools.cached_property
     def audit(self):
@@ -147,7 +149,9 @@ def _details(details):
     for name, detail in sorted(details.items()):
         shape = detail["shape_signature"] if len(detail["shape_signature"]) else ()
         shape = tuple(None if side < 0 else int(side) for side in shape)
-        tensors.append(Tensor(name, np.dtype(detail["dtype"]).name, shape))
+        dtype, (scale, zero) = np.dtype(detail["dtype"]), detail["quantization"]
+        scale = float(scale) if scale and dtype.kind in "iu" else None
+        tensors.append(Tensor(name, dtype.name, shape, scale, int(zero)))
     return tensors
 
 

@@ -1,6 +1,7 @@
 """TFLite: one static graph of builtin operators, for phones."""
 
 import contextlib
+import functools
 import pathlib
 import re
 import shutil
@@ -10,7 +11,12 @@ from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import flatbuffer
 from keras_vit.export.contract import check_choice, check_suffix
 from keras_vit.export.proof import write_and_prove
-from keras_vit.export.quantize import CALIBRATED, RECIPES, check_calibration
+from keras_vit.export.quantize import (
+    CALIBRATED,
+    INTEGER,
+    RECIPES,
+    check_calibration,
+)
 from keras_vit.export.reference import Reference, require_tensorflow
 from keras_vit.export.runtimes import SERVE
 from keras_vit.export.savedmodel import write_savedmodel
@@ -45,14 +51,17 @@ def to_tflite(
         quantization: None for float32; "float16": weights in 16 bits;
             "dynamic_int8": weights of the dense layers in 8 bits, activations
             quantized on the fly; "static_int8": dense and convolution layers in
-            8-bit integers with ranges from `calibration`, the rest in float32.
+            8-bit integers with ranges from `calibration`, the rest in float32;
+            "full_int8": all in integers, uint8 image and int8 outputs, for chips
+            without floats; "int16x8": 8-bit weights, all else in 16-bit integers
+            between a float32 image and float32 outputs.
         dynamic_batch: whether it takes any number of images; one image is
             faster and what phone delegates want.
         overwrite: whether an existing file may be replaced.
         verbose: 0 for silence.
-        calibration: training images for "static_int8": an array (N, H, W, C) in
-            the model's range, or an iterable of batches, (images, labels) pairs
-            included. At least 32; at most 128 are used.
+        calibration: training images for "static_int8", "full_int8" and "int16x8":
+            an array (N, H, W, C) in the model's range, or an iterable of batches,
+            (images, labels) pairs included. At least 32; at most 128 are used.
 
     Returns:
         `keras_vit.export.Exported`.
@@ -99,6 +108,8 @@ def export_tflite(
         images: calibration images as `check_calibration` gives them, or None.
     """
     calibrated = CALIBRATED.get(quantization)
+    if quantization in INTEGER:
+        calibrated = functools.partial(calibrated, mode=reference.contract.mode)
     first = None if calibrated else quantization
     return write_and_prove(
         reference,

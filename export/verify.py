@@ -230,7 +230,7 @@ def _match_faces(runtime, contract):
     pairs = [((contract.image,), runtime.inputs), (contract.outputs, runtime.outputs)]
     for ours, theirs in pairs:
         if [(t.dtype, t.shape[1:]) for t in ours] != [
-            (t.dtype, t.shape[1:]) for t in theirs
+            (t.meaning.dtype, t.shape[1:]) for t in theirs
         ]:
             raise ExportMismatch(
                 f"{runtime.path}: must take and give what the model does, "

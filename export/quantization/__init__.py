@@ -2,7 +2,9 @@
 
 `graph` reads, edits and writes such a file. `folds`, `residual` and `overflow` rewrite
 it without changing what it computes, so that `dense` finds numbers that fit into
-8 bits; `observe` looks at calibration images, and `static` puts all together.
+8 bits; `observe` looks at calibration images, `static` puts all together for dense
+layers in integers, and `integer`, with `integer_writer` and `integer_norm`, for every
+operator.
 Everything works on the graph's structure, never on names of layers; what a rewrite
 does not recognise it leaves as it is.
 """

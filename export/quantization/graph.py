@@ -9,13 +9,16 @@ from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.quantization import packing
 
 # Types of the schema, https://github.com/google-ai-edge/LiteRT, schema.fbs.
-FLOAT32, INT32, INT8 = 0, 2, 9
+FLOAT32, INT32, UINT8, INT64, INT16, INT8 = 0, 2, 3, 4, 7, 9
 OPTIONS = {
     "ADD": "AddOptions",
+    "BATCH_MATMUL": "BatchMatMulOptions",
     "DEQUANTIZE": "DequantizeOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "MINIMUM": "MaximumMinimumOptions",
+    "MUL": "MulOptions",
     "QUANTIZE": "QuantizeOptions",
+    "SUB": "SubOptions",
 }
 
 

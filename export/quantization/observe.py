@@ -22,6 +22,24 @@ def ranges(graph, images, wanted, verbose=1):
     Returns:
         {number: (low, high)}, arrays (C,).
     """
+    found = {}
+
+    def see(number, value):
+        _widen(found, number, value.reshape(-1, value.shape[-1]))
+
+    watch(graph, images, wanted, see, verbose)
+    return found
+
+
+def watch(graph, images, wanted, see, verbose=1):
+    """Run images through a graph, one by one, and show what tensors hold.
+
+    Args:
+        graph: float `Graph` with one input. images: (N, H, W, C) float32.
+        wanted: numbers of tensors. see: function of (number, array), called for each
+            of them and each image; the array is valid during the call.
+        verbose: 0 for no progress bar.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     content, numbers = graph.save(also=[n for n in wanted if n not in graph.inputs])
@@ -29,17 +47,14 @@ def ranges(graph, images, wanted, verbose=1):
         interpreter = Interpreter(model_content=content, num_threads=1)
         interpreter.allocate_tensors()
     bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
-    found = {}
     for index in range(len(images)):
         image = images[index : index + 1]
         interpreter.set_tensor(numbers[graph.inputs[0]], image)
         interpreter.invoke()
         for number in wanted:
             known = number in graph.inputs
-            value = image if known else interpreter.get_tensor(numbers[number])
-            _widen(found, number, value.reshape(-1, value.shape[-1]))
+            see(number, image if known else interpreter.get_tensor(numbers[number]))
         bar.add(1)
-    return found
 
 
 def _widen(found, number, rows):

@@ -2,7 +2,15 @@
 
 import numpy as np
 
-TYPES = {0: "float32", 2: "int32", 4: "int64", 6: "bool", 9: "int8"}
+TYPES = {
+    0: "float32",
+    2: "int32",
+    3: "uint8",
+    4: "int64",
+    6: "bool",
+    7: "int16",
+    9: "int8",
+}
 # Words that the converter puts between a layer and its weight or result.
 NOISE = ("BiasAdd", "BiasAdd1", "ReadVariableOp", "Tensordot")
 

@@ -26,6 +26,14 @@ def exported(model, tmp_path_factory):
     }
 
 
+@pytest.fixture
+def converted(exported, monkeypatch):
+    """The converter gives the float32 file that was made before."""
+    content = exported["tflite"].path.read_bytes()
+    monkeypatch.setattr("keras_vit.export.tflite.write_savedmodel", lambda *_: None)
+    monkeypatch.setattr("keras_vit.export.tflite.convert", lambda folder: content)
+
+
 @pytest.fixture(scope="session")
 def photos():
     """Forty images in the model's range, one more than a batch holds and some."""

@@ -13,14 +13,6 @@ from keras_vit.export.runtimes import open_file
 
 
 @pytest.fixture
-def converted(exported, monkeypatch):
-    """The converter gives the float32 file that was made before."""
-    content = exported["tflite"].path.read_bytes()
-    monkeypatch.setattr("keras_vit.export.tflite.write_savedmodel", lambda *_: None)
-    monkeypatch.setattr("keras_vit.export.tflite.convert", lambda folder: content)
-
-
-@pytest.fixture
 def never(monkeypatch):
     """The slow step must not be reached."""
 
@@ -107,7 +99,7 @@ def test_calibration_of_another_kind(model, never, tmp_path):
 @pytest.mark.parametrize("name", [None, "float16", "dynamic_int8"])
 def test_calibration_is_never_ignored(name, model, photos, never, tmp_path):
     """A recipe that needs no images does not swallow them."""
-    with pytest.raises(ValueError, match=f"static_int8 only, got .*{name}.*Leave it"):
+    with pytest.raises(ValueError, match=f"int16x8 only, got .*{name}.*Leave it"):
         export.to_tflite(model, tmp_path / "m.tflite", name, calibration=photos)
 
 

@@ -1,0 +1,197 @@
+"""full_int8 and int16x8: every operator of a graph in integers."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from keras_vit.errors import UnsupportedLayer
+from keras_vit.export.noise import say
+from keras_vit.export.quantization.graph import (
+    FLOAT32,
+    INT8,
+    UINT8,
+    Graph,
+    Tensor,
+)
+from keras_vit.export.quantization.integer_norm import find_unit_norms
+from keras_vit.export.quantization.integer_writer import IntegerWriter
+from keras_vit.export.quantization.observe import watch
+from keras_vit.export.quantization.packing import short
+from keras_vit.export.quantization.static import prepare, split_all
+from keras_vit.preprocess import RANGES
+
+
+def full_int8(source, target, images, verbose=1, mode="none"):
+    """Quantize every operator, for chips and microcontrollers without floats.
+
+    Dense layers, attention, GELU and softmax work on 8 bits; the residual stream and
+    the norms on 16. The image is uint8: the bytes of a photograph where the model's
+    range is the same for all colours ("google"), because those are what cameras and
+    MediaPipe hold; otherwise quantize with the tensor's own scale and zero. Outputs
+    are int8 with a scale and zero. No float32 tensor is left in the file.
+
+    Source of the arithmetic: Jacob et al. 2018, arXiv:1712.05877, section 2; of the
+    16-bit stream, as a way to keep its outliers: Bondarenko et al. 2021,
+    arXiv:2109.12948, section 4 (mixed precision).
+
+    Args:
+        source: float32 `.tflite` file with a batch of 1. target: file to write.
+        images: (N, H, W, C) float32, as `read_calibration` gives them.
+        verbose: 0 for no progress.
+        mode: value range of the images, see `keras_vit.preprocess_input`.
+
+    Raises:
+        UnsupportedLayer: naming an operator that has no integer form here.
+    """
+    graph, seen, branches = _observed("full_int8", source, images, verbose)
+    writer = IntegerWriter(graph, seen.limits, seen.energies, "full_int8", branches)
+    scale, zero, shift = image_codes(mode, images)
+    image, outputs = graph.inputs[0], list(graph.outputs)
+    graph.tensors[image] = _retyped(graph.tensors[image], UINT8, scale, zero)
+    signed = graph.append(_retyped(graph.tensors[image], INT8, scale, zero - 128))
+    writer.add("QUANTIZE", [image], signed)
+    writer.write(signed, shift)
+    for number in outputs:
+        twin = writer.stands(number, wide=False, limits=seen.limits[number])
+        _put(graph, twin, number)
+    audit(graph, "full_int8")
+    pathlib.Path(target).write_bytes(graph.save()[0])
+
+
+def int16x8(source, target, images, verbose=1, mode="none"):
+    """Weights in 8 bits, activations in 16: integers that lose next to nothing.
+
+    For chips whose accelerators know this pair; on a phone's processor the kernels are
+    tens of times slower than in float32. Image and outputs stay float32 and are
+    converted at both ends.
+
+    Source: Bondarenko et al. 2021, arXiv:2109.12948, section 4 (16-bit activations
+    where 8 bits are not enough), here everywhere.
+
+    Args:
+        source, target, images, verbose, mode, Raises: as in `full_int8`.
+    """
+    graph, seen, _ = _observed("int16x8", source, images, verbose)
+    writer = IntegerWriter(graph, seen.limits, seen.energies, "int16x8", wide=True)
+    image, outputs = graph.inputs[0], list(graph.outputs)
+    low, high = image_range(mode, images)
+    made = writer.make(image, low, high, wide=True)
+    writer.add("QUANTIZE", [image], made)
+    writer.write(made)
+    for number in outputs:
+        made = writer.numbers[number]
+        graph.add("DEQUANTIZE", [made], number, version=3)
+    audit(graph, "int16x8", faces=True)
+    pathlib.Path(target).write_bytes(graph.save()[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What calibration images say of a graph; see `IntegerWriter`."""
+
+    limits: dict
+    energies: dict
+
+
+def _observed(recipe, source, images, verbose):
+    """The prepared float graph, what was seen in it, and the branches split off."""
+    graph = Graph(source)
+    prepare(graph)
+    say(f"calibrating on {len(images)} images", verbose)
+    branches = split_all(graph, images, verbose)
+    return graph, see_all(graph, images, verbose), branches
+
+
+def see_all(graph, images, verbose=1):
+    """Limits of everything that a graph computes, and the energies of tokens.
+
+    Args:
+        graph: prepared float `Graph`. images, verbose: as in `full_int8`.
+
+    Returns:
+        `Seen`.
+    """
+    norms = find_unit_norms(graph)
+    inner = {op.outputs[0] for norm in norms for op in norm.inner}
+    inner -= {norm.rsqrt for norm in norms}
+    energies = {norm.variance: [] for norm in norms}
+    wanted = {number for op in graph.ordered() for number in op.outputs} - inner
+    limits = {}
+
+    def see(number, value):
+        if number in energies:
+            energies[number].append(value.reshape(-1).copy())
+            return
+        low, high = limits.get(number, (np.inf, -np.inf))
+        limits[number] = min(low, float(value.min())), max(high, float(value.max()))
+
+    watch(graph, images, sorted(wanted | set(energies)), see, verbose)
+    return Seen(limits, {key: np.concatenate(rows) for key, rows in energies.items()})
+
+
+def image_range(mode, images):
+    """(low, high) of the image, as its range says, or as the images show."""
+    if RANGES[mode] is None:
+        return float(images.min()), float(images.max())
+    mean, std = (np.array(row) for row in RANGES[mode])
+    return float((-mean / std).min()), float(((1 - mean) / std).max())
+
+
+def image_codes(mode, images):
+    """How a uint8 image is read: `x = scale * (q - zero) + shift`.
+
+    Where all colours share one range, the code is the pixel: 255 steps from low to
+    high. A zero point is a whole number, which leaves a rest of half a step or less;
+    the first dense layer takes it as `shift`.
+
+    Args:
+        mode: value range. images: (N, H, W, C) float32 in it.
+
+    Returns:
+        (scale, zero, shift).
+
+    >>> [round(number, 4) for number in image_codes("google", None)]
+    [0.0078, 127, -0.0039]
+    """
+    low, high = image_range(mode, images)
+    scale = (max(high, 0.0) - min(low, 0.0)) / 255
+    zero = int(np.clip(np.ceil(-min(low, 0.0) / scale - 0.5), 0, 255))
+    rows = RANGES[mode]
+    pixels = rows is not None and all(len(set(row)) == 1 for row in rows)
+    return scale, zero, low + scale * zero if pixels else 0.0
+
+
+def _retyped(tensor, kind, scale, zero):
+    scale, zero = np.array([scale], "float32"), np.array([zero], "int64")
+    return Tensor(tensor.name, tensor.shape, kind, None, scale, zero)
+
+
+def _put(graph, twin, number):
+    """Let an output's own number, which signatures know, be the integer tensor."""
+    old, new = graph.tensors[number], graph.tensors[twin]
+    graph.tensors[number] = dataclasses.replace(new, name=old.name)
+    maker = graph.maker(twin)
+    maker.outputs = [number if out == twin else out for out in maker.outputs]
+    graph.redirect(twin, number)
+
+
+def audit(graph, recipe, faces=False):
+    """Make sure that nothing is computed, or stored, in floats.
+
+    Args:
+        graph: integer `Graph`. recipe: name, for the message.
+        faces: whether image and outputs may be float.
+
+    Raises:
+        UnsupportedLayer: naming the first float tensor.
+    """
+    allowed = {*graph.inputs, *graph.outputs} if faces else set()
+    for op in graph.ordered():
+        for number in {*op.inputs, *op.outputs} - allowed - {-1}:
+            if graph.tensors[number].type == FLOAT32:
+                raise UnsupportedLayer(
+                    f"{recipe}: must hold no float tensor, got one at {op.name} "
+                    f"{short(graph.tensors[number].name)!r}. Use "
+                    "quantization='static_int8', and report the model's options."
+                )

@@ -1,0 +1,249 @@
+"""Files without floats: what stands in them, how close they come, what is refused."""
+
+import math
+
+import numpy as np
+import pytest
+
+from keras_vit import Preprocessing, export
+from keras_vit.errors import UnsupportedLayer
+from keras_vit.export import contract
+from keras_vit.export.compare import Tally
+from keras_vit.export.quantization import integer, integer_norm
+from keras_vit.export.quantization.graph import FLOAT32, INT8, INT16, UINT8, Graph
+from keras_vit.export.runtimes import open_file
+
+# Rounding to 8 bits in width 16 costs this much, and rarely a choice.
+LEAST_DB = {"full_int8": 25, "int16x8": 32}
+VARIANTS = {
+    "gap": {"pooling": "gap", "norm_pooled": True, "representation_size": 12},
+    "map": {"pooling": "map"},
+    "tokens": {"include_top": False, "pooling": None, "position": "sincos2d"},
+    "distilled": {"distilled": True, "classifier_activation": "softmax"},
+    "registers": {"registers": 2, "layer_scale": 0.1},
+    "tanh": {"activation": "gelu_tanh", "norm_input": True},
+    "query norm": {"qk_norm": True, "qkv_bias": False},
+    "relative": {"position": "relative"},
+    "sigmoid": {"classifier_activation": "sigmoid", "patch_bias": False},
+    "imagenet": {"preprocessing": Preprocessing((32, 32), mode="imagenet")},
+}
+
+
+@pytest.fixture(scope="module")
+def written(exported, photos, tmp_path_factory):
+    """Recipe -> path, written from the shared float32 file."""
+    folder, made = tmp_path_factory.mktemp("integer"), {}
+    for recipe in (integer.full_int8, integer.int16x8):
+        path = made[recipe.__name__] = folder / f"{recipe.__name__}.tflite"
+        recipe(exported["tflite"].path, path, photos[:32], verbose=0, mode="google")
+    return made
+
+
+def decibel(expected, got):
+    """Signal-to-noise ratio in dB."""
+    tally = Tally()
+    tally.add(expected, got)
+    return tally.decibel
+
+
+def floats(path):
+    """Names of all float32 tensors in a file."""
+    graph = Graph(path)
+    return {tensor.name for tensor in graph.tensors if tensor.type == FLOAT32}
+
+
+@pytest.mark.parametrize("recipe", LEAST_DB)
+def test_an_integer_file_through_the_front_door(
+    recipe, model, exported, photos, converted, tmp_path
+):
+    """It answers as the model does, and `verify` feeds it floats."""
+    path = tmp_path / "m.tflite"
+    result = export.to_tflite(
+        model, path, quantization=recipe, calibration=photos, verbose=0
+    )
+    report = export.verify(model, path, photos, verbose=0)
+
+    assert (recipe, "int8") == (result.quantization, report.precision)
+    assert report.passed and report.agreement > 90
+    assert report.signal_to_noise_db > LEAST_DB[recipe]
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_no_float_stands_in_a_full_int8_file(written):
+    """uint8 image, int8 logits, and no float32 tensor anywhere between."""
+    graph, runtime = Graph(written["full_int8"]), open_file(written["full_int8"])
+
+    assert set() == floats(written["full_int8"])
+    assert UINT8 == graph.tensors[graph.inputs[0]].type
+    assert INT8 == graph.tensors[graph.outputs[0]].type
+    assert ["image uint8 (1, 32, 32, 3)"] == list(map(str, runtime.inputs))
+    assert ["logits int8 (1, 5)"] == list(map(str, runtime.outputs))
+    assert "QUANTIZE" in runtime.operators and "DEQUANTIZE" not in runtime.operators
+
+
+def test_floats_at_both_ends_of_an_int16x8_file(written):
+    """Image and logits are float32, and nothing else is."""
+    graph = Graph(written["int16x8"])
+
+    ends = {graph.tensors[i].name for i in (*graph.inputs, *graph.outputs)}
+    assert ends == floats(written["int16x8"])
+
+
+def test_bytes_of_a_photograph_are_codes(written):
+    """A uint8 image gives the very answer that its floats give."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), "uint8")
+    runtime = open_file(written["full_int8"])
+
+    expected = runtime(pixels)[0]
+    np.testing.assert_array_equal(
+        expected, runtime(pixels.astype("float32") / 127.5 - 1)[0]
+    )
+    assert len(np.unique(expected)) > 10
+
+
+def test_images_of_another_range_are_quantized_by_the_tensor():
+    """imagenet's range needs three zeros and has one: codes are no pixels."""
+    scale, zero, shift = integer.image_codes("imagenet", None)
+    low, high = integer.image_range("imagenet", None)
+    image = contract.Tensor("image", "uint8", (2,), scale, zero)
+
+    assert 0.0 == shift
+    ends = np.array([low, high], "float32")
+    np.testing.assert_allclose(
+        ends, image.to_values(image.to_codes(ends)), atol=scale / 2
+    )
+    known = np.array([[0.25, 6.0]], "float32")
+    assert (0.25, 6.0) == integer.image_range("none", known)
+
+
+def test_codes_of_floats_are_clipped_and_ties_go_up():
+    """Every pixel survives the way over floats; values outside stay at the ends."""
+    scale, zero, shift = integer.image_codes("google", None)
+    image = contract.Tensor("image", "uint8", (256,), scale, zero)
+    pixels = np.arange(256)
+
+    values = (pixels / 127.5 - 1).astype("float32")
+    np.testing.assert_array_equal(pixels, image.to_codes(values))
+    np.testing.assert_allclose(values, scale * (pixels - zero) + shift, atol=1e-6)
+    assert [0, 255] == image.to_codes(np.array([-7.0, 7.0], "float32")).tolist()
+
+
+def test_massive_tokens_get_a_range_of_their_own(
+    exported, photos, tmp_path, monkeypatch
+):
+    """A token of huge length costs many dB, and two ranges bring them back."""
+    graph = Graph(exported["tflite"].path)
+    add = next(op for op in graph.operators if op.name == "ADD")
+    place = 1 if graph.value(add.inputs[1]) is not None else 0
+    table = graph.value(add.inputs[place]).copy()
+    table[0, 5] *= 1000
+    graph.replace(add, place, table)
+    source, found = tmp_path / "source.tflite", {}
+    source.write_bytes(graph.save()[0])
+    expected = open_file(source)(photos)[0]
+    for name in ("two", "one"):
+        path = tmp_path / f"{name}.tflite"
+        integer.int16x8(source, path, photos[:32], verbose=0, mode="google")
+        found[name] = decibel(expected, open_file(path)(photos)[0])
+        monkeypatch.setattr(integer_norm, "energy_gap", lambda energies: None)
+
+    assert found["two"] > found["one"] + 6
+
+
+def test_the_gap_between_energies():
+    """Found where it is wide; not among tokens alike, nor for a single one."""
+    energies = np.array([1.0, 1.1, 0.9, 1.2, 900.0])
+
+    assert math.sqrt(1.2 * 900) == pytest.approx(integer_norm.energy_gap(energies))
+    assert integer_norm.energy_gap(np.linspace(1, 5, 50)) is None
+    assert integer_norm.energy_gap(np.array([3.0])) is None
+
+
+def test_layers_on_request_in_16_bits(exported, photos, tmp_path):
+    """A dense layer that is kept wide reads and gives int16, with its GELU."""
+    graph, seen, _ = integer._observed(
+        "full_int8", exported["tflite"].path, photos[:32], verbose=0
+    )
+    second = next(
+        op
+        for op in graph.operators
+        if op.name == "FULLY_CONNECTED"
+        and getattr(graph.maker(op.inputs[0]), "name", "") == "GELU"
+    )
+    writer = integer.IntegerWriter(
+        graph, seen.limits, seen.energies, "full_int8", [second]
+    )
+    image = writer.make(graph.inputs[0], -1, 1, wide=False)
+    gelu = graph.maker(second.inputs[0])
+    wanted = [gelu.inputs[0], gelu.outputs[0], second.outputs[0]]
+    writer.write(image)
+
+    kinds = {graph.tensors[writer.numbers[number]].type for number in wanted}
+    assert {INT16} == kinds
+
+
+def test_an_operator_without_integer_form_is_named(exported, photos, tmp_path):
+    """The recipe, the operator, its layer, and the way out; nothing is written."""
+    graph = Graph(exported["tflite"].path)
+    odd = graph.add("ABS", [graph.outputs[0]], graph.like(graph.outputs[0]))
+    graph.tensors[odd].name = "m/vit/odd_layer/Abs"
+    total = graph.add("ADD", [odd, odd], graph.like(odd))
+    graph.add("TANH", [total], graph.like(odd))
+    graph.outputs = [*graph.outputs, total]
+    source = tmp_path / "source.tflite"
+    source.write_bytes(graph.save()[0])
+
+    message = "full_int8: .*got ABS in layer 'odd_layer/Abs'. Use .*static_int8"
+    with pytest.raises(UnsupportedLayer, match=message):
+        integer.full_int8(source, tmp_path / "m.tflite", photos[:4], verbose=0)
+    assert [source] == list(tmp_path.iterdir())
+
+
+def test_a_float_left_over_is_noticed(exported):
+    """The audit does not trust the writer."""
+    with pytest.raises(UnsupportedLayer, match="full_int8: must hold no float tensor"):
+        integer.audit(Graph(exported["tflite"].path), "full_int8")
+
+
+def test_ctrl_c_while_observing_leaves_nothing(
+    model, photos, converted, tmp_path, monkeypatch
+):
+    """The float file that was written on the way goes, too."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(integer, "watch", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        export.to_tflite(
+            model, tmp_path / "m.tflite", "full_int8", calibration=photos, verbose=0
+        )
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_option_in_integers(name, tiny, tmp_path):
+    """Whatever the architecture: both recipes pass, and hold no float."""
+    model = tiny(**VARIANTS[name])
+    photos = contract.check_images(contract.contract_of(model, False), 40)
+    source = export.to_tflite(model, tmp_path / "m.tflite", verbose=0).path
+    expected = open_file(source)(photos)[0]
+    for recipe in (integer.full_int8, integer.int16x8):
+        path = tmp_path / f"{recipe.__name__}.tflite"
+        mode = contract.contract_of(model, False).mode
+        recipe(source, path, photos[:32], verbose=0, mode=mode)
+        assert decibel(expected, open_file(path)(photos)[0]) > 25
+    assert set() == floats(tmp_path / "full_int8.tflite")
+
+
+@pytest.mark.slow
+def test_a_hybrid_is_refused(tiny, photos, tmp_path):
+    """Convolutions and group norms have no integer form here."""
+    model = tiny(stem=(1, 1), patch_size=1, image_size=(32, 32))
+    path = tmp_path / "m.tflite"
+
+    with pytest.raises(UnsupportedLayer, match="CONV_2D in layer .*static_int8"):
+        export.to_tflite(model, path, "full_int8", calibration=photos, verbose=0)
+    assert [] == list(tmp_path.iterdir())
