@@ -30,6 +30,7 @@ class Exported:
         seconds: that writing and checking took.
         operators: name -> how often it stands in the file.
         notes: what a careful reader should know.
+        tried: with quantization="auto", one `keras_vit.export.auto.Trial` per recipe.
     """
 
     path: pathlib.Path
@@ -43,6 +44,7 @@ class Exported:
     seconds: float
     operators: dict
     notes: tuple = ()
+    tried: tuple = ()
 
     def __fspath__(self):
         """The path, so that the result can be opened like one."""

@@ -63,7 +63,7 @@ def check_calibration(quantization, calibration, contract):
     """Calibration images, if the recipe needs any, before anything slow.
 
     Args:
-        quantization: name of a recipe, or None.
+        quantization: name of a recipe, "auto", or None.
         calibration: images as in `read_calibration`, or None.
         contract: `Contract` of the model.
 
@@ -74,6 +74,8 @@ def check_calibration(quantization, calibration, contract):
         TypeError, ValueError: for images that are missing, not wanted or wrong, and
             for an open batch.
     """
+    if quantization == "auto" and calibration is not None:
+        return read_calibration(calibration, contract)
     if quantization not in CALIBRATED:
         if calibration is None:
             return None

@@ -9,6 +9,7 @@ import shutil
 from keras_vit import files
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import flatbuffer
+from keras_vit.export.auto import Judge, check_unused, smallest
 from keras_vit.export.contract import check_choice, check_suffix
 from keras_vit.export.proof import write_and_prove
 from keras_vit.export.quantize import (
@@ -35,6 +36,8 @@ def to_tflite(
     overwrite=False,
     verbose=1,
     calibration=None,
+    validation=None,
+    tolerance=0.5,
 ):
     """Write a `.tflite` file for LiteRT on phones and small computers.
 
@@ -42,52 +45,70 @@ def to_tflite(
     LiteRT and compared with the model before it gets its name: a float32 file
     must stay within 1e-4 of the logits; a float16 one must keep a signal-to-noise
     ratio of 40 dB, an 8-bit one of 10 dB, on calibration images where there are
-    any, on seeded ones otherwise. How much accuracy that costs, only `verify` on
-    your own images can tell.
+    any, on seeded ones otherwise.
 
     Args:
-        model: functional or Sequential Keras model that takes images.
-        path: file to write, ending in `.tflite`.
+        model: Keras model that takes images. path: file to write.
         quantization: None for float32; "float16": weights in 16 bits;
             "dynamic_int8": weights of the dense layers in 8 bits, activations
             quantized on the fly; "static_int8": dense and convolution layers in
-            8-bit integers with ranges from `calibration`, the rest in float32;
-            "full_int8": all in integers, uint8 image and int8 outputs, for chips
-            without floats; "int16x8": 8-bit weights, all else in 16-bit integers
-            between a float32 image and float32 outputs.
+            8-bit integers with ranges from `calibration`; "full_int8": all in
+            integers, uint8 image and int8 outputs, for chips without floats;
+            "int16x8": 8-bit weights, else 16-bit integers; "auto": the smallest
+            that loses at most `tolerance` on `validation`.
         dynamic_batch: whether it takes any number of images; one image is
             faster and what phone delegates want.
-        overwrite: whether an existing file may be replaced.
-        verbose: 0 for silence.
-        calibration: training images for "static_int8", "full_int8" and "int16x8":
-            an array (N, H, W, C) in the model's range, or an iterable of batches,
-            (images, labels) pairs included. At least 32; at most 128 are used.
+        overwrite: whether an existing file may be replaced. verbose: 0 for silence.
+        calibration: training images for static and integer recipes: an array
+            (N, H, W, C) in the model's range, or an iterable of batches, (images,
+            labels) pairs included. At least 32; at most 128 are used.
+        validation: for "auto": other images, or (images, labels), as in `verify`.
+        tolerance: for "auto": points of top-1 that may be lost, or of agreement
+            with the model when there are no labels.
 
     Returns:
-        `keras_vit.export.Exported`.
+        `keras_vit.export.Exported`; after "auto", `tried` is the table.
 
     Raises:
         FileExistsError: when the file exists and overwrite is False.
         ExportMismatch: when it does not answer as the model does.
         UnsupportedLayer: when an operator has no builtin counterpart.
-        TypeError, ValueError: for a model or option that cannot be exported.
-        RuntimeError: when Keras does not run on TensorFlow.
+        TypeError, ValueError, RuntimeError: for what cannot be exported.
     """
     check_suffix(path, ".tflite")
-    check_choice("quantization", quantization, (None, *RECIPES, *CALIBRATED))
+    check_choice("quantization", quantization, (None, *RECIPES, *CALIBRATED, "auto"))
     require_tensorflow("to_tflite")
     reference = Reference(model, dynamic_batch)
     _check_size(path, reference)
     files.check_target(path, overwrite)
     images = check_calibration(quantization, calibration, reference.contract)
+    if quantization == "auto":
+        judge = Judge(reference, validation, tolerance)
+        return auto_tflite(reference, path, judge, images, overwrite, verbose)
+    check_unused(validation, quantization)
     return export_tflite(
-        reference,
-        path,
-        quantization=quantization,
-        overwrite=overwrite,
-        verbose=verbose,
-        images=images,
+        reference, path, quantization, None, overwrite, verbose, images
     )
+
+
+def auto_tflite(reference, path, judge, images, overwrite=False, verbose=1):
+    """The file of the smallest recipe that is good enough.
+
+    Args:
+        reference: `Reference`. path, overwrite, verbose: as in `to_tflite`.
+        judge: `Judge`. images: calibration images, or None.
+    """
+
+    def write(name, file, source):
+        own = images if name in CALIBRATED else None
+        return export_tflite(reference, file, name, source, verbose=0, images=own)
+
+    recipes = dict.fromkeys((*RECIPES, *CALIBRATED), "")
+    if images is None:
+        recipes.update(dict.fromkeys(CALIBRATED, "needs calibration images"))
+    if reference.contract.batch is None:
+        recipes.update(dict.fromkeys(CALIBRATED, "needs a batch of 1"))
+    return smallest(path, judge, recipes, write, overwrite, verbose)
 
 
 def export_tflite(

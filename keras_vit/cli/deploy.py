@@ -84,7 +84,13 @@ def run_verify(args):
 
     model = load(args.model)
     dataset, _ = load_split(args, model)
-    report = export.verify(model, args.artefact, dataset, verbose=0 if args.json else 1)
+    report = export.verify(
+        model,
+        args.artefact,
+        dataset,
+        on_failure="report",
+        verbose=0 if args.json else 1,
+    )
     return report.to_dict(), str(report), 0 if report.passed else 1
 
 
