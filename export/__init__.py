@@ -11,9 +11,10 @@ if __name__ != "keras_vit.export":
     )
 
 from keras_vit.export.benchmark import Benchmark, benchmark
-from keras_vit.export.export_all import ExportReport, export_all
+from keras_vit.export.export_all import export_all
 from keras_vit.export.onnx import to_onnx
 from keras_vit.export.proof import Exported
+from keras_vit.export.report import ExportReport
 from keras_vit.export.savedmodel import to_savedmodel
 from keras_vit.export.tflite import to_tflite
 from keras_vit.export.verify import Verification, verify

@@ -4,111 +4,33 @@ import contextlib
 import dataclasses
 import datetime
 import json
-import math
 import os
 import pathlib
 import shutil
 import tempfile
 
+import keras_vit.export.onnx as onnx_room
 from keras_vit import files
-from keras_vit.export import page, provenance
+from keras_vit.errors import ExportMismatch, UnsupportedLayer
+from keras_vit.export import card, page, provenance
+from keras_vit.export.artefacts import Fingerprint, chosen, fingerprint
 from keras_vit.export.batches import Batches
-from keras_vit.export.contract import check_choice
 from keras_vit.export.gallery import Gallery
 from keras_vit.export.history import read_history
+from keras_vit.export.inspection.half import largest_activation
+from keras_vit.export.inspection.layers import compare_layers
 from keras_vit.export.noise import say
-from keras_vit.export.onnx import to_onnx
+from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.reference import Reference
+from keras_vit.export.report import ExportReport
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.savedmodel import to_savedmodel
-from keras_vit.export.tflite import export_tflite, to_tflite
-from keras_vit.export.verify import verify_all
+from keras_vit.export.tflite import export_tflite
+from keras_vit.export.verify import FirstImages, verify_all
 from keras_vit.layers import TransformerBlock
 
-
-def _to_int8(model, path, verbose):
-    """Quantize the float32 file beside, when there is one."""
-    source = path.with_name(FORMATS["tflite"][0])
-    if not source.is_file():
-        return to_tflite(model, path, "dynamic_int8", verbose=verbose)
-    reference = Reference(model, dynamic_batch=False)
-    return export_tflite(reference, path, "dynamic_int8", source, verbose=verbose)
-
-
-# name -> (file name, function)
-FORMATS = {
-    "savedmodel": ("saved_model", to_savedmodel),
-    "tflite": ("model.tflite", to_tflite),
-    "tflite_dynamic_int8": ("model_dynamic_int8.tflite", _to_int8),
-    "onnx": ("model.onnx", to_onnx),
-}
-# Disk space while working, in sizes of the float32 model: three such files, one of
-# a quarter, and the SavedModel that TFLite is made from.
-ROOM = 4.5
-EXTRAS = ("labels.txt", "report.json", "report.html")
-
-
-@dataclasses.dataclass
-class ExportReport:
-    """What `export_all` made and found out.
-
-    Attributes:
-        directory: where everything lies.
-        artefacts: one `keras_vit.export.Verification` per format.
-        model: name, parameters, sizes. labels: class names, or None.
-        contract, preprocessing: of the model.
-        history: training curves, name -> list.
-        pictures: test images with what the model said.
-        versions, machine: of packages and hardware.
-        created: local time, ISO 8601.
-    """
-
-    directory: pathlib.Path
-    artefacts: list
-    model: dict
-    labels: list | None
-    contract: object
-    preprocessing: object
-    history: dict
-    pictures: list
-    versions: dict
-    machine: dict
-    created: str
-
-    @property
-    def passed(self):
-        """Whether every file passed."""
-        return all(artefact.passed for artefact in self.artefacts)
-
-    @property
-    def html(self):
-        """Path of the page."""
-        return self.directory / "report.html"
-
-    def to_dict(self):
-        """Plain values, for JSON."""
-        note = self.preprocessing
-        return {
-            "created": self.created,
-            "passed": self.passed,
-            "model": self.model,
-            "labels": self.labels,
-            "preprocessing": None if note is None else note.get_config(),
-            "artefacts": [
-                {**a.to_dict(), "path": a.path.name, "kept": a.passed}
-                for a in self.artefacts
-            ],
-            "history": {
-                name: [v if math.isfinite(v) else None for v in values]
-                for name, values in self.history.items()
-            },
-            "versions": self.versions,
-            "machine": self.machine,
-        }
-
-    def __str__(self):
-        lines = [str(a) for a in self.artefacts]
-        return "\n".join([*lines, f"report: {self.html}"])
+EXTRAS = ("labels.txt", "report.json", "report.html", "MODEL_CARD.md")
+SOURCE = ".float32.tflite"
 
 
 def export_all(
@@ -117,27 +39,34 @@ def export_all(
     validation,
     *,
     formats=None,
+    calibration=None,
     history=None,
+    layers=False,
     sample=12,
     overwrite=False,
     verbose=1,
 ):
     """Export a model to every format, verify each file, and write a report.
 
-    `directory` then holds `saved_model/`, `model.tflite`, `model_dynamic_int8.tflite`,
-    `model.onnx`, `labels.txt` when the model knows its class names, `report.json` and
-    `report.html`. All are moved into place at the end; a file that fails on the
-    validation images is not kept, only reported.
+    `directory` then holds `saved_model/`, `model.tflite`, `model.onnx`, one file per
+    recipe such as `model_dynamic_int8.tflite`, `labels.txt` when the model knows its
+    class names, `report.json`, `report.html` and `MODEL_CARD.md`. All are moved into
+    place at the end; a file that fails on the validation images is not kept, only
+    reported.
 
     Args:
         model: functional or Sequential Keras model that takes images.
         directory: folder to write into; made when missing.
         validation: (images, labels) arrays, or an iterable of such batches, as
             in `verify`. Labels may be None.
-        formats: which of "savedmodel", "tflite", "tflite_dynamic_int8", "onnx";
-            None for all.
+        formats: names such as "savedmodel", "tflite", "tflite_float16", "onnx", see
+            `keras_vit.export.artefacts.ARTEFACTS`; "all"; or None for all but those
+            for chips without floats, and those that lack calibration images.
+        calibration: training images for the recipes that need some, as in
+            `to_tflite`; not among the validation images.
         history: training curves: dict of lists, Keras `History`, or path of a
             CSVLogger file.
+        layers: whether to compare every file with the model block by block too.
         sample: how many test images the report shows.
         overwrite: whether files of an earlier export may be replaced. Other files
             in the folder are left alone.
@@ -148,24 +77,29 @@ def export_all(
 
     Raises:
         FileExistsError: when a file exists and overwrite is False.
-        ExportMismatch: when a file does not answer as the model does.
+        ExportMismatch: when a float32 file does not answer as the model does.
         TypeError, ValueError, OSError: as `to_tflite` and `verify`.
     """
-    formats = _chosen(formats)
+    artefacts = chosen(formats, calibration)
     history, reference = read_history(history), Reference(model)
+    if calibration is not None:
+        calibration = read_calibration(calibration, reference.contract)
     pair = validation if isinstance(validation, tuple) else (validation, None)
     batches = Batches(*pair, reference.contract)
-    names = [*(FORMATS[name][0] for name in formats), *EXTRAS]
-    room = ROOM * reference.parameter_bytes
+    names = [*(artefact.file for artefact in artefacts), *EXTRAS]
+    room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
     with _staging(directory, names, room, overwrite) as folder:
-        paths = [_write(model, name, folder, verbose) for name in formats]
-        runtimes = [open_file(path) for path in paths]
-        gallery = Gallery(reference.contract, sample)
+        writer = Writer(model, folder, calibration, verbose)
+        runtimes = [open_file(path) for path in writer.write_all(artefacts)]
+        seen = Seen(Gallery(reference.contract, sample), FirstImages(), Fingerprint())
         found = verify_all(
-            reference, runtimes, batches, verbose=verbose, observe=gallery.add
+            reference, runtimes, batches, verbose=verbose, observe=seen.add
         )
+        look_inside(reference, found, seen.first.images(), layers)
         report = _report(reference, pathlib.Path(directory), found, history)
-        report.pictures = gallery.pictures(reference.model)
+        report.failures, report.calibration = writer.failures, fingerprint(calibration)
+        report.validation = seen.fingerprint.to_dict()
+        report.pictures = seen.gallery.pictures(reference.model)
         _write_extras(report, folder)
         _drop_failed(found, folder)
     for artefact in found:
@@ -174,23 +108,99 @@ def export_all(
     return report
 
 
-def _chosen(formats):
-    """Names in the order of FORMATS, so that float32 comes before 8 bits."""
-    formats = list(FORMATS) if formats is None else list(formats)
-    for name in formats:
-        check_choice("formats", name, tuple(FORMATS))
-    if not formats:
-        raise ValueError("formats: must name at least one. Leave it out for all.")
-    return [name for name in FORMATS if name in formats]
+class Seen:
+    """Everything that looks at the validation images while they pass by."""
+
+    def __init__(self, gallery, first, fingerprint):
+        self.gallery, self.first, self.fingerprint = gallery, first, fingerprint
+
+    def add(self, images, labels, outputs):
+        """Look at one batch; fits `verify_all`'s observe."""
+        for observer in (self.gallery, self.first, self.fingerprint):
+            observer.add(images, labels, outputs)
 
 
-def _write(model, name, folder, verbose):
-    """Export one format into the staging folder; gives the path."""
-    file, function = FORMATS[name]
-    say(f"{file}: writing", verbose)
-    result = function(model, folder / file, verbose=0)
-    say(str(dataclasses.replace(result, path=file)), verbose)
-    return result.path
+class Writer:
+    """Writes artefacts into a folder; TFLite is converted once for all its recipes.
+
+    Args:
+        model: Keras model. folder: where.
+        calibration: (N, H, W, C) images, or None. verbose: 0 for silence.
+
+    Attributes:
+        failures: {file name: why it could not be made}.
+    """
+
+    def __init__(self, model, folder, calibration, verbose):
+        self._model, self._folder = model, folder
+        self._calibration, self._verbose = calibration, verbose
+        self._fixed = None
+        self.failures = {}
+
+    def write_all(self, artefacts):
+        """Write each; gives the paths of those that could be made.
+
+        A recipe that does not hold on this model is a failure to report; a float32
+        file that is wrong ends everything.
+        """
+        paths = []
+        for artefact in artefacts:
+            say(f"{artefact.file}: writing", self._verbose)
+            try:
+                result = self._write(artefact, self._folder / artefact.file)
+            except (ExportMismatch, UnsupportedLayer) as err:
+                if artefact.quantization is None:
+                    raise
+                self.failures[artefact.file] = str(err)
+                say(f"{artefact.file}: FAILED: {err}", self._verbose)
+                continue
+            say(str(dataclasses.replace(result, path=artefact.file)), self._verbose)
+            paths.append(result.path)
+        (self._folder / SOURCE).unlink(missing_ok=True)
+        return paths
+
+    def _write(self, artefact, path):
+        images = self._calibration if artefact.calibrated else None
+        if artefact.kind == "savedmodel":
+            return to_savedmodel(self._model, path, verbose=0)
+        if artefact.kind == "onnx":
+            options = {"calibration": images} if artefact.calibrated else {}
+            recipe = artefact.quantization
+            return onnx_room.to_onnx(self._model, path, recipe, verbose=0, **options)
+        if self._fixed is None:
+            self._fixed = Reference(self._model, dynamic_batch=False)
+        recipe, source = artefact.quantization, None
+        if recipe is not None:
+            source = self._source()
+        return export_tflite(
+            self._fixed, path, recipe, source, verbose=0, images=images
+        )
+
+    def _source(self):
+        """The float32 file that recipes start from."""
+        for name in ("model.tflite", SOURCE):
+            if (self._folder / name).is_file():
+                return self._folder / name
+        export_tflite(self._fixed, self._folder / SOURCE, None, verbose=0)
+        return self._folder / SOURCE
+
+
+def look_inside(reference, found, images, layers):
+    """Fill in what takes running the insides of the files.
+
+    The largest activation of float files, for GPUs; block by block, if asked.
+
+    Args:
+        reference: `Reference`. found: list of `Verification`, changed in place.
+        images: the first few. layers: whether to compare block by block.
+    """
+    for one in found:
+        if one.format == "tflite" and one.precision != "int8":
+            one.half = largest_activation(one.path, one.format, images)
+        if layers:
+            one.layers = compare_layers(
+                reference, one.path, one.format, one.precision, images
+            )
 
 
 @contextlib.contextmanager
@@ -218,12 +228,15 @@ def _report(reference, directory, found, history):
     return ExportReport(
         directory=directory.expanduser().absolute(),
         artefacts=found,
+        failures={},
         model=_facts(reference),
         labels=getattr(model, "labels", None),
         contract=reference.contract,
         preprocessing=getattr(model, "preprocessing", None),
         history=history,
         pictures=[],
+        calibration=None,
+        validation={},
         versions=provenance.versions(),
         machine=provenance.machine(),
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -253,13 +266,14 @@ def _facts(reference):
 
 
 def _write_extras(report, folder):
-    """labels.txt, report.json, report.html."""
+    """labels.txt, report.json, report.html, MODEL_CARD.md."""
     if report.labels:
         names = "\n".join(" ".join(str(name).split()) for name in report.labels)
         (folder / "labels.txt").write_text(names + "\n", encoding="utf-8")
     facts = json.dumps(report.to_dict(), indent=2, allow_nan=False)
     (folder / "report.json").write_text(facts + "\n", encoding="utf-8")
     (folder / "report.html").write_text(page.render(report), encoding="utf-8")
+    (folder / "MODEL_CARD.md").write_text(card.render(report), encoding="utf-8")
 
 
 def _drop_failed(found, folder):

@@ -4,7 +4,8 @@ import html
 import math
 
 from keras_vit.export import history as curves_of
-from keras_vit.export import pictures, snippets
+from keras_vit.export import pareto, pictures, snippets
+from keras_vit.export.advice import lost, reference_of
 from keras_vit.export.style import CSS
 
 HEADS = ("Size", "Difference", "Noise", "Top-1", "Agreement", "Time", "")
@@ -21,7 +22,10 @@ def render(report):
     """
     sections = (
         _header(report),
+        _ship(report),
+        _section("Size, time and accuracy", _pareto(report.artefacts)),
         _section("Files", _artefacts(report)),
+        _section("Noise, block by block", _layers(report.artefacts)),
         _section("Training", _curves(report.history)),
         _section("Test images", _gallery(report)),
         _section("Model and machine", _facts(report)),
@@ -45,7 +49,8 @@ def _section(title, body):
 
 def _header(report):
     facts, failed = report.model, sum(not a.passed for a in report.artefacts)
-    total = len(report.artefacts)
+    failed += len(report.failures)
+    total = len(report.artefacts) + len(report.failures)
     verdict = (
         f"{failed} of {total} files failed" if failed else f"{total} files verified"
     )
@@ -67,6 +72,104 @@ def _pill(text, good, more=""):
     return f'<span class="pill {"good" if good else "bad"} {more}">{_text(text)}</span>'
 
 
+def _ship(report):
+    """The answer that most readers came for, before anything else."""
+    advice = report.advice
+    if not advice:
+        return ""
+    first, *others = advice
+    reference = reference_of(report.artefacts)
+    rows = "".join(
+        f'<div><span class="soft">{_text(other.use)}</span>'
+        f"<b>{_text(other.artefact.path.name)}</b>"
+        f'<span class="soft">{_text(other.why)}</span>{_caution(other)}</div>'
+        for other in others
+    )
+    return (
+        f'<section class="ship card"><div class="hero"><p class="soft">'
+        f"{_text(first.use)}: ship</p><h2>{_text(first.artefact.path.name)}</h2>"
+        f"{_caution(first)}</div>{_tiles(first.artefact, reference)}</section>"
+        + (f'<section class="uses">{rows}</section>' if others else "")
+    )
+
+
+def _caution(advice):
+    if not advice.caution:
+        return ""
+    return f'<span class="caution">{_text(advice.caution)}</span>'
+
+
+def _tiles(artefact, reference):
+    """Three large numbers: how much smaller, how much faster, how right."""
+    tiles = []
+    if reference is not None and reference is not artefact:
+        size = reference.size_bytes / artefact.size_bytes
+        time = reference.milliseconds / artefact.milliseconds
+        tiles = [
+            (f"{size:.1f}×", "smaller than float32"),
+            (f"{time:.1f}×", "faster than float32"),
+        ]
+    else:
+        tiles = [
+            (_megabytes(artefact.size_bytes), "file"),
+            (_milliseconds(artefact.milliseconds), "for one image"),
+        ]
+    if artefact.top1 is not None:
+        tiles.append((_percent(artefact.top1), f"top-1, {_points(artefact)}"))
+    elif artefact.agreement is not None:
+        tiles.append((_percent(artefact.agreement), "same choice as Keras"))
+    cells = "".join(f"<div><b>{a}</b><span>{b}</span></div>" for a, b in tiles)
+    return f'<div class="tiles">{cells}</div>'
+
+
+def _points(artefact):
+    points = lost(artefact)
+    if abs(points) < 0.005:
+        return "as Keras"
+    return f"{abs(points):.2f} {'below' if points > 0 else 'above'} Keras"
+
+
+def _pareto(artefacts):
+    drawn = pareto.draw(artefacts)
+    if not drawn:
+        return ""
+    kinds = (("fine", "0.5 points or less"), ("some", "up to 1.5"), ("much", "more"))
+    legend = "".join(f'<i class="{kind}"></i>{text}' for kind, text in kinds)
+    return (
+        f'<div class="card"><div class="wide">{drawn}</div>'
+        f'<p class="legend2 soft">Lost: {legend}</p></div>'
+        '<p class="soft" style="margin-top:12px">Left is smaller, down is faster; both '
+        "axes are logarithms. Behind each name the change of top-1 in points (of "
+        "agreement without labels). The line joins files that no other beats in size "
+        "and time.</p>"
+    )
+
+
+def _layers(artefacts):
+    """How the signal-to-noise ratio falls through the model, per file."""
+    known = [a for a in artefacts if a.layers and a.layers.points]
+    known = [a for a in known if a.precision != "float32"]
+    if not known:
+        return ""
+    names = list(known[0].layers.points)
+    cards = []
+    for artefact in known:
+        found = artefact.layers
+        series = {"dB": [min(v, 120.0) for v in found.points.values()]}
+        drawn = pictures.curves(series, f"{artefact.path.name}, dB by block")
+        where = found.first_wrong or found.noisiest
+        kind = "wrong first at" if found.first_wrong else "most noise added at"
+        cards.append(
+            f'<div class="card"><h3>{_text(artefact.path.name)}</h3>{drawn}'
+            f'<p class="soft">{kind} {_text(where)}</p></div>'
+        )
+    return (
+        f'<p class="soft">Signal to noise in dB after {names[0]} and after each '
+        f"attention and MLP up to {names[-1]}, against the Keras model.</p>"
+        f'<div class="grid two">{"".join(cards)}</div>'
+    )
+
+
 def _artefacts(report):
     head = "".join(f'<th scope="col">{name}</th>' for name in ("File", *HEADS))
     biggest = max((a.size_bytes for a in report.artefacts), default=1)
@@ -75,6 +178,9 @@ def _artefacts(report):
         f'<p class="why">{_text(a.path.name)}: {_text("; ".join(a.reasons))}</p>'
         for a in report.artefacts
         if not a.passed
+    ) + "".join(
+        f'<p class="why">{_text(name)} could not be made: {_text(why)}</p>'
+        for name, why in report.failures.items()
     )
     images = report.artefacts[0].images if report.artefacts else 0
     return (

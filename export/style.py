@@ -51,6 +51,20 @@ td:last-child { padding-right: 0; } tr.base { color: var(--soft); }
 tr.base th { font-weight: 500; }
 .size { display: block; height: 4px; border-radius: 2px; background: var(--bar);
   margin: 4px 0 0 auto; }
+.ship { display: flex; flex-wrap: wrap; align-items: center; gap: 18px 40px;
+  margin-top: 28px; padding: 26px 28px; border-top: 4px solid var(--good); }
+.ship h2 { margin: 0; font-size: 26px; overflow-wrap: anywhere; }
+.hero { flex: 1 1 300px; min-width: 0; } .hero p { margin: 0 0 2px; }
+.tiles { display: flex; flex-wrap: wrap; gap: 12px 34px; }
+.tiles b { display: block; font-size: 28px; line-height: 1.2; letter-spacing: -.02em;
+  font-variant-numeric: tabular-nums; }
+.tiles span { color: var(--soft); font-size: 13px; }
+.uses { display: grid; gap: 4px 24px; margin-top: 14px;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 230px), 1fr)); }
+.uses div { padding: 10px 4px; } .uses b { display: block; overflow-wrap: anywhere; }
+.uses span { display: block; }
+.caution { display: block; color: var(--second); font-size: 14px; margin-top: 4px;
+  overflow-wrap: anywhere; }
 .why { color: var(--bad); font-size: 14px; margin: 12px 0; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font-size: 13px; }
@@ -59,6 +73,19 @@ svg .grid { stroke: var(--rule); stroke-width: 1; }
 svg .line { fill: none; stroke-width: 2.5; stroke-linejoin: round; }
 svg .s0 { stroke: var(--accent); } svg .s1 { stroke: var(--second); }
 svg .dot.s0 { fill: var(--accent); } svg .dot.s1 { fill: var(--second); }
+svg .front { fill: none; stroke: var(--good); stroke-width: 2; opacity: .5; }
+svg .leader { stroke: var(--soft); stroke-width: 1; opacity: .6; }
+svg .bubble { stroke: var(--card); stroke-width: 2; }
+svg .fine { fill: var(--good); } svg .some { fill: var(--second); }
+svg .much { fill: var(--bad); }
+svg .name { font-weight: 600; font-size: 14px; paint-order: stroke;
+  stroke: var(--card); stroke-width: 4px; stroke-linejoin: round; }
+.legend2 { margin: 6px 0 0; }
+.legend2 i { display: inline-block; width: 10px; height: 10px; border-radius: 5px;
+  margin: 0 6px 0 14px; }
+.legend2 .fine { background: var(--good); }
+.legend2 .some { background: var(--second); }
+.legend2 .much { background: var(--bad); }
 .legend { float: right; font-size: 13px; color: var(--soft); }
 .legend i { display: inline-block; width: 14px; height: 3px; border-radius: 2px;
   margin: 0 5px 3px 12px; }
@@ -98,7 +125,10 @@ pre { background: var(--code); border: 1px solid var(--rule); border-radius: 8px
   td[data-label]::before { content: attr(data-label); color: var(--soft); }
   td:empty { display: none; } .size { display: none; }
   td:not([data-label]) { grid-column: 1 / -1; }
-  svg text { font-size: 20px; }
+  svg text { font-size: 20px; } svg.pareto text { font-size: 15px; }
+  .wide { overflow-x: auto; } .wide svg { min-width: 620px; }
+  .ship { padding: 20px 18px; } .ship h2 { font-size: 21px; }
+  .tiles { gap: 10px 22px; } .tiles b { font-size: 23px; }
   .gallery { grid-template-columns: 1fr 1fr; gap: 10px; }
   .pair { grid-auto-flow: row; }
 }

@@ -1,0 +1,130 @@
+"""Which of the exported files to ship, and why, from what was measured."""
+
+import dataclasses
+
+# Points of top-1 (of agreement without labels) that a file may lose to be advised.
+TOLERANCE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Advice:
+    """One answer to "which file should I ship?".
+
+    Args:
+        use: where the file shall run.
+        artefact: `keras_vit.export.Verification` of the file.
+        why: a sentence with the figures that speak for it.
+        caution: what to mind, or "".
+    """
+
+    use: str
+    artefact: object
+    why: str
+    caution: str = ""
+
+    def to_dict(self):
+        """Plain values, for JSON."""
+        return {
+            "use": self.use,
+            "file": self.artefact.path.name,
+            "why": self.why,
+            "caution": self.caution,
+        }
+
+
+def lost(artefact):
+    """Points of top-1 that a file loses; of agreement without labels; or None."""
+    if artefact.top1 is not None:
+        return artefact.top1_keras - artefact.top1
+    return None if artefact.agreement is None else 100.0 - artefact.agreement
+
+
+def good_enough(artefact):
+    """Whether a file passed and loses at most half a point, or one image."""
+    grain = 100.0 / max(artefact.images, 1) + 1e-9
+    return artefact.passed and (lost(artefact) or 0.0) <= max(TOLERANCE, grain)
+
+
+def is_integer(artefact):
+    """Whether hardly anything in a file is computed in floats."""
+    found = artefact.inspection
+    return bool(found) and found["compute"]["integer"] > 0.99
+
+
+def advise(artefacts):
+    """The best file for every use there is a file for, the phone's first.
+
+    Best is the smallest product of size and time among the files that lose at most
+    half a point; when none does, the one that loses least.
+
+    Args:
+        artefacts: list of `keras_vit.export.Verification`.
+
+    Returns:
+        list of `Advice`.
+    """
+    passed = [a for a in artefacts if a.passed]
+    tflite = [a for a in passed if a.format == "tflite"]
+    floats = [a for a in tflite if not is_integer(a)]
+    gpu = [a for a in tflite if a.precision != "int8" and not _refused(a, "gpu")]
+    chips = [a for a in tflite if is_integer(a)]
+    servers = [a for a in passed if a.format == "onnx"]
+    saved = [a for a in passed if a.format == "savedmodel"]
+    groups = (
+        ("Phone, processor", floats),
+        ("Phone, GPU", gpu),
+        ("Chip without floats", chips),
+        ("Server, onnxruntime", servers),
+        ("TensorFlow Serving", saved),
+    )
+    return [_advice(use, group, artefacts) for use, group in groups if group]
+
+
+def _refused(artefact, target):
+    return artefact.inspection is None or artefact.inspection[target]["refused"]
+
+
+def _advice(use, group, artefacts):
+    good = [a for a in group if good_enough(a)]
+    key = (lambda a: a.size_bytes) if use == "Phone, GPU" else _cost
+    best = min(good, key=key) if good else min(group, key=lambda a: lost(a) or 0.0)
+    caution = "" if good else f"Loses more than {TOLERANCE} points. "
+    if use == "Phone, GPU":
+        caution += _half(artefacts)
+    return Advice(use, best, _why(best, artefacts), caution.strip())
+
+
+def _cost(artefact):
+    return artefact.size_bytes * artefact.milliseconds
+
+
+def _half(artefacts):
+    """What 16-bit arithmetic on a GPU would do to the activations."""
+    known = [a.half for a in artefacts if a.half and a.precision != "int8"]
+    bad = [half for half in known if not half["fits"]]
+    if not bad:
+        return ""
+    return (
+        f"Computes in 16 bits by default, which cannot hold {bad[0]['largest']:.2g} at "
+        f"{bad[0]['operator']}: ask the delegate for 32 bits."
+    )
+
+
+def reference_of(artefacts):
+    """The float32 `.tflite` file, that ratios refer to, or None."""
+    plain = [a for a in artefacts if a.format == "tflite" and a.precision == "float32"]
+    return plain[0] if plain else None
+
+
+def _why(artefact, artefacts):
+    """Size, time and accuracy in one sentence."""
+    parts, reference = [f"{artefact.size_bytes / 1e6:.2f} MB"], reference_of(artefacts)
+    if reference is not None and reference is not artefact:
+        size = artefact.size_bytes / reference.size_bytes
+        time = artefact.milliseconds / reference.milliseconds
+        parts = [f"{size:.2f}x the size and {time:.2f}x the time of float32 TFLite"]
+    if artefact.top1 is not None:
+        parts.append(f"top-1 {artefact.top1:.2f}% (Keras {artefact.top1_keras:.2f}%)")
+    elif artefact.agreement is not None:
+        parts.append(f"{artefact.agreement:.2f}% of the choices are those of Keras")
+    return ", ".join(parts)
