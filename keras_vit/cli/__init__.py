@@ -4,7 +4,8 @@ import argparse
 import json
 import sys
 
-from keras_vit.cli import deploy, models, training
+from keras_vit.cli import deploy, models, proof, training
+from keras_vit.cli.usage import UsageError
 from keras_vit.errors import KerasViTError
 
 # What a user can cause and mend: one line, no traceback.
@@ -25,7 +26,7 @@ def parser():
         description="Vision Transformers in Keras: from images to a verified file.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for room in (models, training, deploy):
+    for room in (models, training, deploy, proof):
         room.add_commands(commands)
     for name, command in commands.choices.items():
         command.add_argument(
@@ -45,7 +46,7 @@ def main(argv=None):
         argv: words after the program's name; None takes them from the process.
 
     Returns:
-        Exit code: 0 done, 1 failed, 130 interrupted. Wrong usage exits with 2.
+        Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
     args = parser().parse_args(argv)
     try:
@@ -59,6 +60,6 @@ def main(argv=None):
         if args.debug:
             raise
         print(f"keras-vit {args.command}: {err}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(err, UsageError) else 1
     print(json.dumps(answer, indent=2, default=str) if args.json else text)
     return code

@@ -1,37 +1,67 @@
-"""`keras-vit export`, `verify`, `demo`: files for phones, and their proof."""
+"""`keras-vit export` and `demo`: files for phones."""
 
 import pathlib
 import time
 
+from keras_vit import files
 from keras_vit.cli.models import load
+from keras_vit.cli.proof import add_images, check_images, validation_images
 from keras_vit.cli.table import table
-from keras_vit.cli.training import add_data, load_split
+from keras_vit.cli.training import add_data
+from keras_vit.cli.usage import UsageError, words
 
 FORMATS = (".tflite", ".onnx")
+# Calibration images that are read from a folder; more do not help.
+CALIBRATION = 128
 
 
 def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
-    export = commands.add_parser("export", help="write a model for other runtimes")
+    export = commands.add_parser(
+        "export",
+        help="write a model for other runtimes",
+        description="Writes one file, proved in its own runtime, or a folder with "
+        "every format, each judged on real images, and a report that says which one "
+        "to ship.",
+    )
     export.add_argument("model", help="a .keras file or a checkpoint")
     export.add_argument(
         "output",
         help="FILE.tflite, FILE.onnx, or a folder for every format and a report",
     )
     export.add_argument(
-        "--quantization", help="dynamic_int8 or float16; default: float32"
+        "--quantization",
+        metavar="RECIPE",
+        help="for one file: float16, dynamic_int8, static_int8 and others, or auto, "
+        "the smallest that keeps the accuracy on --images (default: float32)",
+    )
+    export.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="of top-1 that auto may lose (default: 0.5)",
+    )
+    export.add_argument(
+        "--formats",
+        type=words,
+        metavar="NAME,NAME",
+        help="for a folder: such as tflite,tflite_dynamic_int8,onnx, or all",
+    )
+    export.add_argument(
+        "--calibration",
+        metavar="FOLDER",
+        help="training images, at least 32, for recipes with fixed ranges",
+    )
+    add_images(export)
+    export.add_argument(
+        "--layers", action="store_true", help="for a folder: noise block by block too"
     )
     export.add_argument("--dynamic-batch", action="store_true")
     export.add_argument("--history", help="history.csv of the training, for the report")
     export.add_argument("--overwrite", action="store_true")
     add_data(export, required=False)
     export.set_defaults(run=run_export)
-
-    verify = commands.add_parser("verify", help="hold an exported file against Keras")
-    verify.add_argument("model", help="the .keras file it was made from")
-    verify.add_argument("artefact", help="SavedModel folder, .tflite or .onnx")
-    add_data(verify)
-    verify.set_defaults(run=run_verify)
 
     demo = commands.add_parser("demo", help="images to verified files, on real digits")
     demo.add_argument(
@@ -49,49 +79,81 @@ def run_export(args):
 
     target = pathlib.Path(args.output)
     options = {"overwrite": args.overwrite, "verbose": 0 if args.json else 1}
+    _check_usage(args, folder=target.suffix not in FORMATS)
+    if args.calibration and not pathlib.Path(args.calibration).is_dir():
+        raise NotADirectoryError(f"{args.calibration}: must be a folder of images.")
     if target.suffix not in FORMATS:
         return _export_all(args, options)
+    files.check_target(target, args.overwrite)
+    model = load(args.model)
+    options.update(_calibration(args, model))
+    if args.quantization == "auto":
+        options["validation"] = validation_images(args, model)
+        options["tolerance"] = args.tolerance
     write = export.to_tflite if target.suffix == ".tflite" else export.to_onnx
     written = write(
-        load(args.model),
+        model,
         target,
         quantization=args.quantization,
         dynamic_batch=args.dynamic_batch,
         **options,
     )
-    return written.to_dict(), str(written), 0
+    tried = [f"  tried {trial}" for trial in written.tried]
+    return written.to_dict(), "\n".join([str(written), *tried]), 0
+
+
+def _check_usage(args, folder):
+    """Options that go with a folder, and those that go with one file.
+
+    Raises:
+        UsageError: when they are mixed.
+    """
+    auto = args.quantization == "auto"
+    check_images(args, required=folder or auto)
+    if folder and args.quantization:
+        raise UsageError(
+            f"--quantization: names one file, got a folder {args.output!r}. "
+            "Use FILE.tflite or FILE.onnx, or --formats."
+        )
+    if not folder:
+        given = {"--formats": args.formats, "--history": args.history}
+        given["--layers"] = args.layers
+        if not auto:
+            given.update({"--images": args.images, "--data": args.data})
+        wrong = [name for name, value in given.items() if value]
+        if wrong:
+            raise UsageError(
+                f"{wrong[0]}: goes with a folder, got the file {args.output!r}. "
+                "Leave it out, or name a folder."
+            )
+
+
+def _calibration(args, model):
+    """The option of the exporters, when there is a folder."""
+    from keras_vit.export.folder import read_folder
+
+    if not args.calibration:
+        return {}
+    note = getattr(model, "preprocessing", None)
+    images = read_folder(args.calibration, note, CALIBRATION)
+    return {"calibration": images}
 
 
 def _export_all(args, options):
     from keras_vit import export
 
-    if args.quantization:
-        raise ValueError(
-            f"--quantization: names one file, got a folder {args.output!r}. "
-            "Use FILE.tflite or FILE.onnx."
-        )
     model = load(args.model)
-    validation, _ = load_split(args, model)
     report = export.export_all(
-        model, args.output, validation=validation, history=args.history, **options
+        model,
+        args.output,
+        validation=validation_images(args, model),
+        formats="all" if args.formats == ["all"] else args.formats,
+        history=args.history,
+        layers=args.layers,
+        **_calibration(args, model),
+        **options,
     )
     return report.to_dict(), summary(report), 0 if report.passed else 1
-
-
-def run_verify(args):
-    """Compare a file with the model it was made from."""
-    from keras_vit import export
-
-    model = load(args.model)
-    dataset, _ = load_split(args, model)
-    report = export.verify(
-        model,
-        args.artefact,
-        dataset,
-        on_failure="report",
-        verbose=0 if args.json else 1,
-    )
-    return report.to_dict(), str(report), 0 if report.passed else 1
 
 
 def run_demo(args):
@@ -141,7 +203,7 @@ def run_demo(args):
 
 
 def summary(report):
-    """The table of artefacts for the terminal."""
+    """The table of artefacts for the terminal, and which of them to ship."""
     head = ["file", "MB", "largest difference", "top-1 %", "Keras %", "time", "proof"]
     rows = [
         [
@@ -155,4 +217,7 @@ def summary(report):
         ]
         for artefact in report.artefacts
     ]
-    return table(rows, head)
+    failed = [f"{name}: FAILED: {why}" for name, why in report.failures.items()]
+    ship = [f"{a.use}: ship {a.artefact.path.name}. {a.caution}" for a in report.advice]
+    lines = [table(rows, head), *failed, "", *(line.strip() for line in ship)]
+    return "\n".join([*lines, f"report: {report.html}"])

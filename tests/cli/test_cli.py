@@ -193,6 +193,7 @@ def test_wrong_usage_exits_with_two(run):
         "predict",
         "export",
         "verify",
+        "benchmark",
         "demo",
     ],
 )

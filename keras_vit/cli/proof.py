@@ -1,0 +1,143 @@
+"""`keras-vit verify` and `benchmark`: what exported files are worth."""
+
+import pathlib
+
+from keras_vit.cli.models import load
+from keras_vit.cli.training import add_data, load_split
+from keras_vit.cli.usage import UsageError, numbers, positive
+
+
+def add_commands(commands):
+    """Add the sub-commands of this file to the parser."""
+    verify = commands.add_parser(
+        "verify",
+        help="hold an exported file against Keras",
+        description="Runs an exported file and the Keras model on the same images: "
+        "top-1 and top-5 of both, agreement, noise, operators, what GPUs and NPUs "
+        "refuse. Exit code 1 when the file is not the model any more.",
+    )
+    verify.add_argument("model", help="the .keras file it was made from")
+    verify.add_argument("artefact", help="SavedModel folder, .tflite or .onnx")
+    verify.add_argument(
+        "--layers",
+        action="store_true",
+        help="also block by block: where the numbers go wrong, and whether 16-bit "
+        "floats can hold them",
+    )
+    verify.add_argument(
+        "--max-points-lost",
+        type=float,
+        default=0.5,
+        metavar="POINTS",
+        help="of top-1 that the file may lose (default: 0.5)",
+    )
+    add_images(verify)
+    add_data(verify, required=False)
+    verify.set_defaults(run=run_verify)
+
+    bench = commands.add_parser(
+        "benchmark",
+        help="latency, memory and size of exported files",
+        description="Runs files in turns, each in a process of its own, and prints "
+        "ratios to the float32 .tflite file first.",
+    )
+    bench.add_argument(
+        "files", nargs="+", metavar="FILE", help=".tflite, .onnx, .keras, or a folder"
+    )
+    bench.add_argument(
+        "--threads",
+        type=numbers,
+        metavar="N,N",
+        help="numbers of processor threads (default: 1 and all cores)",
+    )
+    bench.add_argument("--rounds", type=positive, default=30, help="(default: 30)")
+    bench.add_argument(
+        "--cross-check",
+        action="store_true",
+        help="let LiteRT's litert-benchmark time .tflite files too",
+    )
+    bench.set_defaults(run=run_benchmark)
+
+
+def add_images(command):
+    """Add the options that name image files to judge by."""
+    command.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="image files to judge by, prepared as the model says",
+    )
+    command.add_argument(
+        "--labels",
+        metavar="CSV",
+        help="lines `file name,class` for --images, the class as index or name "
+        "(default: the folders' names, where they are the model's labels)",
+    )
+
+
+def check_images(args, required):
+    """Refuse options that contradict each other, before the model is loaded.
+
+    Raises:
+        UsageError: for both or none of --images and --data, or --labels alone.
+        OSError: for a folder or table that does not exist.
+    """
+    if args.images and args.data:
+        raise UsageError("--images: goes without --data, got both. Leave one out.")
+    if args.labels and not args.images:
+        raise UsageError("--labels: goes with --images FOLDER. Give both.")
+    if required and not (args.images or args.data):
+        raise UsageError(
+            "--images: needed to compare on real images. Give --images FOLDER, or "
+            "--data digits, folder:PATH or tfds:NAME."
+        )
+    if args.images and not pathlib.Path(args.images).is_dir():
+        raise NotADirectoryError(f"{args.images}: must be a folder of images.")
+    if args.labels and not pathlib.Path(args.labels).is_file():
+        raise FileNotFoundError(f"{args.labels}: no such table of labels.")
+
+
+def validation_images(args, model):
+    """The images that the options ask for, for `verify` and its like."""
+    from keras_vit.export.folder import LabelledFolder
+
+    if not args.images:
+        return load_split(args, model)[0]
+    names, shape = getattr(model, "labels", None), model.outputs[0].shape
+    classes = shape[-1] if len(shape) == 2 else None
+    note = getattr(model, "preprocessing", None)
+    return LabelledFolder(args.images, note, args.labels, names, classes)
+
+
+def run_verify(args):
+    """Compare a file with the model it was made from."""
+    from keras_vit import export
+    from keras_vit.export.inspection.summary import describe
+
+    check_images(args, required=True)
+    if not pathlib.Path(args.artefact).exists():
+        raise FileNotFoundError(f"{args.artefact}: no such file or folder.")
+    model = load(args.model)
+    report = export.verify(
+        model,
+        args.artefact,
+        validation_images(args, model),
+        max_points_lost=args.max_points_lost,
+        layers=args.layers,
+        on_failure="report",
+        verbose=0 if args.json else 1,
+    )
+    return report.to_dict(), describe(report), 0 if report.passed else 1
+
+
+def run_benchmark(args):
+    """Time every file."""
+    from keras_vit import export
+
+    result = export.benchmark(
+        args.files,
+        threads=args.threads,
+        rounds=args.rounds,
+        cross_check=args.cross_check,
+        verbose=0 if args.json else 1,
+    )
+    return result.to_dict(), str(result), 0

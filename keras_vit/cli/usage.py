@@ -1,0 +1,35 @@
+"""Options that do not go together: wrong usage, found before anything slow."""
+
+
+class UsageError(ValueError):
+    """The words of the command contradict each other; exit code 2."""
+
+
+def positive(text):
+    """A whole number above 0, for argparse.
+
+    >>> positive("3")
+    3
+    """
+    value = int(text)
+    if value < 1:
+        raise ValueError(f"must be above 0, got {text}")
+    return value
+
+
+def numbers(text):
+    """Whole numbers above 0 with commas between, for argparse.
+
+    >>> numbers("1,4")
+    (1, 4)
+    """
+    return tuple(positive(part) for part in text.split(","))
+
+
+def words(text):
+    """Words with commas between, for argparse.
+
+    >>> words("tflite, onnx")
+    ['tflite', 'onnx']
+    """
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,185 @@
+"""`keras-vit export`, `verify` and `benchmark` with folders of images."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vit import cli, export
+from keras_vit.export.auto import Trial
+
+LABELS = ["ant", "bee", "cat", "dog", "elk"]
+
+
+@pytest.fixture
+def run(capsys):
+    """Call the command; gives (exit code, standard output, standard error)."""
+
+    def call(*words):
+        try:
+            code = cli.main([str(word) for word in words])
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def place(tiny, tmp_path_factory):
+    """A folder with a model, its ONNX file, images, and their labels."""
+    place = tmp_path_factory.mktemp("proof")
+    model = tiny(labels=LABELS)
+    model.save(place / "m.keras")
+    export.to_onnx(model, place / "m.onnx", verbose=0)
+    (place / "photos").mkdir()
+    noise = np.random.default_rng(0)
+    for index in range(40):
+        pixels = noise.integers(0, 256, (32, 32, 3)).astype("uint8")
+        Image.fromarray(pixels).save(place / "photos" / f"{index:02}.png")
+    lines = [f"{index:02}.png,{LABELS[index % 5]}" for index in range(40)]
+    (place / "labels.csv").write_text("\n".join(lines))
+    return place
+
+
+def test_verify_on_a_folder(run, place):
+    """Labels from a table; the JSON has what the text tells."""
+    words = ("verify", place / "m.keras", place / "m.onnx", "--images")
+    words += (place / "photos", "--labels", place / "labels.csv")
+
+    code, out, err = run(*words, "--layers", "--json")
+    answer = json.loads(out)
+
+    assert 0 == code, err
+    assert (40, True) == (answer["images"], answer["passed"])
+    assert answer["top1"] == answer["top1_keras"]
+    assert {"stem", "block_1.mlp"} <= set(answer["layers"]["points"])
+    code, out, _ = run(*words)
+    assert 0 == code and "highest rank: 4" in out and "passed" in out
+
+
+def test_verify_of_a_wrong_file_fails(run, place, tiny, tmp_path):
+    """Exit code 1, and the figures are still there."""
+    other = tiny(labels=LABELS)
+    other.get_layer("norm").gamma.assign(np.ones(16))
+    other.save(tmp_path / "o.keras")
+    words = ("verify", tmp_path / "o.keras", place / "m.onnx")
+
+    code, out, _ = run(*words, "--images", place / "photos", "--json")
+
+    assert 1 == code
+    assert not json.loads(out)["passed"] and json.loads(out)["reasons"]
+
+
+def test_export_of_a_folder(run, place, tmp_path):
+    """The formats that were named, judged on the images, with report and card."""
+    words = ("export", place / "m.keras", tmp_path / "out", "--formats", "onnx")
+    words += ("--images", place / "photos", "--labels", place / "labels.csv")
+
+    code, out, err = run(*words, "--layers")
+
+    assert 0 == code, err
+    assert {"model.onnx", "labels.txt", "report.html", "report.json"} | {
+        "MODEL_CARD.md"
+    } == {path.name for path in (tmp_path / "out").iterdir()}
+    assert "Server, onnxruntime: ship model.onnx" in out
+
+
+def test_auto_gets_its_images(run, place, tmp_path, monkeypatch):
+    """Both folders are read and handed on, and the table is printed."""
+    given = {}
+
+    def write(model, path, **options):
+        given.update(options)
+        made = export.to_onnx(model, place / "again.onnx", overwrite=True, verbose=0)
+        trial = Trial("dynamic_int8", 10**6, 80.0, 0.1, 99.0, True)
+        return dataclasses.replace(made, tried=(trial,))
+
+    monkeypatch.setattr(export, "to_tflite", write)
+    words = ("export", place / "m.keras", tmp_path / "m.tflite", "--quantization")
+    words += ("auto", "--tolerance", 1, "--calibration", place / "photos")
+
+    code, out, err = run(*words, "--images", place / "photos")
+
+    assert 0 == code, err
+    assert ("auto", 1.0) == (given["quantization"], given["tolerance"])
+    assert (40, 32, 32, 3) == given["calibration"].shape
+    assert 40 == given["validation"].count
+    assert "tried dynamic_int8" in out and ": chosen" in out
+
+
+def test_benchmark_prints_ratios(run, place):
+    """One file, one thread, two rounds."""
+    words = ("benchmark", place / "m.onnx", "--threads", 1, "--rounds", 2, "--json")
+
+    code, out, err = run(*words)
+
+    assert 0 == code, err
+    (row,) = json.loads(out)["rows"]
+    assert 1.0 == row["timings"]["1"]["ratio"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("verify", "m.keras", "m.onnx"), "--images: needed"),
+        (("verify", "m.keras", "m.onnx", "--labels", "x.csv"), "--labels: goes with"),
+        (
+            ("verify", "m", "m.onnx", "--images", "x", "--data", "digits"),
+            "--images: goes without --data",
+        ),
+        (("export", "m.keras", "out"), "--images: needed"),
+        (
+            ("export", "m", "out", "--data", "digits", "--quantization", "int4"),
+            "--quantization: names one file, got a folder 'out'",
+        ),
+        (("export", "m", "m.onnx", "--formats", "onnx"), "--formats: goes with a"),
+        (("export", "m", "m.onnx", "--data", "digits"), "--data: goes with a folder"),
+        (("export", "m", "m.tflite", "--quantization", "auto"), "--images: needed"),
+    ],
+)
+def test_options_that_contradict_are_wrong_usage(run, words, message):
+    """Exit code 2 and one line, before the model is looked for."""
+    code, out, err = run(*words)
+
+    assert (2, "") == (code, out)
+    assert message in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("benchmark", "m.onnx", "--rounds", "0"),
+        ("benchmark", "m.onnx", "--threads", "1,x"),
+        ("benchmark",),
+        ("verify", "m.keras", "m.onnx", "--max-points-lost", "much"),
+    ],
+)
+def test_wrong_words_are_wrong_usage(run, words):
+    """argparse refuses them with the usage."""
+    code, _, err = run(*words)
+
+    assert 2 == code and "usage: keras-vit" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("benchmark", "no.tflite"), "no.tflite: no such file"),
+        (("verify", "m.keras", "no.onnx", "--data", "digits"), "no.onnx: no such"),
+        (("verify", "m", "m.onnx", "--images", "no"), "no: must be a folder"),
+        (("export", "m", "m.onnx", "--calibration", "no"), "no: must be a folder"),
+    ],
+)
+def test_missing_files_fail_before_the_model_is_loaded(
+    run, words, message, tmp_path, monkeypatch
+):
+    """Exit code 1, one line."""
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*words)
+
+    assert (1, "") == (code, out)
+    assert message in err and [] == list(tmp_path.iterdir())
