@@ -14,8 +14,9 @@ ABSOLUTE = 1e-4
 RELATIVE = 1e-5
 # 8-bit weights keep 25 to 45 dB on trained models, 8-bit activations 13 to 20; under
 # 10 dB the noise has a tenth of the power of the signal and the file is broken rather
-# than rounded. 16-bit floats carry 11 bits, 60 dB and more.
-LEAST_DB = {"int8": 10.0, "float16": 40.0}
+# than rounded. 4-bit weights keep 10 to 20 dB. 16-bit floats carry 11 bits, 60 dB and
+# more.
+LEAST_DB = {"int4": 6.0, "int8": 10.0, "float16": 40.0}
 
 
 @dataclasses.dataclass
@@ -113,7 +114,7 @@ def check_answers(where, contract, precision, expected, got):
     Args:
         where: path, for the message.
         contract: `Contract`.
-        precision: "float32", "float16" or "int8", of the file's weights.
+        precision: "float32", "float16", "int8" or "int4", of the file's weights.
         expected, got: lists of arrays, one per output.
 
     Returns:

@@ -30,8 +30,10 @@ class Audit:
 
     @property
     def precision(self):
-        """ "int8" for weights of 8 bits or less, else "float16" or "float32"."""
-        if self.weights & {"INT8", "UINT8", "INT4"}:
+        """ "int4" or "int8" if any weight is, else "float16" or "float32"."""
+        if "INT4" in self.weights:
+            return "int4"
+        if self.weights & {"INT8", "UINT8"}:
             return "int8"
         return "float16" if "FLOAT16" in self.weights else "float32"
 

@@ -3,6 +3,7 @@
 import os
 
 from keras_vit.export.quantization.calibration import read_calibration
+from keras_vit.export.quantization.int4 import int4, int4_blockwise
 from keras_vit.export.quantization.integer import full_int8, int16x8
 from keras_vit.export.quantization.static import static_int8
 
@@ -51,12 +52,21 @@ HALVES = [
 ]
 RECIPES = {"dynamic_int8": dynamic_int8, "float16": float16}
 # Recipes that need to see images, and take them and `verbose` besides.
-CALIBRATED = {"static_int8": static_int8}
+CALIBRATED = {
+    "static_int8": static_int8,
+    "int4": int4,
+    "int4_blockwise": int4_blockwise,
+}
 # Those that write the image in integers, and take the range of its values besides.
 INTEGER = {"full_int8": full_int8, "int16x8": int16x8}
 CALIBRATED.update(INTEGER)
 # What the weights of a file made by a recipe are stored in.
-PRECISIONS = {None: "float32", "float16": "float16"}
+PRECISIONS = {
+    None: "float32",
+    "float16": "float16",
+    "int4": "int4",
+    "int4_blockwise": "int4",
+}
 
 
 def check_calibration(quantization, calibration, contract):
@@ -97,7 +107,7 @@ def check_calibration(quantization, calibration, contract):
 
 
 def precision_of(quantization):
-    """What a recipe stores weights in: "float32", "float16" or "int8".
+    """What a recipe stores weights in: "float32", "float16", "int8" or "int4".
 
     >>> precision_of(None), precision_of("float16"), precision_of("dynamic_int8")
     ('float32', 'float16', 'int8')

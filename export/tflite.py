@@ -41,11 +41,10 @@ def to_tflite(
 ):
     """Write a `.tflite` file for LiteRT on phones and small computers.
 
-    It holds builtin operators only and no tensor above rank 4. It is run in
-    LiteRT and compared with the model before it gets its name: a float32 file
-    must stay within 1e-4 of the logits; a float16 one must keep a signal-to-noise
-    ratio of 40 dB, an 8-bit one of 10 dB, on calibration images where there are
-    any, on seeded ones otherwise.
+    It holds builtin operators only and no tensor above rank 4. It is run in LiteRT
+    and compared with the model before it gets its name: float32 must stay within 1e-4
+    of the logits; 16, 8 and 4 bits must keep 40, 10 and 6 dB of signal to noise, on
+    calibration images where there are any, on seeded ones otherwise.
 
     Args:
         model: Keras model that takes images. path: file to write.
@@ -54,8 +53,9 @@ def to_tflite(
             quantized on the fly; "static_int8": dense and convolution layers in
             8-bit integers with ranges from `calibration`; "full_int8": all in
             integers, uint8 image and int8 outputs, for chips without floats;
-            "int16x8": 8-bit weights, else 16-bit integers; "auto": the smallest
-            that loses at most `tolerance` on `validation`.
+            "int16x8": 8-bit weights, else 16-bit integers; "int4": weights in 4 bits,
+            some in 8; "int4_blockwise": with a scale per 32 of them; "auto": the
+            smallest that loses at most `tolerance` on `validation`.
         dynamic_batch: whether it takes any number of images; one image is
             faster and what phone delegates want.
         overwrite: whether an existing file may be replaced. verbose: 0 for silence.

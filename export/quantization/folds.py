@@ -110,7 +110,7 @@ def fold_query_scale(graph):
         split = graph.maker(mul.inputs[0])
         if factor is None or factor.size != 1 or split is None or mul.fused:
             continue
-        dense = _fused_projection(graph, split)
+        dense = fused_projection(graph, split)
         if dense is None or graph.only_user(mul.inputs[0]) is not mul:
             continue
         if mul.outputs[0] in graph.outputs:
@@ -129,7 +129,7 @@ def fold_query_scale(graph):
     return folded
 
 
-def _fused_projection(graph, split):
+def fused_projection(graph, split):
     """The dense layer whose rows a SPLIT cuts into equal, contiguous parts."""
     if split.name != "SPLIT" or graph.value(split.inputs[0]) != 1:
         return None

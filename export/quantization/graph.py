@@ -1,5 +1,6 @@
 """The graph of a `.tflite` file as plain Python objects: read, edit, write."""
 
+import copy
 import dataclasses
 import os
 
@@ -9,7 +10,7 @@ from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.quantization import packing
 
 # Types of the schema, https://github.com/google-ai-edge/LiteRT, schema.fbs.
-FLOAT32, INT32, UINT8, INT64, INT16, INT8 = 0, 2, 3, 4, 7, 9
+FLOAT32, INT32, UINT8, INT64, INT16, INT8, INT4 = 0, 2, 3, 4, 7, 9, 17
 OPTIONS = {
     "ADD": "AddOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
@@ -27,8 +28,10 @@ class Tensor:
     """One tensor; `data` is None for what the graph computes.
 
     Args:
-        scale, zero: (1,) or (channels,) float32 and int64 of an integer tensor.
+        scale, zero: (1,) or (channels,) float32 and int64 of an integer tensor; with
+            blocks, scale is (channels, blocks) and zero is None.
         axis: of the channels that have scales of their own.
+        block: neighbours along the last axis that share a scale, or 0.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Tensor:
     scale: np.ndarray | None = None
     zero: np.ndarray | None = None
     axis: int = 0
+    block: int = 0
 
 
 @dataclasses.dataclass(eq=False)
@@ -99,6 +103,16 @@ class Graph:
         name = next(key for key, value in kinds if value == number)
         numbers = [[int(i) for i in side] for side in (raw.inputs, raw.outputs)]
         return Operator(name, *numbers, raw, code.version)
+
+    def copy(self):
+        """The same graph, to be edited apart; tensors keep their numbers."""
+        made = copy.copy(self)
+        made.tensors = list(self.tensors)
+        made.operators = [
+            dataclasses.replace(op, inputs=list(op.inputs), outputs=list(op.outputs))
+            for op in self.operators
+        ]
+        return made
 
     def constant(self, data, name="constant"):
         """Add a float32 constant; gives its number."""

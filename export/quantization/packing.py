@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from keras_vit.export.quantization import nibbles
+
 TYPES = {
     0: "float32",
+    1: "float16",
     2: "int32",
     3: "uint8",
     4: "int64",
@@ -21,8 +24,11 @@ def read(tensor, buffers):
     shape = () if tensor.shape is None else tuple(int(side) for side in tensor.shape)
     data = scale = zero = None
     if raw is not None and len(raw):
-        data = np.frombuffer(np.asarray(raw, "uint8").tobytes(), TYPES[tensor.type])
-        data = data.reshape(shape)
+        data = np.asarray(raw, "uint8").tobytes()
+        if tensor.type == nibbles.INT4:
+            data = nibbles.unpack(data, shape)
+        else:
+            data = np.frombuffer(data, TYPES[tensor.type]).reshape(shape)
     axis = 0
     if quantization is not None and quantization.scale is not None:
         if len(quantization.scale):
@@ -34,8 +40,6 @@ def read(tensor, buffers):
 
 def pack(graph, also=()):
     """Serialise a `Graph`; see `Graph.save`."""
-    import flatbuffers
-
     schema, operators = graph.schema, graph.ordered(also)
     used = {i for op in operators for i in (*op.inputs, *op.outputs) if i >= 0}
     used = sorted(used | {*graph.inputs, *graph.outputs})
@@ -44,10 +48,17 @@ def pack(graph, also=()):
     model.version, model.description = 3, graph.model.description
     model.buffers, shared = [schema.BufferT()], {b"": 0}
     keep = {*graph.inputs, *graph.outputs}
-    inner.tensors = [
-        _tensor(schema, graph.tensors[old], old in keep, model.buffers, shared)
-        for old in used
-    ]
+    inner.tensors = []
+    for old in used:
+        tensor = graph.tensors[old]
+        inner.tensors.append(
+            _tensor(schema, tensor, old in keep, model.buffers, shared)
+        )
+    for old in (old for old in used if graph.tensors[old].block):
+        owner, tensor = inner.tensors[numbers[old]], graph.tensors[old]
+        owner.quantization = nibbles.parameters(schema, tensor, len(inner.tensors))
+        scales = nibbles.scales(tensor)
+        inner.tensors.append(_tensor(schema, scales, False, model.buffers, shared))
     inner.inputs = [numbers[i] for i in graph.inputs]
     inner.outputs = [numbers[i] for i in dict.fromkeys([*graph.outputs, *also])]
     inner.name, model.subgraphs = b"main", [inner]
@@ -56,7 +67,7 @@ def pack(graph, also=()):
         _signature(schema, signature, numbers)
         for signature in graph.model.signatureDefs
     ]
-    builder = flatbuffers.Builder(1 << 20)
+    builder = sharing_builder()(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output()), numbers
 
@@ -65,21 +76,48 @@ def _tensor(schema, tensor, keep_name, buffers, shared):
     made = schema.TensorT()
     made.name = (tensor.name if keep_name else short(tensor.name)).encode()
     made.shape, made.type, made.hasRank = list(tensor.shape), tensor.type, True
-    content = (
-        b"" if tensor.data is None else np.ascontiguousarray(tensor.data).tobytes()
-    )
-    if content not in shared:
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(content, "uint8")
-        shared[content] = len(buffers)
-        buffers.append(buffer)
-    made.buffer = shared[content]
-    if tensor.scale is not None:
+    made.buffer = _buffer(schema, tensor, buffers, shared)
+    if tensor.scale is not None and not tensor.block:
         made.quantization = schema.QuantizationParametersT()
         made.quantization.scale = tensor.scale
         made.quantization.zeroPoint = tensor.zero
         made.quantization.quantizedDimension = tensor.axis
     return made
+
+
+def _buffer(schema, tensor, buffers, shared):
+    """Number of the buffer with a tensor's data; equal data is stored once."""
+    content = b""
+    if tensor.data is not None:
+        data = nibbles.pack(tensor.data) if tensor.type == nibbles.INT4 else tensor.data
+        content = np.ascontiguousarray(data).tobytes()
+    if content not in shared:
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(content, "uint8")
+        shared[content] = len(buffers)
+        buffers.append(buffer)
+    return shared[content]
+
+
+def sharing_builder():
+    """A flatbuffers.Builder that writes equal vectors once.
+
+    Every channel with a scale has a zero point of 8 bytes, and those are zeros.
+    """
+    import flatbuffers
+
+    class Builder(flatbuffers.Builder):
+        def __init__(self, size):
+            super().__init__(size)
+            self.vectors = {}
+
+        def CreateNumpyVector(self, x):  # noqa: N802
+            key = x.dtype.str, x.tobytes()
+            if key not in self.vectors:
+                self.vectors[key] = super().CreateNumpyVector(x)
+            return self.vectors[key]
+
+    return Builder
 
 
 def _operators(schema, operators, numbers):
