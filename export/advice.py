@@ -4,6 +4,8 @@ import dataclasses
 
 # Points of top-1 (of agreement without labels) that a file may lose to be advised.
 TOLERANCE = 0.5
+# What weights are stored in when nothing is rounded to integers.
+FLOATS = ("float32", "float16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ def advise(artefacts):
     passed = [a for a in artefacts if a.passed]
     tflite = [a for a in passed if a.format == "tflite"]
     floats = [a for a in tflite if not is_integer(a)]
-    gpu = [a for a in tflite if a.precision != "int8" and not _refused(a, "gpu")]
+    gpu = [a for a in tflite if a.precision in FLOATS and not _refused(a, "gpu")]
     chips = [a for a in tflite if is_integer(a)]
     servers = [a for a in passed if a.format == "onnx"]
     saved = [a for a in passed if a.format == "savedmodel"]
@@ -100,7 +102,7 @@ def _cost(artefact):
 
 def _half(artefacts):
     """What 16-bit arithmetic on a GPU would do to the activations."""
-    known = [a.half for a in artefacts if a.half and a.precision != "int8"]
+    known = [a.half for a in artefacts if a.half and a.precision in FLOATS]
     bad = [half for half in known if not half["fits"]]
     if not bad:
         return ""

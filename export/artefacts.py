@@ -53,12 +53,13 @@ def _family(kind, recipes, calibrated, unusual):
     return made
 
 
-# Files in integers throughout are slow on processors that have floats.
+# Slow on processors: files in integers throughout, and scales per block of weights.
+UNUSUAL = (*INTEGER, "int4_blockwise")
 ARTEFACTS = {
     artefact.name: artefact
     for artefact in (
         Artefact("savedmodel", "savedmodel", "saved_model"),
-        *_family("tflite", (*RECIPES, *CALIBRATED), CALIBRATED, INTEGER),
+        *_family("tflite", (*RECIPES, *CALIBRATED), CALIBRATED, UNUSUAL),
         *_family("onnx", (), (), ()),
     )
 }

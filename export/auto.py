@@ -14,7 +14,14 @@ from keras_vit.export.runtimes import open_file
 
 # From smallest to largest. Recipes in integers throughout are not among them: they
 # are for chips without floats, and several times slower on a processor.
-ORDER = ("int4", "dynamic_int8", "static_int8", "float16", None)
+ORDER = (
+    "int4",
+    "int4_blockwise",
+    "dynamic_int8",
+    "static_int8",
+    "float16",
+    None,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ import keras_vit.export.onnx as onnx_room
 from keras_vit import files
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
 from keras_vit.export import card, page, provenance
+from keras_vit.export.advice import FLOATS
 from keras_vit.export.artefacts import Fingerprint, chosen, fingerprint
 from keras_vit.export.batches import Batches
 from keras_vit.export.gallery import Gallery
@@ -61,7 +62,7 @@ def export_all(
             in `verify`. Labels may be None.
         formats: names such as "savedmodel", "tflite", "tflite_float16", "onnx", see
             `keras_vit.export.artefacts.ARTEFACTS`; "all"; or None for all but those
-            for chips without floats, and those that lack calibration images.
+            that processors run slowly, and those that lack calibration images.
         calibration: training images for the recipes that need some, as in
             `to_tflite`; not among the validation images.
         history: training curves: dict of lists, Keras `History`, or path of a
@@ -195,7 +196,7 @@ def look_inside(reference, found, images, layers):
         images: the first few. layers: whether to compare block by block.
     """
     for one in found:
-        if one.format == "tflite" and one.precision != "int8":
+        if one.format == "tflite" and one.precision in FLOATS:
             one.half = largest_activation(one.path, one.format, images)
         if layers:
             one.layers = compare_layers(

@@ -17,7 +17,7 @@ READERS = {"tflite": tflite.read, "onnx": onnx.read}
 # float32 arithmetic in another order keeps 90 dB and more, 16-bit weights 50. Rounding
 # to 8 or 4 bits adds up over the blocks to 10 dB, gently; a layer that breaks falls
 # to 5 and less at once.
-LEAST = {"float32": 60.0, "float16": 40.0, "int8": 6.0}
+LEAST = {"float32": 60.0, "float16": 40.0, "int8": 6.0, "int4": 4.0}
 # By how much the recovered basis must fit better than the model's own to be believed.
 GAIN_DB = 6.0
 
@@ -72,7 +72,8 @@ def compare_layers(reference, path, kind, precision, images):
 
     Args:
         reference: `Reference`. path: `.tflite` or `.onnx` file.
-        kind: its format. precision: "float32", "float16" or "int8", of its weights.
+        kind: its format.
+        precision: "float32", "float16", "int8" or "int4", of its weights.
         images: (N, H, W, C) float32; the first 8 are used.
 
     Returns:
