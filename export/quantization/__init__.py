@@ -6,7 +6,7 @@ it without changing what it computes, so that `dense` finds numbers that fit int
 layers in integers, and `integer`, with `integer_writer` and `integer_norm`, for every
 operator. `int4` rounds weights to 4 bits: `walk` leads calibration images through the
 graph, `gptq` rounds a layer on what it sees there, `heads` knows attention, `nibbles`
-how 4 bits lie in a file.
+how 4 bits lie in a file. `models` holds what can be done to a Keras model before.
 Everything works on the graph's structure, never on names of layers; what a rewrite
 does not recognise it leaves as it is.
 """

@@ -30,18 +30,19 @@ def scale_and_zero(low, high):
     return scale, int(np.clip(round(-128 - low / scale), -128, 127))
 
 
-def quantize_weight(weight):
+def quantize_weight(weight, bits=8):
     """Round a weight to -127 .. 127 with one scale per output channel.
 
     Args:
-        weight: (out, ...) float32.
+        weight: (out, ...) float32. bits: fewer for a smaller range.
 
     Returns:
         int8 of the same shape, and scales (out,) float32.
     """
     rows = weight.reshape(len(weight), -1)
-    scale = np.maximum(np.abs(rows).max(axis=1), 1e-8) / 127
-    integers = np.clip(np.round(rows / scale[:, None]), -127, 127)
+    top = 2 ** (bits - 1) - 1
+    scale = np.maximum(np.abs(rows).max(axis=1), 1e-8) / top
+    integers = np.clip(np.round(rows / scale[:, None]), -top, top)
     return integers.astype("int8").reshape(weight.shape), scale.astype("float32")
 
 

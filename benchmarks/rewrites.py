@@ -1,0 +1,80 @@
+"""What each function on Keras models brings to static_int8 as it is elsewhere.
+
+python benchmarks/rewrites.py model.keras \
+    --calibration folder --images folder --labels labels.csv
+
+Files and images as for benchmarks/quantization.py. Every row is the same plain
+recipe, without our rewrites of the graph, on a model that was changed before; the last
+one is what static_int8 does by itself.
+"""
+
+import argparse
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+from quantization import calibration_images, labelled, plain, read
+
+from keras_vit import export
+from keras_vit.export.quantization import models
+from keras_vit.export.runtimes import open_file
+
+
+def variants(model, images):
+    """Name -> model."""
+    return {
+        "nothing": model,
+        "fold_norm_scale": models.fold_norm_scale(model),
+        "equalize": models.equalize(model),
+        "smooth, alpha 0.5": models.smooth(model, images, 0.5),
+        "smooth, alpha 1": models.smooth(model, images, 1.0),
+        "correct_bias of 8-bit weights": models.correct_bias(
+            models.round_weights(model), model, images
+        ),
+    }
+
+
+def answers(model, pairs, images, folder):
+    """Logits (N, K) of the static_int8 file of a model."""
+    path = pathlib.Path(folder) / "m.tflite"
+    options = {"quantization": "static_int8", "calibration": images, "verbose": 0}
+    runtime = open_file(export.to_tflite(model, path, overwrite=True, **options))
+    return np.concatenate([runtime(read(model, path)[None])[0] for path, _ in pairs])
+
+
+def main():
+    """Print one row per model."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("model", help="a .keras file with model.preprocessing")
+    for name in ("--calibration", "--images", "--labels"):
+        parser.add_argument(name, type=pathlib.Path, required=True)
+    parser.add_argument("--count", type=int, default=1000, help="labelled images")
+    args = parser.parse_args()
+    import keras_vit  # noqa: F401  registers the layers
+
+    model = keras.models.load_model(args.model)
+    images = calibration_images(model, args.calibration, 64)
+    pairs = labelled(args.images, args.labels, args.count)
+    labels = np.array([label for _, label in pairs])
+    photos = (read(model, path)[None] for path, _ in pairs)
+    expected = np.concatenate([model(photo).numpy() for photo in photos])
+    rows = [("float", expected)]
+    print(
+        "| before plain static_int8 | top-1 % | agreement % | dB |\n|---|---|---|---|"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for name, changed in variants(model, images).items():
+            with plain():
+                rows.append((name, answers(changed, pairs, images, folder)))
+        rows.append(("static_int8 as it is", answers(model, pairs, images, folder)))
+    for name, got in rows:
+        noise = max(float(((got - expected) ** 2).sum()), 1e-30)
+        decibel = 10 * np.log10(float((expected**2).sum()) / noise)
+        top = 100 * (got.argmax(1) == labels).mean()
+        agree = 100 * (got.argmax(1) == expected.argmax(1)).mean()
+        print(f"| {name} | {top:.1f} | {agree:.1f} | {decibel:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
