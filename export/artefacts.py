@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 
 from keras_vit.export.contract import check_choice
+from keras_vit.export.onnx_quantize import RECIPES as ONNX_RECIPES
+from keras_vit.export.onnx_quantize import STATIC
 from keras_vit.export.quantize import CALIBRATED, INTEGER, RECIPES
 
 # Size of a file by the float32 weights, roughly, for the disk space to ask for.
@@ -60,7 +62,7 @@ ARTEFACTS = {
     for artefact in (
         Artefact("savedmodel", "savedmodel", "saved_model"),
         *_family("tflite", (*RECIPES, *CALIBRATED), CALIBRATED, UNUSUAL),
-        *_family("onnx", (), (), ()),
+        *_family("onnx", ONNX_RECIPES, STATIC, ONNX_RECIPES),
     )
 }
 

@@ -1,29 +1,37 @@
-"""Building an ONNX graph node by node, with readable names and no duplicates."""
+"""An ONNX graph in the making: nodes with readable names, constants as arrays."""
 
-import collections
 import contextlib
 
 import numpy as np
 
 
 class Graph:
-    """Nodes and constants in the making.
+    """Nodes and constants, in order of execution.
+
+    Constants stay numpy arrays until `onnx_file.save` writes them one by one, so that
+    a large model is never held twice.
 
     Args:
-        opset: version of the operator set.
+        opset: version of the operator set. name: of the graph.
 
     Attributes:
         nodes: list of `onnx.NodeProto`.
-        constants: name -> `onnx.TensorProto`.
+        constants: name -> numpy array.
+        inputs, outputs: lists of `onnx.ValueInfoProto`.
+        domains: name of any other operator set -> version.
+        facts: what the file says about itself, name -> str.
     """
 
-    def __init__(self, opset):
+    def __init__(self, opset, name="model"):
         self.opset = opset
+        self.name = name
         self.nodes = []
         self.constants = {}
+        self.inputs, self.outputs = [], []
+        self.domains = {}
+        self.facts = {}
         self._scopes = []
-        self._used = collections.Counter()
-        self._lists = {}
+        self._names = set()
 
     @contextlib.contextmanager
     def scope(self, name):
@@ -32,11 +40,18 @@ class Graph:
         yield
         self._scopes.pop()
 
+    def reserve(self, names):
+        """Never give these names to anything new."""
+        self._names.update(names)
+
     def _unique(self, hint):
-        name = "/".join((*self._scopes, hint))
-        self._used[name] += 1
-        count = self._used[name]
-        return name if count == 1 else f"{name}_{count}"
+        first = name = "/".join((*self._scopes, hint))
+        count = 1
+        while name in self._names:
+            count += 1
+            name = f"{first}_{count}"
+        self._names.add(name)
+        return name
 
     def add(self, operator, *inputs, outputs=1, **attributes):
         """Add a node.
@@ -58,27 +73,30 @@ class Graph:
         self.nodes.append(node)
         return name if outputs == 1 else results
 
-    def array(self, values, hint):
-        """Add a constant tensor of float32 values; gives its name."""
-        from onnx import numpy_helper
+    def again(self, node, inputs):
+        """Add a copy of a node with other inputs; gives the name of the result."""
+        twin = type(node)()
+        twin.CopyFrom(node)
+        twin.input[:] = inputs
+        twin.name = self._unique(node.op_type)
+        twin.output[:] = [twin.name]
+        self.nodes.append(twin)
+        return twin.name
 
+    def array(self, values, hint, dtype="float32"):
+        """Add a constant tensor; gives its name."""
         name = self._unique(hint)
-        values = np.ascontiguousarray(values, dtype="float32")
-        self.constants[name] = numpy_helper.from_array(values, name)
+        self.constants[name] = np.asarray(values, dtype=dtype)
         return name
 
     def integers(self, values):
         """Constant list of int64, or a scalar; equal ones are shared."""
-        from onnx import numpy_helper
-
         values = np.array(values, dtype="int64")
-        key = (values.shape, values.tobytes())
-        if key not in self._lists:
-            shown = "x".join(map(str, values.reshape(-1)))
-            name = f"int{values.ndim}d_{shown}"
-            self._lists[key] = name
-            self.constants[name] = numpy_helper.from_array(values, name)
-        return self._lists[key]
+        shown = "x".join(map(str, values.reshape(-1)))
+        name = f"int{values.ndim}d_{shown}"
+        self.reserve([name])
+        self.constants[name] = values
+        return name
 
     def reshape(self, tensor, shape):
         """Reshape; 0 keeps a dimension, -1 is computed."""
@@ -92,6 +110,29 @@ class Graph:
         """Cut a range out of one axis."""
         ranges = [self.integers([value]) for value in (start, end, axis, step)]
         return self.add("Slice", tensor, *ranges)
+
+    def rewrite(self, replace):
+        """Give every node to a function that may write others in its place.
+
+        Args:
+            replace: function of a node. It adds nodes and returns the name of the
+                result, which the last of them makes; or None to keep the node.
+
+        Returns:
+            How many nodes were replaced.
+        """
+        old, self.nodes, count = self.nodes, [], 0
+        for node in old:
+            with self.scope(node.name or node.output[0]):
+                result = replace(node)
+            if result is None:
+                self.nodes.append(node)
+            else:
+                self.nodes[-1].output[0] = node.output[0]
+                count += 1
+        used = {name for node in self.nodes for name in node.input}
+        self.constants = {k: v for k, v in self.constants.items() if k in used}
+        return count
 
     def name_outputs(self, tensors, names):
         """Give tensors their public names.

@@ -60,20 +60,23 @@ def write_activation(graph, layer, x):
     return ACTIVATIONS[layer.activation](graph, x)
 
 
-def linear(graph, x, rank, kernel, bias, hint):
-    """x @ kernel + bias, as one Gemm for matrices."""
-    kernel = graph.array(kernel, f"{hint}/kernel")
-    bias = None if bias is None else graph.array(bias, f"{hint}/bias")
-    if rank == 2:
-        return graph.add("Gemm", x, kernel, *([] if bias is None else [bias]))
-    x = graph.add("MatMul", x, kernel)
-    return x if bias is None else graph.add("Add", x, bias)
+def rows(graph, x, width):
+    """All tokens of all images as one matrix, (B*T, D)."""
+    return graph.reshape(x, (-1, width))
 
 
-def write_dense(graph, layer, x, rank):
-    """A Dense layer without its activation."""
+def linear(graph, x, kernel, bias, hint):
+    """x @ kernel + bias on a matrix: what every runtime does fastest."""
+    given = [x, graph.array(kernel, f"{hint}/kernel")]
+    if bias is not None:
+        given.append(graph.array(bias, f"{hint}/bias"))
+    return graph.add("Gemm", *given)
+
+
+def write_dense(graph, layer, x):
+    """A Dense layer on a matrix, without its activation."""
     bias = values(layer.bias) if layer.use_bias else None
-    return linear(graph, x, rank, values(layer.kernel), bias, layer.name)
+    return linear(graph, x, values(layer.kernel), bias, layer.name)
 
 
 def write_norm(graph, layer, x, factor=1.0):
@@ -95,29 +98,29 @@ def write_scale(graph, layer, x):
     return graph.add("Mul", x, graph.array(values(layer.gamma), f"{layer.name}/gamma"))
 
 
-def write_attention(graph, layer, x, shape):
-    """Self-attention; the factor 1/sqrt(d) is folded into the query's weights."""
-    _, length, width = shape
+def write_attention(graph, layer, x, length, width):
+    """Self-attention on (B*T, D); 1/sqrt(d) is folded into the query's weights."""
     heads, head = layer.heads, width // layer.heads
     factor = 1.0 / math.sqrt(head)
     columns = np.ones(3 * width, "float32")
     if not layer.qk_norm:
         columns[:width] = factor
     bias = values(layer.qkv.bias) * columns if layer.use_bias else None
-    x = linear(graph, x, 3, values(layer.qkv.kernel) * columns, bias, "qkv")
-    x = graph.reshape(x, (0, length, 3 * heads, head))
-    x = graph.transpose(x, 0, 2, 1, 3)  # (B, 3A, T, d)
-    query, key, value = graph.add("Split", x, outputs=3, axis=1, num_outputs=3)
+    x = linear(graph, x, values(layer.qkv.kernel) * columns, bias, "qkv")
+    x = graph.reshape(x, (-1, length, 3 * heads, head))
+    query, key, value = graph.add("Split", x, outputs=3, axis=2, num_outputs=3)
     if layer.qk_norm:
         query = write_norm(graph, layer.query_norm, query, factor)
         key = write_norm(graph, layer.key_norm, key)
-    scores = graph.add("MatMul", query, graph.transpose(key, 0, 1, 3, 2))
+    query = graph.transpose(query, 0, 2, 1, 3)  # (B, A, T, d)
+    scores = graph.add("MatMul", query, graph.transpose(key, 0, 2, 3, 1))
     if layer.relative_position:
         logits = write_offsets(graph, layer, query, heads, length)
         scores = graph.add("Add", scores, logits)
+    value = graph.transpose(value, 0, 2, 1, 3)
     x = graph.add("MatMul", graph.add("Softmax", scores, axis=-1), value)
-    x = graph.reshape(graph.transpose(x, 0, 2, 1, 3), (0, length, width))
-    return write_dense(graph, layer.proj, x, 3)
+    x = rows(graph, graph.transpose(x, 0, 2, 1, 3), width)
+    return write_dense(graph, layer.proj, x)
 
 
 def write_offsets(graph, layer, query, heads, length):
@@ -133,10 +136,10 @@ def write_offsets(graph, layer, query, heads, length):
 
 
 def write_mlp(graph, layer, x):
-    """Two dense layers around GELU."""
-    x = write_dense(graph, layer.fc1, x, 3)
+    """Two dense layers around GELU, on a matrix."""
+    x = write_dense(graph, layer.fc1, x)
     x = write_gelu(graph, x, tanh=layer.activation == "gelu_tanh")
-    return write_dense(graph, layer.fc2, x, 3)
+    return write_dense(graph, layer.fc2, x)
 
 
 def _patches(graph, layer, inputs, node):
@@ -164,23 +167,29 @@ def _patch_encoder(graph, layer, inputs, node):
 
 
 def _block(graph, layer, inputs, node):
-    x, shape = inputs[0], node.input_tensors[0].shape
+    _, length, width = node.input_tensors[0].shape
+    x = rows(graph, inputs[0], width)
     branch = write_norm(graph, layer.norm1, x)
     with graph.scope("attention"):
-        branch = write_attention(graph, layer.attention, branch, shape)
+        branch = write_attention(graph, layer.attention, branch, length, width)
     x = graph.add("Add", x, write_scale(graph, layer.scale1, branch))
     branch = write_norm(graph, layer.norm2, x)
     with graph.scope("mlp"):
         branch = write_mlp(graph, layer.mlp, branch)
-    return graph.add("Add", x, write_scale(graph, layer.scale2, branch))
+    x = graph.add("Add", x, write_scale(graph, layer.scale2, branch))
+    return graph.reshape(x, (-1, length, width))
 
 
 def _attention(graph, layer, inputs, node):
-    return write_attention(graph, layer, inputs[0], node.input_tensors[0].shape)
+    _, length, width = node.input_tensors[0].shape
+    x = write_attention(graph, layer, rows(graph, inputs[0], width), length, width)
+    return graph.reshape(x, (-1, length, width))
 
 
 def _mlp(graph, layer, inputs, node):
-    return write_mlp(graph, layer, inputs[0])
+    shape = node.input_tensors[0].shape
+    x = write_mlp(graph, layer, rows(graph, inputs[0], shape[-1]))
+    return graph.reshape(x, (-1, *shape[1:]))
 
 
 def _norm(graph, layer, inputs, node):
@@ -210,22 +219,27 @@ def _attention_pooling(graph, layer, inputs, node):
     )
     query = query.reshape(heads, head, 1) / math.sqrt(head)  # (A, d, 1)
 
+    tokens = rows(graph, inputs[0], width)
+
     def split(dense):
-        x = write_dense(graph, dense, inputs[0], 3)
-        return graph.transpose(graph.reshape(x, (0, length, heads, head)), 0, 2, 1, 3)
+        x = write_dense(graph, dense, tokens)
+        return graph.transpose(graph.reshape(x, (-1, length, heads, head)), 0, 2, 1, 3)
 
     scores = graph.add("MatMul", split(layer.key), graph.array(query, "query"))
     scores = graph.reshape(scores, (0, heads, 1, length))
     weights = graph.add("Softmax", scores, axis=-1)
     x = graph.add("MatMul", weights, split(layer.value))  # (B, A, 1, d)
-    x = write_dense(graph, layer.proj, graph.reshape(x, (0, 1, width)), 3)
+    x = write_dense(graph, layer.proj, rows(graph, x, width))
     branch = write_mlp(graph, layer.mlp, write_norm(graph, layer.norm, x))
-    return graph.reshape(graph.add("Add", x, branch), (0, width))
+    return graph.add("Add", x, branch)
 
 
 def _dense(graph, layer, inputs, node):
-    x = write_dense(graph, layer, inputs[0], len(node.input_tensors[0].shape))
-    return write_activation(graph, layer, x)
+    shape, x = node.input_tensors[0].shape, inputs[0]
+    if len(shape) > 2:
+        x = rows(graph, x, shape[-1])
+    x = write_activation(graph, layer, write_dense(graph, layer, x))
+    return graph.reshape(x, (-1, *shape[1:-1], layer.units)) if len(shape) > 2 else x
 
 
 def _activation(graph, layer, inputs, node):

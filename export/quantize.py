@@ -70,38 +70,52 @@ PRECISIONS = {
 
 
 def check_calibration(quantization, calibration, contract):
+    """As `calibration_images`, for TFLite, whose static recipes take single images.
+
+    Raises:
+        ValueError: besides, for an open batch.
+    """
+    if quantization in CALIBRATED and calibration is not None:
+        _check_batch(quantization, contract)
+    return calibration_images(quantization, calibration, contract, CALIBRATED)
+
+
+def _check_batch(quantization, contract):
+    if contract.batch is None:
+        raise ValueError(
+            f"dynamic_batch: must be False with quantization={quantization!r}, got "
+            "True. Leave it out, and run images one by one."
+        )
+
+
+def calibration_images(quantization, calibration, contract, calibrated):
     """Calibration images, if the recipe needs any, before anything slow.
 
     Args:
         quantization: name of a recipe, "auto", or None.
         calibration: images as in `read_calibration`, or None.
         contract: `Contract` of the model.
+        calibrated: names of the recipes that need images.
 
     Returns:
         (N, H, W, C) float32, or None.
 
     Raises:
-        TypeError, ValueError: for images that are missing, not wanted or wrong, and
-            for an open batch.
+        TypeError, ValueError: for images that are missing, not wanted or wrong.
     """
     if quantization == "auto" and calibration is not None:
         return read_calibration(calibration, contract)
-    if quantization not in CALIBRATED:
+    if quantization not in calibrated:
         if calibration is None:
             return None
         raise ValueError(
-            f"calibration: goes with {', '.join(CALIBRATED)} only, got quantization="
+            f"calibration: goes with {', '.join(calibrated)} only, got quantization="
             f"{quantization!r}, which needs no images. Leave it out."
         )
     if calibration is None:
         raise ValueError(
             f"calibration: must be given with quantization={quantization!r}, got None. "
             "Pass 32 to 128 training images, prepared with model.preprocessing."
-        )
-    if contract.batch is None:
-        raise ValueError(
-            f"dynamic_batch: must be False with quantization={quantization!r}, got "
-            "True. Leave it out, and run images one by one."
         )
     return read_calibration(calibration, contract)
 

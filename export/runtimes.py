@@ -161,14 +161,7 @@ class OnnxRuntime(Runtime):
     format = "onnx"
 
     def _load(self, threads):
-        ort = onnxruntime()
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = ort.InferenceSession(
-            str(self.path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(self.path, threads)
         self.inputs = [_argument(a) for a in self._session.get_inputs()]
         found = sorted(self._session.get_outputs(), key=lambda a: a.name)
         self.outputs = [_argument(argument) for argument in found]
@@ -178,21 +171,25 @@ class OnnxRuntime(Runtime):
         return self._session.run(names, {self.inputs[0].name: images})
 
     def _operators(self):
-        return self._nodes
+        return self._contents[0]
 
     @functools.cached_property
-    def _nodes(self):
+    def _contents(self):
+        """How often each operator occurs, and the types of constant arrays."""
         import onnx
 
         graph = onnx.load(self.path, load_external_data=False).graph
-        return collections.Counter(node.op_type for node in graph.node)
+        arrays = [tensor for tensor in graph.initializer if len(tensor.dims)]
+        names = onnx.TensorProto.DataType.Name
+        return (
+            collections.Counter(node.op_type for node in graph.node),
+            {names(tensor.data_type) for tensor in arrays},
+        )
 
     @property
     def precision(self):
-        integer = ("Quantize", "Dequantize", "Integer")
-        return (
-            "int8" if any(i in op for op in self._nodes for i in integer) else "float32"
-        )
+        known = {"INT8": "int8", "UINT8": "int8", "FLOAT16": "float16"}
+        return next((known[k] for k in known if k in self._contents[1]), "float32")
 
 
 def _argument(argument):
@@ -200,6 +197,16 @@ def _argument(argument):
     shape = tuple(side if isinstance(side, int) else None for side in argument.shape)
     dtype = argument.type.removeprefix("tensor(").removesuffix(")")
     return Tensor(argument.name, {"float": "float32"}.get(dtype, dtype), shape)
+
+
+def open_session(path, threads=1):
+    """An onnxruntime session on the processor, which says errors only."""
+    ort = onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def onnxruntime():

@@ -95,13 +95,13 @@ def split_overflow(graph, mlp, tops):
     return units.tolist(), branch
 
 
-def outliers(tops):
+def outliers(tops, floor=LINEAR):
     """Units that stand out, and the bound that the others stay below.
 
     The cut lies at the largest ratio between neighbours in the order of size.
 
     Args:
-        tops: (units,) largest value of each.
+        tops: (units,) largest value of each. floor: least bound.
 
     Returns:
         (numbers of the units, bound); no units when the range would not shrink by
@@ -113,9 +113,9 @@ def outliers(tops):
     tops = np.asarray(tops)
     order = np.argsort(-tops)
     most = max(1, int(len(tops) * SHARE))
-    floor = np.maximum(tops[order], LINEAR)
-    count = int(np.argmax(tops[order[:most]] / floor[1 : most + 1])) + 1
-    bound = float(floor[count])
+    least = np.maximum(tops[order], max(floor, 1e-9))
+    count = int(np.argmax(tops[order[:most]] / least[1 : most + 1])) + 1
+    bound = float(least[count])
     if tops[order[0]] / bound < LEAST_GAIN:
         return order[:0], bound
     return order[:count], bound

@@ -1,0 +1,61 @@
+"""What images look like inside an ONNX graph: the range of each channel."""
+
+import copy
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_vit.export import onnx_file
+from keras_vit.export.noise import quiet
+from keras_vit.export.runtimes import open_session
+
+
+def ranges(graph, file, wanted, images, verbose=1):
+    """Smallest and largest value of each channel, over all images and positions.
+
+    Args:
+        graph: float `Graph`. file: that it was read from; a helper file is written
+            beside it for a while.
+        wanted: names of tensors.
+        images: (N, H, W, C) float32.
+        verbose: 0 for no progress bar.
+
+    Returns:
+        {name: (low, high)}, arrays over the last axis.
+    """
+    given = graph.inputs[0].name
+    names = sorted({*wanted, graph.outputs[0].name} - {given})
+    probe = pathlib.Path(file).with_suffix(".probe.onnx")
+    try:
+        onnx_file.save(_showing(graph, names), probe)
+        with quiet():
+            session = open_session(probe)
+    finally:
+        probe.unlink(missing_ok=True)
+        onnx_file.beside(probe).unlink(missing_ok=True)
+    bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
+    found = {}
+    for image in images:
+        values = session.run(names, {given: image[None]})
+        for name, value in zip((given, *names), (image, *values), strict=True):
+            _widen(found, name, value.reshape(-1, value.shape[-1]))
+        bar.add(1)
+    return found
+
+
+def _showing(graph, names):
+    """The graph with other outputs."""
+    from onnx import helper
+
+    twin = copy.copy(graph)
+    twin.outputs = [helper.make_empty_tensor_value_info(name) for name in names]
+    return twin
+
+
+def _widen(found, name, rows):
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    if name in found:
+        low = np.minimum(low, found[name][0])
+        high = np.maximum(high, found[name][1])
+    found[name] = low, high
