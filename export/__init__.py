@@ -16,6 +16,7 @@ from keras_vit.export.onnx import to_onnx
 from keras_vit.export.proof import Exported
 from keras_vit.export.report import ExportReport
 from keras_vit.export.savedmodel import to_savedmodel
+from keras_vit.export.signature import Signature
 from keras_vit.export.tflite import to_tflite
 from keras_vit.export.verify import Verification, verify
 
@@ -23,6 +24,7 @@ __all__ = [
     "Benchmark",
     "ExportReport",
     "Exported",
+    "Signature",
     "Verification",
     "benchmark",
     "export_all",

@@ -101,7 +101,9 @@ def check_faces(where, contract, runtime):
         ("outputs", contract.outputs, outputs),
     )
     for kind, wanted, found in pairs:
-        if sorted(map(str, wanted)) != sorted(str(tensor.meaning) for tensor in found):
+        exact = {(tensor.name, tensor.dtype) for tensor in wanted}
+        shown = [t if (t.name, t.dtype) in exact else t.meaning for t in found]
+        if sorted(map(str, wanted)) != sorted(map(str, shown)):
             raise ExportMismatch(
                 f"{where}: must have the {kind} {', '.join(map(str, wanted))}, got "
                 f"{', '.join(map(str, found)) or 'none'}. Export the model again."

@@ -21,12 +21,14 @@ class Audit:
         open_tensors: names of tensors whose shape is not fixed.
         weights: types of the constants of rank 2 or more that are not int32 or
             int64 (those are shapes): "FLOAT32", "FLOAT16", "INT8" and so on.
+        signatures: their names, the first graph's first.
     """
 
     operators: dict
     highest_rank: tuple
     open_tensors: tuple
     weights: frozenset
+    signatures: tuple = ()
 
     @property
     def precision(self):
@@ -80,7 +82,15 @@ def _read(model, schema):
             if constant and rank > 1:
                 weights.add(types[tensor.Type()])
     weights -= {"INT32", "INT64"}
-    return Audit(dict(operators), highest, tuple(open_tensors), frozenset(weights))
+    found = (model.SignatureDefs(i) for i in range(model.SignatureDefsLength()))
+    found = sorted(found, key=lambda signature: signature.SubgraphIndex())
+    return Audit(
+        dict(operators),
+        highest,
+        tuple(open_tensors),
+        frozenset(weights),
+        tuple(signature.SignatureKey().decode() for signature in found),
+    )
 
 
 def operator_name(code, names):

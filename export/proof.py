@@ -1,7 +1,6 @@
 """The walk that every format shares: write under another name, prove, rename."""
 
 import dataclasses
-import functools
 import math
 import pathlib
 import time
@@ -9,7 +8,8 @@ import time
 from keras_vit import files
 from keras_vit.errors import ExportMismatch
 from keras_vit.export import compare
-from keras_vit.export.contract import check_images, size_of
+from keras_vit.export.contract import Contract, check_images, size_of
+from keras_vit.export.face import Faced
 from keras_vit.export.noise import quiet, say
 from keras_vit.export.quantize import precision_of
 from keras_vit.export.runtimes import open_file
@@ -29,6 +29,7 @@ class Exported:
         signal_to_noise_db: on the same images; inf when they are equal.
         seconds: that writing and checking took.
         operators: name -> how often it stands in the file.
+        signatures: names of all ways to call it.
         notes: what a careful reader should know.
         tried: with quantization="auto", one `keras_vit.export.auto.Trial` per recipe.
     """
@@ -43,6 +44,7 @@ class Exported:
     signal_to_noise_db: float
     seconds: float
     operators: dict
+    signatures: tuple = ()
     notes: tuple = ()
     tried: tuple = ()
 
@@ -78,6 +80,7 @@ def write_and_prove(
     verbose=1,
     calibrate=None,
     images=None,
+    faces=None,
 ):
     """Write a file, load it, compare it with the model, then give it its name.
 
@@ -92,38 +95,38 @@ def write_and_prove(
         calibrate: function of the same path that turns the file into its final
             form and may show progress; or None.
         images: to compare on, (B, H, W, C); None for seeded ones.
+        faces: {signature: `Faced`} that the file must show; None for the model's own.
 
     Returns:
         `Exported`.
 
     Raises:
-        FileExistsError, OSError: as `keras_vit.files.replacing`, and when the
-            disk is too small.
+        FileExistsError, OSError: as `keras_vit.files`.
         ExportMismatch: when the file does not answer as the model does; nothing
             is left at `path` then.
     """
     start = time.perf_counter()
     path = files.check_target(path, overwrite)
     files.check_space(path, room * reference.parameter_bytes)
-    images = check_images(reference.contract) if images is None else images
-    expected = reference.finite_answers(images)
+    faces = {None: Faced(reference)} if faces is None else faces
+    cases = [Case(name, faced, images) for name, faced in faces.items()]
     say(f"{path.name}: writing", verbose)
     with files.replacing(path, overwrite) as temporary:
         with quiet():
             write(temporary)
         if calibrate is not None:
             calibrate(temporary)
-        runtime = open_file(temporary)
-        _check_precision(path, quantization, runtime.precision)
-        tally = prove(path, reference.contract, runtime, images, expected)
-        facts = _facts(temporary, runtime)
+        runtimes = [open_file(temporary, signature=case.signature) for case in cases]
+        _check_precision(path, quantization, runtimes[0].precision)
+        tally, *_ = [prove(path, *pair) for pair in zip(runtimes, cases, strict=True)]
+        facts = _facts(temporary, runtimes[0])
     result = Exported(
         path=path,
         quantization=quantization,
         largest_difference=tally.largest,
         signal_to_noise_db=tally.decibel,
         seconds=time.perf_counter() - start,
-        notes=(*reference.notes, *_emptiness(expected)),
+        notes=(*reference.notes, *_emptiness(cases[0].expected)),
         **facts,
     )
     say(str(result), verbose)
@@ -139,10 +142,29 @@ def _check_precision(path, quantization, precision):
         )
 
 
-def prove(path, contract, runtime, images, expected):
+class Case:
+    """Images as one signature takes them, and what it should answer.
+
+    Args:
+        signature: its name, or None for the only one. faced: `Faced`.
+        images: (B, H, W, C) in the model's range, or None for seeded ones.
+    """
+
+    def __init__(self, signature, faced, images):
+        self.signature, self.face = signature, faced.face
+        core = self.face.core
+        fits = images is not None and images.shape[1:] == core.image.shape[1:]
+        self.images = self.face.pixels(images if fits else check_images(core))
+        self.expected = faced.finite_answers(self.images)
+
+
+def prove(path, runtime, case):
     """Check names, shapes, dtypes and values of a loaded file.
 
     An open batch is asked twice, with all images and with one.
+
+    Args:
+        path: for messages. runtime: the loaded file. case: `Case`.
 
     Returns:
         `keras_vit.export.compare.Tally`.
@@ -150,12 +172,16 @@ def prove(path, contract, runtime, images, expected):
     Raises:
         ExportMismatch: naming what differs.
     """
-    compare.check_faces(path, contract, runtime)
-    runtime.order([tensor.name for tensor in contract.outputs])
-    check = functools.partial(compare.check_answers, path, contract, runtime.precision)
-    if contract.batch is None:
-        check([answer[:1] for answer in expected], runtime(images[:1]))
-    return check(expected, runtime(images))
+    face, images = case.face, case.images
+    compared = Contract(face.image, face.compared, face.mode)
+    compare.check_faces(path, face.contract, runtime)
+    runtime.order([tensor.name for tensor in face.outputs])
+    counts = (1, len(images)) if face.contract.batch is None else (len(images),)
+    for count in counts:
+        expected = [answer[:count] for answer in case.expected]
+        got = face.complete(expected, runtime(images[:count]))
+        tally = compare.check_answers(path, compared, runtime.precision, expected, got)
+    return tally
 
 
 def _facts(path, runtime):
@@ -165,6 +191,7 @@ def _facts(path, runtime):
         "inputs": tuple(runtime.inputs),
         "outputs": tuple(runtime.outputs),
         "operators": runtime.operators,
+        "signatures": runtime.signatures,
     }
 
 

@@ -1,5 +1,7 @@
 """The Keras side of every comparison: the model in float32, called as one graph."""
 
+import copy
+
 import keras
 import numpy as np
 from keras import ops
@@ -55,6 +57,16 @@ class Reference:
                     f"{tensor.name!r}. Look for a training run that diverged."
                 )
         return answers
+
+    def derived(self, model, contract):
+        """The same for another float32 model that shares the weights.
+
+        Args:
+            model: functional Keras model. contract: what it takes and gives.
+        """
+        twin = copy.copy(self)
+        twin.model, twin.contract, twin._call = model, contract, _compiled(model)
+        return twin
 
     @property
     def parameter_bytes(self):

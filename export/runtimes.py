@@ -20,17 +20,32 @@ class Runtime:
     Args:
         path: the file.
         threads: processor threads it may use.
+        signature: which one to call; None for the file's first.
 
     Attributes:
         inputs, outputs: lists of `Tensor`.
+        signatures: names of all ways to call the file.
     """
 
     format = ""
-    inputs = outputs = ()
+    inputs = outputs = signatures = ()
 
-    def __init__(self, path, threads=1):
+    def __init__(self, path, threads=1, signature=None):
         self.path = pathlib.Path(path)
+        self._signature = signature
         self._load(threads)
+
+    def _choose(self, names):
+        """The signature to call, out of those that the file has."""
+        self.signatures = tuple(names)
+        first = SERVE if SERVE in names else next(iter(names), None)
+        chosen = first if self._signature is None else self._signature
+        if chosen not in names:
+            raise ExportMismatch(
+                f"{self.path}: needs a signature {chosen or SERVE!r}, got "
+                f"{list(names)}. Export it with to_{self.format}."
+            )
+        return chosen
 
     def __call__(self, images):
         """Answers for (B, H, W, C) float32: a list of numpy arrays, one per output.
@@ -43,7 +58,7 @@ class Runtime:
         for start in range(0, len(images), size):
             piece = images[start : start + size]
             missing = size - len(piece)
-            padded = np.pad(piece, ((0, missing), (0, 0), (0, 0), (0, 0)))
+            padded = np.pad(piece, [(0, missing)] + [(0, 0)] * (piece.ndim - 1))
             answers = self._run(np.ascontiguousarray(padded))
             parts.append([answer[: len(piece)] for answer in answers])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -73,12 +88,7 @@ class SavedModelRuntime(Runtime):
 
         with quiet():
             self._module = tf.saved_model.load(str(self.path))
-        if SERVE not in self._module.signatures:
-            raise ExportMismatch(
-                f"{self.path}: needs a signature {SERVE!r}, got "
-                f"{sorted(self._module.signatures)}. Export it with to_savedmodel."
-            )
-        self._serve = self._module.signatures[SERVE]
+        self._serve = self._module.signatures[self._choose([*self._module.signatures])]
         given = self._serve.structured_input_signature[1]
         self.inputs = [_spec(name, spec) for name, spec in given.items()]
         returned = self._serve.structured_outputs
@@ -115,13 +125,8 @@ class LiteRTRuntime(Runtime):
                 model_path=str(self.path), num_threads=threads
             )
             self._interpreter.allocate_tensors()
-        names = list(self._interpreter.get_signature_list())
-        if SERVE not in names:
-            raise ExportMismatch(
-                f"{self.path}: needs a signature {SERVE!r}, got {names}. "
-                "Export it with to_tflite."
-            )
-        self._runner = self._interpreter.get_signature_runner(SERVE)
+        name = self._choose(self.audit.signatures)
+        self._runner = self._interpreter.get_signature_runner(name)
         self.inputs = _details(self._runner.get_input_details())
         self.outputs = _details(self._runner.get_output_details())
 
@@ -225,12 +230,13 @@ def onnxruntime():
     return onnxruntime
 
 
-def open_file(path, threads=1):
+def open_file(path, threads=1, signature=None):
     """Load an exported file, whatever its format.
 
     Args:
         path: SavedModel folder, `.tflite` or `.onnx` file.
         threads: processor threads it may use.
+        signature: which one to call; None for the file's first.
 
     Returns:
         `Runtime`.
@@ -242,7 +248,7 @@ def open_file(path, threads=1):
     """
     kind = _recognise(pathlib.Path(path))
     try:
-        return kind(path, threads)
+        return kind(path, threads, signature)
     except (ImportError, ExportMismatch):
         raise
     except Exception as err:

@@ -1,16 +1,20 @@
 """TFLite: one static graph of builtin operators, for phones."""
 
 import contextlib
+import dataclasses
 import functools
 import pathlib
 import re
 import shutil
+import tempfile
 
 from keras_vit import files
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import flatbuffer
+from keras_vit.export.assembly import assemble
 from keras_vit.export.auto import Judge, check_unused, smallest
 from keras_vit.export.contract import check_choice, check_suffix
+from keras_vit.export.metadata import check_labels
 from keras_vit.export.proof import write_and_prove
 from keras_vit.export.quantize import (
     CALIBRATED,
@@ -21,6 +25,7 @@ from keras_vit.export.quantize import (
 from keras_vit.export.reference import Reference, require_tensorflow
 from keras_vit.export.runtimes import SERVE
 from keras_vit.export.savedmodel import write_savedmodel
+from keras_vit.export.signature import check_recipe, is_plain, plan, show_fields
 
 # Offsets inside a .tflite file are signed 32-bit numbers.
 LIMIT = 2**31
@@ -28,6 +33,7 @@ LIMIT = 2**31
 PROOF = 8
 
 
+@show_fields
 def to_tflite(
     model,
     path,
@@ -38,13 +44,16 @@ def to_tflite(
     calibration=None,
     validation=None,
     tolerance=0.5,
+    labels=None,
+    signatures=None,
+    **options,
 ):
     """Write a `.tflite` file for LiteRT on phones and small computers.
 
-    It holds builtin operators only and no tensor above rank 4. It is run in LiteRT
-    and compared with the model before it gets its name: float32 must stay within 1e-4
-    of the logits; 16, 8 and 4 bits must keep 40, 10 and 6 dB of signal to noise, on
-    calibration images where there are any, on seeded ones otherwise.
+    Builtin operators only, no tensor above rank 4, labels and normalisation in its
+    metadata. It is run in LiteRT and compared with the model before it gets its
+    name: a float32 file must stay within 1e-4 of the logits; a float16 one must keep
+    40 dB signal to noise, an 8-bit one 10 dB, on calibration images or seeded ones.
 
     Args:
         model: Keras model that takes images. path: file to write.
@@ -65,6 +74,10 @@ def to_tflite(
         validation: for "auto": other images, or (images, labels), as in `verify`.
         tolerance: for "auto": points of top-1 that may be lost, or of agreement
             with the model when there are no labels.
+        labels: class names to store; None for `model.labels`.
+        signatures: {name: options}, for several ways to call it.
+        **options: fields of `keras_vit.export.Signature`, such as top=5, or
+            preprocessing="embed" for uint8 images.
 
     Returns:
         `keras_vit.export.Exported`; after "auto", `tried` is the table.
@@ -79,36 +92,63 @@ def to_tflite(
     check_choice("quantization", quantization, (None, *RECIPES, *CALIBRATED, "auto"))
     require_tensorflow("to_tflite")
     reference = Reference(model, dynamic_batch)
+    faces = plan(reference, signatures, linear=quantization in CALIBRATED, **options)
+    check_recipe(quantization, faces)
+    labels = check_labels(labels, model, reference.contract)
     _check_size(path, reference)
     files.check_target(path, overwrite)
     images = check_calibration(quantization, calibration, reference.contract)
+    given = (overwrite, verbose, images, faces, labels)
     if quantization == "auto":
         judge = Judge(reference, validation, tolerance)
-        return auto_tflite(reference, path, judge, images, overwrite, verbose)
+        return auto_tflite(reference, path, judge, *given)
     check_unused(validation, quantization)
-    return export_tflite(
-        reference, path, quantization, None, overwrite, verbose, images
-    )
+    return export_tflite(reference, path, quantization, None, *given)
 
 
-def auto_tflite(reference, path, judge, images, overwrite=False, verbose=1):
+def auto_tflite(
+    reference,
+    path,
+    judge,
+    overwrite=False,
+    verbose=1,
+    images=None,
+    faces=None,
+    labels=None,
+):
     """The file of the smallest recipe that is good enough.
+
+    Recipes are judged by the model's own face; one with another is written last.
 
     Args:
         reference: `Reference`. path, overwrite, verbose: as in `to_tflite`.
         judge: `Judge`. images: calibration images, or None.
+        faces, labels: as in `export_tflite`.
     """
 
     def write(name, file, source):
         own = images if name in CALIBRATED else None
-        return export_tflite(reference, file, name, source, verbose=0, images=own)
+        return export_tflite(
+            reference, file, name, source, verbose=0, images=own, labels=labels
+        )
 
     recipes = dict.fromkeys((*RECIPES, *CALIBRATED), "")
     if images is None:
         recipes.update(dict.fromkeys(CALIBRATED, "needs calibration images"))
     if reference.contract.batch is None:
         recipes.update(dict.fromkeys(CALIBRATED, "needs a batch of 1"))
-    return smallest(path, judge, recipes, write, overwrite, verbose)
+    if is_plain(faces):
+        return smallest(path, judge, recipes, write, overwrite, verbose)
+    path = files.check_target(path, overwrite)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".auto.") as folder:
+        file = pathlib.Path(folder) / path.name
+        chosen = smallest(file, judge, recipes, write, verbose=verbose)
+    name = chosen.quantization
+    own = images if name in CALIBRATED else None
+    made = export_tflite(
+        reference, path, name, None, overwrite, verbose, own, faces, labels
+    )
+    return dataclasses.replace(made, tried=chosen.tried)
 
 
 def export_tflite(
@@ -119,6 +159,8 @@ def export_tflite(
     overwrite=False,
     verbose=1,
     images=None,
+    faces=None,
+    labels=None,
 ):
     """As `to_tflite`, for whoever has a float32 file of the same model already.
 
@@ -127,21 +169,42 @@ def export_tflite(
             `to_tflite`.
         source: that file, or None.
         images: calibration images as `check_calibration` gives them, or None.
+        faces: as `plan` gives them, or None for the model's own.
+        labels: as `check_labels` gives them, or None.
     """
+    faces = plan(reference) if faces is None else faces
     calibrated = CALIBRATED.get(quantization)
     if quantization in INTEGER:
         calibrated = functools.partial(calibrated, mode=reference.contract.mode)
     first = None if calibrated else quantization
+    cores = list(dict.fromkeys(faced.core for faced in faces.values()))
+
+    def parts(file):
+        return [file.with_suffix(f".core{i}.tflite") for i in range(len(cores))]
+
+    def write(file):
+        for core, part in zip(cores, parts(file), strict=True):
+            whole = core.reference()
+            write_tflite(whole, part, first, source if whole is reference else None)
+
+    def finish(file):
+        if calibrated:
+            calibrated(parts(file)[0], parts(file)[0], images, verbose)
+        shown = [{n: f.face for n, f in faces.items() if f.core is c} for c in cores]
+        pairs = zip(parts(file), shown, strict=True)
+        assemble(file, list(pairs), reference.model.name, labels)
+
     return write_and_prove(
         reference,
         path,
-        lambda file: write_tflite(reference, file, first, source),
-        calibrate=calibrated and (lambda file: calibrated(file, file, images, verbose)),
+        write,
+        calibrate=finish,
         images=None if images is None else images[:: -(-len(images) // PROOF)],
         quantization=quantization,
-        room=2.2 if quantization is None else 2.5,
+        room=(2.2 if quantization is None else 2.5) + len(cores),
         overwrite=overwrite,
         verbose=verbose,
+        faces=faces,
     )
 
 

@@ -121,6 +121,20 @@ class Preprocessing:
         images = self._round(ops.einsum("ph,...hwc->...pwc", down, images))
         return ops.floor(images + 1e-4) if self.rounding == "truncate" else images
 
+    def source_box(self, height, width):
+        """The part of an image that resizing and the centre crop keep.
+
+        Args:
+            height, width: of the image, px.
+
+        Returns:
+            (top, left, height, width) in whole px.
+        """
+        full = self._resized_shape(height, width)
+        sizes = zip((height, width), self.image_size, full, strict=True)
+        sides = [min(old, max(1, round(old * kept / new))) for old, kept, new in sizes]
+        return (height - sides[0]) // 2, (width - sides[1]) // 2, *sides
+
     def _round(self, images):
         """Whole levels as PIL makes them, halves up; always within 0 to 255."""
         if self.rounding == "each_pass":

@@ -1,0 +1,332 @@
+"""Files that apps can use: pixels in, probabilities out, several signatures, labels."""
+
+import numpy as np
+import pytest
+
+import keras_vit
+from keras_vit import export
+from keras_vit.errors import ExportMismatch, UnsupportedLayer
+from keras_vit.export import flatbuffer, metadata
+from keras_vit.export.assembly import assemble
+from keras_vit.export.face import Face
+from keras_vit.export.reference import Reference
+from keras_vit.export.runtimes import open_file
+from keras_vit.export.signature import plan
+
+SIGNATURES = {
+    "classify": {"preprocessing": "embed", "top": 2},
+    "embed": export.Signature(output="features"),
+    "batch": {"batch_size": 4, "classifier_activation": "softmax"},
+    "small": {"image_size": 16},
+}
+
+
+@pytest.fixture
+def converted(exported, monkeypatch):
+    """The converter gives the float32 file that was made before."""
+    content = exported["tflite"].path.read_bytes()
+    monkeypatch.setattr("keras_vit.export.tflite.write_savedmodel", lambda *_: None)
+    monkeypatch.setattr("keras_vit.export.tflite.convert", lambda folder: content)
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """The slow step must not be reached."""
+
+    def fail(*_):
+        raise RuntimeError("reached the converter")
+
+    monkeypatch.setattr("keras_vit.export.tflite.write_savedmodel", fail)
+
+
+@pytest.fixture(scope="module")
+def several(model, tmp_path_factory):
+    """A file with four signatures and 8-bit weights."""
+    path = tmp_path_factory.mktemp("several") / "m.tflite"
+    return export.to_tflite(
+        model, path, "dynamic_int8", signatures=SIGNATURES, verbose=0
+    )
+
+
+def softmax(logits):
+    """Probabilities, (B, K)."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def pixels(count, height, width):
+    """Random uint8 images."""
+    shape = (count, height, width, 3)
+    return np.random.default_rng(2).integers(0, 256, shape, dtype="uint8")
+
+
+def test_uint8_in_and_probabilities_out(model, converted, tmp_path):
+    """The file normalises pixels as `preprocess_input`, and ends in a softmax."""
+    images = pixels(3, 32, 32)
+    ranged = keras_vit.preprocess_input(images)
+    expected = softmax(model.predict(ranged, verbose=0))
+
+    result = export.to_tflite(
+        model,
+        tmp_path / "m.tflite",
+        preprocessing="embed",
+        classifier_activation="softmax",
+        verbose=0,
+    )
+
+    assert ["image uint8 (1, 32, 32, 3)"] == [str(t) for t in result.inputs]
+    assert ["probabilities float32 (1, 5)"] == [str(t) for t in result.outputs]
+    np.testing.assert_allclose(open_file(result)(images)[0], expected, atol=1e-6)
+    assert {"CAST", "MUL", "ADD", "SOFTMAX"} <= set(result.operators)
+
+
+def test_images_of_another_size_are_cropped_and_resized(
+    tiny, converted, monkeypatch, tmp_path
+):
+    """As TensorFlow crops the centre and resizes, bilinear with half pixels."""
+    import tensorflow as tf
+
+    note = keras_vit.Preprocessing((32, 32), "imagenet", "short_side", crop=0.8)
+    model, images = tiny(labels=list("abcde"), preprocessing=note), pixels(2, 60, 90)
+    side = 48  # 0.8 of the short side
+    cut = tf.image.resize(images[:, 6 : 6 + side, 21 : 21 + side], (32, 32))
+    ranged = keras_vit.preprocess_input(cut.numpy(), mode="imagenet")
+    expected = model.predict(ranged, verbose=0)
+
+    result = export.to_tflite(
+        model,
+        tmp_path / "m.tflite",
+        preprocessing="embed",
+        input_size=(60, 90),
+        top=2,
+        verbose=0,
+    )
+    classes, scores = open_file(result)(images)
+
+    assert ["image uint8 (1, 60, 90, 3)"] == [str(t) for t in result.inputs]
+    assert ["classes", "logits"] == [tensor.name for tensor in result.outputs]
+    best = (-expected).argsort(axis=1)[:, :2]
+    np.testing.assert_array_equal(classes, best)
+    np.testing.assert_allclose(
+        scores, np.take_along_axis(expected, best, axis=1), atol=1e-5
+    )
+
+
+def test_static_int8_in_two_signatures(model, photos, tmp_path):
+    """An integer recipe goes together with uint8 in, best classes and features out."""
+    two = {"classify": {"top": 5}, "embed": {"output": "features"}}
+    result = export.to_tflite(
+        model,
+        tmp_path / "m.tflite",
+        "static_int8",
+        calibration=photos,
+        preprocessing="embed",
+        signatures=two,
+        verbose=0,
+    )
+
+    assert "int8" == open_file(result).precision
+    assert result.signal_to_noise_db > 20
+    assert {"QUANTIZE", "CAST", "TOPK_V2"} <= set(result.operators)
+
+
+def test_several_signatures(model, several, photos):
+    """Each answers as the model does, at its own batch, size and output."""
+    assert tuple(SIGNATURES) == several.signatures
+    images = pixels(2, 32, 32)
+    ranged = keras_vit.preprocess_input(images)
+    expected = model.predict(ranged, verbose=0)
+
+    classes, _ = open_file(several, signature="classify")(images)
+    features = open_file(several, signature="embed")
+    batch = open_file(several, signature="batch")
+
+    assert (expected.argmax(axis=1) == classes[:, 0]).all()
+    assert ["features float32 (1, 16)"] == [str(t) for t in features.outputs]
+    got = features(ranged)[0] @ model.get_layer("head").kernel.numpy()
+    np.testing.assert_allclose(
+        got + model.get_layer("head").bias.numpy(), expected, atol=0.05
+    )
+    assert (4, 32, 32, 3) == batch.inputs[0].shape
+    np.testing.assert_allclose(batch(ranged)[0], softmax(expected), atol=0.02)
+    small = open_file(several, signature="small")
+    assert (1, 16, 16, 3) == small.inputs[0].shape
+    flatbuffer.check("m.tflite", flatbuffer.audit(several.path), static=True)
+    with pytest.raises(ExportMismatch, match="signature 'sort', got.*'classify'"):
+        open_file(several, signature="sort")
+
+
+def test_signatures_share_their_weights(tiny, tmp_path):
+    """Two ways to call a model of usual proportions cost little more than one."""
+    model = tiny(width=96, heads=3, mlp_dim=384)
+    two = {"classify": {}, "embed": {"output": "features"}}
+
+    both = export.to_tflite(model, tmp_path / "two.tflite", signatures=two, verbose=0)
+    one = tmp_path / "one.tflite"
+    face = Face(Reference(model, dynamic_batch=False).contract)
+    assemble(one, [(both.path, {"classify": face})], "one", None)
+
+    assert ("classify",) == open_file(one).signatures
+    assert both.size_bytes < 1.1 * one.stat().st_size
+    assert both.size_bytes > 4 * model.count_params()
+
+
+def test_another_image_size_keeps_the_weights(tiny, images):
+    """At the model's own size, and at another with fixed positions, nothing moves."""
+    model = tiny(position="sincos2d")
+    faces = plan(
+        Reference(model), {"a": {"image_size": 32}, "b": {"image_size": (32, 16)}}
+    )
+    other = tiny(position="sincos2d", image_size=(32, 16))
+    other.set_weights(model.get_weights())
+
+    expected = other.predict(images[:, :, :16], verbose=0)
+
+    got = faces["b"].finite_answers(images[:, :, :16])[0]
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+    got = faces["a"].finite_answers(images)[0]
+    np.testing.assert_allclose(got, model.predict(images, verbose=0), atol=1e-6)
+
+
+def test_wrong_answers_of_a_top_signature_are_seen(model):
+    """Missing the best class, or naming another, is a difference."""
+    scores = np.float32([[0.0, 1.0, 5.0, 3.0, 2.0]])
+    core = Face(Reference(model).contract).core
+    face = Face(core, top=2)
+
+    right = face.complete([scores], [np.int32([[2, 3]]), np.float32([[5.0, 3.0]])])
+    missed = face.complete([scores], [np.int32([[3, 4]]), np.float32([[3.0, 2.0]])])
+    renamed = face.complete([scores], [np.int32([[1, 3]]), np.float32([[5.0, 3.0]])])
+
+    np.testing.assert_array_equal(right[0], scores)
+    assert 3.0 == np.abs(missed[0] - scores).max()
+    assert 4.0 == np.abs(renamed[0] - scores).max()
+
+
+PLANS = {
+    "kind": ({"preprocessing": "resize"}, ValueError, "'embed', got 'resize'"),
+    "size": ({"input_size": 64}, ValueError, "goes with preprocessing='embed'.*64"),
+    "side": (
+        {"preprocessing": "embed", "input_size": 0},
+        ValueError,
+        "input_size: must be 1 px or more, got 0",
+    ),
+    "activation": ({"classifier_activation": "relu"}, ValueError, "'softmax'.*'relu'"),
+    "many": ({"top": 6}, ValueError, "top: .* 1 to 5, .* got 6. Use"),
+    "none": ({"top": 0}, ValueError, "from 1 to 5.*got 0"),
+    "output": ({"output": "tokens"}, ValueError, "'scores', 'features', got 'tokens'"),
+    "both": (
+        {"output": "features", "top": 1},
+        ValueError,
+        "top: goes with output='scores'.*Give this",
+    ),
+    "batch": ({"batch_size": 0}, ValueError, "batch_size: .*above 0, got 0. Use 1"),
+    "grid": ({"image_size": 30}, ValueError, "30x30 px cannot be cut into 8 px"),
+    "unknown": ({"topk": 5}, TypeError, "options must be among.*got 'topk'. Correct"),
+    "names": (
+        {"signatures": {"a b": {}}},
+        ValueError,
+        "identifiers, got 'a b'. Use 'classify'",
+    ),
+    "empty": ({"signatures": {}}, TypeError, "dict of names and options, got {}. Pass"),
+    "list": ({"signatures": {"a": 5}}, TypeError, r"signatures\['a'\].*got 5"),
+    "inner": (
+        {"signatures": {"a": {"top": 9}}},
+        ValueError,
+        r"signatures\['a'\]: top: .*got 9",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_what_cannot_be_made_is_refused_first(name, model, never, tmp_path):
+    """Options that do not go together: which, and what to do."""
+    options, kind, message = PLANS[name]
+
+    with pytest.raises(kind, match=message):
+        export.to_tflite(model, tmp_path / "m.tflite", **options)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_models_without_scores(tiny, never, tmp_path):
+    """Probabilities are no logits, features have no best, tokens are no features."""
+    soft = tiny(classifier_activation="softmax")
+    tokens = tiny(include_top=False, pooling=None)
+    path = tmp_path / "m.tflite"
+
+    with pytest.raises(ValueError, match="gives logits, got probabilities. Leave"):
+        export.to_tflite(soft, path, classifier_activation="softmax")
+    with pytest.raises(ValueError, match="one score per class, got features. Leave"):
+        export.to_tflite(tokens, path, top=1)
+    with pytest.raises(ValueError, match=r"one vector per image.*\(None, 17, 16\)"):
+        export.to_tflite(tokens, path, output="features")
+
+
+def test_sizes_that_the_weights_do_not_know(tiny, never, tmp_path):
+    """Relative positions belong to one size; the layer is named."""
+    model = tiny(position="relative")
+
+    with pytest.raises(UnsupportedLayer, match="'block_0' belong to one.*'learned'"):
+        export.to_tflite(model, tmp_path / "m.tflite", image_size=16)
+
+
+def test_calibration_is_for_one_size(model, photos, never, tmp_path):
+    """Ranges of one size and batch do not pass for those of another."""
+    with pytest.raises(ValueError, match="static_int8.*another in 'b'.*dynamic_int8"):
+        export.to_tflite(
+            model,
+            tmp_path / "m.tflite",
+            "static_int8",
+            calibration=photos,
+            signatures={"a": {}, "b": {"batch_size": 2}},
+        )
+
+
+LABELS = {
+    "few": (["a"] * 4, ValueError, "must name 5 classes, got 4 names. Pass one"),
+    "empty": (["a", "b", " ", "d", "e"], ValueError, "not be empty.*class 2. Give"),
+    "string": ("abcde", TypeError, "list of class names, got 'abcde'. Read"),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_wrong_labels_are_refused_first(name, model, never, tmp_path):
+    """One name per class, before anything slow."""
+    labels, kind, message = LABELS[name]
+
+    with pytest.raises(kind, match=f"labels: .*{message}"):
+        export.to_tflite(model, tmp_path / "m.tflite", labels=labels)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_labels_of_features(tiny, never, tmp_path):
+    """Features have no classes to name."""
+    model = tiny(include_top=False)
+
+    with pytest.raises(ValueError, match="labels: .*gives scores.*features.*Leave"):
+        export.to_tflite(model, tmp_path / "m.tflite", labels=["a"])
+
+
+def test_labels_travel_in_the_file(model, exported, converted, tmp_path):
+    """The model's own by default, others on request; line breaks do not split them."""
+    names = ["one\ntwo", "b", "c", "d", "é"]
+    path = export.to_tflite(model, tmp_path / "m.tflite", labels=names, verbose=0).path
+
+    assert model.labels == metadata.read_labels(exported["tflite"].path)
+    assert model.labels == metadata.read_labels(exported["int8"].path)
+    assert ["one two", "b", "c", "d", "é"] == metadata.read_labels(path)
+    again = export.to_tflite(model, tmp_path / "n.tflite", labels=names, verbose=0).path
+    assert path.read_bytes() == again.read_bytes()
+
+
+def test_buffers_lie_where_the_schema_wants_them(exported):
+    """Every weight starts at a multiple of 16 bytes."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = exported["int8"].path.read_bytes()
+    model = schema.Model.GetRootAs(content, 0)
+    buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
+    starts = [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
+
+    assert len(starts) > 10
+    assert {0} == {start % 16 for start in starts}
