@@ -10,6 +10,7 @@ from keras_vit.export.face import FEATURES, Face, Faced
 from keras_vit.layers import PatchEncoder
 from keras_vit.layers.patches import pair
 from keras_vit.layers.position import LearnedPosition
+from keras_vit.preprocess import Preprocessing
 from keras_vit.weights.resample import positions
 
 # Layers between the features and the scores: heads, their mean, an activation.
@@ -133,9 +134,9 @@ class View:
 
     def face(self, **options):
         """`Face` around it; options are its other fields."""
+        size, mode = self.core.image.shape[1:3], self.core.base.contract.mode
         note = getattr(self.core.base.model, "preprocessing", None)
-        if note is not None:
-            note = note.resized(self.core.image.shape[1:3])
+        note = Preprocessing(size, mode) if note is None else note.resized(size)
         return Face(self.contract, note, **options)
 
     def faced(self, face):
@@ -191,7 +192,7 @@ def at_size(model, size):
 
     twin = keras.models.clone_model(model, input_tensors=image, clone_function=rebuild)
     for old, new in zip(model.layers, twin.layers, strict=True):
-        _copy_weights(old, new)
+        _share_weights(old, new)
     return twin
 
 
@@ -202,11 +203,12 @@ def _grid(model, encoder, size):
     return tuple(side * count // old for side, count, old in parts)
 
 
-def _copy_weights(old, new):
-    """Copy one layer's weights, resampling a table of positions."""
+def _share_weights(old, new):
+    """Share one layer's weights, resampling a table of positions."""
     for source, target in zip(old.weights, new.weights, strict=True):
         if source.shape == target.shape:
-            target.assign(source)
+            # The same storage, so that a SavedModel holds it once.
+            target._value = source._value
             continue
         table = getattr(old, "table", None)
         if not isinstance(table, LearnedPosition):

@@ -6,12 +6,13 @@ comparing.
 """
 
 import dataclasses
+import io
 
 import numpy as np
 
 from keras_vit.export.contract import Contract, Tensor, to_pixels
 from keras_vit.layers.interpolate import matrix
-from keras_vit.preprocess import RANGES, Preprocessing
+from keras_vit.preprocess import RANGES, Preprocessing, preprocess_image_file
 
 FEATURES, CLASSES = "features", "classes"
 
@@ -22,11 +23,12 @@ class Face:
 
     Args:
         core: `Contract` of the model alone: float image in, scores or features out.
-        note: `Preprocessing` of the model.
+        note: `Preprocessing` of the model; None only where no pixels are prepared.
         input_size: (H, W) px of uint8 images that the file prepares itself; None
             when it takes what the model takes.
         softmax: whether logits leave as probabilities.
         top: how many of the best classes leave, instead of all scores; or None.
+        encoded: whether it takes JPEG or PNG files and prepares them as `note` says.
     """
 
     core: Contract
@@ -34,6 +36,7 @@ class Face:
     input_size: tuple | None = None
     softmax: bool = False
     top: int | None = None
+    encoded: bool = False
 
     @property
     def embedded(self):
@@ -49,6 +52,8 @@ class Face:
     def image(self):
         """`Tensor` that goes in."""
         tensor = self.core.image
+        if self.encoded:
+            return Tensor(f"{tensor.name}_bytes", "string", tensor.shape[:1])
         if not self.embedded:
             return tensor
         shape = (tensor.shape[0], *self.input_size, tensor.shape[-1])
@@ -92,8 +97,7 @@ class Face:
 
     def crop(self):
         """(top, left, height, width) of the pixels that the model sees, px."""
-        note = self.note or Preprocessing(self.core.image.shape[1:3], self.mode)
-        return note.source_box(*self.input_size)
+        return self.note.source_box(*self.input_size)
 
     @property
     def resizes(self):
@@ -104,11 +108,13 @@ class Face:
         """What the file takes -> what the model takes; bilinear, not antialiased.
 
         Args:
-            images: (B, H, W, C).
+            images: (B, H, W, C), or (B,) files.
 
         Returns:
             float32.
         """
+        if self.encoded:
+            return np.stack([preprocess_image_file(f, self.note) for f in images])
         images = np.asarray(images, "float32")
         if not self.embedded:
             return images
@@ -126,8 +132,10 @@ class Face:
             images: (B, h, w, C) float32 in the model's range.
 
         Returns:
-            (B, H, W, C) of the file's dtype.
+            (B, H, W, C) of the file's dtype, or (B,) PNG files.
         """
+        if self.encoded:
+            return np.array([_png(i) for i in to_pixels(images, self.mode)], object)
         if not self.embedded:
             return images
         pixels = to_pixels(images, self.mode)
@@ -176,6 +184,15 @@ def _resize(images, size):
     down = matrix(images.shape[1], size[0]).astype("float32")
     across = matrix(images.shape[2], size[1]).astype("float32")
     return np.einsum("ph,qw,bhwc->bpqc", down, across, images, optimize=True)
+
+
+def _png(pixels):
+    """The bytes of a PNG file."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
 
 
 def _softmax(logits):

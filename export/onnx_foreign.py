@@ -1,6 +1,7 @@
 """ONNX for models that are not made of our layers, through tf2onnx."""
 
 from keras_vit.errors import UnsupportedLayer
+from keras_vit.export.face import Faced
 from keras_vit.export.reference import require_tensorflow
 from keras_vit.export.savedmodel import traceable
 
@@ -28,7 +29,7 @@ def convert(reference):
             "tf2onnx: needed for layers of other packages. Install it with "
             "pip install tf2onnx."
         ) from err
-    serve = traceable(reference)
+    serve = traceable(Faced(reference))
     made, _ = tf2onnx.convert.from_function(
         serve, input_signature=serve.input_signature, opset=OPSET
     )

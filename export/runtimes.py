@@ -58,7 +58,8 @@ class Runtime:
         for start in range(0, len(images), size):
             piece = images[start : start + size]
             missing = size - len(piece)
-            padded = np.pad(piece, [(0, missing)] + [(0, 0)] * (piece.ndim - 1))
+            sides = [(0, missing)] + [(0, 0)] * (piece.ndim - 1)
+            padded = np.pad(piece, sides, mode="edge")
             answers = self._run(np.ascontiguousarray(padded))
             parts.append([answer[: len(piece)] for answer in answers])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]

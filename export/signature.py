@@ -141,12 +141,18 @@ def _faced(cores, signature, preparations):
     if signature.output == "features":
         _refuse_scores(signature)
     core = cores.get(signature.image_size, signature.batch_size, signature.output)
+    if pixels == "decode" and core.contract.image.shape[-1] != 3:
+        raise ValueError(
+            "preprocessing: 'decode' gives three colours, got a model that takes "
+            f"{core.contract.image}. Use 'embed'."
+        )
     if pixels == "embed" and size is None:
         size = core.contract.image.shape[1:3]
     face = core.face(
         input_size=None if size is None else pair(size, "input_size"),
         softmax=signature.classifier_activation == "softmax",
         top=signature.top,
+        encoded=pixels == "decode",
     )
     _check_scores(face)
     return core.faced(face)

@@ -1,0 +1,141 @@
+"""Encoded images to the model's input, as TensorFlow operators of any image size.
+
+The same arithmetic as `keras_vit.Preprocessing`, whose matrices are made here while
+the graph runs, because only then the size of an image is known.
+"""
+
+from keras_vit.layers.interpolate import REACH
+from keras_vit.preprocess import preprocess_input
+
+
+def decode(note):
+    """A function of encoded images: decode, resize, crop, normalise.
+
+    Args:
+        note: `Preprocessing`.
+
+    Returns:
+        function of (B,) strings, JPEG, PNG or GIF, that gives (B, H, W, 3) float32.
+    """
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((*note.image_size, 3), tf.float32)
+
+    def prepare(content):
+        # Pillow's decoder is as accurate; TensorFlow's default is not.
+        image = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+        return preprocess_input(resize(image, note), note.mode)
+
+    return lambda contents: tf.map_fn(prepare, contents, fn_output_signature=spec)
+
+
+def resize(image, note):
+    """As `Preprocessing.resize_images`.
+
+    Args:
+        image: (H, W, C) tensor. note: `Preprocessing`.
+
+    Returns:
+        (h, w, C) float32 tensor of 0 to 255.
+    """
+    import tensorflow as tf
+
+    image, shape = tf.cast(image, "float32"), tf.shape(image)
+    height, width = resized_shape(shape[0], shape[1], note)
+    down = weights(shape[0], height, note.image_size[0], note)
+    across = weights(shape[1], width, note.image_size[1], note)
+    image = _round(tf.einsum("qw,hwc->hqc", across, image), note)
+    image = _round(tf.einsum("ph,hwc->pwc", down, image), note)
+    image = tf.ensure_shape(image, (*note.image_size, None))
+    return tf.floor(image + 1e-4) if note.rounding == "truncate" else image
+
+
+def _round(image, note):
+    import tensorflow as tf
+
+    if note.rounding == "each_pass":
+        image = tf.floor(image + 0.5)
+    return tf.clip_by_value(image, 0.0, 255.0)
+
+
+def resized_shape(height, width, note):
+    """(H, W) int32 tensors before the centre crop."""
+    import tensorflow as tf
+
+    out_h, out_w = (int(side / note.crop) for side in note.image_size)
+    if note.resize == "squash":
+        return tf.constant(out_h), tf.constant(out_w)
+
+    def long(side, new, old):
+        """The other side, as the short one goes from `old` to `new`."""
+        whole = tf.cast(side * new, "float64") / tf.cast(old, "float64")
+        whole = whole if note.geometry == "torchvision" else tf.round(whole)
+        return tf.cast(whole, "int32")
+
+    fits = out_h * width >= out_w * height  # the height is what just fits
+    tall = tf.maximum(long(height, out_w, width), out_h)
+    wide = tf.maximum(long(width, out_h, height), out_w)
+    return tf.where(fits, out_h, tall), tf.where(fits, wide, out_w)
+
+
+def weights(old, resized, kept, note):
+    """(kept, old) float32: one row per pixel that the centre crop keeps.
+
+    Args:
+        old, resized: int32 tensors, px. kept: px. note: `Preprocessing`.
+    """
+    import tensorflow as tf
+
+    half = tf.cast(resized - kept, "float64") / 2
+    half = tf.round(half) if note.geometry == "torchvision" else tf.floor(half)
+    rows = tf.cast(tf.range(kept), "float64")[:, None] + half
+    scale = tf.cast(old, "float64") / tf.cast(resized, "float64")
+    made = _area if note.interpolation == "area" else _kernel
+    if note.interpolation == "nearest":
+        picked = tf.minimum(tf.cast((rows + 0.5) * scale, "int32"), old - 1)
+        return tf.one_hot(picked[:, 0], old)
+    return tf.cast(made(rows, scale, old, note), "float32")
+
+
+def _area(rows, scale, old, note):
+    """Share of each sample in the interval that an output covers."""
+    import tensorflow as tf
+
+    samples = tf.cast(tf.range(old), "float64")
+    low = tf.maximum(rows * scale, samples)
+    covered = tf.maximum(tf.minimum((rows + 1) * scale, samples + 1) - low, 0)
+    return covered / tf.reduce_sum(covered, axis=1, keepdims=True)
+
+
+def _kernel(rows, scale, old, note):
+    """Bilinear or bicubic weights, widened when shrinking if the note says so."""
+    import tensorflow as tf
+
+    centres, reach = (rows + 0.5) * scale - 0.5, int(REACH[note.interpolation])
+    stretch = tf.maximum(scale, 1.0) if note.antialias else tf.ones_like(scale)
+    samples = tf.cast(tf.range(-reach, old + reach), "float64")
+    values = _weight(note.interpolation, (samples - centres) / stretch)
+    inner = values[:, reach:-reach]
+    if note.antialias:
+        support = reach * stretch
+        low, high = tf.floor(centres - support + 1), tf.floor(centres + support + 1)
+        within = (samples >= low) & (samples < high)
+        inner = inner * tf.cast(within, "float64")[:, reach:-reach]
+        return inner / tf.reduce_sum(inner, axis=1, keepdims=True)
+    # What lies beyond an edge is the sample at the edge.
+    first = tf.reduce_sum(values[:, :reach], axis=1, keepdims=True)
+    last = tf.reduce_sum(values[:, -reach:], axis=1, keepdims=True)
+    ends = tf.one_hot([0, old - 1], old, dtype="float64")
+    return inner + first * ends[0] + last * ends[1]
+
+
+def _weight(method, distance):
+    """The triangle, or Keys' cubic with a = -0.5."""
+    import tensorflow as tf
+
+    t = tf.abs(distance)
+    if method == "bilinear":
+        return tf.maximum(1.0 - t, 0.0)
+    near = (1.5 * t - 2.5) * t * t + 1
+    far = -0.5 * (((t - 5) * t + 8) * t - 4)
+    return tf.where(t < 1, near, tf.where(t < 2, far, tf.zeros_like(t)))
