@@ -136,12 +136,12 @@ class Once:
     """A table of the schema that is written once, however many refer to it."""
 
     def __init__(self, table):
-        self._table, self._place = table, None
+        self.table, self._place = table, None
 
     def Pack(self, builder):
         """As the schema's objects do; gives the offset."""
         if self._place is None:
-            self._place = self._table.Pack(builder)
+            self._place = self.table.Pack(builder)
         return self._place
 
 
@@ -215,6 +215,12 @@ class Piece:
         kinds = vars(self.schema.TensorType).items()
         value = self.graph.tensors[number].type
         return next(name.lower() for name, own in kinds if own == value)
+
+    def codes(self, number):
+        """Scale and zero of an integer tensor that has one of each."""
+        table = self.graph.tensors[number].quantization
+        table = table.table if isinstance(table, Once) else table
+        return float(table.scale[0]), int(table.zeroPoint[0])
 
     def tensor(self, name, shape, dtype, data=None, like=None, scale=None, zero=0):
         """Add a tensor; gives its number.

@@ -213,8 +213,31 @@ class Faced:
         self.reference, self.core = reference, core
         self.face = Face(reference.contract) if face is None else face
 
+    @property
+    def contract(self):
+        """`Contract` of what is compared."""
+        return Contract(self.face.image, self.face.compared, self.face.mode)
+
+    @property
+    def shown(self):
+        """`Contract` of the file."""
+        return self.face.contract
+
+    @property
+    def model(self):
+        """The Keras model."""
+        return self.reference.model
+
+    def complete(self, expected, got):
+        """See `Face.complete`."""
+        return self.face.complete(expected, got)
+
+    def __call__(self, images):
+        """`Face.compared` for images as the file takes them."""
+        return self.face.finish(self.reference(self.face.prepare(images)))
+
     def finite_answers(self, images):
-        """`Face.compared` for images as the file takes them.
+        """The same, but refuses a model whose answers are no numbers.
 
         Raises:
             ValueError: when an output of the model is NaN or infinite.

@@ -60,7 +60,7 @@ def to_savedmodel(
     """
     require_tensorflow("to_savedmodel")
     reference = Reference(model, dynamic_batch)
-    faces = plan(reference, signatures, PREPARATIONS, **options)
+    faces = plan(reference, signatures, None, PREPARATIONS, **options)
     labels = check_labels(labels, model, reference.contract)
     return write_and_prove(
         reference,

@@ -51,15 +51,15 @@ PREPARATIONS = (None, "embed")
 
 
 def plan(
-    reference, signatures=None, preparations=PREPARATIONS, linear=False, **options
+    reference, signatures=None, quantization=None, preparations=PREPARATIONS, **options
 ):
     """Check what is asked for, before anything slow.
 
     Args:
         reference: `Reference` of the model.
         signatures: {name: `Signature` or dict of its fields}, or None for one.
+        quantization: recipe that the file is made with, or None.
         preparations: values of `preprocessing` that the format knows.
-        linear: see `keras_vit.export.cores.Cores`.
         **options: fields of `Signature` that all of them have unless they say
             otherwise.
 
@@ -71,7 +71,7 @@ def plan(
     """
     _check_fields("signature", options)
     asked = {SERVE: {}} if signatures is None else _as_dicts(signatures)
-    cores, found = Cores(reference, linear), {}
+    cores, found = Cores(reference, quantization in CALIBRATED), {}
     for name, own in asked.items():
         where = "" if signatures is None else f"signatures[{name!r}]: "
         try:
@@ -79,6 +79,7 @@ def plan(
             found[name] = _faced(cores, signature, preparations)
         except (TypeError, ValueError) as err:
             raise type(err)(f"{where}{err}") from err
+    _check_recipe(quantization, found)
     return found
 
 
@@ -203,16 +204,8 @@ def is_plain(faces):
     return list(faces) == [SERVE] and all(plain) and all(alone)
 
 
-def check_recipe(quantization, faces):
-    """Refuse what a recipe of quantization cannot write, before anything slow.
-
-    Args:
-        quantization: its name, or None. faces: as `plan` gives them.
-
-    Raises:
-        ValueError: for signatures that calibration images say nothing about, and
-            pixels that an integer image does not hold.
-    """
+def _check_recipe(quantization, faces):
+    """Refuse what calibration images say nothing about, and no integer image holds."""
     if quantization not in (*CALIBRATED, "auto"):
         return
     others = [name for name, faced in faces.items() if not faced.core.is_base]

@@ -25,7 +25,7 @@ from keras_vit.export.quantize import (
 from keras_vit.export.reference import Reference, require_tensorflow
 from keras_vit.export.runtimes import SERVE
 from keras_vit.export.savedmodel import write_savedmodel
-from keras_vit.export.signature import check_recipe, is_plain, plan, show_fields
+from keras_vit.export.signature import is_plain, plan, show_fields
 
 # Offsets inside a .tflite file are signed 32-bit numbers.
 LIMIT = 2**31
@@ -50,50 +50,41 @@ def to_tflite(
 ):
     """Write a `.tflite` file for LiteRT on phones and small computers.
 
-    Builtin operators only, no tensor above rank 4, labels and normalisation in its
-    metadata. It is run in LiteRT and compared with the model before it gets its
-    name: a float32 file must stay within 1e-4 of the logits; a float16 one must keep
-    40 dB signal to noise, an 8-bit one 10 dB, on calibration images or seeded ones.
+    Builtin operators only, labels and normalisation in the metadata. It is run in
+    LiteRT and compared with the model before it gets its name: float32 must stay
+    within 1e-4 of the logits, float16 keep 40 dB signal to noise, 8 bits 10 dB.
 
     Args:
         model: Keras model that takes images. path: file to write.
         quantization: None for float32; "float16": weights in 16 bits;
-            "dynamic_int8": weights of the dense layers in 8 bits, activations
-            quantized on the fly; "static_int8": dense and convolution layers in
-            8-bit integers with ranges from `calibration`; "full_int8": all in
-            integers, uint8 image and int8 outputs, for chips without floats;
-            "int16x8": 8-bit weights, else 16-bit integers; "int4": weights in 4 bits,
-            some in 8; "int4_blockwise": with a scale per 32 of them; "auto": the
-            smallest that loses at most `tolerance` on `validation`.
-        dynamic_batch: whether it takes any number of images; one image is
-            faster and what phone delegates want.
+            "dynamic_int8": dense layers with 8-bit weights, activations quantized
+            on the fly; "static_int8": dense and convolution layers in 8-bit integers
+            with ranges from `calibration`; "full_int8": all in integers, uint8 image
+            and int8 outputs, for chips without floats; "int16x8": 8-bit weights,
+            else 16-bit integers; "auto": the smallest that loses at most `tolerance`.
+        dynamic_batch: whether it takes any number of images; one is faster.
         overwrite: whether an existing file may be replaced. verbose: 0 for silence.
-        calibration: training images for static and integer recipes: an array
-            (N, H, W, C) in the model's range, or an iterable of batches, (images,
-            labels) pairs included. At least 32; at most 128 are used.
+        calibration: 32 to 128 training images for static and integer recipes: an
+            array (N, H, W, C) in the model's range, or an iterable of batches.
         validation: for "auto": other images, or (images, labels), as in `verify`.
-        tolerance: for "auto": points of top-1 that may be lost, or of agreement
-            with the model when there are no labels.
+        tolerance: for "auto": points of top-1 or of agreement that may be lost.
         labels: class names to store; None for `model.labels`.
         signatures: {name: options}, for several ways to call it.
-        **options: fields of `keras_vit.export.Signature`, such as top=5, or
-            preprocessing="embed" for uint8 images.
+        **options: fields of `keras_vit.export.Signature`, such as top=5.
 
     Returns:
         `keras_vit.export.Exported`; after "auto", `tried` is the table.
 
     Raises:
-        FileExistsError: when the file exists and overwrite is False.
         ExportMismatch: when it does not answer as the model does.
         UnsupportedLayer: when an operator has no builtin counterpart.
-        TypeError, ValueError, RuntimeError: for what cannot be exported.
+        FileExistsError, TypeError, ValueError, RuntimeError: for what cannot be.
     """
     check_suffix(path, ".tflite")
     check_choice("quantization", quantization, (None, *RECIPES, *CALIBRATED, "auto"))
     require_tensorflow("to_tflite")
     reference = Reference(model, dynamic_batch)
-    faces = plan(reference, signatures, linear=quantization in CALIBRATED, **options)
-    check_recipe(quantization, faces)
+    faces = plan(reference, signatures, quantization, **options)
     labels = check_labels(labels, model, reference.contract)
     _check_size(path, reference)
     files.check_target(path, overwrite)
@@ -173,6 +164,7 @@ def export_tflite(
         labels: as `check_labels` gives them, or None.
     """
     faces = plan(reference) if faces is None else faces
+    labels = check_labels(labels, reference.model, reference.contract)
     calibrated = CALIBRATED.get(quantization)
     if quantization in INTEGER:
         calibrated = functools.partial(calibrated, mode=reference.contract.mode)

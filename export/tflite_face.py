@@ -16,6 +16,8 @@ def dress(piece, face):
         _pixels(piece, face)
     if face.softmax:
         _softmax(piece, face)
+    if face.embedded:
+        piece.answers = [_unsigned(piece, number) for number in piece.answers]
     if face.top is not None:
         _best(piece, face)
 
@@ -85,6 +87,17 @@ def _softmax(piece, face):
         result = piece.tensor(tensor.name, tensor.shape, "float32")
         piece.operator("SOFTMAX", [logits], [result], **options)
     piece.answers = [result]
+
+
+def _unsigned(piece, number):
+    """int8 -> uint8 with the same meaning: MediaPipe reads nothing else of integers."""
+    if piece.kind(number) != "int8":
+        return number
+    shape, (scale, zero) = piece.graph.tensors[number].shape, piece.codes(number)
+    codes = {"scale": scale, "zero": zero + 128}
+    made = piece.tensor("unsigned", shape, "uint8", **codes)
+    piece.operator("QUANTIZE", [number], [made], kind="QuantizeOptions")
+    return made
 
 
 def _best(piece, face):

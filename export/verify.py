@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.batches import Batches
 from keras_vit.export.compare import Tally, worst
 from keras_vit.export.contract import check_choice, size_of
+from keras_vit.export.facing import batches_for, described, face_of
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import LayerReport, compare_layers
 from keras_vit.export.inspection.summary import inspect
@@ -43,6 +43,7 @@ class Verification:
         operators: name -> how often it stands in the file.
         reasons: why it failed; empty when it passed.
         where: the largest difference, in words.
+        compared: what, where the file takes or gives something else than the model.
         layers: `inspection.layers.LayerReport`, if asked.
         half: the largest activation beside what 16-bit floats hold, if asked.
     """
@@ -70,6 +71,7 @@ class Verification:
     milliseconds: float | None = None
     time_ratio: float | None = None
     where: str = ""
+    compared: str = ""
     layers: LayerReport | None = None
     half: dict | None = None
     reasons: list = dataclasses.field(default_factory=list)
@@ -93,6 +95,8 @@ class Verification:
     def __str__(self):
         parts = [f"{self.format} {self.precision}, {self.size_bytes / 1e6:.2f} MB"]
         parts.append(f"largest difference {self.largest_difference:.2g}")
+        if self.compared:
+            parts.append(f"compared: {self.compared}")
         if self.top1 is not None:
             parts.append(f"top-1 {self.top1:.2f}% (Keras {self.top1_keras:.2f}%)")
         if self.agreement is not None:
@@ -111,6 +115,7 @@ def verify(
     max_points_lost=0.5,
     layers=False,
     on_failure="raise",
+    signature=None,
     verbose=1,
 ):
     """Compare an exported file with the Keras model, image by image.
@@ -120,12 +125,14 @@ def verify(
             compared in float32.
         path: SavedModel folder, `.tflite` or `.onnx` file.
         images: (N, H, W, C) array prepared for the model, or any iterable of
-            batches or of (images, labels) pairs, such as a `tf.data.Dataset`.
+            batches or of (images, labels) pairs, such as a `tf.data.Dataset`. For a
+            file that takes pixels, an array of uint8 images will do as well.
         labels: N class indices, for arrays; None compares without them.
         max_points_lost: how many points of top-1 the file may lose. One image
             is always allowed.
         layers: whether to compare block by block too, and to look for activations
             that 16-bit floats cannot hold; on the first images, takes seconds.
+        signature: which one of several; None for the file's first.
         on_failure: "raise", or "report" to get a `Verification` that did not pass.
         verbose: 0 for silence, 1 for a progress bar.
 
@@ -141,12 +148,16 @@ def verify(
     """
     check_choice("on_failure", on_failure, ("raise", "report"))
     reference = Reference(model)
-    batches = Batches(images, labels, reference.contract)
-    runtime, first = open_file(path), FirstImages()
-    report = verify_all(
-        reference, [runtime], batches, max_points_lost, verbose, first.add
-    )[0]
-    if layers:
+    runtime, first = open_file(path, signature=signature), FirstImages()
+    faced = face_of(reference, runtime)
+    batches = batches_for(faced, images, labels, reference.contract)
+    report = verify_all(faced, [runtime], batches, max_points_lost, verbose, first.add)[
+        0
+    ]
+    report.compared = described(faced.face)
+    if layers and faced.face.image != reference.contract.image:
+        report.layers = LayerReport(note="the file prepares its images itself")
+    elif layers:
         kind, few = runtime.format, first.images()
         report.layers = compare_layers(reference, path, kind, report.precision, few)
         report.half = largest_activation(path, kind, few)
@@ -201,14 +212,15 @@ def verify_all(
         ExportMismatch, TypeError, ValueError: as `verify`.
     """
     for runtime in runtimes:
-        _match_faces(runtime, reference.contract)
+        _match_faces(runtime, reference.shown)
     comparisons = [Comparison(runtime, reference.contract) for runtime in runtimes]
     bar = keras.utils.Progbar(batches.count, verbose=verbose, unit_name="batch")
     first = None
     for images, labels in batches:
         expected = reference.finite_answers(images)
         for comparison in comparisons:
-            comparison.add(expected, comparison.runtime(images), labels)
+            got = reference.complete(expected, comparison.runtime(images))
+            comparison.add(expected, got, labels)
         if observe is not None:
             observe(images, labels, expected)
         first = images[:1] if first is None else first
@@ -229,8 +241,10 @@ def _match_faces(runtime, contract):
         runtime.order(wanted)
     pairs = [((contract.image,), runtime.inputs), (contract.outputs, runtime.outputs)]
     for ours, theirs in pairs:
+        exact = {(tensor.name, tensor.dtype) for tensor in ours}
+        shown = [t if (t.name, t.dtype) in exact else t.meaning for t in theirs]
         if [(t.dtype, t.shape[1:]) for t in ours] != [
-            (t.meaning.dtype, t.shape[1:]) for t in theirs
+            (t.dtype, t.shape[1:]) for t in shown
         ]:
             raise ExportMismatch(
                 f"{runtime.path}: must take and give what the model does, "

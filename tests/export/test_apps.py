@@ -112,13 +112,14 @@ def test_images_of_another_size_are_cropped_and_resized(
     )
 
 
-def test_static_int8_in_two_signatures(model, photos, tmp_path):
+@pytest.mark.parametrize("recipe", ["static_int8", "full_int8"])
+def test_integers_in_two_signatures(recipe, model, photos, tmp_path):
     """An integer recipe goes together with uint8 in, best classes and features out."""
     two = {"classify": {"top": 5}, "embed": {"output": "features"}}
     result = export.to_tflite(
         model,
         tmp_path / "m.tflite",
-        "static_int8",
+        recipe,
         calibration=photos,
         preprocessing="embed",
         signatures=two,
@@ -127,7 +128,8 @@ def test_static_int8_in_two_signatures(model, photos, tmp_path):
 
     assert "int8" == open_file(result).precision
     assert result.signal_to_noise_db > 20
-    assert {"QUANTIZE", "CAST", "TOPK_V2"} <= set(result.operators)
+    assert {"QUANTIZE", "TOPK_V2"} <= set(result.operators)
+    assert (recipe == "static_int8") == ("CAST" in result.operators)
 
 
 def test_several_signatures(model, several, photos):
@@ -330,3 +332,37 @@ def test_buffers_lie_where_the_schema_wants_them(exported):
 
     assert len(starts) > 10
     assert {0} == {start % 16 for start in starts}
+
+
+def test_verify_compares_what_a_signature_gives(model, several, photos, answers):
+    """Pixels in, best classes out: the same figures, and the report says of what."""
+    report = export.verify(
+        model, several, photos, answers, layers=True, signature="classify", verbose=0
+    )
+
+    assert report.passed and 40 == report.images
+    assert report.agreement > 90 and report.top1 > 90
+    assert "uint8 pixels of 32x32, prepared by the file" in report.compared
+    assert "2 best classes and their logits" in str(report)
+    assert "prepares its images itself" in report.layers.note
+    features = export.verify(model, several, photos, signature="embed", verbose=0)
+    assert features.agreement is None and features.signal_to_noise_db > 20
+
+
+def test_verify_takes_pixels(model, several):
+    """An array of bytes goes straight to a file that takes bytes."""
+    report = export.verify(model, several, pixels(5, 32, 32), verbose=0)
+
+    assert report.passed and 5 == report.images
+    with pytest.raises(ValueError, match=r"\(N, 32, 32, 3\), got shape \(2, 16"):
+        export.verify(model, several, pixels(2, 16, 16), verbose=0)
+
+
+def test_verify_sees_wrong_probabilities(tiny, several, photos):
+    """The signatures of another model's file do not pass."""
+    other = tiny()
+    other.get_layer("norm").gamma.assign(np.ones(16))
+
+    for name in ("classify", "embed", "batch"):
+        with pytest.raises(ExportMismatch, match="must answer as the Keras model"):
+            export.verify(other, several, photos, signature=name, verbose=0)

@@ -22,7 +22,7 @@ def copies(exported, monkeypatch):
     """Recipes that are ready, so that nothing is converted; gives what was asked."""
     asked = []
 
-    def write(reference, file, name, source, verbose, images):
+    def write(reference, file, name, source, verbose, images, labels):
         asked.append((name, source))
         key = {None: "tflite", "dynamic_int8": "int8"}.get(name, "tflite")
         if name == "static_int8":
