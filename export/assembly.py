@@ -193,13 +193,24 @@ class Piece:
             tensor = copy.copy(old.tensors[number])
             data = self._source.buffers[tensor.buffer].data
             tensor.buffer = self.assembly.buffer(data)
-            tensor.quantization = self.assembly.scales(tensor.quantization)
+            tensor.quantization = self._scales(old, tensor.quantization)
             if self.assembly.model.subgraphs:
                 # The converter's long names fill 100 KB; once is enough.
                 tensor.name = short(tensor.name.decode()).encode()
             self._numbers[number] = len(self.graph.tensors)
             self.graph.tensors.append(tensor)
         return self._numbers[number]
+
+    def _scales(self, old, table):
+        """A tensor's scales; those of blocks lie in tensors of their own."""
+        details = getattr(table, "details", None)
+        if not isinstance(details, self.schema.BlockwiseQuantizationT):
+            return self.assembly.scales(table)
+        table, blocks = copy.copy(table), copy.copy(details)
+        blocks.scales = self._adopt(old, blocks.scales)
+        blocks.zeroPoints = self._adopt(old, blocks.zeroPoints)
+        table.details = blocks
+        return table
 
     def _keep(self, old, operator):
         code = self._source.operatorCodes[operator.opcodeIndex]

@@ -52,24 +52,24 @@ def to_tflite(
 
     Builtin operators only, labels and normalisation in the metadata. It is run in
     LiteRT and compared with the model before it gets its name: float32 must stay
-    within 1e-4 of the logits, float16 keep 40 dB signal to noise, 8 bits 10 dB.
+    within 1e-4 of the logits; 16, 8, 4 bits keep 40, 10, 6 dB of signal to noise.
 
     Args:
         model: Keras model that takes images. path: file to write.
         quantization: None for float32; "float16": weights in 16 bits;
-            "dynamic_int8": dense layers with 8-bit weights, activations quantized
-            on the fly; "static_int8": dense and convolution layers in 8-bit integers
-            with ranges from `calibration`; "full_int8": all in integers, uint8 image
-            and int8 outputs, for chips without floats; "int16x8": 8-bit weights,
-            else 16-bit integers; "auto": the smallest that loses at most `tolerance`.
+            "dynamic_int8": dense layers with 8-bit weights, activations on the fly;
+            "static_int8": dense and convolution layers in 8-bit integers with ranges
+            from `calibration`; "full_int8": all in integers, for chips without
+            floats; "int16x8": 8-bit weights, else 16-bit integers; "int4": weights
+            in 4 bits, some in 8; "int4_blockwise": with a scale per 32 of them;
+            "auto": the smallest that loses at most `tolerance` on `validation`.
         dynamic_batch: whether it takes any number of images; one is faster.
         overwrite: whether an existing file may be replaced. verbose: 0 for silence.
         calibration: 32 to 128 training images for static and integer recipes: an
             array (N, H, W, C) in the model's range, or an iterable of batches.
-        validation: for "auto": other images, or (images, labels), as in `verify`.
-        tolerance: for "auto": points of top-1 or of agreement that may be lost.
-        labels: class names to store; None for `model.labels`.
-        signatures: {name: options}, for several ways to call it.
+        validation, tolerance: for "auto": other images, or (images, labels); points
+            of top-1, or of agreement without labels, that may be lost.
+        labels: class names; None for `model.labels`. signatures: {name: options}.
         **options: fields of `keras_vit.export.Signature`, such as top=5.
 
     Returns:

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from keras_vit import export
+from keras_vit.export.quantize import CALIBRATED
 from keras_vit.export.runtimes import open_file
 
-RECIPES = (None, "float16", "dynamic_int8", "static_int8", "full_int8", "int16x8")
+PLAIN = (None, "float16", "dynamic_int8")
+RECIPES = (*PLAIN, *CALIBRATED)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def files(model, exported, photos, tmp_path_factory):
                 model,
                 folder / f"{recipe}.tflite",
                 recipe,
-                calibration=photos if recipe in RECIPES[3:] else None,
+                calibration=None if recipe in PLAIN else photos,
                 preprocessing="embed",
                 classifier_activation="softmax",
                 verbose=0,
