@@ -1,5 +1,9 @@
 """Exported files in the runtimes that apps use: CompiledModel, MediaPipe."""
 
+import pathlib
+import re
+import shutil
+
 import numpy as np
 import pytest
 
@@ -104,3 +108,13 @@ def test_mediapipe_normalises(exported, pixels, model, mediapipe):
 
         assert model.labels[logits.argmax()] == best.category_name
         np.testing.assert_allclose(best.score, logits.max(), atol=1e-4)
+
+
+def test_the_guide_s_snippet_runs(exported, files, mediapipe, tmp_path, monkeypatch):
+    """As it stands in docs/apps.md, with a file and a photo beside it."""
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "apps.md").read_text()
+    (snippet,) = re.findall(r"```py\n(.*?)```", text, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(files["dynamic_int8"].path, "mediapipe.tflite")
+
+    exec(snippet, {"photo": np.zeros((48, 64, 3), "uint8")})
