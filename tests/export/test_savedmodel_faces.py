@@ -126,7 +126,7 @@ def test_damaged_images_are_an_error(saved):
 
     serve = tf.saved_model.load(str(saved.path)).signatures["classify_jpeg"]
 
-    with pytest.raises(tf.errors.InvalidArgumentError, match="image format"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image file format"):
         serve(image_bytes=tf.constant([b"no image"]))
 
 
