@@ -173,8 +173,10 @@ class Writer:
         recipe, source = artefact.quantization, None
         if recipe is not None:
             source = self._source()
+        # Calibration takes long enough to show its progress.
+        verbose = self._verbose if artefact.calibrated else 0
         return export_tflite(
-            self._fixed, path, recipe, source, verbose=0, images=images
+            self._fixed, path, recipe, source, verbose=verbose, images=images
         )
 
     def _source(self):
