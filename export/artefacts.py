@@ -55,14 +55,15 @@ def _family(kind, recipes, calibrated, unusual):
     return made
 
 
-# Slow on processors: files in integers throughout, and scales per block of weights.
+# Slow on processors: files in integers throughout, scales per block of weights, and
+# 16-bit floats in onnxruntime.
 UNUSUAL = (*INTEGER, "int4_blockwise")
 ARTEFACTS = {
     artefact.name: artefact
     for artefact in (
         Artefact("savedmodel", "savedmodel", "saved_model"),
         *_family("tflite", (*RECIPES, *CALIBRATED), CALIBRATED, UNUSUAL),
-        *_family("onnx", ONNX_RECIPES, STATIC, ONNX_RECIPES),
+        *_family("onnx", ONNX_RECIPES, STATIC, ("float16",)),
     )
 }
 

@@ -4,12 +4,14 @@ Imported by its full name only; `import onnx` in this room means the library.
 """
 
 import json
+import shutil
 
 import keras
 
 import keras_vit
 from keras_vit import files
 from keras_vit.export import onnx_file, onnx_foreign, provenance
+from keras_vit.export.auto import Judge, check_unused, smallest
 from keras_vit.export.contract import check_choice, check_images, check_suffix
 from keras_vit.export.noise import say
 from keras_vit.export.onnx_graph import Graph
@@ -38,6 +40,8 @@ def to_onnx(
     overwrite=False,
     verbose=1,
     calibration=None,
+    validation=None,
+    tolerance=0.5,
 ):
     """Write an `.onnx` file, with LayerNormalization and Gelu as single operators.
 
@@ -53,34 +57,86 @@ def to_onnx(
         quantization: None for float32; "float16": weights in 16 bits;
             "dynamic_int8": dense layers in 8-bit integers, inputs quantized on the
             fly, weights of convolutions in 8 bits; "static_int8": dense and
-            convolution layers in integers with ranges from `calibration`.
+            convolution layers in integers with ranges from `calibration`; "auto": the
+            smallest that loses at most `tolerance` on `validation`.
         dynamic_batch: whether any number of images; that dimension is "batch".
         opset: 18 to 23. Before 20, Gelu is spelt out.
-        overwrite: whether an existing file may be replaced.
-        verbose: 0 for silence.
+        overwrite: whether an existing file may be replaced. verbose: 0 for silence.
         calibration: training images for "static_int8", as in `to_tflite`.
+        validation, tolerance: for "auto", as in `to_tflite`.
 
     Returns:
-        `keras_vit.export.Exported`.
+        `keras_vit.export.Exported`; after "auto", `tried` is the table.
 
     Raises:
-        FileExistsError: when the file exists and overwrite is False.
         ExportMismatch: when it does not answer as the model does.
         UnsupportedLayer: for a layer that ONNX cannot express; it is named.
-        TypeError, ValueError: for a model or option that cannot be exported.
+        FileExistsError, TypeError, ValueError: for what cannot be exported.
     """
     check_suffix(path, ".onnx")
-    check_choice("quantization", quantization, (None, *RECIPES))
+    check_choice("quantization", quantization, (None, *RECIPES, "auto"))
     check_choice("opset", opset, tuple(OPSETS))
     onnxruntime()
     reference = Reference(model, dynamic_batch)
     _check_size(path, reference)
     files.check_target(path, overwrite)
     images = calibration_images(quantization, calibration, reference.contract, STATIC)
+    given = (opset, overwrite, verbose, images)
+    if quantization == "auto":
+        return auto_onnx(
+            reference, path, Judge(reference, validation, tolerance), *given
+        )
+    check_unused(validation, quantization)
+    return export_onnx(reference, path, quantization, *given)
+
+
+def auto_onnx(reference, path, judge, opset, overwrite=False, verbose=1, images=None):
+    """The file of the smallest recipe that is good enough.
+
+    Args:
+        reference: `Reference`. path, opset, overwrite, verbose: as in `to_onnx`.
+        judge: `Judge`. images: calibration images, or None.
+    """
+
+    def write(name, file, source):
+        own = images if name in STATIC else None
+        given = (reference, file, name, opset, False, 0, own, source)
+        return export_onnx(*given)
+
+    recipes = dict.fromkeys(RECIPES, "")
+    if images is None:
+        recipes.update(dict.fromkeys(STATIC, "needs calibration images"))
+    return smallest(path, judge, recipes, write, overwrite, verbose)
+
+
+def export_onnx(
+    reference,
+    path,
+    quantization,
+    opset,
+    overwrite=False,
+    verbose=1,
+    images=None,
+    source=None,
+):
+    """As `to_onnx`, for whoever has a float32 file of the same model already.
+
+    Args:
+        reference: `Reference`. path, quantization, opset, overwrite, verbose: as in
+            `to_onnx`.
+        images: calibration images, or None. source: that file, or None.
+    """
+
+    def write(file):
+        if source is None or onnx_file.beside(source).exists():
+            write_onnx(reference, file, opset)
+        else:
+            shutil.copyfile(source, file)
+
     return write_and_prove(
         reference,
         path,
-        lambda file: write_onnx(reference, file, opset),
+        write,
         calibrate=quantization
         and (lambda file: _quantize(file, quantization, images, reference, verbose)),
         images=None if images is None else images[:: -(-len(images) // PROOF)],

@@ -153,3 +153,21 @@ def test_validation_goes_with_auto_alone(model, tiny, photos, tmp_path):
     with pytest.raises(ValueError, match="'auto' needs a model that gives scores"):
         features = tiny(include_top=False, pooling=None)
         export.to_tflite(features, path, "auto", validation=photos)
+
+
+def test_onnx_has_its_own_recipes(model, photos, answers, tmp_path):
+    """The same search, written once in float32 and quantized from there."""
+    result = export.to_onnx(
+        model,
+        tmp_path / "m.onnx",
+        "auto",
+        validation=(photos, answers),
+        tolerance=10,
+        verbose=0,
+    )
+
+    assert "dynamic_int8" == result.quantization
+    assert ["m.onnx"] == [path.name for path in tmp_path.iterdir()]
+    assert result.tried[-1].accepted and result.tried[-1].top1 >= 90
+    with pytest.raises(ValueError, match="goes with quantization='auto' only"):
+        export.to_onnx(model, tmp_path / "o.onnx", validation=photos)
