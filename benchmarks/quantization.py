@@ -1,13 +1,18 @@
-"""What each TFLite recipe costs in accuracy and brings in size and time.
+"""What each recipe costs in accuracy and brings in size and time.
 
 python benchmarks/quantization.py model.keras \
     --calibration folder --images folder --labels labels.csv
+python benchmarks/quantization.py --random B/16 S/16
 
 `labels.csv` holds lines `file name,class index`. Images are prepared as
-`model.preprocessing` says. Static recipes are calibrated on 64 images, taken at equal
+`model.preprocessing` says. Recipes are calibrated on 64 images, taken at equal
 distances from the calibration folder (which must not share images with the labelled
-ones), and stand beside the plain recipe: the same integers without rewriting the graph
-first. Times are of one thread, one image, all files in turn, as ratios to float32.
+ones), and stand beside the plain recipe where that differs: ai-edge-quantizer's,
+onnxruntime's, or the same integers without rewriting the graph first. Times are of
+processor time on one thread for one image, all files in turn, as ratios to float32 of
+the same format. int16x8 takes about a second an image: leave it out with `--rows`, or
+judge it on fewer images with `--count`. Models of `--random` have random weights, so
+their rows hold size and time alone.
 """
 
 import argparse
@@ -21,11 +26,106 @@ from unittest import mock
 import keras
 import numpy as np
 
+import keras_vit
 from keras_vit import export
+from keras_vit.export.contract import check_images, contract_of
 from keras_vit.export.quantization import static
 from keras_vit.export.runtimes import open_file
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+@contextlib.contextmanager
+def any_accuracy():
+    """Let a file be written whatever it answers: it is to be measured."""
+    with mock.patch(
+        "keras_vit.export.compare.LEAST_DB", {"int8": -99, "float16": -99, "int4": -99}
+    ):
+        yield
+
+
+def tflite(recipe):
+    """How to write a TFLite file: a function of (model, float file, path, images)."""
+
+    def write(model, source, path, images):
+        calibration = images if recipe in export.quantize.CALIBRATED else None
+        export.to_tflite(model, path, recipe, calibration=calibration, verbose=0)
+
+    return write
+
+
+def onnx(recipe):
+    """How to write an ONNX file."""
+
+    def write(model, source, path, images):
+        options = {"calibration": images} if recipe == "static_int8" else {}
+        export.to_onnx(model, path, quantization=recipe, verbose=0, **options)
+
+    return write
+
+
+def static_without_rewrites(model, source, path, images):
+    """static_int8 as it is elsewhere: no rewrite, no split."""
+    with (
+        mock.patch.object(static, "prepare", lambda graph: None),
+        mock.patch.object(static, "split_all", lambda *_: []),
+    ):
+        tflite("static_int8")(model, source, path, images)
+
+
+def edge_quantizer(name):
+    """A recipe of ai-edge-quantizer on the float32 file."""
+
+    def write(model, source, path, images):
+        from ai_edge_quantizer import quantizer, recipe
+
+        made = quantizer.Quantizer(str(source), getattr(recipe, name)())
+        seen = None
+        if made.need_calibration:
+            data = [{"image": image[None]} for image in images[:32]]
+            seen = made.calibrate({"serving_default": data}, num_threads=1)
+        made.quantize(seen).export_model(str(path))
+
+    return write
+
+
+def onnxruntime_dynamic(model, source, path, images):
+    """onnxruntime's own dynamic quantization of the float32 file."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(source, path, per_channel=True, weight_type=QuantType.QInt8)
+
+
+# name -> (suffix, how it is written); the first row of a suffix is its float32.
+ROWS = {
+    "float32": (".tflite", tflite(None)),
+    "float16": (".tflite", tflite("float16")),
+    "dynamic_int8": (".tflite", tflite("dynamic_int8")),
+    "static_int8, plain": (".tflite", static_without_rewrites),
+    "static_int8": (".tflite", tflite("static_int8")),
+    "int16x8, plain": (".tflite", edge_quantizer("static_wi8_ai16")),
+    "int16x8": (".tflite", tflite("int16x8")),
+    "full_int8, plain": (".tflite", edge_quantizer("static_wi8_ai8")),
+    "full_int8": (".tflite", tflite("full_int8")),
+    "int4, plain": (".tflite", edge_quantizer("dynamic_wi4_afp32")),
+    "int4": (".tflite", tflite("int4")),
+    "ONNX float32": (".onnx", onnx(None)),
+    "ONNX float16": (".onnx", onnx("float16")),
+    "ONNX dynamic_int8, plain": (".onnx", onnxruntime_dynamic),
+    "ONNX dynamic_int8": (".onnx", onnx("dynamic_int8")),
+    "ONNX static_int8": (".onnx", onnx("static_int8")),
+}
+
+
+def chosen(rows):
+    """Names of ROWS that were asked for, and the float32 file of their formats."""
+    wanted = {name for name in ROWS for row in rows if name.startswith(row)} or ROWS
+    suffixes = {ROWS[name][0] for name in wanted}
+    return [
+        name
+        for name, (suffix, _) in ROWS.items()
+        if name in wanted or (name.endswith("float32") and suffix in suffixes)
+    ]
 
 
 def read(model, path):
@@ -39,101 +139,140 @@ def read(model, path):
 def calibration_images(model, folder, count):
     """Images at equal distances in the sorted folder, (count, H, W, C)."""
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    chosen = np.linspace(0, len(files) - 1, count).round().astype(int)
-    return np.stack([read(model, files[i]) for i in chosen])
+    picked = np.linspace(0, len(files) - 1, count).round().astype(int)
+    return np.stack([read(model, files[i]) for i in picked])
 
 
 def labelled(folder, csv, count):
     """(path, class) pairs, `count` of them at equal distances."""
     lines = [line.rsplit(",", 1) for line in csv.read_text().split()]
-    chosen = np.linspace(0, len(lines) - 1, min(count, len(lines))).round().astype(int)
-    return [(folder / lines[i][0], int(lines[i][1])) for i in chosen]
+    picked = np.linspace(0, len(lines) - 1, min(count, len(lines))).round().astype(int)
+    return [(folder / lines[i][0], int(lines[i][1])) for i in picked]
 
 
-@contextlib.contextmanager
-def plain():
-    """Static quantization as it is elsewhere: no rewrite, no split."""
-    with (
-        mock.patch.object(static, "prepare", lambda graph: None),
-        mock.patch.object(static, "split_all", lambda *_: []),
-        mock.patch("keras_vit.export.compare.LEAST_DB", {"int8": -99, "float16": 0}),
-    ):
-        yield
-
-
-def write_all(model, folder, images):
-    """Name -> file: every recipe, and the plain one where it differs."""
-    made = {}
-    for name in (None, "float16", "dynamic_int8"):
-        made[name or "float32"] = export.to_tflite(
-            model, folder / f"{name}.tflite", name, verbose=0
-        )
-    options = {"quantization": "static_int8", "calibration": images, "verbose": 0}
-    with plain():
-        path = folder / "plain_static_int8.tflite"
-        made["static_int8, plain"] = export.to_tflite(model, path, **options)
-    path = folder / "static_int8.tflite"
-    made["static_int8"] = export.to_tflite(model, path, **options)
+def write_all(model, folder, images, names):
+    """Name -> path of every row that could be written; the others are reported."""
+    made, sources = {}, {}
+    for name in names:
+        suffix, write = ROWS[name]
+        path = folder / (name.replace(", ", "_").replace(" ", "_") + suffix)
+        try:
+            with any_accuracy():
+                write(model, sources.get(suffix), path, images)
+        except (ImportError, RuntimeError, TypeError, ValueError) as err:
+            print(f"{name}: not written, {type(err).__name__}: {str(err)[:200]}")
+            continue
+        sources.setdefault(suffix, path)
+        made[name] = path
+        print(f"{name}: {path.stat().st_size} bytes", flush=True)
     return made
 
 
 def clock(runtimes, image, rounds):
-    """Median CPU time of each file as a ratio to the first, interleaved."""
+    """CPU seconds of each file, interleaved, (rounds, files); slow ones once."""
     seconds = np.zeros((rounds, len(runtimes)))
     for row in range(-1, rounds):  # the first round warms up and is written over
         for column, runtime in enumerate(runtimes):
+            if row > 0 and seconds[0, column] > 0.5:
+                seconds[row, column] = seconds[0, column]
+                continue
             start = time.process_time()
             runtime(image)
             seconds[row, column] = time.process_time() - start
-    return np.median(seconds, axis=0) / np.median(seconds[:, 0]), seconds
+    return np.median(seconds, axis=0)
 
 
-def main():
-    """Write every file, run them all on the labelled images, print a table."""
+def answers_of(runtimes, model, pairs):
+    """What each file says to each labelled image, (files, N, K)."""
+    answers = [[] for _ in runtimes]
+    bar = keras.utils.Progbar(len(pairs), unit_name="image")
+    for path, _ in pairs:
+        image = read(model, path)[None]
+        for answer, runtime in zip(answers, runtimes, strict=True):
+            answer.append(runtime(image)[0][0])
+        bar.add(1)
+    return np.array(answers)
+
+
+def report(made, seconds, answers=None, labels=None):
+    """Print the table; ratios are to the float32 file of the same format."""
+    print(
+        "\n| recipe | top-1 % | agreement % | dB | size | time |\n" + "|---" * 6 + "|"
+    )
+    base = {path.suffix: i for i, path in reversed(list(enumerate(made.values())))}
+    for row, (name, path) in enumerate(made.items()):
+        first = base[path.suffix]
+        size = path.stat().st_size / list(made.values())[first].stat().st_size
+        cells = (
+            ["", "", ""] if answers is None else figures(answers, row, first, labels)
+        )
+        print(
+            f"| {name} | {' | '.join(cells)} | {size:.4f}x "
+            f"| {seconds[row] / seconds[first]:.2f}x |"
+        )
+
+
+def figures(answers, row, first, labels):
+    """Top-1, agreement with the float32 file, and signal-to-noise ratio, as text."""
+    answer, reference = answers[row], answers[first]
+    top = 100 * (answer.argmax(1) == labels).mean()
+    agree = 100 * (answer.argmax(1) == reference.argmax(1)).mean()
+    noise = max(float(((answer - reference) ** 2).sum()), 1e-30)
+    decibel = 10 * np.log10(float((reference**2).sum()) / noise)
+    return [f"{top:.1f}", f"{agree:.1f}", "" if row == first else f"{decibel:.1f}"]
+
+
+def measure(model, images, names, rounds, pairs=None):
+    """Write the files of one model, run them, print their table."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = write_all(model, pathlib.Path(folder), images, names)
+        runtimes = [open_file(path) for path in made.values()]
+        seconds = clock(runtimes, images[:1], rounds)
+        if pairs is None:
+            report(made, seconds)
+        else:
+            answers = answers_of(runtimes, model, pairs)
+            report(made, seconds, answers, np.array([label for _, label in pairs]))
+        first = next(iter(made))
+        print(
+            f"\n{model.name}: {len(pairs or [])} images, {len(images)} for "
+            f"calibration; {first} {1000 * seconds[0]:.1f} ms on "
+            f"{platform.machine()}, 1 thread"
+        )
+
+
+def arguments():
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("model", help="a .keras file with model.preprocessing")
+    parser.add_argument("model", nargs="?", help=".keras file with model.preprocessing")
     for name in ("--calibration", "--images", "--labels"):
-        parser.add_argument(name, type=pathlib.Path, required=True)
+        parser.add_argument(name, type=pathlib.Path)
+    parser.add_argument("--random", nargs="+", default=[], help="variants: B/16 S/16")
+    parser.add_argument(
+        "--rows", nargs="+", default=[], help=f"first letters of: {'; '.join(ROWS)}"
+    )
     parser.add_argument("--count", type=int, default=1000, help="labelled images")
     parser.add_argument("--calibration-count", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=30, help="of timing")
     args = parser.parse_args()
-    import keras_vit  # noqa: F401  registers the layers
-
-    model = keras.models.load_model(args.model)
-    images = calibration_images(model, args.calibration, args.calibration_count)
-    pairs = labelled(args.images, args.labels, args.count)
-    with tempfile.TemporaryDirectory() as folder:
-        made = write_all(model, pathlib.Path(folder), images)
-        runtimes = [open_file(file) for file in made.values()]
-        ratios, seconds = clock(runtimes, images[:1], args.rounds)
-        answers = [[] for _ in runtimes]
-        for path, _ in pairs:
-            image = read(model, path)[None]
-            for answer, runtime in zip(answers, runtimes, strict=True):
-                answer.append(runtime(image)[0][0])
-        report(made, np.array(answers), np.array([c for _, c in pairs]), ratios)
-    print(
-        f"\n{len(pairs)} images, {args.calibration_count} for calibration; float32 "
-        f"{1000 * np.median(seconds[:, 0]):.1f} ms on {platform.machine()}, 1 thread"
-    )
+    if args.model and not (args.calibration and args.images and args.labels):
+        parser.error("a model needs --calibration, --images and --labels")
+    return args
 
 
-def report(made, answers, labels, ratios):
-    """Print the table. answers: (files, N, K)."""
-    reference, first = answers[0], next(iter(made.values()))
-    print("| recipe | top-1 % | agreement % | dB | size | time |\n" + "|---" * 6 + "|")
-    for name, answer, ratio in zip(made, answers, ratios, strict=True):
-        top = 100 * (answer.argmax(1) == labels).mean()
-        agree = 100 * (answer.argmax(1) == reference.argmax(1)).mean()
-        noise = max(float(((answer - reference) ** 2).sum()), 1e-30)
-        decibel = 10 * np.log10(float((reference**2).sum()) / noise)
-        shown = "" if name == "float32" else f"{decibel:.1f}"
-        size = made[name].size_bytes / first.size_bytes
-        print(
-            f"| {name} | {top:.1f} | {agree:.1f} | {shown} | {size:.3f}x "
-            f"| {ratio:.2f}x |"
-        )
+def main():
+    """Measure one model on images, or variants with random weights."""
+    args = arguments()
+    names = chosen(args.rows)
+    if args.model:
+        model = keras.models.load_model(args.model)
+        images = calibration_images(model, args.calibration, args.calibration_count)
+        pairs = labelled(args.images, args.labels, args.count)
+        measure(model, images, names, args.rounds, pairs)
+    for variant in args.random:
+        model = keras_vit.create(variant)
+        images = check_images(contract_of(model, False), 32)
+        measure(model, images, names, args.rounds)
 
 
 if __name__ == "__main__":

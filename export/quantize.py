@@ -2,6 +2,7 @@
 
 import os
 
+from keras_vit.export.quantization.calibrated import Ranges, check_ranges
 from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.quantization.int4 import int4, int4_blockwise
 from keras_vit.export.quantization.integer import full_int8, int16x8
@@ -60,6 +61,8 @@ CALIBRATED = {
 # Those that write the image in integers, and take the range of its values besides.
 INTEGER = {"full_int8": full_int8, "int16x8": int16x8}
 CALIBRATED.update(INTEGER)
+# Those to which ranges are as good as images.
+FROM_RANGES = ("static_int8", *INTEGER)
 # What the weights of a file made by a recipe are stored in.
 PRECISIONS = {
     None: "float32",
@@ -69,15 +72,26 @@ PRECISIONS = {
 }
 
 
-def check_calibration(quantization, calibration, contract):
+def check_calibration(quantization, calibration, reference):
     """As `calibration_images`, for TFLite, whose static recipes take single images.
 
+    Args:
+        quantization: as there. calibration: `quantization.Ranges`, or the path of
+            such, besides. reference: `Reference` of the model.
+
+    Returns:
+        (N, H, W, C) float32, `Ranges`, or None.
+
     Raises:
-        ValueError: besides, for an open batch.
+        ValueError: besides, for an open batch, and ranges of another model.
     """
     if quantization in CALIBRATED and calibration is not None:
-        _check_batch(quantization, contract)
-    return calibration_images(quantization, calibration, contract, CALIBRATED)
+        _check_batch(quantization, reference.contract)
+    if isinstance(calibration, (Ranges, str, os.PathLike)):
+        return _check_ranges(quantization, calibration, reference.model)
+    return calibration_images(
+        quantization, calibration, reference.contract, CALIBRATED
+    )
 
 
 def _check_batch(quantization, contract):
@@ -118,6 +132,15 @@ def calibration_images(quantization, calibration, contract, calibrated):
             "Pass 32 to 128 training images, prepared with model.preprocessing."
         )
     return read_calibration(calibration, contract)
+
+
+def _check_ranges(quantization, calibration, model):
+    if quantization not in FROM_RANGES:
+        raise ValueError(
+            f"calibration: ranges go with {', '.join(FROM_RANGES)} of TFLite, got "
+            f"quantization={quantization!r}. Pass the images themselves."
+        )
+    return check_ranges(calibration, model)
 
 
 def precision_of(quantization):

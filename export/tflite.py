@@ -8,6 +8,8 @@ import re
 import shutil
 import tempfile
 
+import numpy as np
+
 from keras_vit import files
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import flatbuffer
@@ -66,7 +68,7 @@ def to_tflite(
         dynamic_batch: whether it takes any number of images; one is faster.
         overwrite: whether an existing file may be replaced. verbose: 0 for silence.
         calibration: 32 to 128 training images for static and integer recipes: an
-            array (N, H, W, C) in the model's range, or an iterable of batches.
+            array (N, H, W, C) in the model's range, batches, or `Ranges`.
         validation, tolerance: for "auto": other images, or (images, labels); points
             of top-1, or of agreement without labels, that may be lost.
         labels: class names; None for `model.labels`. signatures: {name: options}.
@@ -88,7 +90,7 @@ def to_tflite(
     labels = check_labels(labels, model, reference.contract)
     _check_size(path, reference)
     files.check_target(path, overwrite)
-    images = check_calibration(quantization, calibration, reference.contract)
+    images = check_calibration(quantization, calibration, reference)
     given = (overwrite, verbose, images, faces, labels)
     if quantization == "auto":
         judge = Judge(reference, validation, tolerance)
@@ -169,6 +171,7 @@ def export_tflite(
     if quantization in INTEGER:
         calibrated = functools.partial(calibrated, mode=reference.contract.mode)
     first = None if calibrated else quantization
+    pictured = isinstance(images, np.ndarray)
     cores = list(dict.fromkeys(faced.core for faced in faces.values()))
 
     def parts(file):
@@ -191,7 +194,7 @@ def export_tflite(
         path,
         write,
         calibrate=finish,
-        images=None if images is None else images[:: -(-len(images) // PROOF)],
+        images=images[:: -(-len(images) // PROOF)] if pictured else None,
         quantization=quantization,
         room=(2.2 if quantization is None else 2.5) + len(cores),
         overwrite=overwrite,

@@ -7,6 +7,13 @@ layers in integers, and `integer`, with `integer_writer` and `integer_norm`, for
 operator. `int4` rounds weights to 4 bits: `walk` leads calibration images through the
 graph, `gptq` rounds a layer on what it sees there, `heads` knows attention, `nibbles`
 how 4 bits lie in a file. `models` holds what can be done to a Keras model before.
+What images said can be kept: `calibrate` gives `Ranges`, and `sensitivity`
+tells which layers to spare.
 Everything works on the graph's structure, never on names of layers; what a rewrite
 does not recognise it leaves as it is.
 """
+
+from keras_vit.export.quantization.calibrated import Ranges, calibrate
+from keras_vit.export.quantization.sensitivity import Sensitivity, sensitivity
+
+__all__ = ["Ranges", "Sensitivity", "calibrate", "sensitivity"]

@@ -107,7 +107,8 @@ class Graph:
     def copy(self):
         """The same graph, to be edited apart; tensors keep their numbers."""
         made = copy.copy(self)
-        made.tensors = list(self.tensors)
+        made.tensors, made.outputs = list(self.tensors), list(self.outputs)
+        made.inputs = list(self.inputs)
         made.operators = [
             dataclasses.replace(op, inputs=list(op.inputs), outputs=list(op.outputs))
             for op in self.operators

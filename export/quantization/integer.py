@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.noise import say
+from keras_vit.export.quantization.calibrated import count_of
 from keras_vit.export.quantization.graph import (
     FLOAT32,
     INT8,
@@ -14,11 +15,10 @@ from keras_vit.export.quantization.graph import (
     Graph,
     Tensor,
 )
-from keras_vit.export.quantization.integer_norm import find_unit_norms
 from keras_vit.export.quantization.integer_writer import IntegerWriter
-from keras_vit.export.quantization.observe import watch
 from keras_vit.export.quantization.packing import short
-from keras_vit.export.quantization.static import prepare, split_all
+from keras_vit.export.quantization.seen import see_all
+from keras_vit.export.quantization.static import prepare, spared, split_all
 from keras_vit.preprocess import RANGES
 
 
@@ -37,7 +37,7 @@ def full_int8(source, target, images, verbose=1, mode="none"):
 
     Args:
         source: float32 `.tflite` file with a batch of 1. target: file to write.
-        images: (N, H, W, C) float32, as `read_calibration` gives them.
+        images: (N, H, W, C) float32, as `read_calibration` gives them, or `Ranges`.
         verbose: 0 for no progress.
         mode: value range of the images, see `keras_vit.preprocess_input`.
 
@@ -45,15 +45,15 @@ def full_int8(source, target, images, verbose=1, mode="none"):
         UnsupportedLayer: naming an operator that has no integer form here.
     """
     graph, seen, branches = _observed("full_int8", source, images, verbose)
-    writer = IntegerWriter(graph, seen.limits, seen.energies, "full_int8", branches)
-    scale, zero, shift = image_codes(mode, images)
+    writer = IntegerWriter(graph, seen, "full_int8", branches)
     image, outputs = graph.inputs[0], list(graph.outputs)
+    scale, zero, shift = image_codes(mode, seen.limits[image])
     graph.tensors[image] = _retyped(graph.tensors[image], UINT8, scale, zero)
     signed = graph.append(_retyped(graph.tensors[image], INT8, scale, zero - 128))
     writer.add("QUANTIZE", [image], signed)
     writer.write(signed, shift)
     for number in outputs:
-        twin = writer.stands(number, wide=False, limits=seen.limits[number])
+        twin = writer.stands(number, wide=False)
         _put(graph, twin, number)
     audit(graph, "full_int8")
     pathlib.Path(target).write_bytes(graph.save()[0])
@@ -73,9 +73,9 @@ def int16x8(source, target, images, verbose=1, mode="none"):
         source, target, images, verbose, mode, Raises: as in `full_int8`.
     """
     graph, seen, _ = _observed("int16x8", source, images, verbose)
-    writer = IntegerWriter(graph, seen.limits, seen.energies, "int16x8", wide=True)
+    writer = IntegerWriter(graph, seen, "int16x8", wide=True)
     image, outputs = graph.inputs[0], list(graph.outputs)
-    low, high = image_range(mode, images)
+    low, high = image_range(mode, seen.limits[image])
     made = writer.make(image, low, high, wide=True)
     writer.add("QUANTIZE", [image], made)
     writer.write(made)
@@ -86,59 +86,25 @@ def int16x8(source, target, images, verbose=1, mode="none"):
     pathlib.Path(target).write_bytes(graph.save()[0])
 
 
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """What calibration images say of a graph; see `IntegerWriter`."""
-
-    limits: dict
-    energies: dict
-
-
 def _observed(recipe, source, images, verbose):
-    """The prepared float graph, what was seen in it, and the branches split off."""
+    """The prepared float graph, what was seen in it, and what shall work on int16."""
     graph = Graph(source)
     prepare(graph)
-    say(f"calibrating on {len(images)} images", verbose)
+    kept = spared(graph, images)
+    say(f"calibrating on {count_of(images)} images", verbose)
     branches = split_all(graph, images, verbose)
-    return graph, see_all(graph, images, verbose), branches
+    return graph, see_all(graph, images, verbose), [*branches, *kept]
 
 
-def see_all(graph, images, verbose=1):
-    """Limits of everything that a graph computes, and the energies of tokens.
-
-    Args:
-        graph: prepared float `Graph`. images, verbose: as in `full_int8`.
-
-    Returns:
-        `Seen`.
-    """
-    norms = find_unit_norms(graph)
-    inner = {op.outputs[0] for norm in norms for op in norm.inner}
-    inner -= {norm.rsqrt for norm in norms}
-    energies = {norm.variance: [] for norm in norms}
-    wanted = {number for op in graph.ordered() for number in op.outputs} - inner
-    limits = {}
-
-    def see(number, value):
-        if number in energies:
-            energies[number].append(value.reshape(-1).copy())
-            return
-        low, high = limits.get(number, (np.inf, -np.inf))
-        limits[number] = min(low, float(value.min())), max(high, float(value.max()))
-
-    watch(graph, images, sorted(wanted | set(energies)), see, verbose)
-    return Seen(limits, {key: np.concatenate(rows) for key, rows in energies.items()})
-
-
-def image_range(mode, images):
-    """(low, high) of the image, as its range says, or as the images show."""
+def image_range(mode, seen):
+    """(low, high) of the image, as its range says, or as `seen` in the images."""
     if RANGES[mode] is None:
-        return float(images.min()), float(images.max())
+        return seen
     mean, std = (np.array(row) for row in RANGES[mode])
     return float((-mean / std).min()), float(((1 - mean) / std).max())
 
 
-def image_codes(mode, images):
+def image_codes(mode, seen):
     """How a uint8 image is read: `x = scale * (q - zero) + shift`.
 
     Where all colours share one range, the code is the pixel: 255 steps from low to
@@ -146,7 +112,7 @@ def image_codes(mode, images):
     the first dense layer takes it as `shift`.
 
     Args:
-        mode: value range. images: (N, H, W, C) float32 in it.
+        mode: value range. seen: (low, high) of the images.
 
     Returns:
         (scale, zero, shift).
@@ -154,7 +120,7 @@ def image_codes(mode, images):
     >>> [round(number, 4) for number in image_codes("google", None)]
     [0.0078, 127, -0.0039]
     """
-    low, high = image_range(mode, images)
+    low, high = image_range(mode, seen)
     scale = (max(high, 0.0) - min(low, 0.0)) / 255
     zero = int(np.clip(np.ceil(-min(low, 0.0) / scale - 0.5), 0, 255))
     rows = RANGES[mode]

@@ -79,13 +79,13 @@ def write_norm(writer, norm):
     shape = graph.tensors[x].shape
     width = shape[-1]
     row = writer.reshaped(x, (1, math.prod(shape[:-1]), 1, width))
-    energies = writer.energies[norm.variance] * width
+    top, cut = writer.energies[norm.variance]
     least = writer.limits[norm.rsqrt][1] / math.sqrt(width)
-    top, cut = float(energies.max()), energy_gap(energies)
     if cut is None:
-        inverse = _inverse(writer, row, top, least)
+        inverse = _inverse(writer, row, top * width, least)
     else:
-        inverse = inverse_of_two_ranges(writer, row, (cut, top), least)
+        tops = (cut * width, top * width)
+        inverse = inverse_of_two_ranges(writer, row, tops, least)
     inverse = _times_root(writer, inverse, width)
     inverse = writer.reshaped(inverse, (*shape[:-1], 1))
     made = writer.make(norm.normed, *writer.limits[norm.normed], wide=True)

@@ -61,8 +61,7 @@ class IntegerWriter:
 
     Args:
         graph: float `Graph`, after `static.prepare` and `static.split_all`.
-        limits: {number: (low, high)} of every tensor that the graph computes.
-        energies: {number: (N,)} mean squares of tokens, at the variance of each norm.
+        seen: `Seen`, of every tensor that the graph computes.
         recipe: name, for messages.
         wide: operators to work on int16: dense layers, or all as True.
 
@@ -70,8 +69,9 @@ class IntegerWriter:
         numbers: {float tensor: its integer twin}, filled on the way.
     """
 
-    def __init__(self, graph, limits, energies, recipe, wide=()):
-        self.graph, self.limits, self.energies = graph, limits, energies
+    def __init__(self, graph, seen, recipe, wide=()):
+        self.graph, self.limits, self.narrow = graph, seen.limits, seen.narrow
+        self.energies = seen.energies
         self.recipe, self.everywhere = recipe, wide is True
         self._wide = set() if wide is True else {id(op) for op in wide}
         self.numbers, self._casts, self._shared, self._written = {}, {}, {}, []
@@ -159,29 +159,33 @@ class IntegerWriter:
         made = Tensor(name, tuple(shape), kind, data, scale, zero)
         return self.graph.append(made)
 
-    def stands(self, number, wide, limits=None):
-        """The integer twin of a float tensor in 16 or 8 bits.
+    def range_of(self, number, wide):
+        """(low, high) that a tensor gets in 16 bits, or in 8."""
+        return self.limits[number] if wide else self.narrow[number]
+
+    def stands(self, number, wide):
+        """The integer twin of a float tensor, in 16 or 8 bits.
 
         Args:
             number: of a tensor that is written already, or of a constant.
-            wide: whether in int16. limits: (low, high) to keep when that means
-                fewer bits; None keeps all that the twin can hold.
+            wide: whether in int16.
         """
         value = self.graph.value(number)
         if value is not None:
             return self._constant(number, value, wide)
-        number = self.numbers[number]
-        old = self.graph.tensors[number]
+        twin = self.numbers[number]
+        old = self.graph.tensors[twin]
         if (old.type == INT16) == wide:
-            return number
-        if limits is None or wide:
-            ends = (-128, 127) if old.type == INT8 else (-TOP, TOP)
-            limits = [(end - int(old.zero[0])) * float(old.scale[0]) for end in ends]
-        key = (number, wide, *limits)
-        if key not in self._casts:
-            made = self.make(number, *limits, wide)
-            self._casts[key] = self.add("QUANTIZE", [number], made)
-        return self._casts[key]
+            return twin
+        if twin not in self._casts:
+            if wide:  # all that the eight bits can hold
+                ends = [end - int(old.zero[0]) for end in (-128, 127)]
+                limits = [end * float(old.scale[0]) for end in ends]
+            else:
+                limits = self.range_of(number, wide)
+            made = self.make(twin, *limits, wide)
+            self._casts[twin] = self.add("QUANTIZE", [twin], made)
+        return self._casts[twin]
 
     def _constant(self, number, value, wide):
         """A float constant as an integer one."""
@@ -246,7 +250,7 @@ class IntegerWriter:
             )
         graph, wide = self.graph, self.everywhere or id(op) in self._wide
         wide = wide or self._wide_after(op.outputs[0])
-        x = self.stands(op.inputs[0], wide, self.limits.get(op.inputs[0]))
+        x = self.stands(op.inputs[0], wide)
         weight, scales = quantize_weight(graph.value(op.inputs[1]))
         zeros = np.zeros(len(scales), "int64")
         name = graph.tensors[op.inputs[1]].name
@@ -275,25 +279,25 @@ class IntegerWriter:
 
     def _result(self, op, wide):
         """(low, high) that a dense layer's output needs, less in front of a GELU."""
-        low, high = self.limits[op.outputs[0]]
+        low, high = self.range_of(op.outputs[0], wide)
         gelu = self.graph.only_user(op.outputs[0])
         if gelu is None or gelu.name != "GELU":
             return low, high
-        return max(low, FLOORS[wide]), self._top_of(gelu)
+        return max(low, FLOORS[wide]), self._top_of(gelu, wide)
 
-    def _top_of(self, gelu):
+    def _top_of(self, gelu, wide):
         """Largest value of a GELU that is of use: a MINIMUM may follow."""
         after = gelu.outputs[0]
         bound = self.graph.only_user(after)
         if bound is not None and bound.name == "MINIMUM":
             after = bound.outputs[0]
-        return self.limits[after][1]
+        return self.range_of(after, wide)[1]
 
     def _gelu(self, op):
         wide = self.everywhere or self._wide_after(op.outputs[0])
-        x = self.stands(op.inputs[0], wide, self.limits.get(op.inputs[0]))
-        low = self.limits[op.outputs[0]][0]
-        made = self.make(op.outputs[0], low, self._top_of(op), wide)
+        x = self.stands(op.inputs[0], wide)
+        low = self.range_of(op.outputs[0], wide)[0]
+        made = self.make(op.outputs[0], low, self._top_of(op, wide), wide)
         self.numbers[op.outputs[0]] = made
         self.again(op, [x], [made])
 
@@ -303,18 +307,18 @@ class IntegerWriter:
 
     def _sum(self, op):
         parts = [self.stands(i, wide=True) for i in op.inputs]
-        made = self.make(op.outputs[0], *self.limits[op.outputs[0]], wide=True)
+        made = self.make(op.outputs[0], *self.range_of(op.outputs[0], True), wide=True)
         self.numbers[op.outputs[0]] = self.add(op.name, parts, made)
 
     def _product(self, op):
         parts = [self.stands(i, wide=True) for i in op.inputs]
-        made = self.make(op.outputs[0], *self.limits[op.outputs[0]], wide=True)
+        made = self.make(op.outputs[0], *self.range_of(op.outputs[0], True), wide=True)
         self.numbers[op.outputs[0]] = self.add("MUL", parts, made)
 
     def _matmul(self, op):
         wide = self.everywhere or self._wide_after(op.outputs[0])
-        parts = [self.stands(i, wide, self.limits.get(i)) for i in op.inputs]
-        made = self.make(op.outputs[0], *self.limits[op.outputs[0]], wide)
+        parts = [self.stands(i, wide) for i in op.inputs]
+        made = self.make(op.outputs[0], *self.range_of(op.outputs[0], wide), wide)
         self.numbers[op.outputs[0]] = made
         self.again(op, parts, [made])
 
@@ -330,7 +334,7 @@ class IntegerWriter:
     def _fixed(self, op, wide_step, step):
         """Operators whose kernels want one certain output scale and zero."""
         wide = self.everywhere
-        x = self.stands(op.inputs[0], wide, self.limits.get(op.inputs[0]))
+        x = self.stands(op.inputs[0], wide)
         old = self.graph.tensors[op.outputs[0]]
         kind, (scale, zero) = (INT16, wide_step) if wide else (INT8, step)
         made = self._append(old.name, old.shape, kind, scale, zero)
@@ -355,7 +359,7 @@ class IntegerWriter:
         scale = 1 / old[axis] / TOP
         ones = self._append("mean", shape, INT16, scale, 0, ones)
         kept = (*old[:axis], 1, *old[axis + 1 :])
-        limits = self.limits[op.outputs[0]]
+        limits = self.range_of(op.outputs[0], True)
         made = self.make(op.outputs[0], *limits, wide=True, shape=kept)
         self.add("BATCH_MATMUL", [x, ones] if axis == last else [ones, x], made)
         result = graph.tensors[op.outputs[0]].shape

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_vit.export.noise import quiet
+from keras_vit.export.quantization.calibrated import Ranges
 
 
 def ranges(graph, images, wanted, verbose=1):
@@ -15,13 +16,15 @@ def ranges(graph, images, wanted, verbose=1):
 
     Args:
         graph: float `Graph` with one input.
-        images: (N, H, W, C) float32.
+        images: (N, H, W, C) float32, or the `Ranges` of such.
         wanted: numbers of tensors.
         verbose: 0 for no progress bar.
 
     Returns:
         {number: (low, high)}, arrays (C,).
     """
+    if isinstance(images, Ranges):
+        return images.of(graph, wanted)
     found = {}
 
     def see(number, value):

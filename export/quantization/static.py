@@ -4,6 +4,7 @@ import pathlib
 
 from keras_vit.export.noise import say
 from keras_vit.export.quantization import folds, residual
+from keras_vit.export.quantization.calibrated import Ranges, count_of
 from keras_vit.export.quantization.dense import (
     VERSIONS,
     dynamic_layer,
@@ -13,6 +14,7 @@ from keras_vit.export.quantization.graph import Graph
 from keras_vit.export.quantization.norms import is_dense
 from keras_vit.export.quantization.observe import ranges, whole
 from keras_vit.export.quantization.overflow import find_mlps, split_overflow
+from keras_vit.export.quantization.packing import short
 
 # GELU(-4) = -1.3e-4: what lies below is worth no code of its input.
 GELU_FLOOR = -4.0
@@ -29,20 +31,21 @@ def static_int8(source, target, images, verbose=1):
 
     Args:
         source: float32 `.tflite` file with a batch of 1. target: file to write.
-        images: (N, H, W, C) float32, as `read_calibration` gives them.
+        images: (N, H, W, C) float32, as `read_calibration` gives them, or `Ranges`.
         verbose: 0 for no progress.
     """
     graph = Graph(source)
     prepare(graph)
-    say(f"calibrating on {len(images)} images", verbose)
+    kept = spared(graph, images)
+    say(f"calibrating on {count_of(images)} images", verbose)
     branches = split_all(graph, images, verbose)
     layers = [op for op in find_layers(graph) if op not in branches]
     wanted = {number for op in layers for number in (op.inputs[0], op.outputs[0])}
     span = ranges(graph, images, sorted(wanted), verbose)
-    plan = [(whole(span, op.inputs[0]), _result(graph, span, op)) for op in layers]
+    plan = [(whole(span, op.inputs[0]), result_range(graph, span, op)) for op in layers]
     inner = graph.needed(op.inputs[0] for op in layers)
     for op, (given, result) in zip(layers, plan, strict=True):
-        if is_dense(graph, op) and op.outputs[0] not in inner:
+        if is_dense(graph, op) and (op in kept or op.outputs[0] not in inner):
             dynamic_layer(graph, op)
         else:
             static_layer(graph, op, given, result)
@@ -65,7 +68,42 @@ def find_layers(graph):
     return found
 
 
-def _result(graph, span, layer):
+def named_layers(graph):
+    """Name -> dense or convolution layer, in order.
+
+    A name that occurs twice gets its number behind it.
+
+    Args:
+        graph: float `Graph`, before `split_all`.
+    """
+    found = {}
+    for op in find_layers(graph):
+        name = short(graph.tensors[op.outputs[0]].name)
+        found[f"{name} {len(found)}" if name in found else name] = op
+    return found
+
+
+def spared(graph, images):
+    """Layers to keep out of 8-bit activations, as `Ranges.keeping` names them.
+
+    Args:
+        graph: float `Graph`, before `split_all`. images: array, or `Ranges`.
+
+    Raises:
+        ValueError: for a name that no layer has.
+    """
+    names = images.keep if isinstance(images, Ranges) else ()
+    known = named_layers(graph) if names else {}
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"keeping: must name layers of the model, got {name!r}. Known: "
+                f"{', '.join(known)}."
+            )
+    return [known[name] for name in names]
+
+
+def result_range(graph, span, layer):
     """(low, high) that a layer's output needs, which is less in front of a GELU."""
     low, high = whole(span, layer.outputs[0])
     gelu = graph.only_user(layer.outputs[0])

@@ -9,8 +9,8 @@ from keras_vit import Preprocessing, export
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import contract
 from keras_vit.export.compare import Tally
-from keras_vit.export.quantization import integer, integer_norm
-from keras_vit.export.quantization.graph import FLOAT32, INT8, INT16, UINT8, Graph
+from keras_vit.export.quantization import integer, integer_norm, seen
+from keras_vit.export.quantization.graph import FLOAT32, INT8, UINT8, Graph
 from keras_vit.export.runtimes import open_file
 
 # Rounding to 8 bits in width 16 costs this much, and rarely a choice.
@@ -103,8 +103,8 @@ def test_bytes_of_a_photograph_are_codes(written):
 
 def test_images_of_another_range_are_quantized_by_the_tensor():
     """imagenet's range needs three zeros and has one: codes are no pixels."""
-    scale, zero, shift = integer.image_codes("imagenet", None)
-    low, high = integer.image_range("imagenet", None)
+    scale, zero, shift = integer.image_codes("imagenet", (0, 1))
+    low, high = integer.image_range("imagenet", (0, 1))
     image = contract.Tensor("image", "uint8", (2,), scale, zero)
 
     assert 0.0 == shift
@@ -112,8 +112,7 @@ def test_images_of_another_range_are_quantized_by_the_tensor():
     np.testing.assert_allclose(
         ends, image.to_values(image.to_codes(ends)), atol=scale / 2
     )
-    known = np.array([[0.25, 6.0]], "float32")
-    assert (0.25, 6.0) == integer.image_range("none", known)
+    assert (0.25, 6.0) == integer.image_range("none", (0.25, 6.0))
 
 
 def test_codes_of_floats_are_clipped_and_ties_go_up():
@@ -145,7 +144,7 @@ def test_massive_tokens_get_a_range_of_their_own(
         path = tmp_path / f"{name}.tflite"
         integer.int16x8(source, path, photos[:32], verbose=0, mode="google")
         found[name] = decibel(expected, open_file(path)(photos)[0])
-        monkeypatch.setattr(integer_norm, "energy_gap", lambda energies: None)
+        monkeypatch.setattr(seen, "energy_gap", lambda energies: None)
 
     assert found["two"] > found["one"] + 6
 
@@ -157,29 +156,6 @@ def test_the_gap_between_energies():
     assert math.sqrt(1.2 * 900) == pytest.approx(integer_norm.energy_gap(energies))
     assert integer_norm.energy_gap(np.linspace(1, 5, 50)) is None
     assert integer_norm.energy_gap(np.array([3.0])) is None
-
-
-def test_layers_on_request_in_16_bits(exported, photos, tmp_path):
-    """A dense layer that is kept wide reads and gives int16, with its GELU."""
-    graph, seen, _ = integer._observed(
-        "full_int8", exported["tflite"].path, photos[:32], verbose=0
-    )
-    second = next(
-        op
-        for op in graph.operators
-        if op.name == "FULLY_CONNECTED"
-        and getattr(graph.maker(op.inputs[0]), "name", "") == "GELU"
-    )
-    writer = integer.IntegerWriter(
-        graph, seen.limits, seen.energies, "full_int8", [second]
-    )
-    image = writer.make(graph.inputs[0], -1, 1, wide=False)
-    gelu = graph.maker(second.inputs[0])
-    wanted = [gelu.inputs[0], gelu.outputs[0], second.outputs[0]]
-    writer.write(image)
-
-    kinds = {graph.tensors[writer.numbers[number]].type for number in wanted}
-    assert {INT16} == kinds
 
 
 def test_an_operator_without_integer_form_is_named(exported, photos, tmp_path):
@@ -213,7 +189,7 @@ def test_ctrl_c_while_observing_leaves_nothing(
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(integer, "watch", interrupt)
+    monkeypatch.setattr(seen, "watch", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         export.to_tflite(

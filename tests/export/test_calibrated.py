@@ -1,0 +1,201 @@
+"""Ranges that are observed once: saved, read, refused, and as good as images."""
+
+import dataclasses
+import importlib
+import json
+
+import numpy as np
+import pytest
+
+from keras_vit import export
+from keras_vit.errors import CheckpointError
+from keras_vit.export import quantization
+from keras_vit.export.quantization import calibrated
+from keras_vit.export.quantization.graph import FLOAT32, INT8, INT16, Graph
+from keras_vit.export.quantization.norms import bias_of
+from keras_vit.export.quantization.static import named_layers, prepare
+from keras_vit.export.reference import Reference
+
+sensitivity = importlib.import_module("keras_vit.export.quantization.sensitivity")
+
+
+@pytest.fixture(scope="module")
+def ranges(model, photos, exported):
+    """What the photos said of the model, by way of the file that exists."""
+    patch = pytest.MonkeyPatch()
+    content = exported["tflite"].path.read_bytes()
+    patch.setattr("keras_vit.export.tflite.write_savedmodel", lambda *_: None)
+    patch.setattr("keras_vit.export.tflite.convert", lambda folder: content)
+    with patch.context():
+        found = quantization.calibrate(model, photos, verbose=0)
+    patch.undo()
+    return found
+
+
+@pytest.mark.parametrize("recipe", ["static_int8", "full_int8"])
+def test_saved_ranges_make_the_file_that_images_make(
+    recipe, model, photos, ranges, converted, tmp_path
+):
+    """To the last byte, from the path of the saved ranges."""
+    ranges.save(tmp_path / "ranges.json")
+    options = {"quantization": recipe, "verbose": 0}
+
+    first = export.to_tflite(
+        model, tmp_path / "a.tflite", calibration=photos, **options
+    )
+    second = export.to_tflite(
+        model, tmp_path / "b.tflite", calibration=tmp_path / "ranges.json", **options
+    )
+
+    assert first.path.read_bytes() == second.path.read_bytes()
+
+
+def test_ranges_survive_their_file(ranges, tmp_path):
+    """Every number, and nothing is written over."""
+    path = tmp_path / "ranges.json"
+    ranges.keeping(["a"]).save(path)
+    found = quantization.Ranges.load(path)
+
+    assert ("a",) == found.keep
+    assert (ranges.model, ranges.images) == (found.model, found.images)
+    assert (ranges.narrow, ranges.energies) == (found.narrow, found.energies)
+    for name, group in ranges.spans.items():
+        for number, pair in group.items():
+            np.testing.assert_array_equal(pair, found.spans[name][number])
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        ranges.save(path)
+
+
+def test_ranges_of_another_model_are_refused(ranges, tiny, tmp_path):
+    """Before anything is converted, with what to do."""
+    other = tiny(depth=1)
+
+    with pytest.raises(ValueError, match="ranges of this model.*quantization.calibr"):
+        export.to_tflite(
+            other, tmp_path / "m.tflite", quantization="full_int8", calibration=ranges
+        )
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_recipes_that_need_images_refuse_ranges(model, ranges, tmp_path):
+    """Rounding to 4 bits looks at more than ranges."""
+    with pytest.raises(ValueError, match="ranges go with static_int8.*images themselv"):
+        export.to_tflite(model, tmp_path / "m.tflite", "int4", calibration=ranges)
+
+
+DAMAGED = {
+    "no json": "PK",
+    "a list": "[]",
+    "empty": "{}",
+    "older": '{"keras_vit_ranges": 0}',
+    "no number": None,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_refused(name, model, ranges, tmp_path):
+    """Whatever is in it, in one sentence."""
+    path = tmp_path / "ranges.json"
+    ranges.save(path)
+    content = json.loads(path.read_text())
+    content["narrow"]["0"] = [1, -1]
+    path.write_text(DAMAGED[name] or json.dumps(content))
+
+    with pytest.raises(CheckpointError, match="must be ranges that keras_vit saved"):
+        quantization.Ranges.load(path)
+
+
+def test_a_missing_file_and_one_of_absurd_size(tmp_path, monkeypatch, ranges):
+    """Named, and not read into memory."""
+    path = tmp_path / "ranges.json"
+    with pytest.raises(FileNotFoundError, match="no file .*ranges.json. Make it with"):
+        quantization.Ranges.load(path)
+    ranges.save(path)
+    monkeypatch.setattr(calibrated, "LARGEST", 10)
+    with pytest.raises(CheckpointError, match="bytes"):
+        quantization.Ranges.load(path)
+
+
+def test_ranges_of_another_version_are_noticed(ranges, exported):
+    """A graph that is wired in another way has other tensors."""
+    with pytest.raises(ValueError, match="all 1 tensors, got 0.*make them again"):
+        ranges.of(Graph(exported["onnx"].path.with_name("m.tflite")), [10**6])
+
+
+SPARED = {"static_int8": (FLOAT32, 2), "full_int8": (INT16, 2)}
+
+
+@pytest.mark.parametrize("recipe", SPARED)
+def test_layers_that_are_spared(recipe, model, ranges, converted, tmp_path):
+    """Their activations are float, or int16, with the GELU before them."""
+    kind, count = SPARED[recipe]
+    graph = Graph(_float(converted, tmp_path))
+    prepare(graph)
+    name = next(name for name in named_layers(graph) if "fc2" in name)
+    path = tmp_path / "m.tflite"
+
+    export.to_tflite(
+        model,
+        path,
+        quantization=recipe,
+        calibration=ranges.keeping([name]),
+        verbose=0,
+    )
+
+    graph = Graph(path)
+    inputs = [
+        graph.tensors[op.inputs[0]].type
+        for op in graph.operators
+        if op.name == "FULLY_CONNECTED"
+    ]
+    gelus = [
+        graph.tensors[o.inputs[0]].type for o in graph.operators if o.name == "GELU"
+    ]
+    assert {INT8, INT16} >= set(gelus) if kind == 7 else True
+    expected = inputs.count(INT16) if kind == 7 else inputs.count(0)
+    assert expected == 2
+
+
+def test_a_layer_that_is_not_there(model, ranges, converted, tmp_path):
+    """The names that exist are listed."""
+    with pytest.raises(ValueError, match="got 'block_9'. Known: .*fc1"):
+        export.to_tflite(
+            model,
+            tmp_path / "m.tflite",
+            quantization="full_int8",
+            calibration=ranges.keeping(["block_9"]),
+            verbose=0,
+        )
+
+
+def _float(converted, folder):
+    """The float32 file, from the converter that stands in."""
+    from keras_vit.export import tflite
+
+    path = folder / "float.tflite"
+    path.write_bytes(tflite.convert(None))
+    return path
+
+
+def test_the_layer_that_suffers_is_found(ranges, model, photos, exported, monkeypatch):
+    """A unit that dwarfs all others spoils two layers, which then lead the table."""
+    graph = Graph(exported["tflite"].path)
+    prepare(graph)
+    worst = [name for name in named_layers(graph) if "fc1" in name][1]
+    layer = named_layers(graph)[worst]
+    bias = bias_of(graph, layer) + np.eye(1, 32, 3, "float32")[0] * 1e4
+    graph.tensors[layer.inputs[2]].data = bias
+    monkeypatch.setattr(
+        sensitivity, "float_graph", lambda _: (Reference(model, False), graph.copy())
+    )
+    monkeypatch.setattr(sensitivity, "JUDGED", 4)
+    spans = dict(ranges.spans[calibrated.signature(graph)])
+    spans[layer.outputs[0]] = (np.array([-1e4], "float32"), np.array([1e4], "float32"))
+    wide = dataclasses.replace(ranges, spans={calibrated.signature(graph): spans})
+
+    table = quantization.sensitivity(model, photos, wide, verbose=0)
+
+    assert {worst, worst.replace("fc1", "fc2")} == set(table.worst(2))
+    assert set(named_layers(graph)) == {row.layer for row in table.rows}
+    assert table.rows[1].decibel < table.rows[2].decibel - 3
+    assert str(table).splitlines()[1].startswith(table.rows[0].layer)
