@@ -89,9 +89,7 @@ def check_calibration(quantization, calibration, reference):
         _check_batch(quantization, reference.contract)
     if isinstance(calibration, (Ranges, str, os.PathLike)):
         return _check_ranges(quantization, calibration, reference.model)
-    return calibration_images(
-        quantization, calibration, reference.contract, CALIBRATED
-    )
+    return calibration_images(quantization, calibration, reference.contract, CALIBRATED)
 
 
 def _check_batch(quantization, contract):
