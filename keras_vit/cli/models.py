@@ -16,7 +16,7 @@ def add_commands(commands):
     show = commands.add_parser(
         "show", help="what a model, a checkpoint or a file is, without building it"
     )
-    show.add_argument("name", help="a name of `keras-vit list`, or a file")
+    show.add_argument("name", help="a name of `keras-vit list`, a file, or hf://...")
     show.add_argument("--layers", action="store_true", help="also one line per layer")
     show.set_defaults(run=run_show)
 
@@ -57,6 +57,8 @@ def count(name, **options):
 
 def run_show(args):
     """A file is described from its header; a name from the tables."""
+    if args.name.startswith(weights.hub.SCHEME):
+        args.name = str(weights.hub.fetch_repository(args.name, not args.json))
     if pathlib.Path(args.name).exists() and not args.name.endswith(".keras"):
         facts = weights.describe(args.name)
         return facts.to_dict(), str(facts), 0

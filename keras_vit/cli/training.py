@@ -154,7 +154,8 @@ def run_train(args):
 
 def _starting_point(name):
     """A saved model or checkpoint, or a fresh model of a name."""
-    if pathlib.Path(name).exists() or name in weights.list_checkpoints():
+    known = name.startswith(weights.hub.SCHEME) or name in weights.list_checkpoints()
+    if known or pathlib.Path(name).exists():
         return load(name)
     variants.parse(name)
     return models.create(name)

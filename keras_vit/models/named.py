@@ -9,8 +9,8 @@ _DOC = """Build {name}: {family} of size {size} with {patch} px patches.
 
     Args:
         weights: None for random weights; a name of `list_checkpoints`, such as
-            "augreg_in21k_ft_in1k"; or the path of any file that
-            `from_checkpoint` or `model.load_weights` reads.
+            "augreg_in21k_ft_in1k"; "hf://OWNER/NAME"; or the path of any file
+            that `from_checkpoint` or `model.load_weights` reads.
         include_top: whether the model ends in logits; else in features.
         input_shape: (H, W, C) px; H and W multiples of {patch}. None means
             (224, 224, 3), or that of the weights.

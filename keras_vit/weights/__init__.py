@@ -1,6 +1,6 @@
 """File formats in, models out; and models back into files."""
 
-from keras_vit.weights import catalog
+from keras_vit.weights import catalog, hub
 from keras_vit.weights.catalog import list_checkpoints
 from keras_vit.weights.checkpoint import describe, from_checkpoint, from_variant
 from keras_vit.weights.saving import save_checkpoint
@@ -10,6 +10,7 @@ __all__ = [
     "describe",
     "from_checkpoint",
     "from_variant",
+    "hub",
     "list_checkpoints",
     "save_checkpoint",
 ]

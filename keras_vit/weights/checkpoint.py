@@ -5,7 +5,7 @@ import pathlib
 from keras_vit import imagenet
 from keras_vit.errors import WeightsMismatch
 from keras_vit.layers.patches import pair
-from keras_vit.weights import catalog, loading
+from keras_vit.weights import catalog, hub, loading
 from keras_vit.weights import facts as reading
 from keras_vit.weights.fetch import fetch
 from keras_vit.weights.formats import open_checkpoint
@@ -38,7 +38,8 @@ def from_checkpoint(
 
     Args:
         path_or_name: file or folder (.npz, .safetensors, .pth, Hugging Face,
-            timm, keras-hub), or a name of `list_checkpoints`.
+            timm, keras-hub), a name of `list_checkpoints`, or "hf://OWNER/NAME",
+            any repository of the Hugging Face hub with such a model.
         heads: attention heads, for files that fuse query, key and value.
         image_size, patch_size: px, or (H, W); None for that of the file.
         classes: K of a new head; None keeps the file's.
@@ -84,6 +85,8 @@ def locate(path_or_name, verbose=1):
         ValueError: for what is neither a path nor a name.
         CheckpointError: when it cannot be downloaded.
     """
+    if str(path_or_name).startswith(hub.SCHEME):
+        return hub.fetch_repository(str(path_or_name), verbose), None
     path = pathlib.Path(path_or_name).expanduser()
     if path.exists():
         return path, catalog.by_file(path.name)

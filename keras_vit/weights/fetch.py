@@ -25,6 +25,10 @@ TIMEOUT = 30  # seconds without a byte
 LOCK_POLL = 0.1  # seconds
 
 
+class NotOnServer(CheckpointError):
+    """The server is there, and says that the file is not, or not for everybody."""
+
+
 def cache_folder():
     """Where downloads lie: `$KERAS_HOME/keras_vit`, or `~/.keras/keras_vit`."""
     home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
@@ -66,7 +70,8 @@ def download(url, path, starts=None, verbose=1):
         `pathlib.Path`.
 
     Raises:
-        CheckpointError: naming the file, the URL, and where to put it by hand.
+        CheckpointError: naming the file, the URL, and where to put it by hand;
+            `NotOnServer` when the server has no such file.
     """
     path = pathlib.Path(path)
     try:
@@ -79,7 +84,8 @@ def download(url, path, starts=None, verbose=1):
             return path
     except (OSError, urllib.error.URLError) as err:
         reason = getattr(err, "reason", None) or err
-        raise CheckpointError(
+        refused = getattr(err, "code", None) in (401, 403, 404)
+        raise (NotOnServer if refused else CheckpointError)(
             f"{path.name}: could not be downloaded from {url} ({reason}). "
             f"Fetch it in another way and put it at {path}."
         ) from err

@@ -146,31 +146,48 @@ def _open_folder(folder):
     )
 
 
-def _open_shards(folder):
-    """Several files, named by an index that is not trusted."""
-    where = folder / INDEX
+def shards(where):
+    """File name -> names of its arrays, from an index that is not trusted.
+
+    Args:
+        where: path of the index.
+
+    Raises:
+        CheckpointError: for no index, or files that are not beside it.
+    """
     table = read_json(where).get("weight_map")
     if not isinstance(table, dict) or not table:
         raise CheckpointError(
             f"{where}: must have a weight_map of name to file. Fetch the folder again."
         )
-    entries = {}
-    for shard in sorted({str(name) for name in table.values()}):
+    found = {}
+    for name, shard in sorted(table.items()):
+        found.setdefault(str(shard), set()).add(name)
+    for shard in found:
         if pathlib.PurePath(shard).name != shard or not shard.endswith(".safetensors"):
             raise CheckpointError(
                 f"{where}: shards must be .safetensors files in the same folder, got "
                 f"{shard[:80]!r}. Do not use this folder."
             )
+    return found
+
+
+def _open_shards(folder):
+    """Several files, named by an index."""
+    where, entries = folder / INDEX, {}
+    table = shards(where)
+    for shard, names in table.items():
         if not (folder / shard).is_file():
             raise CheckpointError(
                 f"{where}: names {shard!r}, which is not there. Fetch the missing file."
             )
         arrays = open_checkpoint(folder / shard)
-        entries |= {n: e for n, e in arrays.items() if table.get(n) == shard}
-    if entries.keys() != table.keys():
+        entries |= {name: e for name, e in arrays.items() if name in names}
+    missing = set().union(*table.values()) - entries.keys()
+    if missing:
         raise CheckpointError(
             f"{where}: every array must be in its shard, got nothing for "
-            f"{listed(table.keys() - entries.keys())}. Fetch the folder again."
+            f"{listed(missing)}. Fetch the folder again."
         )
     notes = _configs_beside(folder / "model.safetensors")
     return ArrayFile(folder, "safetensors", entries, notes)
