@@ -2,6 +2,7 @@
 
 import keras
 import tensorflow as tf
+from keras import ops
 
 
 def decays(variable):
@@ -68,3 +69,67 @@ class ReplicaAdamW(keras.optimizers.AdamW):
             pairs,
             learning_rate,
         )
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class LARS(keras.optimizers.Optimizer):
+    """Momentum whose step on each matrix is scaled to the size of the matrix.
+
+    For weights of two axes and more: `d = g + weight_decay * p`, then
+    `d *= trust * |p| / |d|` where both norms are above 0. For vectors `d = g`.
+    Then `m = momentum * m + d` and `p -= lr * m`.
+
+    Args:
+        learning_rate: number or schedule.
+        momentum: 0..1. weight_decay: share of a matrix, 0 or more.
+        trust: trust coefficient.
+        name, **options: as in `keras.optimizers.Optimizer`.
+
+    Source:
+        You et al. 2017, arXiv:1708.03888, algorithm 1, in the form of MAE's linear
+        probe.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.1,
+        momentum=0.9,
+        weight_decay=0.0,
+        trust=0.001,
+        name="lars",
+        **options,
+    ):
+        # Keras' own decay is another rule, so that it never hears of this one.
+        super().__init__(learning_rate=learning_rate, name=name, **options)
+        self.momentum, self.decay, self.trust = momentum, weight_decay, trust
+
+    def build(self, variables):
+        """Make one slot of momentum per variable."""
+        if self.built:
+            return
+        super().build(variables)
+        self._slots = [self.add_variable_from_reference(v, "m") for v in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        """One step on one variable."""
+        rate = ops.cast(learning_rate, variable.dtype)
+        step = ops.cast(gradient, variable.dtype)
+        if len(variable.shape) > 1:
+            step = step + self.decay * variable
+            size, length = ops.norm(variable), ops.norm(step)
+            scale = self.trust * size / ops.maximum(length, 1e-30)
+            step = step * ops.where((size > 0) & (length > 0), scale, 1.0)
+        slot = self._slots[self._get_variable_index(variable)]
+        self.assign(slot, self.momentum * slot + step)
+        self.assign_sub(variable, rate * slot)
+
+    def get_config(self):
+        """Plain values that rebuild this optimiser."""
+        config = super().get_config()
+        config.pop("weight_decay", None)
+        return {
+            **config,
+            "momentum": self.momentum,
+            "weight_decay": self.decay,
+            "trust": self.trust,
+        }
