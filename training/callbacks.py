@@ -42,6 +42,19 @@ class KeepModels(keras.callbacks.Callback):
         self._saved_best = None
         self._written = time.monotonic()
 
+    def state(self):
+        """(plain values, name -> array) that `resume` takes."""
+        facts = {"best_epoch": self.best_epoch, "best_score": self.best_score}
+        best = self._best_weights or []
+        return facts, {f"best {k:05d}": array for k, array in enumerate(best)}
+
+    def resume(self, facts, arrays):
+        """Go on with what `state` gave; takes its arrays out of `arrays`."""
+        self.best_epoch, self.best_score = facts["best_epoch"], facts["best_score"]
+        names = sorted(name for name in arrays if name.startswith("best "))
+        self._best_weights = [arrays.pop(name) for name in names] or None
+        self.epochs = facts["epochs"]
+
     def on_epoch_end(self, epoch, logs=None):
         """Compare, remember, and write when it is time."""
         score = float(logs[self.monitor])
@@ -140,10 +153,10 @@ class ShowAverage(keras.callbacks.Callback):
         return list(zip(optimizer._trainable_variables, averages, strict=True))
 
 
-def loggers(folder):
+def loggers(folder, append):
     """CSV and TensorBoard, after the callback that completes their numbers."""
     return [
         LogLearningRate(),
-        keras.callbacks.CSVLogger(str(folder.history)),
+        keras.callbacks.CSVLogger(str(folder.history), append=append),
         keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
     ]

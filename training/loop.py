@@ -9,7 +9,7 @@ from keras.src.utils import io_utils
 from keras_vit.models import VisionTransformer, create
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training import callbacks as watchers
-from keras_vit.training import optimizers, runs
+from keras_vit.training import optimizers, runs, states
 from keras_vit.training import strategy as strategies
 from keras_vit.training.data import DataInfo
 from keras_vit.training.data.pipeline import open_data, sides
@@ -46,12 +46,32 @@ class Feeds:
     Args:
         train: batches, without end or repeated. validation: batches.
         steps: batches per epoch. info: `DataInfo`.
+        resumable: whether batches are a function of the step.
     """
 
     train: object
     validation: object
     steps: int
     info: DataInfo
+    resumable: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Everything that is settled before the first step.
+
+    Args:
+        model: compiled. recipe, feeds, folder, keeper: of the run.
+        epoch: finished epochs. history: their numbers.
+    """
+
+    model: keras.Model
+    recipe: Recipe
+    feeds: Feeds
+    folder: runs.RunFolder
+    keeper: watchers.KeepModels
+    epoch: int
+    history: dict
 
 
 def fit(
@@ -67,6 +87,11 @@ def fit(
     **overrides,
 ):
     """Train a model by a recipe.
+
+    A run that was stopped, by Ctrl-C, SIGTERM, a crash or a power cut, goes on when
+    the same call is made again, and ends with the same weights as if nothing had
+    happened. That holds for data that are named, not for data that were loaded
+    before.
 
     Args:
         recipe: a name of `list_recipes`, or a `Recipe`.
@@ -90,23 +115,31 @@ def fit(
     Raises:
         ValueError, TypeError: for what does not exist or does not fit.
         DataError, FileNotFoundError: for data that cannot be used.
-        FileExistsError: for an output_dir with an earlier run.
+        FileExistsError: for an output_dir with an earlier run that is finished, or
+            of another recipe.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
     recipe = _settle(recipe, model, data, epochs, overrides)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    folder = runs.claim(output_dir, recipe.name, overwrite)
+    folder = runs.claim(output_dir, recipe, overwrite)
     given = model if isinstance(model, keras.Model) else None
     _check_model(given, recipe)
-    feeds = _open_feeds(data, recipe, given, verbose)
+    state = folder.states.newest() if folder.resumes else None
+    epoch = 0 if state is None else state[1]["epochs"]
+    feeds = _open_feeds(data, recipe, given, verbose, epoch)
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
         trained = _prepare_model(given, recipe, feeds.info, strategy)
         _compile(trained, recipe, feeds, strategy)
-    keeper = watchers.KeepModels(folder, recipe.monitor)
-    folder.create(recipe, feeds.info, trained)
-    history = _run(trained, recipe, feeds, folder, keeper, callbacks, verbose)
+        keeper = watchers.KeepModels(folder, recipe.monitor)
+        past = _go_on(trained, folder, keeper, state)
+    if state is None:
+        folder.create(recipe, feeds.info, trained, resumable=feeds.resumable)
+    elif verbose:
+        io_utils.print_msg(f"Going on after epoch {epoch} of {recipe.epochs}.")
+    run = Run(trained, recipe, feeds, folder, keeper, epoch, past)
+    history = _train(run, callbacks, verbose)
     if given is not None and given is not trained:
         given.set_weights(trained.get_weights())
         trained = given
@@ -172,7 +205,7 @@ def _preprocessing(model, recipe):
     return Preprocessing(image_size=size) if note is None else note.resized(size)
 
 
-def _open_feeds(data, recipe, model, verbose):
+def _open_feeds(data, recipe, model, verbose, epoch):
     """Data of the run; a source is opened, loaded data are taken as they are."""
     if data is not None and not isinstance(data, str):
         return _loaded_feeds(data)
@@ -190,7 +223,8 @@ def _open_feeds(data, recipe, model, verbose):
     )
     train = source.split("train")
     validation = feed.in_order(source.split("validation"))
-    return Feeds(feed.stream(train), validation, feed.batches(train), info)
+    steps = feed.batches(train)
+    return Feeds(feed.stream(train, epoch * steps), validation, steps, info, True)
 
 
 def _batch_size(data):
@@ -208,7 +242,7 @@ def _batch_size(data):
 def _loaded_feeds(data):
     """Take what `load_data` returned; it is fed as it was loaded."""
     train, validation, info = data
-    return Feeds(train.repeat(), validation, int(train.cardinality()), info)
+    return Feeds(train.repeat(), validation, int(train.cardinality()), info, False)
 
 
 def _prepare_model(given, recipe, info, strategy):
@@ -296,16 +330,33 @@ def _divisor(steps, most):
     return max(d for d in range(1, most + 1) if steps % d == 0)
 
 
-def _run(model, recipe, feeds, folder, keeper, callbacks, verbose):
+def _go_on(model, folder, keeper, state):
+    """Put a state into the model and the keeper: the numbers of its epochs."""
+    model.optimizer.build(model.trainable_variables)
+    if state is None:
+        return {}
+    arrays, facts = state
+    keeper.resume(facts, arrays)
+    states.restore(model, arrays)
+    folder.cut_history(facts["epochs"])
+    return facts["history"]
+
+
+def _train(run, callbacks, verbose):
     """Train; whatever happens, logs are closed and the best model is on disk."""
-    logs = watchers.loggers(folder)
-    keep = [watchers.RefuseNaN(), keeper]
+    logs = watchers.loggers(run.folder, append=run.epoch > 0)
+    keep = [watchers.RefuseNaN(), run.keeper]
+    guard = None
+    if run.feeds.resumable:
+        guard = states.KeepState(run.folder.states, run.keeper, run.history)
+        keep.append(guard)
     try:
-        history = model.fit(
-            feeds.train,
-            validation_data=feeds.validation,
-            epochs=recipe.epochs,
-            steps_per_epoch=feeds.steps,
+        history = run.model.fit(
+            run.feeds.train,
+            validation_data=run.feeds.validation,
+            epochs=run.recipe.epochs,
+            initial_epoch=run.epoch,
+            steps_per_epoch=run.feeds.steps,
             callbacks=[watchers.ShowAverage(), *logs, *keep, *callbacks],
             shuffle=False,
             verbose=verbose,
@@ -313,13 +364,20 @@ def _run(model, recipe, feeds, folder, keeper, callbacks, verbose):
     except BaseException:
         for log in logs:
             log.on_train_end()
+        if guard is not None:
+            guard.end()
         raise
     finally:
-        keeper.write()
-        keeper.restore_best()
+        run.keeper.write()
+        run.keeper.restore_best()
         if verbose:
-            io_utils.print_msg(_farewell(keeper, recipe, folder))
-    return {name: [float(v) for v in values] for name, values in history.items()}
+            io_utils.print_msg(_farewell(run.keeper, run.recipe, run.folder))
+    if guard is not None:
+        guard.close()
+    return {
+        name: [*run.history.get(name, ()), *map(float, values)]
+        for name, values in history.items()
+    }
 
 
 def _farewell(keeper, recipe, folder):

@@ -2,7 +2,8 @@
 
 `best.keras` and `last.keras` load without this room; `history.csv` has one row
 per epoch; `recipe.json` says how the run was made; `tensorboard/` is for
-`tensorboard --logdir`.
+`tensorboard --logdir`. `states/` is there as long as the run is not finished: the same
+call goes on from it.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import pathlib
 import shutil
 
 from keras_vit import files
+from keras_vit.training.states import StateFolder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +22,11 @@ class RunFolder:
 
     Args:
         path: the folder.
+        resumes: whether an unfinished run of the same recipe lies there.
     """
 
     path: pathlib.Path
+    resumes: bool = False
 
     @property
     def best(self):
@@ -49,8 +53,17 @@ class RunFolder:
         """Event files."""
         return self.path / "tensorboard"
 
-    def create(self, recipe, info, model):
+    @property
+    def states(self):
+        """`StateFolder` of the run."""
+        return StateFolder(self.path / "states")
+
+    def create(self, recipe, info, model, resumable):
         """Make the folder, clear an earlier run, write down the recipe.
+
+        Args:
+            recipe, info, model: of the run.
+            resumable: whether the run can go on after it was stopped.
 
         Raises:
             OSError: when the disk has no room for best and last model, each
@@ -61,36 +74,54 @@ class RunFolder:
         for old in (self.best, self.last, self.history, self.recipe):
             old.unlink(missing_ok=True)
         shutil.rmtree(self.tensorboard, ignore_errors=True)
+        if resumable:
+            self.states.open()
         record = {
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": plain(recipe),
             "class_names": list(info.class_names),
             "counts": info.counts,
             "skipped": list(info.skipped),
             "preprocessing": info.preprocessing.get_config(),
         }
         with files.replacing(self.recipe) as path:
-            path.write_text(json.dumps(record, indent=2, default=str) + "\n")
+            path.write_text(json.dumps(record, indent=2) + "\n")
+
+    def cut_history(self, epochs):
+        """Let go of rows of epochs that will be trained again."""
+        if self.history.is_file():
+            rows = self.history.read_text().splitlines(keepends=True)
+            with files.replacing(self.history, overwrite=True) as path:
+                path.write_text("".join(rows[: epochs + 1]))
 
 
-def claim(path, name, overwrite=False):
+def plain(recipe):
+    """The fields of a recipe as JSON has them."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
+
+
+def claim(path, recipe, overwrite=False):
     """Choose the folder of a run and check that it can be written.
 
     Args:
         path: where, or None for `runs/NAME-DATE-TIME` in the working folder.
-        name: of the recipe.
+        recipe: `Recipe`.
         overwrite: whether an earlier run may be replaced.
 
     Returns:
         `RunFolder`; nothing is made yet.
 
     Raises:
-        FileExistsError: when an earlier run lies there and overwrite is False.
+        FileExistsError: when an earlier run lies there and overwrite is False, unless
+            it is an unfinished one of the same recipe.
         OSError: when nothing can be written there.
     """
     if path is None:
         now = datetime.datetime.now()
-        path = pathlib.Path("runs") / f"{name}-{now:%Y%m%d-%H%M%S}"
+        path = pathlib.Path("runs") / f"{recipe.name}-{now:%Y%m%d-%H%M%S}"
     folder = RunFolder(pathlib.Path(path).expanduser().absolute())
+    if not overwrite and folder.states.path.is_dir() and folder.recipe.is_file():
+        _check_same(folder, recipe)
+        return RunFolder(folder.path, resumes=True)
     for old in (folder.recipe, folder.best, folder.last, folder.history):
         if old.exists() and not overwrite:
             raise FileExistsError(
@@ -100,3 +131,26 @@ def claim(path, name, overwrite=False):
     inside = folder.recipe if folder.path.is_dir() else folder.path
     files.check_target(inside, overwrite)
     return folder
+
+
+def _check_same(folder, recipe):
+    """Make sure that an unfinished run is one of this recipe."""
+    try:
+        before = dict(json.loads(folder.recipe.read_text())["recipe"])
+    except (ValueError, KeyError, TypeError) as err:
+        raise FileExistsError(
+            f"{folder.recipe}: must say how the unfinished run was made, got damage "
+            f"({err!r}). Pass overwrite=True to begin anew."
+        ) from err
+    now = plain(recipe)
+    other = [
+        f"{name}={before.get(name)!r} then and {now.get(name)!r} now"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    if other:
+        raise FileExistsError(
+            f"{folder.path}: holds an unfinished run of another recipe, got "
+            f"{'; '.join(other)}. Repeat the first call to go on with it, or pass "
+            "overwrite=True to begin anew."
+        )

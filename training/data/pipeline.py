@@ -53,7 +53,7 @@ class Feed:
         """
         first = start * self.batch_size
         counters = tf.data.Dataset.range(first, tf.int64.max)
-        return self._augmented(split, counters)
+        return self._augmented(split, counters, first)
 
     def epoch(self, split):
         """Training batches of one epoch; each pass over it is another epoch.
@@ -98,7 +98,7 @@ class Feed:
         )
         return batches.prefetch(tf.data.AUTOTUNE)
 
-    def _augmented(self, split, counters):
+    def _augmented(self, split, counters, first=0):
         preset = augmentation.get_preset(self.augment)
         layer = augmentation.keras_cv_layer(self.augment, self.seed)
 
@@ -113,7 +113,7 @@ class Feed:
             return ops.to_range(images, self.preprocessing.mode), labels
 
         batches = (
-            split.counted(counters, seed=self.seed)
+            split.counted(counters, self.seed, first)
             .map(one, tf.data.AUTOTUNE, deterministic=True)
             .batch(self.batch_size, drop_remainder=True)
             .map(batch, tf.data.AUTOTUNE, deterministic=True)

@@ -79,12 +79,13 @@ class IndexedSplit:
         """Number of images."""
         return len(self.labels)
 
-    def counted(self, counters, seed=None):
+    def counted(self, counters, seed=None, first=0):
         """Attach a record to each running number.
 
         Args:
             counters: data set of int64 scalars; number c is image c % n of
                 epoch c // n.
+            first: the first of them, when they do not begin at 0.
             seed: of the order, which differs from epoch to epoch; None keeps
                 the images in order.
 
@@ -124,8 +125,12 @@ class RecordSplit:
     size: int
     buffer: int = 10_000
 
-    def counted(self, counters, seed=None):
-        """Attach a record to each running number, see `IndexedSplit.counted`."""
+    def counted(self, counters, seed=None, first=0):
+        """Attach a record to each running number, see `IndexedSplit.counted`.
+
+        Records cannot be reached by number: those before `first` are read again,
+        undecoded.
+        """
         import tensorflow_datasets as tfds
 
         image_key, label_key = self.keys
@@ -137,7 +142,7 @@ class RecordSplit:
         )
         if seed is not None:
             records = records.shuffle(min(self.size, self.buffer), seed=seed)
-        return tf.data.Dataset.zip(counters, records.repeat()).map(
+        return tf.data.Dataset.zip(counters, records.repeat().skip(first)).map(
             lambda c, r: (c, r[image_key], tf.cast(r[label_key], tf.int32))
         )
 

@@ -1,0 +1,167 @@
+"""A run that was stopped goes on, and ends as if nothing had happened."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vit import training
+from keras_vit.training import states
+
+SMALL = {"patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
+OPTIONS = {
+    "recipe": "digits",
+    "model": {**SMALL, "drop_path": 0.1, "dropout": 0.1},
+    "epochs": 4,
+    "batch_size": 256,
+    "ema": 0.9,
+    "steps_per_execution": 1,
+    "verbose": 0,
+}
+SCRIPT = f"""
+import sys
+from keras_vit import training
+from keras_vit.training import states
+states.KeepState.seconds = 0
+training.fit(output_dir=sys.argv[1], **{OPTIONS!r})
+"""
+
+
+class StopIn(keras.callbacks.Callback):
+    """Press Ctrl-C in the second step of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.stop, self.epoch = epoch, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == self.stop and batch == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run that is never stopped."""
+    path = tmp_path_factory.mktemp("whole") / "run"
+    return training.fit(output_dir=path, **OPTIONS)
+
+
+def saved(folder):
+    """Weights of the last and the best model, and the log."""
+    models = [keras.saving.load_model(folder / f"{n}.keras") for n in ("last", "best")]
+    arrays = [array for model in models for array in model.get_weights()]
+    return arrays, (folder / "history.csv").read_text()
+
+
+def assert_same_end(expected, got):
+    """Bit for bit, in every weight and every number of the log."""
+    for one, other in zip(saved(expected)[0], saved(got)[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert saved(expected)[1] == saved(got)[1]
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_ctrl_c_and_the_same_call_again(whole, tmp_path, epoch):
+    """All is as in one piece; another recipe is refused, with both values."""
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(output_dir=tmp_path, callbacks=[StopIn(epoch)], **OPTIONS)
+    with pytest.raises(FileExistsError, match="learning_rate=.* then and 0.5 now"):
+        training.fit(output_dir=tmp_path, **{**OPTIONS, "learning_rate": 0.5})
+    assert list((tmp_path / "states").iterdir())
+    result = training.fit(output_dir=tmp_path, **OPTIONS)
+
+    assert_same_end(whole.output_dir, tmp_path)
+    assert (whole.history, whole.best_epoch) == (result.history, result.best_epoch)
+    assert not (tmp_path / "states").exists()
+    with pytest.raises(FileExistsError, match="must not hold an earlier run"):
+        training.fit(output_dir=tmp_path, **OPTIONS)
+
+
+def test_a_damaged_state_falls_back_to_the_one_before(tmp_path):
+    """Half a file, a wrong sum, or a missing note: the older state is whole."""
+    folder = states.StateFolder(tmp_path / "states")
+    folder.open()
+    for epoch in range(4):
+        folder.write(epoch, {"a": np.full(3, epoch)}, {"epochs": epoch})
+    newest = folder.path / "state-00003.npz"
+
+    assert 3 == folder.newest()[1]["epochs"] and 2 == len(
+        list(folder.path.glob("*.npz"))
+    )
+    newest.write_bytes(newest.read_bytes()[:-9])
+    arrays, facts = folder.newest()
+    assert 2 == facts["epochs"] and [2, 2, 2] == arrays["a"].tolist()
+    (folder.path / "state-00002.json").unlink()
+    assert folder.newest() is None
+
+
+def test_a_state_of_another_model_is_refused(tiny):
+    """Variables that differ are named."""
+    one, other = tiny(classes=2), tiny(classes=3)
+    for model in (one, other):
+        model.compile("sgd", "mse")
+        model.optimizer.build(model.trainable_variables)
+
+    with pytest.raises(ValueError, match="same model.*bias.*overwrite=True"):
+        states.restore(other, states.capture(one))
+
+
+def start(folder):
+    """The run as a process of its own."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": "tensorflow"}
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder)],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for(condition, process):
+    """Until something holds, or the process has ended."""
+    while process.poll() is None and not condition():
+        time.sleep(0.005)
+
+
+def test_a_killed_process_goes_on(whole, tmp_path):
+    """SIGKILL while a state is written, then SIGTERM, then to the end: the same."""
+    process = start(tmp_path)
+    wait_for(lambda: list((tmp_path / "states").glob("*state-00001*")), process)
+    process.kill()
+    assert -signal.SIGKILL == process.wait()
+
+    process = start(tmp_path)
+    wait_for(lambda: (tmp_path / "states" / "state-00002.json").exists(), process)
+    process.terminate()
+    assert states.TERMINATED == process.wait()
+
+    assert 0 == start(tmp_path).wait()
+    assert_same_end(whole.output_dir, tmp_path)
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random(whole, tmp_path):
+    """However often and wherever it is killed, it ends with the same weights."""
+    rng = np.random.default_rng()
+    for _ in range(20):
+        process = start(tmp_path)
+        wait_for((tmp_path / "recipe.json").exists, process)
+        try:
+            process.wait(timeout=rng.uniform(0.5, 20))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    else:
+        assert 0 == start(tmp_path).wait()
+    assert_same_end(whole.output_dir, tmp_path)
