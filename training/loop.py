@@ -125,26 +125,32 @@ def fit(
     folder = runs.claim(output_dir, recipe, overwrite)
     given = model if isinstance(model, keras.Model) else None
     _check_model(given, recipe)
+    run = _begin(recipe, given, data, folder, strategy, verbose)
+    history = _train(run, callbacks, verbose)
+    trained = run.model
+    if given is not None and given is not trained:
+        given.set_weights(trained.get_weights())
+        trained = given
+    best = run.keeper.best_epoch
+    return Result(trained, history, best, run.feeds.info, folder.path, recipe)
+
+
+def _begin(recipe, given, data, folder, strategy, verbose):
+    """Open data, build and compile the model, go on from a state: a `Run`."""
     state = folder.states.newest() if folder.resumes else None
     epoch = 0 if state is None else state[1]["epochs"]
     feeds = _open_feeds(data, recipe, given, verbose, epoch)
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
-        trained = _prepare_model(given, recipe, feeds.info, strategy)
-        _compile(trained, recipe, feeds, strategy)
+        model = _prepare_model(given, recipe, feeds.info, strategy)
+        _compile(model, recipe, feeds, strategy)
         keeper = watchers.KeepModels(folder, recipe.monitor)
-        past = _go_on(trained, folder, keeper, state)
+        past = _go_on(model, folder, keeper, state)
     if state is None:
-        folder.create(recipe, feeds.info, trained, resumable=feeds.resumable)
+        folder.create(recipe, feeds.info, model, resumable=feeds.resumable)
     elif verbose:
         io_utils.print_msg(f"Going on after epoch {epoch} of {recipe.epochs}.")
-    run = Run(trained, recipe, feeds, folder, keeper, epoch, past)
-    history = _train(run, callbacks, verbose)
-    if given is not None and given is not trained:
-        given.set_weights(trained.get_weights())
-        trained = given
-    best, info = keeper.best_epoch, feeds.info
-    return Result(trained, history, best, info, folder.path, recipe)
+    return Run(model, recipe, feeds, folder, keeper, epoch, past)
 
 
 def _settle(recipe, model, data, epochs, overrides):
@@ -371,7 +377,7 @@ def _train(run, callbacks, verbose):
         run.keeper.write()
         run.keeper.restore_best()
         if verbose:
-            io_utils.print_msg(_farewell(run.keeper, run.recipe, run.folder))
+            io_utils.print_msg(_farewell(run))
     if guard is not None:
         guard.close()
     return {
@@ -380,11 +386,14 @@ def _train(run, callbacks, verbose):
     }
 
 
-def _farewell(keeper, recipe, folder):
-    """One line on where everything is."""
+def _farewell(run):
+    """One line on where everything is, and how to go on."""
+    keeper, folder = run.keeper, run.folder
+    stopped = keeper.epochs < run.recipe.epochs and run.feeds.resumable
+    again = ". The same call goes on from there." if stopped else ""
     if keeper.best_epoch is None:
-        return f"Stopped in the first epoch, no best model yet: {folder.last}"
+        return f"Stopped in the first epoch, no best model yet: {folder.last}{again}"
     return (
-        f"{keeper.epochs} of {recipe.epochs} epochs. Best {keeper.monitor} "
-        f"{keeper.best_score:.4f}, epoch {keeper.best_epoch}: {folder.best}"
+        f"{keeper.epochs} of {run.recipe.epochs} epochs. Best {keeper.monitor} "
+        f"{keeper.best_score:.4f}, epoch {keeper.best_epoch}: {folder.best}{again}"
     )

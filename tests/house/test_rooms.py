@@ -23,7 +23,7 @@ ONLY = {
     "tensorflow": ("training/", "export/"),
     "tensorflow_datasets": ("training/data/",),
     "keras_cv": ("training/data/",),
-    "sklearn": ("training/data/",),
+    "sklearn": ("training/data/", "training/evaluate/"),
     "tf2onnx": ("export/",),
     "onnx": ("export/",),
     "onnxruntime": ("export/",),
