@@ -121,8 +121,9 @@ def auto_tflite(
 
     def write(name, file, source):
         own = images if name in CALIBRATED else None
+        shown = 0 if own is None else verbose  # calibration takes its time
         return export_tflite(
-            reference, file, name, source, verbose=0, images=own, labels=labels
+            reference, file, name, source, verbose=shown, images=own, labels=labels
         )
 
     recipes = dict.fromkeys((*RECIPES, *CALIBRATED), "")

@@ -84,6 +84,7 @@ def run_export(args):
         raise NotADirectoryError(f"{args.calibration}: must be a folder of images.")
     if target.suffix not in FORMATS:
         return _export_all(args, options)
+    _check_recipe(args, target.suffix[1:])
     files.check_target(target, args.overwrite)
     model = load(args.model)
     options.update(_calibration(args, model))
@@ -115,6 +116,8 @@ def _check_usage(args, folder):
             f"--quantization: names one file, got a folder {args.output!r}. "
             "Use FILE.tflite or FILE.onnx, or --formats."
         )
+    if folder and args.dynamic_batch:
+        raise UsageError("--dynamic-batch: goes with one file. Leave it out.")
     if not folder:
         given = {"--formats": args.formats, "--history": args.history}
         given["--layers"] = args.layers
@@ -126,6 +129,34 @@ def _check_usage(args, folder):
                 f"{wrong[0]}: goes with a folder, got the file {args.output!r}. "
                 "Leave it out, or name a folder."
             )
+
+
+def _check_recipe(args, kind):
+    """The recipe must exist, and get calibration images if it needs some.
+
+    Raises:
+        UsageError: when it does not.
+    """
+    from keras_vit.export.artefacts import ARTEFACTS
+
+    made = {a.quantization: a for a in ARTEFACTS.values() if a.kind == kind}
+    if args.quantization not in (*made, "auto"):
+        known = ", ".join([*filter(None, made), "auto"])
+        raise UsageError(
+            f"--quantization: must be one of {known} for .{kind}, got "
+            f"{args.quantization!r}."
+        )
+    needs = args.quantization != "auto" and made[args.quantization].calibrated
+    if needs and not args.calibration:
+        raise UsageError(
+            f"--calibration: needed for {args.quantization}. Give a folder with at "
+            "least 32 training images."
+        )
+    if args.calibration and not needs and args.quantization != "auto":
+        raise UsageError(
+            f"--calibration: means nothing with --quantization {args.quantization}. "
+            "Leave it out."
+        )
 
 
 def _calibration(args, model):
@@ -141,13 +172,19 @@ def _calibration(args, model):
 
 def _export_all(args, options):
     from keras_vit import export
+    from keras_vit.export.artefacts import chosen
 
+    formats = "all" if args.formats == ["all"] else args.formats
+    try:
+        chosen(formats, args.calibration)
+    except ValueError as err:
+        raise UsageError(f"--{err}") from err
     model = load(args.model)
     report = export.export_all(
         model,
         args.output,
         validation=validation_images(args, model),
-        formats="all" if args.formats == ["all"] else args.formats,
+        formats=formats,
         history=args.history,
         layers=args.layers,
         **_calibration(args, model),

@@ -139,6 +139,30 @@ def test_benchmark_prints_ratios(run, place):
         (("export", "m", "m.onnx", "--formats", "onnx"), "--formats: goes with a"),
         (("export", "m", "m.onnx", "--data", "digits"), "--data: goes with a folder"),
         (("export", "m", "m.tflite", "--quantization", "auto"), "--images: needed"),
+        (
+            ("export", "m", "m.onnx", "--quantization", "int4"),
+            "must be one of float16, dynamic_int8, static_int8, auto for .onnx",
+        ),
+        (
+            ("export", "m", "m.tflite", "--quantization", "static_int8"),
+            "--calibration: needed for static_int8. Give a folder",
+        ),
+        (
+            ("export", "m", "m.onnx", "--calibration", "."),
+            "--calibration: means nothing with --quantization None",
+        ),
+        (
+            ("export", "m", "out", "--data", "digits", "--formats", "coreml"),
+            "--formats: must be one of 'savedmodel'",
+        ),
+        (
+            ("export", "m", "o", "--data", "digits", "--formats", "tflite_int4"),
+            "--calibration: must be given for tflite_int4, got None",
+        ),
+        (
+            ("export", "m", "out", "--data", "digits", "--dynamic-batch"),
+            "--dynamic-batch: goes with one file",
+        ),
     ],
 )
 def test_options_that_contradict_are_wrong_usage(run, words, message):
