@@ -16,7 +16,21 @@ import sys
 import tempfile
 import time
 
-FORMATS = ("saved_model", "model.tflite", "model_dynamic_int8.tflite", "model.onnx")
+# file -> recipe
+FORMATS = {
+    "saved_model": None,
+    "model.tflite": None,
+    "model_float16.tflite": "float16",
+    "model_dynamic_int8.tflite": "dynamic_int8",
+    "model.onnx": None,
+    "model_float16.onnx": "float16",
+    "model_dynamic_int8.onnx": "dynamic_int8",
+}
+
+
+def peak():
+    """Most memory that this process ever held, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def export_one(name, file):
@@ -31,17 +45,13 @@ def export_one(name, file):
     model = keras_vit.create(name)
     head = model.get_layer("head")
     head.kernel.assign(np.random.default_rng(0).normal(0, 0.02, head.kernel.shape))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    before = peak()
     start, busy = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / file
-        if file.endswith(".onnx"):
-            written = export.to_onnx(model, path, verbose=0)
-        elif file.endswith(".tflite"):
-            quantization = "dynamic_int8" if "int8" in file else None
-            written = export.to_tflite(
-                model, path, quantization=quantization, verbose=0
-            )
+        if path.suffix:
+            write = getattr(export, "to_" + path.suffix[1:])
+            written = write(model, path, FORMATS[file], verbose=0)
         else:
             written = export.to_savedmodel(model, path, verbose=0)
     figures = {
@@ -51,9 +61,7 @@ def export_one(name, file):
         "CPU s": round(time.process_time() - busy, 1),
         "wall s": round(time.perf_counter() - start, 1),
         "GiB before": round(before, 2),
-        "peak GiB": round(
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2
-        ),
+        "peak GiB": round(peak(), 2),
     }
     print(json.dumps(figures))
 
@@ -62,13 +70,14 @@ def main():
     """Run every format and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", nargs="?", default="ViT-B/16")
-    parser.add_argument("--file", choices=FORMATS, help=argparse.SUPPRESS)
+    parser.add_argument("--files", nargs="+", choices=FORMATS, default=list(FORMATS))
+    parser.add_argument("--alone", choices=FORMATS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.file:
-        return export_one(args.model, args.file)
+    if args.alone:
+        return export_one(args.model, args.alone)
     print(f"{args.model}, {platform.processor() or platform.machine()}\n")
-    for index, file in enumerate(FORMATS):
-        command = [sys.executable, __file__, args.model, "--file", file]
+    for index, file in enumerate(args.files):
+        command = [sys.executable, __file__, args.model, "--alone", file]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
         figures = json.loads(result.stdout.strip().split("\n")[-1])
         if not index:

@@ -217,9 +217,21 @@ def check_choice(name, value, choices):
         raise ValueError(f"{name}: must be one of {known}, got {value!r}.")
 
 
+def data_file(path):
+    """Where an `.onnx` file that is too large for one keeps its arrays.
+
+    >>> data_file("out/model.onnx").name
+    'model.onnx.data'
+    """
+    path = pathlib.Path(path)
+    return path.with_name(path.name + ".data")
+
+
 def size_of(path):
-    """Bytes of a file, or of all files in a folder."""
+    """Bytes of a file, with its data beside it, or of all files in a folder."""
     path = pathlib.Path(path)
     if path.is_file():
-        return path.stat().st_size
+        data = data_file(path)
+        more = data.stat().st_size if data.is_file() else 0
+        return path.stat().st_size + more
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -12,7 +12,12 @@ import keras_vit
 from keras_vit import files
 from keras_vit.export import onnx_file, onnx_foreign, provenance
 from keras_vit.export.auto import Judge, check_unused, smallest
-from keras_vit.export.contract import check_choice, check_images, check_suffix
+from keras_vit.export.contract import (
+    check_choice,
+    check_images,
+    check_suffix,
+    data_file,
+)
 from keras_vit.export.noise import say
 from keras_vit.export.onnx_graph import Graph
 from keras_vit.export.onnx_layers import ACTIVATIONS, WRITERS, write_slice
@@ -27,6 +32,8 @@ ALL_WRITERS = {**WRITERS, **STEM_WRITERS}
 OPSETS = range(18, 24)
 # Calibration images that a file is compared with the model on, at most.
 PROOF = 8
+# Memory while working, in sizes of the float32 model.
+MEMORY, MEMORY_FOREIGN = 4.0, 45.0
 # Images made up to find channels that stand out on any image.
 SEEDED = 8
 
@@ -53,7 +60,7 @@ def to_onnx(
     Args:
         model: functional or Sequential Keras model that takes images. One with
             layers of other packages goes through tf2onnx, at opset 18.
-        path: file to write, ending in `.onnx`.
+        path: file to write, ending in `.onnx`; above 2 GiB with `.onnx.data` beside it.
         quantization: None for float32; "float16": weights in 16 bits;
             "dynamic_int8": dense layers in 8-bit integers, inputs quantized on the
             fly, weights of convolutions in 8 bits; "static_int8": dense and
@@ -78,7 +85,7 @@ def to_onnx(
     check_choice("opset", opset, tuple(OPSETS))
     onnxruntime()
     reference = Reference(model, dynamic_batch)
-    _check_size(path, reference)
+    _memory(path, reference)
     files.check_target(path, overwrite)
     images = calibration_images(quantization, calibration, reference.contract, STATIC)
     given = (opset, overwrite, verbose, images)
@@ -128,7 +135,7 @@ def export_onnx(
     """
 
     def write(file):
-        if source is None or onnx_file.beside(source).exists():
+        if source is None or data_file(source).exists():
             write_onnx(reference, file, opset)
         else:
             shutil.copyfile(source, file)
@@ -144,16 +151,26 @@ def export_onnx(
         room=1.1 if quantization is None else 3.2,
         overwrite=overwrite,
         verbose=verbose,
+        beside=(data_file(path).name,),
+        memory=_memory(path, reference),
     )
 
 
-def _check_size(path, reference):
-    if reference.parameter_bytes > onnx_file.LIMIT:
+def _memory(path, reference):
+    """What the way that this model takes needs, in sizes of its float32 weights.
+
+    Raises:
+        ValueError: for a model above 2 GiB that needs tf2onnx.
+    """
+    foreign = unwritable(reference.model)
+    if foreign and reference.parameter_bytes > onnx_file.LIMIT:
         raise ValueError(
-            f"{path}: an .onnx file holds at most 2 GiB, got a model of "
-            f"{reference.parameter_bytes / 2**30:.1f} GiB. Use to_savedmodel, or a "
-            "smaller variant."
+            f"{path}: with layers of other packages ({', '.join(foreign[:3])}) an "
+            f".onnx file holds at most 2 GiB, got a model of "
+            f"{reference.parameter_bytes / 2**30:.1f} GiB. Use to_savedmodel, or "
+            "layers of keras_vit."
         )
+    return MEMORY_FOREIGN if foreign else MEMORY
 
 
 def _quantize(file, quantization, images, reference, verbose):
@@ -180,6 +197,7 @@ def write_onnx(reference, file, opset):
         graph = _direct(reference, opset)
     graph.facts.update(_facts(reference.model))
     onnx_file.save(graph, file)
+    del graph
     onnx_file.check(file)
 
 

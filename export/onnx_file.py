@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
+from keras_vit.export.contract import data_file
 from keras_vit.export.onnx_graph import Graph
 
 # A message of protocol buffers, which an .onnx file is, ends at 2 GiB; a part is left
@@ -15,34 +16,28 @@ LIMIT = int(0.99 * 2**31)
 SMALL, PAGE = 1024, 4096
 
 
-def beside(file):
-    """The second file of a model that is too large for one."""
-    file = pathlib.Path(file)
-    return file.with_name(file.name + ".data")
-
-
 def save(graph, file):
-    """Write a graph; above 2 GiB its large arrays go to `beside(file)`.
+    """Write a graph; above 2 GiB its large arrays go to `data_file(file)`.
 
     Args:
         graph: `Graph`. file: where.
     """
     from onnx import helper
 
-    file, large = pathlib.Path(file), size(graph) > LIMIT
-    sets = {"": graph.opset, **graph.domains}
+    file, sets = pathlib.Path(file), {"": graph.opset, **graph.domains}
     sets = [helper.make_opsetid(*pair) for pair in sets.items()]
     body = helper.make_graph(graph.nodes, graph.name, graph.inputs, graph.outputs)
-    if large:
-        _write_data(body, graph.constants, beside(file))
-    else:
-        for name, values in graph.constants.items():
-            _describe(body, name, values).raw_data = values.tobytes()
     version = helper.find_min_ir_version_for(sets)
     made = helper.make_model(body, opset_imports=sets, ir_version=version)
     helper.set_model_props(made, graph.facts)
     made.producer_name = "keras_vit"
     made.producer_version = graph.facts.get("keras_vit_version", "")
+    # Only now the arrays: `make_model` copies what it is given.
+    if size(graph) > LIMIT:
+        _write_data(made.graph, graph.constants, data_file(file))
+    else:
+        for name, values in graph.constants.items():
+            _describe(made.graph, name, values).raw_data = values.tobytes()
     with open(file, "wb") as stream:
         stream.write(made.SerializeToString())
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import onnx_file
+from keras_vit.export.contract import data_file
 from keras_vit.export.onnx_ranges import ranges
 from keras_vit.export.quantization.dense import scale_and_zero
 from keras_vit.export.quantization.overflow import outliers
@@ -76,7 +77,7 @@ def requantize(file, quantization, images, verbose=1):
             "layers with known weights, got none. Export with quantization=None."
         )
     graph.facts["quantization"] = quantization
-    onnx_file.beside(file).unlink(missing_ok=True)
+    data_file(file).unlink(missing_ok=True)
     onnx_file.save(graph, file)
     onnx_file.check(file)
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_vit.export import onnx_file
+from keras_vit.export.contract import data_file
 from keras_vit.export.noise import quiet
 from keras_vit.export.runtimes import open_session
 
@@ -33,7 +34,7 @@ def ranges(graph, file, wanted, images, verbose=1):
             session = open_session(probe)
     finally:
         probe.unlink(missing_ok=True)
-        onnx_file.beside(probe).unlink(missing_ok=True)
+        data_file(probe).unlink(missing_ok=True)
     bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
     found = {}
     for image in images:

@@ -32,6 +32,7 @@ class Exported:
         signatures: names of all ways to call it.
         notes: what a careful reader should know.
         tried: with quantization="auto", one `keras_vit.export.auto.Trial` per recipe.
+        beside: paths of files that belong to it and must stay beside it.
     """
 
     path: pathlib.Path
@@ -47,6 +48,7 @@ class Exported:
     signatures: tuple = ()
     notes: tuple = ()
     tried: tuple = ()
+    beside: tuple = ()
 
     def __fspath__(self):
         """The path, so that the result can be opened like one."""
@@ -67,6 +69,7 @@ class Exported:
             **dataclasses.asdict(self),
             "path": str(self.path),
             "signal_to_noise_db": noise if math.isfinite(noise) else None,
+            "beside": [str(path) for path in self.beside],
         }
 
 
@@ -81,6 +84,8 @@ def write_and_prove(
     calibrate=None,
     images=None,
     faces=None,
+    beside=(),
+    memory=0.0,
 ):
     """Write a file, load it, compare it with the model, then give it its name.
 
@@ -92,26 +97,27 @@ def write_and_prove(
         room: disk space needed while working, in sizes of the float32 model.
         overwrite: whether an existing file may be replaced.
         verbose: 0 for silence.
-        calibrate: function of the same path that turns the file into its final
-            form and may show progress; or None.
+        calibrate: function of the same path that changes the file, aloud; or None.
         images: to compare on, (B, H, W, C); None for seeded ones.
         faces: {signature: `Faced`} that the file must show; None for the model's own.
+        beside: names of files that may come with it.
+        memory: needed while working, in sizes of the float32 model.
 
     Returns:
         `Exported`.
 
     Raises:
         FileExistsError, OSError: as `keras_vit.files`.
-        ExportMismatch: when the file does not answer as the model does; nothing
-            is left at `path` then.
+        ExportMismatch: when it does not answer as the model does; nothing is left.
     """
     start = time.perf_counter()
     path = files.check_target(path, overwrite)
     files.check_space(path, room * reference.parameter_bytes)
+    files.check_memory(path, memory * reference.parameter_bytes)
     faces = {None: Faced(reference)} if faces is None else faces
     cases = [Case(name, faced, images) for name, faced in faces.items()]
     say(f"{path.name}: writing", verbose)
-    with files.replacing(path, overwrite) as temporary:
+    with files.replacing(path, overwrite, beside) as temporary:
         with quiet():
             write(temporary)
         if calibrate is not None:
@@ -127,6 +133,7 @@ def write_and_prove(
         signal_to_noise_db=tally.decibel,
         seconds=time.perf_counter() - start,
         notes=(*reference.notes, *_emptiness(cases[0].expected)),
+        beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
         **facts,
     )
     say(str(result), verbose)

@@ -19,6 +19,9 @@ PREPARATIONS = (None, "embed", "decode")
 # Where TensorFlow leaves room for files of one's own.
 EXTRA = "assets.extra"
 
+# Memory while working, in sizes of the model.
+MEMORY = 3.0
+
 
 @show_fields
 def to_savedmodel(
@@ -69,6 +72,7 @@ def to_savedmodel(
         overwrite=overwrite,
         verbose=verbose,
         faces=faces,
+        memory=MEMORY,
     )
 
 

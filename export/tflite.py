@@ -31,6 +31,8 @@ from keras_vit.export.signature import is_plain, plan, show_fields
 
 # Offsets inside a .tflite file are signed 32-bit numbers.
 LIMIT = 2**31
+# Memory while working, in sizes of the float32 model, by benchmarks/exports.py.
+MEMORY = 8.0
 # Calibration images that a quantized file is compared with the model on, at most.
 PROOF = 8
 
@@ -201,6 +203,7 @@ def export_tflite(
         overwrite=overwrite,
         verbose=verbose,
         faces=faces,
+        memory=MEMORY,
     )
 
 
@@ -208,8 +211,8 @@ def _check_size(path, reference):
     if reference.parameter_bytes > 0.99 * LIMIT:
         raise ValueError(
             f"{path}: a .tflite file holds at most 2 GiB, got a model of "
-            f"{reference.parameter_bytes / 2**30:.1f} GiB. Use to_savedmodel, or a "
-            "smaller variant."
+            f"{reference.parameter_bytes / 2**30:.1f} GiB. Use to_onnx, or a smaller "
+            "variant."
         )
 
 

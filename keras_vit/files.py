@@ -65,13 +65,44 @@ def check_space(path, needed):
         )
 
 
+def free_memory():
+    """Bytes of memory that a process may still take, or None where nobody says."""
+    try:
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = dict(line.split(":", 1) for line in lines if ":" in line)
+    available = found.get("MemAvailable", "").split()
+    return 1024 * int(available[0]) if available else None
+
+
+def check_memory(what, needed):
+    """Refuse early when the machine cannot hold what is about to be worked on.
+
+    Args:
+        what: is to be done. needed: bytes, about.
+
+    Raises:
+        MemoryError: when less is free.
+    """
+    free = free_memory()
+    if free is not None and free < needed:
+        raise MemoryError(
+            f"{what}: needs about {needed / 2**30:.1f} GiB of memory, "
+            f"{free / 2**30:.1f} GiB are free. Close other programs, or use a larger "
+            "machine or a smaller variant."
+        )
+
+
 @contextlib.contextmanager
-def replacing(path, overwrite=False):
+def replacing(path, overwrite=False, beside=()):
     """Write to a temporary name beside `path`, then rename; on failure leave nothing.
 
     Args:
         path: final file or folder.
         overwrite: whether an existing one may be replaced.
+        beside: names of further files in the same folder that belong to it. What the
+            block does not write of them is gone afterwards.
 
     Yields:
         `pathlib.Path` with the same suffix, for the block to write to.
@@ -80,11 +111,38 @@ def replacing(path, overwrite=False):
         As `check_target`.
     """
     path = check_target(path, overwrite)
+    others = [check_target(path.with_name(name), overwrite) for name in beside]
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield folder / path.name
+        old = [other for other in others if os.path.lexists(other)]
+        if old or any((folder / other.name).exists() for other in others):
+            _exchange(folder, [path, *others])
+            return
         if path.is_dir() and not path.is_symlink():
             os.rename(path, folder / "replaced")
         os.replace(folder / path.name, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _exchange(folder, places):
+    """Replace several files that belong together; the first is never there alone."""
+    aside = folder / "replaced"
+    aside.mkdir()
+    old = [place for place in places if os.path.lexists(place)]
+    placed = []
+    try:
+        for place in old:
+            os.rename(place, aside / place.name)
+        for place in reversed(places):
+            if (folder / place.name).exists():
+                os.rename(folder / place.name, place)
+                placed.append(place)
+    except BaseException:
+        for place in placed:
+            os.replace(place, folder / place.name)
+        for place in old:
+            if (aside / place.name).exists():
+                os.replace(aside / place.name, place)
+        raise

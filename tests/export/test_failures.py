@@ -141,15 +141,6 @@ def test_options_of_tflite_are_checked_first(model, tmp_path):
         export.to_tflite(model, tmp_path / "m.tflite", "int3")
 
 
-@pytest.mark.parametrize("format_", ["onnx", "tflite"])
-def test_models_above_two_gib_are_refused(format_, model, tmp_path, monkeypatch):
-    """Both formats end at 2 GiB; the error says so before any work."""
-    monkeypatch.setattr(type(model), "count_params", lambda self: 700_000_000)
-
-    with pytest.raises(ValueError, match="2 GiB, got .* 2.6 GiB.*to_savedmodel"):
-        getattr(export, f"to_{format_}")(model, tmp_path / f"m.{format_}")
-
-
 def test_a_recipe_that_does_nothing_is_noticed(model, exported, tmp_path, monkeypatch):
     """A float32 file is not sold as an 8-bit one."""
     from keras_vit.export.quantize import RECIPES
