@@ -29,7 +29,7 @@ from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import onnxruntime
 
 ALL_WRITERS = {**WRITERS, **STEM_WRITERS}
-OPSETS = range(18, 24)
+OPSETS = tuple(range(18, 24))
 # Calibration images that a file is compared with the model on, at most.
 PROOF = 8
 # Memory while working, in sizes of the float32 model.
@@ -82,7 +82,7 @@ def to_onnx(
     """
     check_suffix(path, ".onnx")
     check_choice("quantization", quantization, (None, *RECIPES, "auto"))
-    check_choice("opset", opset, tuple(OPSETS))
+    check_choice("opset", opset, OPSETS)
     onnxruntime()
     reference = Reference(model, dynamic_batch)
     _memory(path, reference)

@@ -92,16 +92,13 @@ def write_and_prove(
     Args:
         reference: `Reference`, whose contract the file must fulfil.
         path: final file or folder.
-        write: function of a temporary path that writes the file there.
-        quantization: name of the recipe, for the result.
-        room: disk space needed while working, in sizes of the float32 model.
-        overwrite: whether an existing file may be replaced.
-        verbose: 0 for silence.
+        write: function of a temporary path. quantization: name of the recipe.
+        room, memory: needed on disk and off, in sizes of the float32 model.
+        overwrite, verbose: as in `to_tflite`.
         calibrate: function of the same path that changes the file, aloud; or None.
-        images: to compare on, (B, H, W, C); None for seeded ones.
+        images: to compare on; None for seeded ones.
         faces: {signature: `Faced`} that the file must show; None for the model's own.
         beside: names of files that may come with it.
-        memory: needed while working, in sizes of the float32 model.
 
     Returns:
         `Exported`.
@@ -115,7 +112,7 @@ def write_and_prove(
     files.check_space(path, room * reference.parameter_bytes)
     files.check_memory(path, memory * reference.parameter_bytes)
     faces = {None: Faced(reference)} if faces is None else faces
-    cases = [Case(name, faced, images) for name, faced in faces.items()]
+    cases = [Case(*each, images) for each in faces.items()]
     say(f"{path.name}: writing", verbose)
     with files.replacing(path, overwrite, beside) as temporary:
         with quiet():
@@ -125,12 +122,10 @@ def write_and_prove(
         runtimes = [open_file(temporary, signature=case.signature) for case in cases]
         _check_precision(path, quantization, runtimes[0].precision)
         tally, *_ = [prove(path, *pair) for pair in zip(runtimes, cases, strict=True)]
-        facts = _facts(temporary, runtimes[0])
+        facts = _facts(temporary, runtimes[0], tally)
     result = Exported(
         path=path,
         quantization=quantization,
-        largest_difference=tally.largest,
-        signal_to_noise_db=tally.decibel,
         seconds=time.perf_counter() - start,
         notes=(*reference.notes, *_emptiness(cases[0].expected)),
         beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
@@ -191,8 +186,10 @@ def prove(path, runtime, case):
     return tally
 
 
-def _facts(path, runtime):
+def _facts(path, runtime, tally):
     return {
+        "largest_difference": tally.largest,
+        "signal_to_noise_db": tally.decibel,
         "format": runtime.format,
         "size_bytes": size_of(path),
         "inputs": tuple(runtime.inputs),
