@@ -6,6 +6,7 @@ import pytest
 
 from keras_vit import export
 from keras_vit.errors import ExportMismatch
+from keras_vit.export.artefacts import ARTEFACTS
 from keras_vit.export.inspection import (
     anatomy,
     blocks,
@@ -247,3 +248,25 @@ def test_a_failure_can_be_a_report(model, exported, photos, tmp_path):
 
     with pytest.raises(ValueError, match="on_failure: must be one of 'raise'"):
         export.verify(model, tmp_path / "m.onnx", photos, on_failure="ignore")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "artefact",
+    [a for a in ARTEFACTS.values() if a.kind != "savedmodel"],
+    ids=lambda a: a.name,
+)
+def test_every_recipe_compares_block_by_block(artefact, tiny, photos, tmp_path):
+    """Whatever a recipe does to the stream, it is found, turned back and clean."""
+    model = tiny(width=32)
+    write = export.to_tflite if artefact.kind == "tflite" else export.to_onnx
+    options = {"calibration": photos} if artefact.calibrated else {}
+    path = tmp_path / artefact.file
+    write(model, path, artefact.quantization, verbose=0, **options)
+
+    report = export.verify(model, path, photos, layers=True, verbose=0)
+
+    assert POINTS == list(report.layers.points) and report.layers.first_wrong is None
+    assert min(report.layers.points.values()) > 15
+    integer = report.inspection["compute"]["integer"]
+    assert (integer == 1.0) == (artefact.quantization in ("full_int8", "int16x8"))
