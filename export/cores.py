@@ -111,6 +111,8 @@ class Core:
             pairs = [pair for output in wanted for pair in self._tensors[output]]
             outputs = tuple(described for described, _ in pairs)
             model = keras.Model(self.model.inputs, [tensor for _, tensor in pairs])
+            for note in ("preprocessing", "labels"):
+                setattr(model, note, getattr(self.base.model, note, None))
             contract = Contract(self.image, outputs, self.base.contract.mode)
             self._references[wanted] = self.base.derived(model, contract)
         return self._references[wanted]

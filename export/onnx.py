@@ -3,8 +3,11 @@
 Imported by its full name only; `import onnx` in this room means the library.
 """
 
+import dataclasses
 import json
+import pathlib
 import shutil
+import tempfile
 
 import keras
 
@@ -18,7 +21,9 @@ from keras_vit.export.contract import (
     check_suffix,
     data_file,
 )
+from keras_vit.export.metadata import check_labels
 from keras_vit.export.noise import say
+from keras_vit.export.onnx_face import dress
 from keras_vit.export.onnx_graph import Graph
 from keras_vit.export.onnx_layers import ACTIVATIONS, WRITERS, write_slice
 from keras_vit.export.onnx_quantize import RECIPES, STATIC, requantize
@@ -27,6 +32,7 @@ from keras_vit.export.proof import write_and_prove
 from keras_vit.export.quantize import calibration_images
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import onnxruntime
+from keras_vit.export.signature import is_plain, plan, show_fields
 
 ALL_WRITERS = {**WRITERS, **STEM_WRITERS}
 OPSETS = tuple(range(18, 24))
@@ -38,6 +44,7 @@ MEMORY, MEMORY_FOREIGN = 4.0, 45.0
 SEEDED = 8
 
 
+@show_fields
 def to_onnx(
     model,
     path,
@@ -49,18 +56,19 @@ def to_onnx(
     calibration=None,
     validation=None,
     tolerance=0.5,
+    labels=None,
+    **options,
 ):
     """Write an `.onnx` file, with LayerNormalization and Gelu as single operators.
 
     It is run in onnxruntime and compared with the model before it gets its name: it
-    must pass the checker, have no input but the image, and stay within 1e-4 of the
-    logits; a float16 file must keep a signal-to-noise ratio of 40 dB, an 8-bit one of
-    10 dB. Preprocessing, labels, recipe and versions lie in its `metadata_props`.
+    must pass the checker and stay within 1e-4 of the logits, in float16 keep 40 dB of
+    signal to noise, in 8 bits 10. Notes on the model lie in its `metadata_props`.
 
     Args:
-        model: functional or Sequential Keras model that takes images. One with
-            layers of other packages goes through tf2onnx, at opset 18.
-        path: file to write, ending in `.onnx`; above 2 GiB with `.onnx.data` beside it.
+        model: Keras model that takes images; one with layers of other packages
+            goes through tf2onnx, at opset 18. path: file to write; above 2 GiB with
+            a second one, `.onnx.data`, beside it.
         quantization: None for float32; "float16": weights in 16 bits;
             "dynamic_int8": dense layers in 8-bit integers, inputs quantized on the
             fly, weights of convolutions in 8 bits; "static_int8": dense and
@@ -71,6 +79,8 @@ def to_onnx(
         overwrite: whether an existing file may be replaced. verbose: 0 for silence.
         calibration: training images for "static_int8", as in `to_tflite`.
         validation, tolerance: for "auto", as in `to_tflite`.
+        labels: class names; None for `model.labels`.
+        **options: fields of `keras_vit.export.Signature`, such as top=5.
 
     Returns:
         `keras_vit.export.Exported`; after "auto", `tried` is the table.
@@ -85,35 +95,56 @@ def to_onnx(
     check_choice("opset", opset, OPSETS)
     onnxruntime()
     reference = Reference(model, dynamic_batch)
+    faces = plan(reference, None, quantization, **options)
+    labels = check_labels(labels, model, reference.contract)
     _memory(path, reference)
     files.check_target(path, overwrite)
     images = calibration_images(quantization, calibration, reference.contract, STATIC)
-    given = (opset, overwrite, verbose, images)
+    given = (opset, overwrite, verbose, images, faces, labels)
     if quantization == "auto":
-        return auto_onnx(
-            reference, path, Judge(reference, validation, tolerance), *given
-        )
+        judge = Judge(reference, validation, tolerance)
+        return auto_onnx(reference, path, judge, *given)
     check_unused(validation, quantization)
     return export_onnx(reference, path, quantization, *given)
 
 
-def auto_onnx(reference, path, judge, opset, overwrite=False, verbose=1, images=None):
+def auto_onnx(
+    reference,
+    path,
+    judge,
+    opset,
+    overwrite=False,
+    verbose=1,
+    images=None,
+    faces=None,
+    labels=None,
+):
     """The file of the smallest recipe that is good enough.
+
+    Recipes are judged by the model's own face; one with another is written last.
 
     Args:
         reference: `Reference`. path, opset, overwrite, verbose: as in `to_onnx`.
         judge: `Judge`. images: calibration images, or None.
+        faces, labels: as in `export_onnx`.
     """
 
-    def write(name, file, source):
+    def write(name, file, source, face=None, replace=False, verbose=0):
         own = images if name in STATIC else None
-        given = (reference, file, name, opset, False, 0, own, source)
-        return export_onnx(*given)
+        given = (opset, replace, verbose, own, face, labels, source)
+        return export_onnx(reference, file, name, *given)
 
     recipes = dict.fromkeys(RECIPES, "")
     if images is None:
         recipes.update(dict.fromkeys(STATIC, "needs calibration images"))
-    return smallest(path, judge, recipes, write, overwrite, verbose)
+    if is_plain(faces):
+        return smallest(path, judge, recipes, write, overwrite, verbose)
+    path = files.check_target(path, overwrite)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".auto.") as folder:
+        file = pathlib.Path(folder) / path.name
+        chosen = smallest(file, judge, recipes, write, verbose=verbose)
+    made = write(chosen.quantization, path, None, faces, overwrite, verbose)
+    return dataclasses.replace(made, tried=chosen.tried)
 
 
 def export_onnx(
@@ -124,6 +155,8 @@ def export_onnx(
     overwrite=False,
     verbose=1,
     images=None,
+    faces=None,
+    labels=None,
     source=None,
 ):
     """As `to_onnx`, for whoever has a float32 file of the same model already.
@@ -132,20 +165,30 @@ def export_onnx(
         reference: `Reference`. path, quantization, opset, overwrite, verbose: as in
             `to_onnx`.
         images: calibration images, or None. source: that file, or None.
+        faces: as `plan` gives them, or None for the model's own.
+        labels: as `check_labels` gives them, or None for those of the model.
     """
+    faces = plan(reference) if faces is None else faces
+    (faced,) = faces.values()
+    whole = faced.core.reference()
 
     def write(file):
-        if source is None or data_file(source).exists():
-            write_onnx(reference, file, opset)
-        else:
+        own = whole is reference and source is not None
+        if own and not data_file(source).exists():
             shutil.copyfile(source, file)
+        else:
+            write_onnx(whole, file, opset)
+
+    def finish(file):
+        if quantization:
+            _quantize(file, quantization, images, whole, verbose)
+        dress(file, faced.face, labels)
 
     return write_and_prove(
         reference,
         path,
         write,
-        calibrate=quantization
-        and (lambda file: _quantize(file, quantization, images, reference, verbose)),
+        calibrate=finish,
         images=None if images is None else images[:: -(-len(images) // PROOF)],
         quantization=quantization,
         room=1.1 if quantization is None else 3.2,
@@ -153,6 +196,7 @@ def export_onnx(
         verbose=verbose,
         beside=(data_file(path).name,),
         memory=_memory(path, reference),
+        faces=faces,
     )
 
 

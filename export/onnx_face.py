@@ -1,20 +1,34 @@
 """The nodes of a face in an `.onnx` file: pixels in front, scores behind."""
 
+import json
+
 import numpy as np
 
+from keras_vit.export import onnx_file
 from keras_vit.export.face import CLASSES, statistics
 
 
-def dress(made, face):
-    """Put the face's nodes around a graph.
+def dress(file, face, labels=None):
+    """Put the face's nodes around a graph, and labels among its properties.
 
     Args:
-        made: `onnx.ModelProto` of the model alone. face: `Face`.
+        file: `.onnx` file of the model alone; large data may lie in another beside it.
+        face: `Face`. labels: class names, or None.
     """
+    import onnx
+
+    made = onnx.load(file, load_external_data=False)
     if face.embedded:
         _pixels(made.graph, face)
     if face.softmax or face.top is not None:
         _scores(made.graph, face)
+    facts = {entry.key: entry.value for entry in made.metadata_props}
+    if labels is not None:
+        facts["labels"] = json.dumps(labels)
+    onnx.helper.set_model_props(made, facts)
+    with open(file, "wb") as stream:
+        stream.write(made.SerializeToString())
+    onnx_file.check(file)
 
 
 def _pixels(graph, face):

@@ -366,3 +366,50 @@ def test_verify_sees_wrong_probabilities(tiny, several, photos):
     for name in ("classify", "embed", "batch"):
         with pytest.raises(ExportMismatch, match="must answer as the Keras model"):
             export.verify(other, several, photos, signature=name, verbose=0)
+
+
+@pytest.mark.parametrize("opset", [18, 20])
+def test_onnx_has_the_same_faces(model, converted, opset, tmp_path):
+    """Pixels of another size in, best classes out, as in TFLite, with an open batch."""
+    options = {
+        "preprocessing": "embed",
+        "input_size": (48, 80),
+        "classifier_activation": "softmax",
+        "top": 3,
+        "labels": list("vwxyz"),
+        "verbose": 0,
+    }
+    tflite = export.to_tflite(model, tmp_path / "m.tflite", **options)
+    options["dynamic_batch"] = True
+
+    onnx = export.to_onnx(model, tmp_path / "m.onnx", opset=opset, **options)
+
+    images = pixels(3, 48, 80)
+    expected, got = open_file(tflite)(images), open_file(onnx)(images)
+    assert ["image uint8 (None, 48, 80, 3)"] == [str(t) for t in onnx.inputs]
+    assert ["classes", "probabilities"] == [tensor.name for tensor in onnx.outputs]
+    np.testing.assert_array_equal(got[0], expected[0])
+    np.testing.assert_allclose(got[1], expected[1], atol=1e-6)
+    assert export.verify(model, onnx, images, verbose=0).passed
+    session = open_file(onnx)._session
+    assert (
+        '["v", "w", "x", "y", "z"]'
+        == (session.get_modelmeta().custom_metadata_map["labels"])
+    )
+
+
+def test_onnx_features(model, photos, tmp_path):
+    """What the head reads; the model's notes travel along."""
+    result = export.to_onnx(
+        model,
+        tmp_path / "m.onnx",
+        "static_int8",
+        calibration=photos,
+        output="features",
+        preprocessing="embed",
+        verbose=0,
+    )
+
+    assert ["features float32 (1, 16)"] == [str(t) for t in result.outputs]
+    notes = open_file(result)._session.get_modelmeta().custom_metadata_map
+    assert {"preprocessing", "labels"} <= set(notes)
