@@ -12,6 +12,7 @@ if __name__ != "keras_vit.export":
 
 from keras_vit.export.benchmark import Benchmark, benchmark
 from keras_vit.export.export_all import export_all
+from keras_vit.export.litert_torch import through_litert_torch
 from keras_vit.export.onnx import to_onnx
 from keras_vit.export.proof import Exported
 from keras_vit.export.report import ExportReport
@@ -28,6 +29,7 @@ __all__ = [
     "Verification",
     "benchmark",
     "export_all",
+    "through_litert_torch",
     "to_onnx",
     "to_savedmodel",
     "to_tflite",

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_vit import files
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export import flatbuffer
+from keras_vit.export import flatbuffer, litert_torch
 from keras_vit.export.assembly import assemble
 from keras_vit.export.auto import Judge, check_unused, smallest
 from keras_vit.export.contract import check_choice, check_suffix
@@ -230,12 +230,9 @@ def write_tflite(reference, file, quantization=None, source=None):
     plain = pathlib.Path(file).with_suffix(".float32.tflite")
     with contextlib.ExitStack() as stack:
         if source is None:
-            folder = pathlib.Path(file).with_suffix(".saved")
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            write_savedmodel(reference, folder)
             source = plain if quantization else file
             stack.callback(plain.unlink, missing_ok=True)
-            pathlib.Path(source).write_bytes(convert(folder))
+            write_float32(reference, source)
         if quantization is not None:
             RECIPES[quantization](source, file)
         elif source != file:
@@ -244,10 +241,26 @@ def write_tflite(reference, file, quantization=None, source=None):
     flatbuffer.check(pathlib.Path(file).name, flatbuffer.audit(file), static)
 
 
+def write_float32(reference, file):
+    """The file that recipes start from, by the converter that was chosen.
+
+    Args:
+        reference: `Reference`. file: where.
+    """
+    if litert_torch.chosen():
+        return litert_torch.convert(reference, file)
+    folder = pathlib.Path(file).with_suffix(".saved")
+    try:
+        write_savedmodel(reference, folder)
+        pathlib.Path(file).write_bytes(convert(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def convert(folder):
     """Turn a SavedModel into the bytes of a `.tflite` file.
 
-    The only place that knows the converter, so that another can take over.
+    The only place that knows TensorFlow's converter.
 
     Args:
         folder: SavedModel with the signature `serving_default`.
