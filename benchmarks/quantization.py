@@ -17,6 +17,7 @@ their rows hold size and time alone.
 
 import argparse
 import contextlib
+import functools
 import pathlib
 import platform
 import tempfile
@@ -29,8 +30,13 @@ import numpy as np
 import keras_vit
 from keras_vit import export
 from keras_vit.export.contract import check_images, contract_of
+from keras_vit.export.noise import quiet
 from keras_vit.export.quantization import static
+from keras_vit.export.quantization.seen import see_all
+from keras_vit.export.quantize import CALIBRATED
+from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
+from keras_vit.export.tflite import export_tflite
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -48,8 +54,9 @@ def tflite(recipe):
     """How to write a TFLite file: a function of (model, float file, path, images)."""
 
     def write(model, source, path, images):
-        calibration = images if recipe in export.quantize.CALIBRATED else None
-        export.to_tflite(model, path, recipe, calibration=calibration, verbose=0)
+        own = images if recipe in CALIBRATED else None
+        reference = Reference(model, dynamic_batch=False)
+        export_tflite(reference, path, recipe, source, verbose=0, images=own)
 
     return write
 
@@ -65,10 +72,13 @@ def onnx(recipe):
 
 
 def static_without_rewrites(model, source, path, images):
-    """static_int8 as it is elsewhere: no rewrite, no split."""
+    """static_int8 as it is elsewhere: min-max ranges, no rewrite, no split."""
     with (
         mock.patch.object(static, "prepare", lambda graph: None),
         mock.patch.object(static, "split_all", lambda *_: []),
+        mock.patch.object(
+            static, "see_all", functools.partial(see_all, method="min_max")
+        ),
     ):
         tflite("static_int8")(model, source, path, images)
 
@@ -93,7 +103,8 @@ def onnxruntime_dynamic(model, source, path, images):
     """onnxruntime's own dynamic quantization of the float32 file."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    quantize_dynamic(source, path, per_channel=True, weight_type=QuantType.QInt8)
+    with quiet():
+        quantize_dynamic(source, path, per_channel=True, weight_type=QuantType.QInt8)
 
 
 # name -> (suffix, how it is written); the first row of a suffix is its float32.
@@ -109,6 +120,7 @@ ROWS = {
     "full_int8": (".tflite", tflite("full_int8")),
     "int4, plain": (".tflite", edge_quantizer("dynamic_wi4_afp32")),
     "int4": (".tflite", tflite("int4")),
+    "int4_blockwise": (".tflite", tflite("int4_blockwise")),
     "ONNX float32": (".onnx", onnx(None)),
     "ONNX float16": (".onnx", onnx("float16")),
     "ONNX dynamic_int8, plain": (".onnx", onnxruntime_dynamic),

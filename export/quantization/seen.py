@@ -26,41 +26,52 @@ class Seen:
     energies: dict
 
 
-def see_all(graph, images, verbose=1, method=DEFAULT):
+def see_all(graph, images, verbose=1, method=DEFAULT, wanted=None):
     """Observe everything that a graph computes.
 
     Args:
         graph: prepared float `Graph`. images: (N, H, W, C) float32, or the `Ranges`
             of such, which were made by a method of their own.
         verbose: 0 for no progress bar. method: one of `ranges.METHODS`, for `narrow`.
+        wanted: numbers of tensors, when not all of them, and no energies.
 
     Returns:
         `Seen`.
     """
+    if wanted is not None:
+        return _see(graph, images, set(wanted), {}, verbose, method)
     norms = find_unit_norms(graph)
     inner = {op.outputs[0] for norm in norms for op in norm.inner}
     inner -= {norm.rsqrt for norm in norms}
     wanted = {number for op in graph.ordered() for number in op.outputs} - inner
     wanted.add(graph.inputs[0])
+    energies = {norm.variance: [] for norm in norms}
+    return _see(graph, images, wanted, energies, verbose, method)
+
+
+def _see(graph, images, wanted, energies, verbose, method):
+    """As `see_all`; energies: {number: []}."""
     if isinstance(images, Ranges):
         spans = images.of(graph, wanted)
         limits = {number: whole(spans, number) for number in wanted}
         return Seen(limits, images.narrow, images.energies)
-    energies = {norm.variance: [] for norm in norms}
-    histograms = {number: Histogram() for number in wanted}
+    histograms = {n: Histogram() for n in results(graph) if n in wanted}
+    limits = {}
 
     def see(number, value):
         if number in energies:
             energies[number].append(value.reshape(-1).copy())
-        else:
+            return
+        low, high = limits.get(number, (np.inf, -np.inf))
+        limits[number] = min(low, float(value.min())), max(high, float(value.max()))
+        if number in histograms:
             histograms[number].add(value)
 
     watch(graph, images, sorted(wanted | set(energies)), see, verbose)
     for number, rows in energies.items():
         rows = np.concatenate(rows)
         energies[number] = float(rows.max()), energy_gap(rows)
-    limits = {number: (h.low, h.high) for number, h in histograms.items()}
-    found = {n: METHODS[method](histograms[n]) for n in results(graph)}
+    found = {number: METHODS[method](h) for number, h in histograms.items()}
     return Seen(limits, {**limits, **found}, energies)
 
 

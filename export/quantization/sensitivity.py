@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_vit.export.compare import Tally
 from keras_vit.export.noise import quiet, say
-from keras_vit.export.quantization import observe, static
+from keras_vit.export.quantization import static
 from keras_vit.export.quantization.calibrated import (
     check_ranges,
     float_graph,
@@ -80,7 +80,8 @@ def sensitivity(model, images, ranges, verbose=1):
     static.split_all(graph, ranges, 0)
     places = [i for i, op in enumerate(graph.operators) if id(op) in names]
     wanted = [n for op in named.values() for n in (op.inputs[0], op.outputs[0])]
-    span = ranges.of(graph, set(wanted))
+    ranges.of(graph, wanted)
+    limits = {number: ranges.narrow[number] for number in wanted}
     expected = _answers(graph, images)
     say(f"{len(places)} layers", verbose)
     bar = keras.utils.Progbar(len(places), verbose=verbose, unit_name="layer")
@@ -88,8 +89,8 @@ def sensitivity(model, images, ranges, verbose=1):
     for place in places:
         changed = graph.copy()
         op = changed.operators[place]
-        given = observe.whole(span, op.inputs[0])
-        static_layer(changed, op, given, static.result_range(changed, span, op))
+        given = limits[op.inputs[0]]
+        static_layer(changed, op, given, static.result_range(changed, limits, op))
         tally = Tally()
         tally.add(expected, _answers(changed, images))
         rows.append(Row(names[id(graph.operators[place])], tally.decibel))

@@ -12,9 +12,10 @@ from keras_vit.export.quantization.dense import (
 )
 from keras_vit.export.quantization.graph import Graph
 from keras_vit.export.quantization.norms import is_dense
-from keras_vit.export.quantization.observe import ranges, whole
+from keras_vit.export.quantization.observe import ranges
 from keras_vit.export.quantization.overflow import find_mlps, split_overflow
 from keras_vit.export.quantization.packing import short
+from keras_vit.export.quantization.seen import see_all
 
 # GELU(-4) = -1.3e-4: what lies below is worth no code of its input.
 GELU_FLOOR = -4.0
@@ -23,7 +24,8 @@ GELU_FLOOR = -4.0
 def static_int8(source, target, images, verbose=1):
     """Quantize weights and activations of the dense and convolution layers.
 
-    Activations get a fixed range from the calibration images. Before that the float
+    Activations get a fixed range from the calibration images, results of dense layers
+    without the rarest, see `ranges.percentile`. Before that the float
     graph is rewritten, without changing its answers, so that 8 bits are enough: see
     `folds`, `residual` and `overflow`. Layer norm, softmax and the residual stream
     stay in float; a dense layer that gives an output of the model has 8-bit weights
@@ -41,8 +43,8 @@ def static_int8(source, target, images, verbose=1):
     branches = split_all(graph, images, verbose)
     layers = [op for op in find_layers(graph) if op not in branches]
     wanted = {number for op in layers for number in (op.inputs[0], op.outputs[0])}
-    span = ranges(graph, images, sorted(wanted), verbose)
-    plan = [(whole(span, op.inputs[0]), result_range(graph, span, op)) for op in layers]
+    limits = see_all(graph, images, verbose, wanted=wanted).narrow
+    plan = [(limits[op.inputs[0]], result_range(graph, limits, op)) for op in layers]
     inner = graph.needed(op.inputs[0] for op in layers)
     for op, (given, result) in zip(layers, plan, strict=True):
         if is_dense(graph, op) and (op in kept or op.outputs[0] not in inner):
@@ -103,9 +105,9 @@ def spared(graph, images):
     return [known[name] for name in names]
 
 
-def result_range(graph, span, layer):
+def result_range(graph, limits, layer):
     """(low, high) that a layer's output needs, which is less in front of a GELU."""
-    low, high = whole(span, layer.outputs[0])
+    low, high = limits[layer.outputs[0]]
     gelu = graph.only_user(layer.outputs[0])
     if gelu is None or gelu.name != "GELU":
         return low, high
@@ -113,7 +115,7 @@ def result_range(graph, span, layer):
     bound = graph.only_user(after)
     if bound is not None and bound.name == "MINIMUM":
         after = bound.outputs[0]
-    high = whole(span, after)[1] if after in span else high
+    high = limits[after][1] if after in limits else high
     return max(low, GELU_FLOOR), high
 
 

@@ -191,7 +191,11 @@ def test_the_layer_that_suffers_is_found(ranges, model, photos, exported, monkey
     monkeypatch.setattr(sensitivity, "JUDGED", 4)
     spans = dict(ranges.spans[calibrated.signature(graph)])
     spans[layer.outputs[0]] = (np.array([-1e4], "float32"), np.array([1e4], "float32"))
-    wide = dataclasses.replace(ranges, spans={calibrated.signature(graph): spans})
+    wide = dataclasses.replace(
+        ranges,
+        spans={calibrated.signature(graph): spans},
+        narrow={**ranges.narrow, layer.outputs[0]: (-1e4, 1e4)},
+    )
 
     table = quantization.sensitivity(model, photos, wide, verbose=0)
 
