@@ -52,34 +52,30 @@ def export_all(
     `directory` then holds `saved_model/`, `model.tflite`, `model.onnx`, one file per
     recipe such as `model_dynamic_int8.tflite`, `labels.txt` when the model knows its
     class names, `report.json`, `report.html` and `MODEL_CARD.md`. All are moved into
-    place at the end; a file that fails on the validation images is not kept, only
-    reported.
+    place at the end; a file that fails is not kept, only reported.
 
     Args:
         model: functional or Sequential Keras model that takes images.
         directory: folder to write into; made when missing.
         validation: (images, labels) arrays, or an iterable of such batches, as
             in `verify`. Labels may be None.
-        formats: names such as "savedmodel", "tflite", "tflite_float16", "onnx", see
+        formats: names such as "savedmodel", "tflite_float16", "onnx", see
             `keras_vit.export.artefacts.ARTEFACTS`; "all"; or None for all but those
             that processors run slowly, and those that lack calibration images.
-        calibration: training images for the recipes that need some, as in
-            `to_tflite`; not among the validation images.
+        calibration: other images for the recipes that need some, as in `to_tflite`.
         history: training curves: dict of lists, Keras `History`, or path of a
             CSVLogger file.
         layers: whether to compare every file with the model block by block too.
         sample: how many test images the report shows.
-        overwrite: whether files of an earlier export may be replaced. Other files
-            in the folder are left alone.
-        verbose: 0 for silence.
+        overwrite: whether files of an earlier export may be replaced; others are
+            left alone. verbose: 0 for silence.
 
     Returns:
         `ExportReport`.
 
     Raises:
-        FileExistsError: when a file exists and overwrite is False.
         ExportMismatch: when a float32 file does not answer as the model does.
-        TypeError, ValueError, OSError: as `to_tflite` and `verify`.
+        FileExistsError, TypeError, ValueError, OSError: as `to_tflite`, `verify`.
     """
     artefacts = chosen(formats, calibration)
     history, reference = read_history(history), Reference(model)
@@ -91,21 +87,28 @@ def export_all(
     room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
     with _staging(directory, names, room, overwrite) as folder:
         writer = Writer(model, folder, calibration, verbose)
-        runtimes = [open_file(path) for path in writer.write_all(artefacts)]
-        seen = Seen(Gallery(reference.contract, sample), FirstImages(), Fingerprint())
-        found = verify_all(
-            reference, runtimes, batches, verbose=verbose, observe=seen.add
-        )
-        look_inside(reference, found, seen.first.images(), layers)
-        report = _report(reference, pathlib.Path(directory), found, history)
-        report.failures, report.calibration = writer.failures, fingerprint(calibration)
-        report.validation = seen.fingerprint.to_dict()
-        report.pictures = seen.gallery.pictures(reference.model)
+        paths = writer.write_all(artefacts)
+        report = _judge(reference, paths, batches, layers, sample, verbose)
+        report.directory = pathlib.Path(directory).expanduser().absolute()
+        report.history, report.failures = history, writer.failures
+        report.calibration = fingerprint(calibration)
         _write_extras(report, folder)
-        _drop_failed(found, folder)
-    for artefact in found:
+        _drop_failed(report.artefacts, folder)
+    for artefact in report.artefacts:
         artefact.path = report.directory / artefact.path.name
     say(str(report), verbose)
+    return report
+
+
+def _judge(reference, paths, batches, layers, sample, verbose):
+    """Run every file on the validation images; gives the report so far."""
+    runtimes = [open_file(path) for path in paths]
+    seen = Seen(Gallery(reference.contract, sample), FirstImages(), Fingerprint())
+    found = verify_all(reference, runtimes, batches, verbose=verbose, observe=seen.add)
+    look_inside(reference, found, seen.first.images(), layers)
+    report = _report(reference, found)
+    report.validation = seen.fingerprint.to_dict()
+    report.pictures = seen.gallery.pictures(reference.model)
     return report
 
 
@@ -226,17 +229,17 @@ def _staging(directory, names, room, overwrite):
             directory.rmdir()
 
 
-def _report(reference, directory, found, history):
+def _report(reference, found):
     model = reference.model
     return ExportReport(
-        directory=directory.expanduser().absolute(),
+        directory=pathlib.Path(),
         artefacts=found,
         failures={},
         model=_facts(reference),
         labels=getattr(model, "labels", None),
         contract=reference.contract,
         preprocessing=getattr(model, "preprocessing", None),
-        history=history,
+        history={},
         pictures=[],
         calibration=None,
         validation={},
