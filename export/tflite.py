@@ -176,6 +176,7 @@ def export_tflite(
     first = None if calibrated else quantization
     pictured = isinstance(images, np.ndarray)
     cores = list(dict.fromkeys(faced.core for faced in faces.values()))
+    _check_ranges(images, cores[0], reference)
 
     def parts(file):
         return [file.with_suffix(f".core{i}.tflite") for i in range(len(cores))]
@@ -205,6 +206,16 @@ def export_tflite(
         faces=faces,
         memory=MEMORY,
     )
+
+
+def _check_ranges(images, core, reference):
+    """Refuse saved ranges for a graph that they were not taken in."""
+    saved = images is not None and not isinstance(images, np.ndarray)
+    if saved and core.reference() is not reference:
+        raise ValueError(
+            "calibration: saved ranges know nothing of output='features', got them "
+            "for a signature that gives features. Pass the images themselves."
+        )
 
 
 def _check_size(path, reference):

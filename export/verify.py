@@ -155,7 +155,9 @@ def verify(
         0
     ]
     report.compared = described(faced.face)
-    if layers and faced.face.image != reference.contract.image:
+    if layers and len(runtime.signatures) > 1:
+        report.layers = LayerReport(note="the file has several signatures")
+    elif layers and faced.face.image != reference.contract.image:
         report.layers = LayerReport(note="the file prepares its images itself")
     elif layers:
         kind, few = runtime.format, first.images()

@@ -45,3 +45,13 @@ def photos():
 def answers(model, photos):
     """The model's own choice for each photo: labels that it gets right."""
     return model.predict(photos, verbose=0).argmax(axis=1)
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """The slow step must not be reached."""
+
+    def fail(*_):
+        raise RuntimeError("reached the converter")
+
+    monkeypatch.setattr("keras_vit.export.tflite.write_savedmodel", fail)

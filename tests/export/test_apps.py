@@ -6,9 +6,10 @@ import pytest
 import keras_vit
 from keras_vit import export
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
-from keras_vit.export import flatbuffer, metadata
+from keras_vit.export import flatbuffer
 from keras_vit.export.assembly import assemble
 from keras_vit.export.face import Face
+from keras_vit.export.quantization.calibrated import Ranges, fingerprint
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.signature import plan
@@ -19,24 +20,6 @@ SIGNATURES = {
     "batch": {"batch_size": 4, "classifier_activation": "softmax"},
     "small": {"image_size": 16},
 }
-
-
-@pytest.fixture
-def converted(exported, monkeypatch):
-    """The converter gives the float32 file that was made before."""
-    content = exported["tflite"].path.read_bytes()
-    monkeypatch.setattr("keras_vit.export.tflite.write_savedmodel", lambda *_: None)
-    monkeypatch.setattr("keras_vit.export.tflite.convert", lambda folder: content)
-
-
-@pytest.fixture
-def never(monkeypatch):
-    """The slow step must not be reached."""
-
-    def fail(*_):
-        raise RuntimeError("reached the converter")
-
-    monkeypatch.setattr("keras_vit.export.tflite.write_savedmodel", fail)
 
 
 @pytest.fixture(scope="module")
@@ -284,54 +267,18 @@ def test_calibration_is_for_one_size(model, photos, never, tmp_path):
         )
 
 
-LABELS = {
-    "few": (["a"] * 4, ValueError, "must name 5 classes, got 4 names. Pass one"),
-    "empty": (["a", "b", " ", "d", "e"], ValueError, "not be empty.*class 2. Give"),
-    "string": ("abcde", TypeError, "list of class names, got 'abcde'. Read"),
-}
+def test_saved_ranges_are_for_the_model_alone(model, never, tmp_path):
+    """They were taken in a graph without the layer that gives features."""
+    known = Ranges(fingerprint(model), 32, {}, {}, {})
 
-
-@pytest.mark.parametrize("name", LABELS)
-def test_wrong_labels_are_refused_first(name, model, never, tmp_path):
-    """One name per class, before anything slow."""
-    labels, kind, message = LABELS[name]
-
-    with pytest.raises(kind, match=f"labels: .*{message}"):
-        export.to_tflite(model, tmp_path / "m.tflite", labels=labels)
-    assert [] == list(tmp_path.iterdir())
-
-
-def test_labels_of_features(tiny, never, tmp_path):
-    """Features have no classes to name."""
-    model = tiny(include_top=False)
-
-    with pytest.raises(ValueError, match="labels: .*gives scores.*features.*Leave"):
-        export.to_tflite(model, tmp_path / "m.tflite", labels=["a"])
-
-
-def test_labels_travel_in_the_file(model, exported, converted, tmp_path):
-    """The model's own by default, others on request; line breaks do not split them."""
-    names = ["one\ntwo", "b", "c", "d", "é"]
-    path = export.to_tflite(model, tmp_path / "m.tflite", labels=names, verbose=0).path
-
-    assert model.labels == metadata.read_labels(exported["tflite"].path)
-    assert model.labels == metadata.read_labels(exported["int8"].path)
-    assert ["one two", "b", "c", "d", "é"] == metadata.read_labels(path)
-    again = export.to_tflite(model, tmp_path / "n.tflite", labels=names, verbose=0).path
-    assert path.read_bytes() == again.read_bytes()
-
-
-def test_buffers_lie_where_the_schema_wants_them(exported):
-    """Every weight starts at a multiple of 16 bytes."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    content = exported["int8"].path.read_bytes()
-    model = schema.Model.GetRootAs(content, 0)
-    buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
-    starts = [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
-
-    assert len(starts) > 10
-    assert {0} == {start % 16 for start in starts}
+    with pytest.raises(ValueError, match="calibration: saved ranges.*Pass the images"):
+        export.to_tflite(
+            model,
+            tmp_path / "m.tflite",
+            "static_int8",
+            calibration=known,
+            output="features",
+        )
 
 
 def test_verify_compares_what_a_signature_gives(model, several, photos, answers):
@@ -344,7 +291,7 @@ def test_verify_compares_what_a_signature_gives(model, several, photos, answers)
     assert report.agreement > 90 and report.top1 > 90
     assert "uint8 pixels of 32x32, prepared by the file" in report.compared
     assert "2 best classes and their logits" in str(report)
-    assert "prepares its images itself" in report.layers.note
+    assert "several signatures" in report.layers.note
     features = export.verify(model, several, photos, signature="embed", verbose=0)
     assert features.agreement is None and features.signal_to_noise_db > 20
 
