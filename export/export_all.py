@@ -55,16 +55,13 @@ def export_all(
     place at the end; a file that fails is not kept, only reported.
 
     Args:
-        model: functional or Sequential Keras model that takes images.
-        directory: folder to write into; made when missing.
-        validation: (images, labels) arrays, or an iterable of such batches, as
-            in `verify`. Labels may be None.
+        model: Keras model that takes images. directory: made when missing.
+        validation: (images, labels), or an iterable of batches, as in `verify`.
         formats: names such as "savedmodel", "tflite_float16", "onnx", see
             `keras_vit.export.artefacts.ARTEFACTS`; "all"; or None for all but those
             that processors run slowly, and those that lack calibration images.
         calibration: other images for the recipes that need some, as in `to_tflite`.
-        history: training curves: dict of lists, Keras `History`, or path of a
-            CSVLogger file.
+        history: training curves: dict of lists, Keras `History`, or CSV log.
         layers: whether to compare every file with the model block by block too.
         sample: how many test images the report shows.
         overwrite: whether files of an earlier export may be replaced; others are
