@@ -80,11 +80,15 @@ def check_calibration(quantization, calibration, reference):
             such, besides. reference: `Reference` of the model.
 
     Returns:
-        (N, H, W, C) float32, `Ranges`, or None.
+        (N, H, W, C) float32, `Ranges`, `Trained`, or None.
 
     Raises:
         ValueError: besides, for an open batch, and ranges of another model.
     """
+    if reference.trained is not None:
+        _check_batch(quantization, reference.contract)
+        reference.trained.check(quantization, calibration)
+        return reference.trained
     if quantization in CALIBRATED and calibration is not None:
         _check_batch(quantization, reference.contract)
     if isinstance(calibration, (Ranges, str, os.PathLike)):

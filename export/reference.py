@@ -23,6 +23,7 @@ class Reference:
     Attributes:
         model: the float32 model.
         rebuilt: whether it had to be rebuilt.
+        trained: `quantization.trained.Trained` of a quantization-aware model, or None.
 
     Raises:
         TypeError, ValueError: as `contract_of`.
@@ -31,6 +32,9 @@ class Reference:
     format = "keras"
 
     def __init__(self, model, dynamic_batch=True):
+        finished, self.trained = getattr(model, "finished", None), None
+        if finished is not None:
+            model, self.trained = finished()
         contract_of(model, dynamic_batch)
         _refuse_quantized(model)
         self.rebuilt = not _computes_in_float32(model)

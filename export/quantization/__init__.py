@@ -6,7 +6,8 @@ it without changing what it computes, so that `dense` finds numbers that fit int
 layers in integers, and `integer`, with `integer_writer` and `integer_norm`, for every
 operator. `int4` rounds weights to 4 bits: `walk` leads calibration images through the
 graph, `gptq` rounds a layer on what it sees there, `heads` knows attention, `nibbles`
-how 4 bits lie in a file. `models` holds what can be done to a Keras model before.
+how 4 bits lie in a file. `models` holds what can be done to a Keras model before, `qat`
+trains one under its integers, and `trained` takes these to the file.
 What images said can be kept: `calibrate` gives `Ranges`, and `sensitivity`
 tells which layers to spare.
 Everything works on the graph's structure, never on names of layers; what a rewrite
@@ -14,6 +15,7 @@ does not recognise it leaves as it is.
 """
 
 from keras_vit.export.quantization.calibrated import Ranges, calibrate
+from keras_vit.export.quantization.qat import quantize_aware
 from keras_vit.export.quantization.sensitivity import Sensitivity, sensitivity
 
-__all__ = ["Ranges", "Sensitivity", "calibrate", "sensitivity"]
+__all__ = ["Ranges", "Sensitivity", "calibrate", "quantize_aware", "sensitivity"]

@@ -1,6 +1,5 @@
 """int4: dense weights in 4 bits that are chosen by what they do to real images."""
 
-import copy
 import functools
 import os
 import pathlib
@@ -12,10 +11,11 @@ from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.noise import say
 from keras_vit.export.quantization.dense import dynamic_layer
 from keras_vit.export.quantization.gptq import gptq, widen
-from keras_vit.export.quantization.graph import INT4, INT8, Graph, Tensor
+from keras_vit.export.quantization.graph import Graph
 from keras_vit.export.quantization.heads import rotate_values
 from keras_vit.export.quantization.norms import bias_of, is_dense
 from keras_vit.export.quantization.static import find_layers, prepare
+from keras_vit.export.quantization.trained import Trained, int4_trained, store
 from keras_vit.export.quantization.walk import Walk, rows_of
 
 # Size to stay below, as a share of the float32 file: what 4 bits leave of it goes to
@@ -24,8 +24,6 @@ BUDGET, MARGIN = 0.18, 2048
 # Images that tell how much a layer matters.
 PROBE = 16
 BLOCK = 32
-# Of FULLY_CONNECTED with weights of 4 bits, with a scale per channel or block.
-VERSION = 12
 
 
 def int4(source, target, images, verbose=1, block=0):
@@ -43,7 +41,7 @@ def int4(source, target, images, verbose=1, block=0):
 
     Args:
         source: float32 `.tflite` file with a batch of 1. target: file to write.
-        images: (N, H, W, C) float32, as `read_calibration` gives them.
+        images: (N, H, W, C) float32, as `read_calibration` gives them, or `Trained`.
         verbose: 0 for no progress.
         block: weights that share a scale, 32, 64, 128 or 256; 0 for one scale per
             output channel.
@@ -52,6 +50,8 @@ def int4(source, target, images, verbose=1, block=0):
         UnsupportedLayer: for a model without dense layers, or none that the blocks
             divide.
     """
+    if isinstance(images, Trained):
+        return int4_trained(source, target, images)
     graph = Graph(source)
     prepare(graph)
     rotate_values(graph)
@@ -131,14 +131,8 @@ def _round(graph, op, given, wanted, bits, block):
     integers, scale = gptq(weight, covariance, rows, bits, block)
     rounded = integers * widen(scale, weight.shape[1])
     bias = bias_of(graph, op) + weight @ ideal - rounded @ mean
-    old, kind = graph.tensors[op.inputs[1]], INT8 if bits == 8 else INT4
-    made = Tensor(old.name, old.shape, kind, integers, scale, block=block)
-    if not block:
-        made.scale, made.zero = scale[:, 0], np.zeros(len(scale), "int64")
     graph.replace(op, 2, bias)
-    op.inputs[1] = graph.append(made)
-    op.raw, op.version = copy.deepcopy(op.raw), VERSION
-    op.raw.builtinOptions.asymmetricQuantizeInputs = True
+    store(graph, op, integers, scale, bits, block)
 
 
 def moments(values):

@@ -14,7 +14,7 @@ import numpy as np
 from keras_vit.export.quantization.dense import quantize_weight
 from keras_vit.layers import TransformerBlock
 from keras_vit.layers.norm import LayerNorm
-from keras_vit.layers.pooling import MeanPooling, TokenPooling
+from keras_vit.layers.pooling import AttentionPooling, MeanPooling, TokenPooling
 
 
 def fold_norm_scale(model):
@@ -219,6 +219,8 @@ def norm_readers(model):
         if isinstance(layer, TransformerBlock):
             pairs.append((layer.norm1, [layer.attention.qkv]))
             pairs.append((layer.norm2, [layer.mlp.fc1]))
+        elif isinstance(layer, AttentionPooling):
+            pairs.append((layer.norm, [layer.mlp.fc1]))
         elif isinstance(layer, LayerNorm):
             readers = _readers(layer, {id(tensor) for tensor in model.outputs})
             pairs += [(layer, readers)] if readers else []
@@ -234,6 +236,8 @@ def _readers(layer, outputs):
         reader = node.operation
         if isinstance(reader, (TokenPooling, MeanPooling)):
             behind = _readers(reader, outputs)
+        elif isinstance(reader, AttentionPooling):
+            behind = [reader.key, reader.value]
         else:
             behind = [reader] if isinstance(reader, keras.layers.Dense) else []
         if not behind:
@@ -246,12 +250,22 @@ def _readers(layer, outputs):
 def watched(layers, see):
     """Let `see(layer, inputs, outputs)` look at layers and give what goes on."""
 
-    def call(layer, inner, inputs, *args, **kwargs):
-        return see(layer, inputs, inner(inputs, *args, **kwargs))
+    def compute(layer, inputs):
+        return see(layer, inputs, type(layer).call(layer, inputs))
+
+    with replaced(layers, compute):
+        yield
+
+
+@contextlib.contextmanager
+def replaced(layers, compute):
+    """Let `compute(layer, inputs)` stand in for what layers do, and put it back."""
+
+    def call(layer, inputs, training=None):
+        return compute(layer, inputs)
 
     for layer in layers:
-        hook = functools.partial(call, layer, layer.call)
-        object.__setattr__(layer, "call", hook)
+        object.__setattr__(layer, "call", functools.partial(call, layer))
     try:
         yield
     finally:
