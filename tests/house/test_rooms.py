@@ -30,7 +30,7 @@ ONLY = {
     "ai_edge_litert": ("export/",),
     "ai_edge_quantizer": ("export/",),
     "jax": (),
-    "torch": (),
+    "torch": ("export/litert_torch_worker.py",),
     "pickle": ("keras_vit/weights/",),
 }
 
