@@ -10,7 +10,7 @@ import hashlib
 import numpy as np
 
 from keras_vit.export import metadata
-from keras_vit.export.quantization.packing import short
+from keras_vit.export.quantization.packing import sharing_builder, short
 from keras_vit.export.tflite_face import dress
 
 # Numbers of a new operator code's field that older readers look at.
@@ -52,7 +52,7 @@ class Assembly:
         self.model.buffers, self._shared = [schema.BufferT()], {}
         self.model.operatorCodes, self._codes = [], {}
         self.model.subgraphs, self.model.signatureDefs = [], []
-        self.model.metadata, self._bytes, self._tables = [], 0, {}
+        self.model.metadata, self._bytes = [], 0
 
     def add(self, path, faces):
         """Cut a graph for each face out of a converted file with one graph.
@@ -84,15 +84,6 @@ class Assembly:
                 span = {"count": buffer.size, "offset": buffer.offset}
                 buffer.data = np.frombuffer(content, "uint8", **span)
         return source
-
-    def scales(self, table):
-        """The same quantization parameters for all tensors that have equal ones."""
-        if table is None or table.scale is None or table.details is not None:
-            return table
-        arrays = (table.scale, table.zeroPoint, table.min, table.max)
-        arrays = [np.asarray([] if a is None else a).tobytes() for a in arrays]
-        key = (*arrays, table.quantizedDimension)
-        return self._tables.setdefault(key, Once(table))
 
     def note(self, name, content):
         """Store bytes under a name among the metadata."""
@@ -132,28 +123,20 @@ class Assembly:
         return builder.Output()
 
 
-class Once:
-    """A table of the schema that is written once, however many refer to it."""
-
-    def __init__(self, table):
-        self.table, self._place = table, None
-
-    def Pack(self, builder):
-        """As the schema's objects do; gives the offset."""
-        if self._place is None:
-            self._place = self.table.Pack(builder)
-        return self._place
-
-
 def _builder():
     import flatbuffers
 
-    class Builder(flatbuffers.Builder):
+    class Builder(sharing_builder()):
         """Puts buffers at multiples of 16 bytes, as the schema asks for."""
 
-        def StartVector(self, elemSize, numElems, alignment):
+        def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803
             wide = 16 if elemSize == 1 else alignment
             return super().StartVector(elemSize, numElems, wide)
+
+        def CreateNumpyVector(self, x):  # noqa: N802
+            if x.dtype == np.uint8:  # buffers, which are different already
+                return flatbuffers.Builder.CreateNumpyVector(self, x)
+            return super().CreateNumpyVector(x)
 
     return Builder
 
@@ -205,7 +188,7 @@ class Piece:
         """A tensor's scales; those of blocks lie in tensors of their own."""
         details = getattr(table, "details", None)
         if not isinstance(details, self.schema.BlockwiseQuantizationT):
-            return self.assembly.scales(table)
+            return table
         table, blocks = copy.copy(table), copy.copy(details)
         blocks.scales = self._adopt(old, blocks.scales)
         blocks.zeroPoints = self._adopt(old, blocks.zeroPoints)
@@ -230,7 +213,6 @@ class Piece:
     def codes(self, number):
         """Scale and zero of an integer tensor that has one of each."""
         table = self.graph.tensors[number].quantization
-        table = table.table if isinstance(table, Once) else table
         return float(table.scale[0]), int(table.zeroPoint[0])
 
     def tensor(self, name, shape, dtype, data=None, like=None, scale=None, zero=0):
