@@ -39,7 +39,7 @@ OPSETS = tuple(range(18, 24))
 # Calibration images that a file is compared with the model on, at most.
 PROOF = 8
 # Memory while working, in sizes of the float32 model.
-MEMORY, MEMORY_FOREIGN = 4.0, 45.0
+MEMORY, MEMORY_PAIR, MEMORY_FOREIGN = 4.5, 2.0, 45.0
 # Images made up to find channels that stand out on any image.
 SEEDED = 8
 
@@ -97,7 +97,7 @@ def to_onnx(
     reference = Reference(model, dynamic_batch)
     faces = plan(reference, None, quantization, **options)
     labels = check_labels(labels, model, reference.contract)
-    _memory(path, reference)
+    _memory(path, reference, quantization)
     files.check_target(path, overwrite)
     images = calibration_images(quantization, calibration, reference.contract, STATIC)
     given = (opset, overwrite, verbose, images, faces, labels)
@@ -195,26 +195,30 @@ def export_onnx(
         overwrite=overwrite,
         verbose=verbose,
         beside=(data_file(path).name,),
-        memory=_memory(path, reference),
+        memory=_memory(path, reference, quantization),
         faces=faces,
     )
 
 
-def _memory(path, reference):
+def _memory(path, reference, quantization):
     """What the way that this model takes needs, in sizes of its float32 weights.
 
     Raises:
         ValueError: for a model above 2 GiB that needs tf2onnx.
     """
     foreign = unwritable(reference.model)
-    if foreign and reference.parameter_bytes > onnx_file.LIMIT:
+    large = reference.parameter_bytes > onnx_file.LIMIT
+    if foreign and large:
         raise ValueError(
             f"{path}: with layers of other packages ({', '.join(foreign[:3])}) an "
             f".onnx file holds at most 2 GiB, got a model of "
             f"{reference.parameter_bytes / 2**30:.1f} GiB. Use to_savedmodel, or "
             "layers of keras_vit."
         )
-    return MEMORY_FOREIGN if foreign else MEMORY
+    if foreign:
+        return MEMORY_FOREIGN
+    # Arrays of a pair go to the disk one by one.
+    return MEMORY_PAIR if large and quantization is None else MEMORY
 
 
 def _quantize(file, quantization, images, reference, verbose):

@@ -20,7 +20,7 @@ PREPARATIONS = (None, "embed", "decode")
 EXTRA = "assets.extra"
 
 # Memory while working, in sizes of the model.
-MEMORY = 3.0
+MEMORY = 1.5
 
 
 @show_fields
