@@ -89,12 +89,13 @@ def edge_quantizer(name):
     def write(model, source, path, images):
         from ai_edge_quantizer import quantizer, recipe
 
-        made = quantizer.Quantizer(str(source), getattr(recipe, name)())
-        seen = None
-        if made.need_calibration:
-            data = [{"image": image[None]} for image in images[:32]]
-            seen = made.calibrate({"serving_default": data}, num_threads=1)
-        made.quantize(seen).export_model(str(path))
+        with quiet():
+            made = quantizer.Quantizer(str(source), getattr(recipe, name)())
+            seen = None
+            if made.need_calibration:
+                data = [{"image": image[None]} for image in images[:32]]
+                seen = made.calibrate({"serving_default": data}, num_threads=1)
+            made.quantize(seen).export_model(str(path))
 
     return write
 
