@@ -39,7 +39,7 @@ OPSETS = tuple(range(18, 24))
 # Calibration images that a file is compared with the model on, at most.
 PROOF = 8
 # Memory while working, in sizes of the float32 model.
-MEMORY, MEMORY_PAIR, MEMORY_FOREIGN = 4.5, 2.0, 45.0
+MEMORY, MEMORY_PAIR, MEMORY_FOREIGN = 5.5, 2.0, 45.0
 # Images made up to find channels that stand out on any image.
 SEEDED = 8
 
