@@ -36,6 +36,7 @@ def test_it_starts_where_rounding_ends(twin, tiny, photos):
     assert decibel(expected, twin.predict(photos, verbose=0)) > 15
 
 
+@pytest.mark.slow
 def test_it_learns(tiny, photos):
     """From 2 bits, rounded to the nearest, weights and steps learn the answers."""
     model = tiny()
