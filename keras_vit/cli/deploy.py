@@ -57,6 +57,7 @@ def add_commands(commands):
     export.add_argument(
         "--layers", action="store_true", help="for a folder: noise block by block too"
     )
+    _add_face(export)
     export.add_argument("--dynamic-batch", action="store_true")
     export.add_argument("--history", help="history.csv of the training, for the report")
     export.add_argument("--overwrite", action="store_true")
@@ -71,6 +72,40 @@ def add_commands(commands):
     demo.add_argument("--epochs", type=int, help="fewer for a quick look")
     demo.add_argument("--overwrite", action="store_true")
     demo.set_defaults(run=run_demo)
+
+
+def _add_face(export):
+    """Add the options that say what one file takes and gives."""
+    face = export.add_argument_group("what one file takes and gives")
+    face.add_argument(
+        "--preprocessing",
+        choices=("embed",),
+        help="take uint8 pixels, and prepare them in the file",
+    )
+    face.add_argument(
+        "--input-size",
+        type=int,
+        metavar="PX",
+        help="of those pixels, if not the model's",
+    )
+    face.add_argument(
+        "--softmax", action="store_true", help="give probabilities instead of logits"
+    )
+    face.add_argument(
+        "--top", type=int, metavar="N", help="give the N best classes only"
+    )
+    face.add_argument(
+        "--class-names", metavar="FILE", help="one per line, instead of the model's own"
+    )
+
+
+def _face(args):
+    """The options of `_add_face` that were given, as keyword arguments."""
+    given = {"preprocessing": args.preprocessing, "input_size": args.input_size}
+    given |= {"top": args.top, "classifier_activation": args.softmax and "softmax"}
+    if args.class_names:
+        given["labels"] = pathlib.Path(args.class_names).read_text("utf-8").splitlines()
+    return {name: value for name, value in given.items() if value}
 
 
 def run_export(args):
@@ -97,6 +132,7 @@ def run_export(args):
         target,
         quantization=args.quantization,
         dynamic_batch=args.dynamic_batch,
+        **_face(args),
         **options,
     )
     tried = [f"  tried {trial}" for trial in written.tried]
@@ -116,8 +152,12 @@ def _check_usage(args, folder):
             f"--quantization: names one file, got a folder {args.output!r}. "
             "Use FILE.tflite or FILE.onnx, or --formats."
         )
-    if folder and args.dynamic_batch:
-        raise UsageError("--dynamic-batch: goes with one file. Leave it out.")
+    single = {"--dynamic-batch": args.dynamic_batch, "--softmax": args.softmax}
+    single |= {"--preprocessing": args.preprocessing, "--input-size": args.input_size}
+    single |= {"--top": args.top, "--class-names": args.class_names}
+    wrong = [name for name, value in single.items() if value]
+    if folder and wrong:
+        raise UsageError(f"{wrong[0]}: goes with one file. Leave it out.")
     if not folder:
         given = {"--formats": args.formats, "--history": args.history}
         given["--layers"] = args.layers

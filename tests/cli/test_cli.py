@@ -144,6 +144,24 @@ def test_export_one_file(run, saved, tmp_path):
     assert path.stat().st_size == json.loads(out)["size_bytes"]
 
 
+def test_export_a_file_for_an_app(run, saved, tmp_path):
+    """Pixels in, the best classes out, by the names of a file."""
+    names, path = tmp_path / "names.txt", tmp_path / "app.onnx"
+    names.write_text("\n".join("abcdefghij"))
+    words = ("--preprocessing", "embed", "--softmax", "--top", "3")
+    code, _, err = run("export", saved, path, *words, "--class-names", names)
+
+    assert 0 == code, err
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path)
+    assert "tensor(uint8)" == session.get_inputs()[0].type
+    assert 3 == session.get_outputs()[0].shape[-1]
+    assert "a" in str(session.get_modelmeta().custom_metadata_map)
+    code, _, err = run("export", saved, tmp_path / "all", "--data", "digits", *words)
+    assert 2 == code and "--softmax: goes with one file" in err
+
+
 def test_export_does_not_overwrite(run, saved, tmp_path):
     """An existing file is left alone unless asked."""
     path = tmp_path / "m.onnx"
