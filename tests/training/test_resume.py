@@ -29,7 +29,7 @@ import sys
 from keras_vit import training
 from keras_vit.training import states
 states.KeepState.seconds = 0
-training.fit(output_dir=sys.argv[1], **{OPTIONS!r})
+training.fit(output_dir=sys.argv[1], **{{**{OPTIONS!r}, "epochs": int(sys.argv[2])}})
 """
 
 
@@ -115,13 +115,13 @@ def test_a_state_of_another_model_is_refused(tiny):
         states.restore(other, states.capture(one))
 
 
-def start(folder):
+def start(folder, epochs=OPTIONS["epochs"]):
     """The run as a process of its own."""
     root = pathlib.Path(__file__).resolve().parents[2]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": "tensorflow"}
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder)],
+        [sys.executable, "-c", SCRIPT, str(folder), str(epochs)],
         env=environment,
         stderr=subprocess.DEVNULL,
     )
@@ -150,18 +150,20 @@ def test_a_killed_process_goes_on(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random(whole, tmp_path):
+def test_twenty_kills_at_random(tmp_path):
     """However often and wherever it is killed, it ends with the same weights."""
-    rng = np.random.default_rng()
+    whole = training.fit(output_dir=tmp_path / "whole", **{**OPTIONS, "epochs": 200})
+    folder, rng = tmp_path / "killed", np.random.default_rng()
+
+    def newest():
+        return max((folder / "states").glob("*.json"), default=None)
+
     for _ in range(20):
-        process = start(tmp_path)
-        wait_for((tmp_path / "recipe.json").exists, process)
-        try:
-            process.wait(timeout=rng.uniform(0.5, 20))
-            break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    else:
-        assert 0 == start(tmp_path).wait()
-    assert_same_end(whole.output_dir, tmp_path)
+        before = newest()
+        process = start(folder, 200)
+        wait_for(lambda before=before: newest() != before, process)
+        time.sleep(rng.uniform(0, 0.5))
+        process.kill()
+        assert -signal.SIGKILL == process.wait(), "the run was over too early"
+    assert 0 == start(folder, 200).wait()
+    assert_same_end(whole.output_dir, folder)
