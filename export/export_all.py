@@ -93,7 +93,7 @@ def export_all(
         _drop_failed(report.artefacts, folder)
     for artefact in report.artefacts:
         artefact.path = report.directory / artefact.path.name
-    say(str(report), verbose)
+    say(report.last_words, verbose)
     return report
 
 

@@ -86,6 +86,13 @@ class ExportReport:
 
     def __str__(self):
         lines = [str(a) for a in self.artefacts]
-        lines += [f"{name}: FAILED: {why}" for name, why in self.failures.items()]
-        lines += [f"{a.use}: ship {a.artefact.path.name}" for a in self.advice]
-        return "\n".join([*lines, f"report: {self.html}"])
+        return "\n".join([*lines, self.last_words])
+
+    @property
+    def last_words(self):
+        """What failed, which file to ship, where the report lies: a line each."""
+        failed = [f"{name}: FAILED: {why}" for name, why in self.failures.items()]
+        ship = [
+            f"{a.use}: ship {a.artefact.path.name}. {a.caution}" for a in self.advice
+        ]
+        return "\n".join([*failed, *map(str.strip, ship), f"report: {self.html}"])
