@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 
 from keras_vit.cli import deploy, models, proof, training
@@ -61,5 +62,9 @@ def main(argv=None):
             raise
         print(f"keras-vit {args.command}: {err}", file=sys.stderr)
         return 2 if isinstance(err, UsageError) else 1
-    print(json.dumps(answer, indent=2, default=str) if args.json else text)
+    try:
+        print(json.dumps(answer, indent=2, default=str) if args.json else text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read, as in `keras-vit list | head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code

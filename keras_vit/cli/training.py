@@ -11,6 +11,7 @@ from keras import ops
 from keras_vit import models, preprocess, variants, weights
 from keras_vit.cli.models import load
 from keras_vit.cli.table import table
+from keras_vit.errors import DataError
 
 
 def add_commands(commands):
@@ -201,7 +202,7 @@ def load_split(args, model):
             "--data: needed to compare on real images. Give digits, folder:PATH or "
             "tfds:NAME."
         )
-    return training.load_split(
+    data, info = training.load_split(
         args.data,
         args.split,
         batch_size=args.batch_size,
@@ -210,6 +211,14 @@ def load_split(args, model):
         verbose=0 if args.json else 1,
         labels=None if args.by_order else model.labels,
     )
+    outputs = model.output_shape[-1]
+    if info.classes != outputs and not args.by_order:
+        raise DataError(
+            f"{args.data}: must have as many classes as the model has outputs, "
+            f"{outputs}, got {info.classes}, and the model does not name its own. "
+            "Evaluate on the classes it was trained for, or pass --by-order."
+        )
+    return data, info
 
 
 def run_predict(args):

@@ -117,9 +117,17 @@ def prepare(path, row, heads, stored_grid, wishes):
     opened = loading.read_facts(open_checkpoint(path), request)
     if row is not None:
         wishes.setdefault("preprocessing", catalog.preparation(row))
-        if row.classes == 1000 and wishes.get("classes") in (None, 1000):
-            wishes.setdefault("labels", list(imagenet.NAMES))
+    if _is_imagenet(opened, wishes):
+        wishes.setdefault("labels", list(imagenet.NAMES))
     return opened, request, wishes
+
+
+def _is_imagenet(opened, wishes):
+    """Whether the head is one of 1,000 classes that the file does not name."""
+    options, own = opened.facts.options, opened.arrays.notes.get("keras_vit")
+    count = options.get("classes") if options.get("include_top") else None
+    asked = wishes.get("classes") in (None, 1000) and wishes.get("include_top", True)
+    return count == 1000 and asked and not own and options.get("labels") is None
 
 
 def _pair_or_none(size, name):

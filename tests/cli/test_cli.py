@@ -1,6 +1,10 @@
 """The command, called as the shell would call it, but in this process."""
 
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import keras
 import pytest
@@ -232,3 +236,29 @@ def test_interruption_has_its_own_code(run, monkeypatch):
     code, _, err = run("list")
 
     assert 130 == code and "interrupted" in err
+
+
+def test_as_many_classes_as_outputs(run, tiny, tmp_path, picture):
+    """A model without names is not scored on another number of classes."""
+    tiny(classes=7).save(tmp_path / "seven.keras")
+    code, _, err = run("evaluate", tmp_path / "seven.keras", "--data", "digits")
+
+    assert 1 == code and "has outputs, 7, got 10" in err
+
+
+def test_a_reader_that_has_enough(tmp_path):
+    """`keras-vit list | head -1` ends without a traceback."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keras_vit", "list"],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    complaints = process.stderr.read().decode()
+    process.stderr.close()
+
+    assert 0 == process.wait(), complaints
+    assert "Traceback" not in complaints and "BrokenPipe" not in complaints

@@ -78,3 +78,12 @@ def test_top_1_of_the_sample(model, shared):
 
     assert 1000 == len(correct)
     assert 0.002 >= abs(0.806 - correct.mean())
+
+
+def test_names_of_the_thousand_classes(shared):
+    """A published head of 1,000 classes is ImageNet's; a new one has no names."""
+    path = shared / "data" / "vit_ti16_in1k_224.timm.f16.safetensors"
+
+    assert "tench" == weights.from_checkpoint(path, verbose=0).labels[0]
+    assert weights.from_checkpoint(path, classes=5, verbose=0).labels is None
+    assert weights.from_checkpoint(path, include_top=False, verbose=0).labels is None
