@@ -117,17 +117,21 @@ def prepare(path, row, heads, stored_grid, wishes):
     opened = loading.read_facts(open_checkpoint(path), request)
     if row is not None:
         wishes.setdefault("preprocessing", catalog.preparation(row))
-    if _is_imagenet(opened, wishes):
+    if _is_imagenet(opened, wishes, published=row is not None):
         wishes.setdefault("labels", list(imagenet.NAMES))
     return opened, request, wishes
 
 
-def _is_imagenet(opened, wishes):
-    """Whether the head is one of 1,000 classes that the file does not name."""
+def _is_imagenet(opened, wishes, published):
+    """Whether the head is one of 1,000 classes that the file does not name.
+
+    One that we saved without names has none, unless it is in the catalogue.
+    """
     options, own = opened.facts.options, opened.arrays.notes.get("keras_vit")
     count = options.get("classes") if options.get("include_top") else None
     asked = wishes.get("classes") in (None, 1000) and wishes.get("include_top", True)
-    return count == 1000 and asked and not own and options.get("labels") is None
+    unnamed = options.get("labels") is None and (published or not own)
+    return count == 1000 and asked and unnamed
 
 
 def _pair_or_none(size, name):
