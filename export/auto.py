@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import pathlib
+import tempfile
 
 import keras
 import numpy as np
@@ -203,6 +205,26 @@ def smallest(path, judge, recipes, write, overwrite=False, verbose=1):
     )
     say(str(result), verbose)
     return result
+
+
+def smallest_dressed(path, judge, recipes, write, dress, overwrite=False, verbose=1):
+    """As `smallest`, for a file with another face than the model's own.
+
+    Recipes are judged by the model's own face, in a folder that goes away.
+
+    Args:
+        path, judge, recipes, write, overwrite, verbose: as in `smallest`.
+        dress: function of the chosen recipe that writes `path` and gives its
+            `Exported`.
+
+    Returns:
+        `Exported` with `tried`.
+    """
+    path = files.check_target(path, overwrite)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".auto.") as folder:
+        file = pathlib.Path(folder) / path.name
+        chosen = smallest(file, judge, recipes, write, verbose=verbose)
+    return dataclasses.replace(dress(chosen.quantization), tried=chosen.tried)
 
 
 def _try(judge, name, hindrance, file, plain, exported, write):

@@ -3,18 +3,15 @@
 Imported by its full name only; `import onnx` in this room means the library.
 """
 
-import dataclasses
 import json
-import pathlib
 import shutil
-import tempfile
 
 import keras
 
 import keras_vit
 from keras_vit import files
 from keras_vit.export import onnx_file, onnx_foreign, provenance
-from keras_vit.export.auto import Judge, check_unused, smallest
+from keras_vit.export.auto import Judge, check_unused, smallest, smallest_dressed
 from keras_vit.export.contract import (
     check_choice,
     check_images,
@@ -36,8 +33,6 @@ from keras_vit.export.signature import is_plain, plan, show_fields
 
 ALL_WRITERS = {**WRITERS, **STEM_WRITERS}
 OPSETS = tuple(range(18, 24))
-# Calibration images that a file is compared with the model on, at most.
-PROOF = 8
 # Memory while working, in sizes of the float32 model.
 MEMORY, MEMORY_PAIR, MEMORY_FOREIGN = 5.5, 2.0, 45.0
 # Images made up to find channels that stand out on any image.
@@ -139,12 +134,11 @@ def auto_onnx(
         recipes.update(dict.fromkeys(STATIC, "needs calibration images"))
     if is_plain(faces):
         return smallest(path, judge, recipes, write, overwrite, verbose)
-    path = files.check_target(path, overwrite)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".auto.") as folder:
-        file = pathlib.Path(folder) / path.name
-        chosen = smallest(file, judge, recipes, write, verbose=verbose)
-    made = write(chosen.quantization, path, None, faces, overwrite, verbose)
-    return dataclasses.replace(made, tried=chosen.tried)
+
+    def dress(name):
+        return write(name, path, None, faces, overwrite, verbose)
+
+    return smallest_dressed(path, judge, recipes, write, dress, overwrite, verbose)
 
 
 def export_onnx(
@@ -189,7 +183,7 @@ def export_onnx(
         path,
         write,
         calibrate=finish,
-        images=None if images is None else images[:: -(-len(images) // PROOF)],
+        images=images,
         quantization=quantization,
         room=1.1 if quantization is None else 3.2,
         overwrite=overwrite,

@@ -4,11 +4,11 @@ import copy
 import pathlib
 
 import keras
-import numpy as np
 
 from keras_vit.export import onnx_file
 from keras_vit.export.contract import data_file
 from keras_vit.export.noise import quiet
+from keras_vit.export.quantization.observe import widen
 from keras_vit.export.runtimes import open_session
 
 
@@ -40,7 +40,7 @@ def ranges(graph, file, wanted, images, verbose=1):
     for image in images:
         values = session.run(names, {given: image[None]})
         for name, value in zip((given, *names), (image, *values), strict=True):
-            _widen(found, name, value.reshape(-1, value.shape[-1]))
+            widen(found, name, value.reshape(-1, value.shape[-1]))
         bar.add(1)
     return found
 
@@ -52,11 +52,3 @@ def _showing(graph, names):
     twin = copy.copy(graph)
     twin.outputs = [helper.make_empty_tensor_value_info(name) for name in names]
     return twin
-
-
-def _widen(found, name, rows):
-    low, high = rows.min(axis=0), rows.max(axis=0)
-    if name in found:
-        low = np.minimum(low, found[name][0])
-        high = np.maximum(high, found[name][1])
-    found[name] = low, high

@@ -11,8 +11,12 @@ from keras_vit.export import compare
 from keras_vit.export.contract import Contract, check_images, size_of
 from keras_vit.export.face import Faced
 from keras_vit.export.noise import quiet, say
+from keras_vit.export.quantization.calibration import thinned
 from keras_vit.export.quantize import precision_of
 from keras_vit.export.runtimes import open_file
+
+# Images that a file is compared with the model on, at most.
+PROOF = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +100,7 @@ def write_and_prove(
         room, memory: needed on disk and off, in sizes of the float32 model.
         overwrite, verbose: as in `to_tflite`.
         calibrate: function of the same path that changes the file, aloud; or None.
-        images: to compare on; None for seeded ones.
+        images: of which some are compared on; None for seeded ones.
         faces: {signature: `Faced`} that the file must show; None for the model's own.
         beside: names of files that may come with it.
 
@@ -112,6 +116,7 @@ def write_and_prove(
     files.check_space(path, room * reference.parameter_bytes)
     files.check_memory(path, memory * reference.parameter_bytes)
     faces = {None: Faced(reference)} if faces is None else faces
+    images = None if images is None else thinned(images, PROOF)
     cases = [Case(*each, images) for each in faces.items()]
     say(f"{path.name}: writing", verbose)
     with files.replacing(path, overwrite, beside) as temporary:

@@ -1,12 +1,10 @@
 """TFLite: one static graph of builtin operators, for phones."""
 
 import contextlib
-import dataclasses
 import functools
 import pathlib
 import re
 import shutil
-import tempfile
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from keras_vit import files
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import flatbuffer, litert_torch
 from keras_vit.export.assembly import assemble
-from keras_vit.export.auto import Judge, check_unused, smallest
+from keras_vit.export.auto import Judge, check_unused, smallest, smallest_dressed
 from keras_vit.export.contract import check_choice, check_suffix
 from keras_vit.export.metadata import check_labels
 from keras_vit.export.proof import write_and_prove
@@ -33,8 +31,6 @@ from keras_vit.export.signature import is_plain, plan, show_fields
 LIMIT = 2**31
 # Memory while working, in sizes of the float32 model, by benchmarks/exports.py.
 MEMORY = 8.0
-# Calibration images that a quantized file is compared with the model on, at most.
-PROOF = 8
 
 
 @show_fields
@@ -128,6 +124,11 @@ def auto_tflite(
             reference, file, name, source, verbose=shown, images=own, labels=labels
         )
 
+    def dress(name):
+        own = images if name in CALIBRATED else None
+        given = (overwrite, verbose, own, faces, labels)
+        return export_tflite(reference, path, name, None, *given)
+
     recipes = dict.fromkeys((*RECIPES, *CALIBRATED), "")
     if images is None:
         recipes.update(dict.fromkeys(CALIBRATED, "needs calibration images"))
@@ -135,16 +136,7 @@ def auto_tflite(
         recipes.update(dict.fromkeys(CALIBRATED, "needs a batch of 1"))
     if is_plain(faces):
         return smallest(path, judge, recipes, write, overwrite, verbose)
-    path = files.check_target(path, overwrite)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".auto.") as folder:
-        file = pathlib.Path(folder) / path.name
-        chosen = smallest(file, judge, recipes, write, verbose=verbose)
-    name = chosen.quantization
-    own = images if name in CALIBRATED else None
-    made = export_tflite(
-        reference, path, name, None, overwrite, verbose, own, faces, labels
-    )
-    return dataclasses.replace(made, tried=chosen.tried)
+    return smallest_dressed(path, judge, recipes, write, dress, overwrite, verbose)
 
 
 def export_tflite(
@@ -174,7 +166,6 @@ def export_tflite(
     if quantization in INTEGER:
         calibrated = functools.partial(calibrated, mode=reference.contract.mode)
     first = None if calibrated else quantization
-    pictured = isinstance(images, np.ndarray)
     cores = list(dict.fromkeys(faced.core for faced in faces.values()))
     _check_ranges(images, cores[0], reference)
 
@@ -198,7 +189,7 @@ def export_tflite(
         path,
         write,
         calibrate=finish,
-        images=images[:: -(-len(images) // PROOF)] if pictured else None,
+        images=images if isinstance(images, np.ndarray) else None,
         quantization=quantization,
         room=(2.2 if quantization is None else 2.5) + len(cores),
         overwrite=overwrite,

@@ -6,16 +6,14 @@ import pathlib
 import keras
 from keras.src.utils import io_utils
 
-from keras_vit.models import VisionTransformer, create
-from keras_vit.preprocess import Preprocessing
 from keras_vit.training import callbacks as watchers
-from keras_vit.training import optimizers, runs, states
+from keras_vit.training import runs, states
 from keras_vit.training import strategy as strategies
+from keras_vit.training.building import check_given, prepare_model
 from keras_vit.training.data import DataInfo
-from keras_vit.training.data.pipeline import open_data, sides
-from keras_vit.training.losses import SoftmaxCrossentropy
+from keras_vit.training.feeds import Feeds, batch_size, open_feeds
+from keras_vit.training.objective import compile_model
 from keras_vit.training.recipes import Recipe, get_recipe
-from keras_vit.training.schedules import WarmupCosine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,23 +35,6 @@ class Result:
     info: DataInfo
     output_dir: pathlib.Path
     recipe: Recipe
-
-
-@dataclasses.dataclass(frozen=True)
-class Feeds:
-    """Data of a run, as `model.fit` takes them.
-
-    Args:
-        train: batches, without end or repeated. validation: batches.
-        steps: batches per epoch. info: `DataInfo`.
-        resumable: whether batches are a function of the step.
-    """
-
-    train: object
-    validation: object
-    steps: int
-    info: DataInfo
-    resumable: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +105,7 @@ def fit(
     strategies.check(recipe, strategy)
     folder = runs.claim(output_dir, recipe, overwrite)
     given = model if isinstance(model, keras.Model) else None
-    _check_model(given, recipe)
+    check_given(given, recipe)
     run = _begin(recipe, given, data, folder, strategy, verbose)
     history = _train(run, callbacks, verbose)
     trained = run.model
@@ -139,11 +120,11 @@ def _begin(recipe, given, data, folder, strategy, verbose):
     """Open data, build and compile the model, go on from a state: a `Run`."""
     state = folder.states.newest() if folder.resumes else None
     epoch = 0 if state is None else state[1]["epochs"]
-    feeds = _open_feeds(data, recipe, given, verbose, epoch)
+    feeds = open_feeds(data, recipe, given, verbose, epoch)
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
-        model = _prepare_model(given, recipe, feeds.info, strategy)
-        _compile(model, recipe, feeds, strategy)
+        model = prepare_model(given, recipe, feeds.info, strategy)
+        compile_model(model, recipe, feeds, strategy)
         keeper = watchers.KeepModels(folder, recipe.monitor)
         past = _go_on(model, folder, keeper, state)
     if state is None:
@@ -163,7 +144,7 @@ def _settle(recipe, model, data, epochs, overrides):
     if isinstance(data, str):
         changes["data"] = data
     elif data is not None:
-        changes["batch_size"] = _batch_size(data)
+        changes["batch_size"] = batch_size(data)
     recipe = get_recipe(recipe, **changes)
     if model is None and recipe.model is None:
         raise ValueError(
@@ -177,163 +158,6 @@ def _settle(recipe, model, data, epochs, overrides):
             "Pass data='folder:PATH', for example."
         )
     return recipe
-
-
-def _check_model(model, recipe):
-    """A model that is given decides its own size and precision."""
-    if model is None:
-        return
-    shapes = [tuple(model.input_shape), tuple(model.output_shape)]
-    if len(shapes[0]) != 4 or len(shapes[1]) != 2:
-        raise ValueError(
-            "model: must map images (B, H, W, C) to scores (B, K), got "
-            f"{shapes[0]} to {shapes[1]}. Give it a head for classes."
-        )
-    if recipe.precision is not None:
-        raise ValueError(
-            "precision: is fixed when a model is built, got precision="
-            f"{recipe.precision!r} for {model.name!r}. Build it with dtype="
-            f"{recipe.precision!r}."
-        )
-
-
-def _preprocessing(model, recipe):
-    """How images must be prepared, or None to let recipe and data decide."""
-    if model is None:
-        return None
-    note = getattr(model, "preprocessing", None)
-    size = tuple(model.input_shape[1:3])
-    if None in size:
-        size = recipe.image_size
-    if size is None:
-        return note
-    size = sides(size)
-    return Preprocessing(image_size=size) if note is None else note.resized(size)
-
-
-def _open_feeds(data, recipe, model, verbose, epoch):
-    """Data of the run; a source is opened, loaded data are taken as they are."""
-    if data is not None and not isinstance(data, str):
-        return _loaded_feeds(data)
-    note = _preprocessing(model, recipe)
-    source, feed, info = open_data(
-        recipe.data,
-        image_size=recipe.image_size if note is None else None,
-        batch_size=recipe.batch_size,
-        augment=recipe.augment,
-        seed=recipe.seed,
-        preprocessing=note,
-        on_bad_image=recipe.on_bad_image,
-        verbose=verbose,
-        splits=("train", "validation"),
-    )
-    train = source.split("train")
-    validation = feed.in_order(source.split("validation"))
-    steps = feed.batches(train)
-    return Feeds(feed.stream(train, epoch * steps), validation, steps, info, True)
-
-
-def _batch_size(data):
-    """Images per step of what `load_data` returned."""
-    if not (
-        isinstance(data, tuple) and len(data) == 3 and isinstance(data[2], DataInfo)
-    ):
-        raise TypeError(
-            "data: must be a source like 'folder:PATH', or the three things that "
-            f"load_data returns, got {type(data).__name__}. Pass data=load_data(...)."
-        )
-    return data[0].element_spec[0].shape[0]
-
-
-def _loaded_feeds(data):
-    """Take what `load_data` returned; it is fed as it was loaded."""
-    train, validation, info = data
-    return Feeds(train.repeat(), validation, int(train.cardinality()), info, False)
-
-
-def _prepare_model(given, recipe, info, strategy):
-    """The model to train, on its devices, with its two notes."""
-    if given is None:
-        model = _build(recipe, info)
-    elif strategy.num_replicas_in_sync == 1:
-        model = given
-    else:
-        model = type(given).from_config(given.get_config())
-        model.set_weights(given.get_weights())
-    _check_fit(model, info)
-    for noted in (model, given):
-        if noted is not None:
-            noted.labels = list(info.class_names)
-            noted.preprocessing = info.preprocessing
-    return model
-
-
-def _build(recipe, info):
-    """The recipe's model for these data."""
-    shape = (*info.image_size, info.channels)
-    if isinstance(recipe.model, str):
-        return create(
-            recipe.model,
-            input_shape=shape,
-            classes=info.classes,
-            dtype=recipe.precision,
-        )
-    return VisionTransformer(
-        **{
-            "image_size": info.image_size,
-            "channels": info.channels,
-            "classes": info.classes,
-            "dtype": recipe.precision,
-            **recipe.model,
-        }
-    )
-
-
-def _check_fit(model, info):
-    """Make sure that model and data speak of the same images and classes."""
-    classes = model.output_shape[-1]
-    if classes != info.classes:
-        raise ValueError(
-            f"model: must have {info.classes} outputs, one per class of {info.source}, "
-            f"got {classes}. Build it with classes={info.classes}."
-        )
-    shape, images = model.input_shape[1:], (*info.image_size, info.channels)
-    for side, expected in zip(shape, images, strict=True):
-        if side not in (None, expected):
-            raise ValueError(
-                f"model: takes images of shape {shape}, got {images} from "
-                f"{info.source}. Load the data with image_size={shape[:2]}."
-            )
-
-
-def _compile(model, recipe, feeds, strategy):
-    """Optimiser, loss and scores."""
-    steps = recipe.epochs * feeds.steps
-    warmup = min(round(recipe.warmup * steps), steps - 1)
-    schedule = WarmupCosine(recipe.learning_rate, steps, warmup)
-    replicas = strategy.num_replicas_in_sync
-    together = recipe.steps_per_execution if replicas == 1 else 1
-    optimizer = optimizers.make_adamw(recipe, schedule, model, replicas)
-    metrics = [keras.metrics.SparseCategoricalAccuracy(name="top1")]
-    if feeds.info.classes > 5:
-        metrics.append(keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5"))
-    activation = getattr(model.layers[-1], "activation", None)
-    from_logits = activation is not keras.activations.softmax
-    model.compile(
-        optimizer,
-        SoftmaxCrossentropy(recipe.label_smoothing, from_logits=from_logits),
-        metrics=metrics,
-        steps_per_execution=_divisor(feeds.steps, together),
-    )
-
-
-def _divisor(steps, most):
-    """Largest divisor up to `most`: Keras would run past the end of an epoch.
-
-    >>> _divisor(39, 19)
-    13
-    """
-    return max(d for d in range(1, most + 1) if steps % d == 0)
 
 
 def _go_on(model, folder, keeper, state):

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.noise import say
+from keras_vit.export.quantization.calibration import thinned
 from keras_vit.export.quantization.dense import dynamic_layer
 from keras_vit.export.quantization.gptq import gptq, widen
 from keras_vit.export.quantization.graph import Graph
@@ -65,7 +66,7 @@ def int4(source, target, images, verbose=1, block=0):
     say(f"calibrating on {len(images)} images", verbose)
     trial = graph.copy()
     round_layers(trial, images, bits, block, verbose)
-    few = images[:: -(-len(images) // PROBE)]
+    few = thinned(images, PROBE)
     costs = sensitivity(graph, trial, bits, few, verbose)
     left = BUDGET * os.path.getsize(source) - len(trial.save()[0]) - MARGIN
     for place in choose(costs, {p: _size(graph, p) / 2 for p in costs}, left):

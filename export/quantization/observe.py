@@ -28,10 +28,25 @@ def ranges(graph, images, wanted, verbose=1):
     found = {}
 
     def see(number, value):
-        _widen(found, number, value.reshape(-1, value.shape[-1]))
+        widen(found, number, value.reshape(-1, value.shape[-1]))
 
     watch(graph, images, wanted, see, verbose)
     return found
+
+
+def open_graph(graph, also=()):
+    """A LiteRT interpreter of a graph, and the numbers of its tensors there.
+
+    Args:
+        graph: `Graph`. also: numbers of further tensors that it shall give.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    content, numbers = graph.save(also)
+    with quiet():
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+    return interpreter, numbers
 
 
 def watch(graph, images, wanted, see, verbose=1):
@@ -43,12 +58,8 @@ def watch(graph, images, wanted, see, verbose=1):
             of them and each image; the array is valid during the call.
         verbose: 0 for no progress bar.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
-    content, numbers = graph.save(also=[n for n in wanted if n not in graph.inputs])
-    with quiet():
-        interpreter = Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
+    inner = [number for number in wanted if number not in graph.inputs]
+    interpreter, numbers = open_graph(graph, also=inner)
     bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
     for index in range(len(images)):
         image = images[index : index + 1]
@@ -60,12 +71,17 @@ def watch(graph, images, wanted, see, verbose=1):
         bar.add(1)
 
 
-def _widen(found, number, rows):
+def widen(found, key, rows):
+    """Let the range of a tensor hold more rows.
+
+    Args:
+        found: {key: (low, high)}, arrays (C,), changed in place. rows: (N, C).
+    """
     low, high = rows.min(axis=0), rows.max(axis=0)
-    if number in found:
-        low = np.minimum(low, found[number][0])
-        high = np.maximum(high, found[number][1])
-    found[number] = low, high
+    if key in found:
+        low = np.minimum(low, found[key][0])
+        high = np.maximum(high, found[key][1])
+    found[key] = low, high
 
 
 def whole(span, number):

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_vit.export.quantization import models
+from keras_vit.export.quantization.calibration import thinned
 from keras_vit.export.quantization.gptq import gptq, limits
 from keras_vit.export.quantization.int4 import BUDGET, PROBE, choose
 from keras_vit.export.quantization.trained import Trained
@@ -134,7 +135,7 @@ def quantize_aware(model, recipe="int4", calibration=None):
     layers = models.dense_layers(inner)
     bits = [4 if dense.kernel.shape[0] % 2 == 0 else 8 for dense in layers]
     coarse, _ = _rounded(inner, bits, calibration)
-    few = calibration[:: -(-len(calibration) // PROBE)]
+    few = thinned(calibration, PROBE)
     costs = _sensitivity(inner, coarse, few, bits)
     sizes = {place: layers[place].kernel.shape.num_elements() / 2 for place in costs}
     for place in choose(costs, sizes, _bytes_left(inner, layers)):

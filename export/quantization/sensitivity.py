@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_vit.export.compare import Tally
-from keras_vit.export.noise import quiet, say
+from keras_vit.export.noise import say
 from keras_vit.export.quantization import static
 from keras_vit.export.quantization.calibrated import (
     check_ranges,
@@ -14,6 +14,7 @@ from keras_vit.export.quantization.calibrated import (
 )
 from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.quantization.dense import static_layer
+from keras_vit.export.quantization.observe import open_graph
 
 # Images that each layer is judged on.
 JUDGED = 16
@@ -100,12 +101,7 @@ def sensitivity(model, images, ranges, verbose=1):
 
 def _answers(graph, images):
     """All outputs of a graph for images, one by one, (N, outputs)."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    content, numbers = graph.save()
-    with quiet():
-        interpreter = Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
+    interpreter, numbers = open_graph(graph)
     rows = []
     for image in images:
         interpreter.set_tensor(numbers[graph.inputs[0]], image[None])

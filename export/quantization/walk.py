@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-from keras_vit.export.noise import quiet
+from keras_vit.export.quantization.observe import open_graph
 
 
 class Walk:
@@ -77,21 +77,6 @@ class Walk:
             interpreter.invoke()
             for number in part.outputs:
                 self.values[number].append(interpreter.get_tensor(numbers[number]))
-
-
-def open_graph(graph, also=()):
-    """A LiteRT interpreter of a graph, and the numbers of its tensors there.
-
-    Args:
-        graph: `Graph`. also: numbers of further tensors that it shall give.
-    """
-    from ai_edge_litert.interpreter import Interpreter
-
-    content, numbers = graph.save(also)
-    with quiet():
-        interpreter = Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
-    return interpreter, numbers
 
 
 def rows_of(values):

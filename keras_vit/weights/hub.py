@@ -50,14 +50,15 @@ def fetch_repository(address, verbose=1):
         url = f"{server}/{repository}/resolve/{revision}/{name}"
         return download(url, folder / name, verbose=verbose)
 
-    if not any((folder / name).is_file() for name in WEIGHTS):
+    weights = [name for name in WEIGHTS if (folder / name).is_file()]
+    if not weights:
         get("config.json")
         _get_first(get, ["preprocessor_config.json"])
-    weights = [name for name in WEIGHTS if (folder / name).is_file()]
-    if INDEX == _get_first(get, weights or WEIGHTS):
+    held = _get_first(get, weights or WEIGHTS)
+    if held == INDEX:
         for name in shards(folder / INDEX):
             get(name)
-    elif not any((folder / name).is_file() for name in WEIGHTS):
+    elif held is None:
         raise NotOnServer(
             f"{address}: must hold one of {', '.join(WEIGHTS)}, got none of them at "
             f"{server}/{repository}. Convert its weights to .safetensors."

@@ -7,25 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vit import cli, export
+from keras_vit import export
 from keras_vit.export.auto import Trial
 
 LABELS = ["ant", "bee", "cat", "dog", "elk"]
-
-
-@pytest.fixture
-def run(capsys):
-    """Call the command; gives (exit code, standard output, standard error)."""
-
-    def call(*words):
-        try:
-            code = cli.main([str(word) for word in words])
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -44,17 +44,29 @@ def features(model, dataset, verbose=1):
     Raises:
         ValueError: for an empty data set.
     """
-    run = encoder(model)
+    pairs = list(answers(encoder(model), dataset, verbose))
+    if not pairs:
+        raise ValueError("dataset: must hold an image, got none. Check the split.")
+    found, labels = (np.concatenate(rows) for rows in zip(*pairs, strict=True))
+    return found.astype("float32"), labels.astype("int64")
+
+
+def answers(model, dataset, verbose=1):
+    """Run a data set through a model, batch by batch.
+
+    Args:
+        model: with `predict_on_batch`. dataset: gives (images, labels).
+        verbose: 1 shows progress.
+
+    Yields:
+        (outputs, labels), numpy arrays.
+    """
     total = getattr(dataset, "cardinality", lambda: -1)()
     progress = keras.utils.Progbar(int(total) if total > 0 else None, verbose=verbose)
-    found, labels = [], []
-    for images, classes in dataset:
-        found.append(keras.ops.convert_to_numpy(run.predict_on_batch(images)))
-        labels.append(np.asarray(classes, "int64"))
+    for images, labels in dataset:
+        outputs = keras.ops.convert_to_numpy(model.predict_on_batch(images))
+        yield outputs, np.asarray(labels)
         progress.add(1)
-    if not found:
-        raise ValueError("dataset: must hold an image, got none. Check the split.")
-    return np.concatenate(found).astype("float32"), np.concatenate(labels)
 
 
 def as_features(model, dataset, verbose=1):

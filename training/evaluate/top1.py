@@ -1,7 +1,8 @@
 """Share of images whose class is among the best k answers."""
 
-import keras
 import numpy as np
+
+from keras_vit.training.evaluate.features import answers
 
 
 def top_k(model, dataset, k=(1, 5), verbose=1):
@@ -34,13 +35,7 @@ def top_k(model, dataset, k=(1, 5), verbose=1):
 
 def _ranks(model, dataset, verbose):
     """For each image, how many classes score better than the right one: (n,)."""
-    total = getattr(dataset, "cardinality", lambda: -1)()
-    progress = keras.utils.Progbar(int(total) if total > 0 else None, verbose=verbose)
-    ranks = []
-    for images, labels in dataset:
-        logits = keras.ops.convert_to_numpy(model.predict_on_batch(images))
-        ranks.append(_rank(logits, np.asarray(labels)))
-        progress.add(1)
+    ranks = [_rank(*pair) for pair in answers(model, dataset, verbose)]
     return np.concatenate(ranks) if ranks else np.zeros(0, "int64")
 
 

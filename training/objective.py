@@ -1,0 +1,37 @@
+"""What a run makes small, and how: optimiser, schedule, loss and scores."""
+
+import keras
+
+from keras_vit.training import optimizers
+from keras_vit.training.losses import SoftmaxCrossentropy
+from keras_vit.training.schedules import WarmupCosine
+
+
+def compile_model(model, recipe, feeds, strategy):
+    """Optimiser, loss and scores."""
+    steps = recipe.epochs * feeds.steps
+    warmup = min(round(recipe.warmup * steps), steps - 1)
+    schedule = WarmupCosine(recipe.learning_rate, steps, warmup)
+    replicas = strategy.num_replicas_in_sync
+    together = recipe.steps_per_execution if replicas == 1 else 1
+    optimizer = optimizers.make_adamw(recipe, schedule, model, replicas)
+    metrics = [keras.metrics.SparseCategoricalAccuracy(name="top1")]
+    if feeds.info.classes > 5:
+        metrics.append(keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5"))
+    activation = getattr(model.layers[-1], "activation", None)
+    from_logits = activation is not keras.activations.softmax
+    model.compile(
+        optimizer,
+        SoftmaxCrossentropy(recipe.label_smoothing, from_logits=from_logits),
+        metrics=metrics,
+        steps_per_execution=_divisor(feeds.steps, together),
+    )
+
+
+def _divisor(steps, most):
+    """Largest divisor up to `most`: Keras would run past the end of an epoch.
+
+    >>> _divisor(39, 19)
+    13
+    """
+    return max(d for d in range(1, most + 1) if steps % d == 0)
