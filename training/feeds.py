@@ -4,6 +4,7 @@ import dataclasses
 
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import DataInfo
+from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.pipeline import open_data, sides
 
 
@@ -39,6 +40,7 @@ def open_feeds(data, recipe, model, verbose, epoch):
         on_bad_image=recipe.on_bad_image,
         verbose=verbose,
         splits=("train", "validation"),
+        mix=Mix(recipe.mixup, recipe.cutmix, recipe.mix_rule),
     )
     train = source.split("train")
     validation = feed.in_order(source.split("validation"))

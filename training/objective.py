@@ -5,6 +5,7 @@ import keras
 from keras_vit.training import optimizers
 from keras_vit.training.losses import SoftmaxCrossentropy
 from keras_vit.training.schedules import WarmupCosine
+from keras_vit.training.scores import TopK
 
 
 def compile_model(model, recipe, feeds, strategy):
@@ -15,9 +16,9 @@ def compile_model(model, recipe, feeds, strategy):
     replicas = strategy.num_replicas_in_sync
     together = recipe.steps_per_execution if replicas == 1 else 1
     optimizer = optimizers.make_adamw(recipe, schedule, model, replicas)
-    metrics = [keras.metrics.SparseCategoricalAccuracy(name="top1")]
+    metrics = [TopK(1, name="top1")]
     if feeds.info.classes > 5:
-        metrics.append(keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5"))
+        metrics.append(TopK(5, name="top5"))
     activation = getattr(model.layers[-1], "activation", None)
     from_logits = activation is not keras.activations.softmax
     model.compile(

@@ -1,9 +1,4 @@
-"""From records to batches, with tf.data.
-
-Example c of a training stream is a function of (seed, c) alone: which image it
-is, and every random choice about it. A stream can therefore start at any step,
-and be dealt out to any number of devices.
-"""
+"""Data by name, as batches: `load_data` for training, `load_split` to evaluate."""
 
 import dataclasses
 
@@ -13,112 +8,10 @@ from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data import ops
 from keras_vit.training.data.classes import numbers
+from keras_vit.training.data.feed import Feed
 from keras_vit.training.data.info import DataInfo
+from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import SPLITS, open_source
-
-EPOCHS = 2**20  # epoch numbers a reshuffled epoch is drawn from
-
-
-@dataclasses.dataclass(frozen=True)
-class Feed:
-    """How the records of a split become batches.
-
-    Args:
-        preprocessing: size and range of the model's input.
-        batch_size: B, images of one step on all devices together.
-        augment: name, see `augment.PRESETS`.
-        seed: of order and augmentation.
-    """
-
-    preprocessing: Preprocessing
-    batch_size: int
-    augment: str
-    seed: int
-
-    def __post_init__(self):
-        augmentation.get_preset(self.augment)
-        if not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise ValueError(
-                f"batch_size: must be a whole number above 0, got {self.batch_size!r}."
-            )
-
-    def stream(self, split, start=0):
-        """Training batches without end.
-
-        Args:
-            split: of a `Source`. start: step of the first batch, 0-based.
-
-        Returns:
-            Data set of (images (B, h, w, 3) float32, labels (B,) int32).
-        """
-        first = start * self.batch_size
-        counters = tf.data.Dataset.range(first, tf.int64.max)
-        return self._augmented(split, counters, first)
-
-    def epoch(self, split):
-        """Training batches of one epoch; each pass over it is another epoch.
-
-        An incomplete last batch is dropped.
-        """
-        numbers = tf.data.Dataset.random(self.seed, rerandomize_each_iteration=True)
-        size, length = split.size, self.batches(split)
-        counters = numbers.take(1).flat_map(
-            lambda r: tf.data.Dataset.range(r % EPOCHS * size, (r % EPOCHS + 1) * size)
-        )
-        batches = self._augmented(split, counters).take(length)
-        return batches.apply(tf.data.experimental.assert_cardinality(length))
-
-    def batches(self, split):
-        """Steps of one epoch.
-
-        Raises:
-            ValueError: when the split does not fill one batch.
-        """
-        if split.size < self.batch_size:
-            raise ValueError(
-                f"batch_size: must be at most {split.size}, the number of training "
-                f"images, got {self.batch_size}. Use batch_size={split.size}."
-            )
-        return split.size // self.batch_size
-
-    def in_order(self, split):
-        """Every image once, in order, without chance; the last batch may be short."""
-
-        def prepared(_, image, label):
-            image = ops.prepare(ops.decode(image), self.preprocessing)
-            size = self.preprocessing.image_size
-            image = tf.ensure_shape(image, (*size, ops.CHANNELS))
-            return ops.to_range(image, self.preprocessing.mode), label
-
-        counters = tf.data.Dataset.range(split.size)
-        batches = (
-            split.counted(counters)
-            .map(prepared, tf.data.AUTOTUNE, deterministic=True)
-            .batch(self.batch_size)
-        )
-        return batches.prefetch(tf.data.AUTOTUNE)
-
-    def _augmented(self, split, counters, first=0):
-        preset = augmentation.get_preset(self.augment)
-        layer = augmentation.keras_cv_layer(self.augment, self.seed)
-
-        def one(counter, image, label):
-            seed = tf.stack([tf.constant(self.seed, tf.int64), counter])
-            return *augmentation.draw(image, seed, preset, self.preprocessing), label
-
-        def batch(images, numbers, labels):
-            images = augmentation.change(images, numbers, preset)
-            if layer is not None:
-                images = layer(images, training=True)
-            return ops.to_range(images, self.preprocessing.mode), labels
-
-        batches = (
-            split.counted(counters, self.seed, first)
-            .map(one, tf.data.AUTOTUNE, deterministic=True)
-            .batch(self.batch_size, drop_remainder=True)
-            .map(batch, tf.data.AUTOTUNE, deterministic=True)
-        )
-        return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def open_data(
@@ -131,8 +24,14 @@ def open_data(
     on_bad_image="refuse",
     verbose=1,
     splits=SPLITS,
+    mix=None,
+    workers=(0, 1),
 ):
     """Open a data set and decide how it is fed; arguments as in `load_data`.
+
+    Args:
+        splits: that will be read. mix: `Mix`, None for none.
+        workers: number of this worker, and of all.
 
     Returns:
         `Source`, `Feed`, `DataInfo`.
@@ -146,7 +45,9 @@ def open_data(
     elif image_size is not None:
         preprocessing = preprocessing.resized(sides(image_size))
     augment = opened.augment if augment == "auto" else augment
-    feed = Feed(preprocessing, batch_size, augment, seed)
+    classes = len(opened.class_names)
+    mix = Mix() if mix is None else mix
+    feed = Feed(preprocessing, batch_size, augment, seed, classes, mix, *workers)
     info = DataInfo(
         source=str(source),
         class_names=opened.class_names,
@@ -174,6 +75,9 @@ def load_data(
     preprocessing=None,
     on_bad_image="refuse",
     verbose=1,
+    mixup=0.0,
+    cutmix=0.0,
+    mix_rule="big_vision",
 ):
     """Load images for training and validation as tf.data.
 
@@ -193,11 +97,13 @@ def load_data(
         on_bad_image: "refuse" raises when an image of a folder cannot be
             decoded, "skip" leaves it out and lists it in `info.skipped`.
         verbose: 0 silent, 1 shows progress while files are checked.
+        mixup, cutmix, mix_rule: see `keras_vit.training.data.mix.Mix`.
 
     Returns:
         Training set, validation set, `DataInfo`. The sets give (images (B, h,
-        w, 3) float32 in the model's range, labels (B,) int32). Each pass over
-        the training set is a new epoch; its incomplete last batch is dropped.
+        w, 3) float32 in the model's range, labels (B,) int32); training labels
+        are (B, K) float32 where images are mixed. Each pass over the training set
+        is a new epoch; its incomplete last batch is dropped.
 
     Raises:
         FileNotFoundError: when the folder does not exist.
@@ -214,6 +120,7 @@ def load_data(
         on_bad_image,
         verbose,
         ("train", "validation"),
+        Mix(mixup, cutmix, mix_rule),
     )
     train = feed.epoch(opened.split("train"))
     return train, feed.in_order(opened.split("validation")), info

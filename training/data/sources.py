@@ -79,15 +79,17 @@ class IndexedSplit:
         """Number of images."""
         return len(self.labels)
 
-    def counted(self, counters, seed=None, first=0):
+    def counted(self, counters, seed=None, first=0, turn=None):
         """Attach a record to each running number.
 
         Args:
             counters: data set of int64 scalars; number c is image c % n of
                 epoch c // n.
-            first: the first of them, when they do not begin at 0.
             seed: of the order, which differs from epoch to epoch; None keeps
                 the images in order.
+            first: where the stream begins, when that is not at 0.
+            turn: when counters are left out, the size of a batch and the places
+                in it that are not.
 
         Returns:
             `tf.data.Dataset` of (counter, image, label); the image is an
@@ -125,7 +127,7 @@ class RecordSplit:
     size: int
     buffer: int = 10_000
 
-    def counted(self, counters, seed=None, first=0):
+    def counted(self, counters, seed=None, first=0, turn=None):
         """Attach a record to each running number, see `IndexedSplit.counted`.
 
         Records cannot be reached by number: those before `first` are read again,
@@ -142,7 +144,14 @@ class RecordSplit:
         )
         if seed is not None:
             records = records.shuffle(min(self.size, self.buffer), seed=seed)
-        return tf.data.Dataset.zip(counters, records.repeat().skip(first)).map(
+        records = records.repeat().skip(first)
+        if turn is not None:
+            size, places = turn
+            records = records.enumerate(first).filter(
+                lambda c, _: tf.reduce_any(c % size == places)
+            )
+            records = records.map(lambda _, record: record)
+        return tf.data.Dataset.zip(counters, records).map(
             lambda c, r: (c, r[image_key], tf.cast(r[label_key], tf.int32))
         )
 

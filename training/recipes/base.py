@@ -5,6 +5,7 @@ import difflib
 import numbers
 
 from keras_vit.training.data import augment as augmentation
+from keras_vit.training.data.mix import Mix
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 ON_BAD_IMAGE = ("refuse", "skip")
@@ -37,6 +38,9 @@ class Recipe:
             what is validated and kept; None for no average.
         label_smoothing: probability spread over all classes, 0..1.
         augment: see `load_data`.
+        mixup: alpha of mixup, 0 for none; see `keras_vit.training.data.mix.Mix`.
+        cutmix: alpha of cutmix, 0 for none; with both, each batch throws a coin.
+        mix_rule: whose way to mix: "big_vision", "timm" or "bit".
         precision: dtype policy of models built here; None is float32. A model
             that is given keeps its own.
         monitor: score that picks the best epoch: "val_top1", or "val_loss" where
@@ -65,6 +69,9 @@ class Recipe:
     ema: float | None = None
     label_smoothing: float = 0.1
     augment: str = "auto"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_rule: str = "big_vision"
     precision: str | None = None
     monitor: str = "val_top1"
     seed: int = 0
@@ -87,6 +94,7 @@ class Recipe:
         self._check_choice("precision", (None, *PRECISIONS))
         self._check_choice("on_bad_image", ON_BAD_IMAGE)
         self._check_choice("monitor", MONITORS)
+        Mix(self.mixup, self.cutmix, self.mix_rule)
         if self.augment != "auto":
             augmentation.get_preset(self.augment)
 
