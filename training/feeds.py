@@ -25,8 +25,12 @@ class Feeds:
     resumable: bool
 
 
-def open_feeds(data, recipe, model, verbose, epoch):
-    """Data of the run; a source is opened, loaded data are taken as they are."""
+def open_feeds(data, recipe, model, verbose, state):
+    """Data of the run; a source is opened, loaded data are taken as they are.
+
+    Args:
+        state: facts of the state that the run goes on from, or {}.
+    """
     if data is not None and not isinstance(data, str):
         return _loaded_feeds(data)
     note = _preprocessing(model, recipe)
@@ -45,7 +49,8 @@ def open_feeds(data, recipe, model, verbose, epoch):
     train = source.split("train")
     validation = feed.in_order(source.split("validation"))
     steps = feed.batches(train)
-    return Feeds(feed.stream(train, epoch * steps), validation, steps, info, True)
+    first = state.get("epochs", 0) * steps + state.get("step", 0)
+    return Feeds(feed.stream(train, first), validation, steps, info, True)
 
 
 def _preprocessing(model, recipe):

@@ -9,9 +9,11 @@ from keras.src.utils import io_utils
 from keras_vit.training import callbacks as watchers
 from keras_vit.training import runs, states
 from keras_vit.training import strategy as strategies
+from keras_vit.training.beginning import PassOver, passing_over
 from keras_vit.training.building import check_given, prepare_model
 from keras_vit.training.data import DataInfo
 from keras_vit.training.feeds import Feeds, batch_size, open_feeds
+from keras_vit.training.guard import KeepState
 from keras_vit.training.objective import compile_model
 from keras_vit.training.recipes import Recipe, get_recipe
 
@@ -43,7 +45,7 @@ class Run:
 
     Args:
         model: compiled. recipe, feeds, folder, keeper: of the run.
-        epoch: finished epochs. history: their numbers.
+        arrays, facts: of the state to go on from, or {}.
     """
 
     model: keras.Model
@@ -51,8 +53,8 @@ class Run:
     feeds: Feeds
     folder: runs.RunFolder
     keeper: watchers.KeepModels
-    epoch: int
-    history: dict
+    arrays: dict
+    facts: dict
 
 
 def fit(
@@ -119,19 +121,21 @@ def fit(
 def _begin(recipe, given, data, folder, strategy, verbose):
     """Open data, build and compile the model, go on from a state: a `Run`."""
     state = folder.states.newest() if folder.resumes else None
-    epoch = 0 if state is None else state[1]["epochs"]
-    feeds = open_feeds(data, recipe, given, verbose, epoch)
+    arrays, facts = ({}, {}) if state is None else state
+    feeds = open_feeds(data, recipe, given, verbose, facts)
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
         model = prepare_model(given, recipe, feeds.info, strategy)
         compile_model(model, recipe, feeds, strategy)
         keeper = watchers.KeepModels(folder, recipe.monitor)
-        past = _go_on(model, folder, keeper, state)
+        model.optimizer.build(model.trainable_variables)
+        _go_on(model, folder, keeper, arrays, facts)
     if state is None:
         folder.create(recipe, feeds.info, model, resumable=feeds.resumable)
     elif verbose:
-        io_utils.print_msg(f"Going on after epoch {epoch} of {recipe.epochs}.")
-    return Run(model, recipe, feeds, folder, keeper, epoch, past)
+        place = f"epoch {facts['epochs']} of {recipe.epochs}, step {facts['step']}"
+        io_utils.print_msg(f"Going on after {place} of {feeds.steps}.")
+    return Run(model, recipe, feeds, folder, keeper, arrays, facts)
 
 
 def _settle(recipe, model, data, epochs, overrides):
@@ -160,37 +164,51 @@ def _settle(recipe, model, data, epochs, overrides):
     return recipe
 
 
-def _go_on(model, folder, keeper, state):
-    """Put a state into the model and the keeper: the numbers of its epochs."""
-    model.optimizer.build(model.trainable_variables)
-    if state is None:
-        return {}
-    arrays, facts = state
+def _go_on(model, folder, keeper, arrays, facts):
+    """Put a state into the model and the keeper; the scores of the epoch remain."""
+    if not facts:
+        return
     keeper.resume(facts, arrays)
+    scores = {n: arrays.pop(n) for n in list(arrays) if n.startswith("score ")}
     states.restore(model, arrays)
+    arrays.clear()
+    arrays.update(scores)
     folder.cut_history(facts["epochs"])
-    return facts["history"]
 
 
 def _train(run, callbacks, verbose):
     """Train; whatever happens, logs are closed and the best model is on disk."""
-    logs = watchers.loggers(run.folder, append=run.epoch > 0)
+    epoch, done = run.facts.get("epochs", 0), run.facts.get("step", 0)
+    logs = watchers.loggers(run.folder, append=epoch > 0)
     keep = [watchers.RefuseNaN(), run.keeper]
     guard = None
     if run.feeds.resumable:
-        guard = states.KeepState(run.folder.states, run.keeper, run.history)
+        seconds = 60 * run.recipe.save_minutes
+        guard = KeepState(run.folder.states, run.keeper, run.facts, seconds, verbose)
         keep.append(guard)
+    watching = PassOver(
+        [watchers.ShowAverage(), *logs, *keep, *callbacks],
+        run.model,
+        done,
+        run.arrays,
+        run.feeds.train.element_spec,
+        add_progbar=verbose != 0,
+        verbose=verbose,
+        epochs=run.recipe.epochs,
+        steps=run.feeds.steps,
+    )
     try:
-        history = run.model.fit(
-            run.feeds.train,
-            validation_data=run.feeds.validation,
-            epochs=run.recipe.epochs,
-            initial_epoch=run.epoch,
-            steps_per_epoch=run.feeds.steps,
-            callbacks=[watchers.ShowAverage(), *logs, *keep, *callbacks],
-            shuffle=False,
-            verbose=verbose,
-        ).history
+        with passing_over(run.model, done, run.facts.get("logs")):
+            history = run.model.fit(
+                run.feeds.train,
+                validation_data=run.feeds.validation,
+                epochs=run.recipe.epochs,
+                initial_epoch=epoch,
+                steps_per_epoch=run.feeds.steps,
+                callbacks=watching,
+                shuffle=False,
+                verbose=verbose,
+            ).history
     except BaseException:
         for log in logs:
             log.on_train_end()
@@ -204,8 +222,9 @@ def _train(run, callbacks, verbose):
             io_utils.print_msg(_farewell(run))
     if guard is not None:
         guard.close()
+    past = run.facts.get("history", {})
     return {
-        name: [*run.history.get(name, ()), *map(float, values)]
+        name: [*past.get(name, ()), *map(float, values)]
         for name, values in history.items()
     }
 

@@ -15,6 +15,8 @@ import shutil
 from keras_vit import files
 from keras_vit.training.states import StateFolder
 
+FREE = {"save_minutes"}  # fields of a recipe that do not decide what comes out
+
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
@@ -145,7 +147,7 @@ def _check_same(folder, recipe):
     now = plain(recipe)
     other = [
         f"{name}={before.get(name)!r} then and {now.get(name)!r} now"
-        for name in sorted(before.keys() | now.keys())
+        for name in sorted((before.keys() | now.keys()) - FREE)
         if before.get(name) != now.get(name)
     ]
     if other:

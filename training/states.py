@@ -1,16 +1,16 @@
-"""States of a run that is not finished: written whole, kept twice, checked when read.
+"""States of a run that is not finished: written whole, several kept, checked when read.
 
 A state is everything that the rest of a run depends on: weights, optimiser, averages,
-random number generators, the best model so far, and the numbers of each epoch. Images
-and their augmentation follow from the seed and the step. A run that goes on from a
-state therefore ends with the same weights, bit for bit, as one that was never stopped.
+random number generators, the scores of the epoch so far, the best model, and the
+numbers of each epoch. Images and their augmentation follow from the seed and the step.
+A run that goes on from a state therefore ends with the same weights, bit for bit, as
+one that was never stopped.
 """
 
 import json
+import os
 import re
 import shutil
-import signal
-import time
 
 import keras
 import numpy as np
@@ -18,9 +18,8 @@ import numpy as np
 from keras_vit import files
 from keras_vit.weights.fetch import sha256
 
-KEPT = 2  # states on disk: the newest and one to fall back to
+KEPT = 3  # states on disk: the newest and two to fall back to
 NAME = re.compile(r"state-(\d+)\.npz")
-TERMINATED = 143  # exit code of a process that ended on SIGTERM
 
 
 class StateFolder:
@@ -42,48 +41,72 @@ class StateFolder:
         """Say that the run is finished."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def write(self, epoch, arrays, facts):
-        """Write a state, then let go of the oldest.
+    def write(self, steps, arrays, facts):
+        """Write a state, then let go of the oldest; on a full disk, the other way.
 
         Args:
-            epoch: number of finished epochs.
+            steps: number of finished steps of the run.
             arrays: name -> numpy array. facts: plain values.
 
         Raises:
-            OSError: when the disk is full; the states before it stay.
+            OSError: when the disk is full; the newest state stays.
         """
-        target = self.path / f"state-{epoch:05d}.npz"
+        try:
+            self._write(steps, arrays, facts)
+        except OSError:
+            whole = self.newest_path()
+            if whole is None or not self._forget(whole):
+                raise
+            self._write(steps, arrays, facts)
+        self._forget(*self._paths()[:KEPT])
+
+    def _write(self, steps, arrays, facts):
+        target = self.path / f"state-{steps:09d}.npz"
         files.check_space(target, sum(array.nbytes for array in arrays.values()))
         with files.replacing(target, overwrite=True) as partial:
             with open(partial, "wb") as file:
                 np.savez(file, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
             digest = sha256(partial)
         # The note comes last: a state without one was never whole.
         with files.replacing(target.with_suffix(".json"), overwrite=True) as partial:
             partial.write_text(json.dumps({"sha256": digest, "facts": facts}))
-        for number in self._numbers()[KEPT:]:
-            old = self.path / f"state-{number:05d}.npz"
-            old.with_suffix(".json").unlink(missing_ok=True)
-            old.unlink(missing_ok=True)
 
-    def _numbers(self):
-        """Finished epochs of the states there are, newest first."""
-        found = (NAME.fullmatch(path.name) for path in self.path.glob("state-*.npz"))
-        return sorted((int(match[1]) for match in found if match), reverse=True)
+    def _forget(self, *keep):
+        """Let go of all states but some; whether there were any."""
+        old = [path for path in self._paths() if path not in keep]
+        for path in old:
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        return bool(old)
+
+    def _paths(self):
+        """Files of the states there are, newest first."""
+        found = {NAME.fullmatch(path.name): path for path in self.path.glob("*.npz")}
+        found.pop(None, None)
+        return [found[m] for m in sorted(found, key=lambda m: int(m[1]), reverse=True)]
+
+    def newest_path(self):
+        """File of the newest state that is whole, or None."""
+        return next((path for path in self._paths() if _note(path)), None)
 
     def newest(self):
         """The newest state that is whole: (arrays, facts), or None."""
-        for number in self._numbers():
-            path = self.path / f"state-{number:05d}.npz"
-            try:
-                note = json.loads(path.with_suffix(".json").read_text())
-                if note["sha256"] != sha256(path):
-                    continue
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # killed while writing, or damaged: the one before is good
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays), note["facts"]
-        return None
+        path = self.newest_path()
+        if path is None:
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays), _note(path)["facts"]
+
+
+def _note(path):
+    """What was written down about a state, or None when it is not whole."""
+    try:
+        note = json.loads(path.with_suffix(".json").read_text())
+        return note if note["sha256"] == sha256(path) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # killed while writing, or damaged: the one before is good
 
 
 def variables(model):
@@ -99,6 +122,33 @@ def capture(model):
     """Name -> value of `variables`, as numpy arrays."""
     convert = keras.ops.convert_to_numpy
     return {name: convert(v.value) for name, v in variables(model).items()}
+
+
+def capture_scores(model):
+    """Name -> value of the scores of the epoch so far, (copies, ...) numpy arrays.
+
+    Each device adds up its own share; a sum of the copies would round otherwise.
+    """
+    found = {}
+    for place, variable in enumerate(model.metrics_variables):
+        copies = [np.array(copy) for copy in _copies(model, variable)]
+        found[f"score {place:05d} {variable.name}"] = np.stack(copies)
+    return found
+
+
+def restore_scores(model, arrays):
+    """Give the scores back what `capture_scores` gave."""
+    for variable, array in zip(model.metrics_variables, arrays.values(), strict=True):
+        copies = _copies(model, variable)
+        if len(copies) != len(array):  # other devices than before: only sums count
+            array = [array.sum(0), *[np.zeros_like(array[0])] * (len(copies) - 1)]
+        for copy, value in zip(copies, array, strict=True):
+            copy.assign(value)
+
+
+def _copies(model, variable):
+    """The variable of each device of this process."""
+    return model.distribute_strategy.experimental_local_results(variable.value)
 
 
 def restore(model, arrays):
@@ -121,81 +171,5 @@ def restore(model, arrays):
             "with, or overwrite=True to begin anew."
         )
     for name, variable in own.items():
-        variable.assign(arrays[name])
-
-
-class KeepState(keras.callbacks.Callback):
-    """Take the state before each epoch, write it now and then, and at the end.
-
-    Must stand behind `ShowAverage`, which puts the plain weights back first. SIGTERM
-    ends the run at the next step, with exit code 143 and the state on disk.
-
-    Args:
-        states: `StateFolder`. keeper: `KeepModels`.
-        history: name -> list of numbers, of the epochs before.
-    """
-
-    seconds = 60.0  # at least so long between two writes
-
-    def __init__(self, states, keeper, history):
-        super().__init__()
-        self.states, self.keeper = states, keeper
-        self.history = {name: list(values) for name, values in history.items()}
-        self._taken = None
-        self._written = time.monotonic()
-        self._terminated = False
-        self._before = None
-
-    def on_train_begin(self, logs=None):
-        """Listen for SIGTERM, where that is possible: in the main thread."""
-        try:
-            self._before = signal.signal(signal.SIGTERM, self._note_signal)
-        except ValueError:
-            self._before = None
-
-    def _note_signal(self, number, frame):
-        self._terminated = True
-
-    def on_train_batch_end(self, batch, logs=None):
-        """End the run if it was told to.
-
-        Raises:
-            SystemExit: with 143.
-        """
-        if self._terminated:
-            raise SystemExit(TERMINATED)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Take the state; write it when it is time."""
-        facts, best = self.keeper.state()
-        facts = {**facts, "epochs": epoch, "history": self.history}
-        facts = json.loads(json.dumps(facts))  # a copy that does not grow
-        self._taken = epoch, {**capture(self.model), **best}, facts
-        if time.monotonic() - self._written >= self.seconds:
-            self.write()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Remember the numbers of the epoch."""
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(float(value))
-
-    def write(self):
-        """Write the state that was taken last, unless it lies there already."""
-        if self._taken is not None:
-            self.states.write(*self._taken)
-            self._taken = None
-        self._written = time.monotonic()
-
-    def end(self):
-        """The run was stopped: write what is left, listen no more."""
-        self._deafen()
-        self.write()
-
-    def close(self):
-        """The run is finished: its states are not needed any more."""
-        self._deafen()
-        self.states.close()
-
-    def _deafen(self):
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        array = arrays[name]  # numpy does not know bfloat16: two bytes are left of it
+        variable.assign(array.view("bfloat16") if array.dtype.kind == "V" else array)

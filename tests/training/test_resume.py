@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_vit import training
-from keras_vit.training import states
+from keras_vit.training import states, stopping
 
 SMALL = {"patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
 OPTIONS = {
@@ -22,29 +22,36 @@ OPTIONS = {
     "batch_size": 256,
     "ema": 0.9,
     "steps_per_execution": 1,
+    "save_minutes": 0,
     "verbose": 0,
 }
 SCRIPT = f"""
 import sys
 from keras_vit import training
-from keras_vit.training import states
-states.KeepState.seconds = 0
+from keras_vit.training import guard
+guard.KeepState.rest = 0  # a state after each step
 training.fit(output_dir=sys.argv[1], **{{**{OPTIONS!r}, "epochs": int(sys.argv[2])}})
 """
 
 
 class StopIn(keras.callbacks.Callback):
-    """Press Ctrl-C in the second step of an epoch."""
+    """Press Ctrl-C in the second step of an epoch, or in its validation."""
 
-    def __init__(self, epoch):
+    def __init__(self, epoch, moment):
         super().__init__()
-        self.stop, self.epoch = epoch, 0
+        self.stop, self.moment, self.epoch = epoch, moment, 0
+        self.heard = []
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.epoch == self.stop and batch == 1:
+        self.heard.append((self.epoch, batch))
+        if self.moment == "step" and self.epoch == self.stop and batch == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self.moment == "validation" and self.epoch == self.stop:
             raise KeyboardInterrupt
 
 
@@ -69,16 +76,18 @@ def assert_same_end(expected, got):
     assert saved(expected)[1] == saved(got)[1]
 
 
-@pytest.mark.parametrize("epoch", [0, 2])
-def test_ctrl_c_and_the_same_call_again(whole, tmp_path, epoch):
+@pytest.mark.parametrize("epoch, moment", [(0, "validation"), (2, "step")])
+def test_ctrl_c_and_the_same_call_again(whole, tmp_path, epoch, moment):
     """All is as in one piece; another recipe is refused, with both values."""
+    stop, go = StopIn(epoch, moment), StopIn(None, None)
     with pytest.raises(KeyboardInterrupt):
-        training.fit(output_dir=tmp_path, callbacks=[StopIn(epoch)], **OPTIONS)
+        training.fit(output_dir=tmp_path, callbacks=[stop], **OPTIONS)
     with pytest.raises(FileExistsError, match="learning_rate=.* then and 0.5 now"):
         training.fit(output_dir=tmp_path, **{**OPTIONS, "learning_rate": 0.5})
     assert list((tmp_path / "states").iterdir())
-    result = training.fit(output_dir=tmp_path, **OPTIONS)
+    result = training.fit(output_dir=tmp_path, callbacks=[go], **OPTIONS)
 
+    assert [(e, b) for e in range(4) for b in range(4)] == stop.heard + go.heard
     assert_same_end(whole.output_dir, tmp_path)
     assert (whole.history, whole.best_epoch) == (result.history, result.best_epoch)
     assert not (tmp_path / "states").exists()
@@ -90,17 +99,17 @@ def test_a_damaged_state_falls_back_to_the_one_before(tmp_path):
     """Half a file, a wrong sum, or a missing note: the older state is whole."""
     folder = states.StateFolder(tmp_path / "states")
     folder.open()
-    for epoch in range(4):
-        folder.write(epoch, {"a": np.full(3, epoch)}, {"epochs": epoch})
-    newest = folder.path / "state-00003.npz"
+    for steps in range(4):
+        folder.write(steps, {"a": np.full(3, steps)}, {"step": steps})
+    oldest, middle, newest = sorted(folder.path.glob("*.npz"))
 
-    assert 3 == folder.newest()[1]["epochs"] and 2 == len(
-        list(folder.path.glob("*.npz"))
-    )
+    assert newest == folder.newest_path() and 3 == folder.newest()[1]["step"]
     newest.write_bytes(newest.read_bytes()[:-9])
     arrays, facts = folder.newest()
-    assert 2 == facts["epochs"] and [2, 2, 2] == arrays["a"].tolist()
-    (folder.path / "state-00002.json").unlink()
+    assert 2 == facts["step"] and [2, 2, 2] == arrays["a"].tolist()
+    middle.with_suffix(".json").unlink()
+    assert oldest == folder.newest_path()
+    oldest.write_bytes(oldest.read_bytes() + b"x")
     assert folder.newest() is None
 
 
@@ -133,17 +142,24 @@ def wait_for(condition, process):
         time.sleep(0.005)
 
 
+def steps_done(folder):
+    """Steps of the newest state of a run, 0 where there is none."""
+    notes = (folder / "states").glob("state-*.json")
+    return max((int(note.stem.split("-")[1]) for note in notes), default=0)
+
+
 def test_a_killed_process_goes_on(whole, tmp_path):
     """SIGKILL while a state is written, then SIGTERM, then to the end: the same."""
     process = start(tmp_path)
-    wait_for(lambda: list((tmp_path / "states").glob("*state-00001*")), process)
+    writing = tmp_path / "states"
+    wait_for(lambda: list(writing.glob(".*000000002.npz*")), process)
     process.kill()
     assert -signal.SIGKILL == process.wait()
 
-    process = start(tmp_path)
-    wait_for(lambda: (tmp_path / "states" / "state-00002.json").exists(), process)
+    process, before = start(tmp_path), steps_done(tmp_path)
+    wait_for(lambda: steps_done(tmp_path) > before + 3, process)
     process.terminate()
-    assert states.TERMINATED == process.wait()
+    assert stopping.TERMINATED == process.wait()
 
     assert 0 == start(tmp_path).wait()
     assert_same_end(whole.output_dir, tmp_path)
@@ -154,14 +170,9 @@ def test_twenty_kills_at_random(tmp_path):
     """However often and wherever it is killed, it ends with the same weights."""
     whole = training.fit(output_dir=tmp_path / "whole", **{**OPTIONS, "epochs": 200})
     folder, rng = tmp_path / "killed", np.random.default_rng()
-
-    def newest():
-        return max((folder / "states").glob("*.json"), default=None)
-
     for _ in range(20):
-        before = newest()
-        process = start(folder, 200)
-        wait_for(lambda before=before: newest() != before, process)
+        process, before = start(folder, 200), steps_done(folder)
+        wait_for(lambda before=before: steps_done(folder) != before, process)
         time.sleep(rng.uniform(0, 0.5))
         process.kill()
         assert -signal.SIGKILL == process.wait(), "the run was over too early"

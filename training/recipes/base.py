@@ -50,6 +50,8 @@ class Recipe:
             the largest number that divides an epoch is used, and 1 on several
             devices, where Keras cannot do it.
         on_bad_image: "refuse" or "skip", see `load_data`.
+        save_minutes: at least so long between two writes of the state that a stopped
+            run goes on from; writing never takes more than a twentieth of the time.
 
     Raises:
         ValueError: for a value out of range.
@@ -77,6 +79,7 @@ class Recipe:
     seed: int = 0
     steps_per_execution: int = 1
     on_bad_image: str = "refuse"
+    save_minutes: float = 1.0
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "steps_per_execution"):
@@ -91,6 +94,7 @@ class Recipe:
             self._check_number("clipnorm", numbers.Real, 0, None)
         if self.ema is not None:
             self._check_number("ema", numbers.Real, 0, 1)
+        self._check_number("save_minutes", numbers.Real, 0, None)
         self._check_choice("precision", (None, *PRECISIONS))
         self._check_choice("on_bad_image", ON_BAD_IMAGE)
         self._check_choice("monitor", MONITORS)
