@@ -4,18 +4,16 @@ import keras
 
 from keras_vit.training import optimizers
 from keras_vit.training.losses import SoftmaxCrossentropy
-from keras_vit.training.schedules import WarmupCosine
+from keras_vit.training.schedules import make_schedule
 from keras_vit.training.scores import TopK
 
 
 def compile_model(model, recipe, feeds, strategy):
     """Optimiser, loss and scores."""
-    steps = recipe.epochs * feeds.steps
-    warmup = min(round(recipe.warmup * steps), steps - 1)
-    schedule = WarmupCosine(recipe.learning_rate, steps, warmup)
+    schedule = make_schedule(recipe, recipe.epochs, feeds.steps)
     replicas = strategy.num_replicas_in_sync
     together = recipe.steps_per_execution if replicas == 1 else 1
-    optimizer = optimizers.make_adamw(recipe, schedule, model, replicas)
+    optimizer = optimizers.make_optimizer(recipe, schedule, model)
     metrics = [TopK(1, name="top1")]
     if feeds.info.classes > 5:
         metrics.append(TopK(5, name="top5"))

@@ -1,135 +1,111 @@
-"""Optimisers: which weights decay, and how gradients are clipped."""
+"""The optimiser of a run, from its recipe."""
+
+import difflib
+import inspect
 
 import keras
-import tensorflow as tf
-from keras import ops
+
+from keras_vit.training import rates, update_rules
+from keras_vit.training.rates import decays
+from keras_vit.training.update_rules import LARS
+
+OPTIMIZERS = {
+    "adamw": update_rules.AdamW,
+    "sgd": update_rules.Momentum,
+    "adafactor": update_rules.Adafactor,
+    "lars": update_rules.LARS,
+    "lamb": update_rules.LAMB,
+    "lion": update_rules.Lion,
+}
+OWN = ("learning_rate", "weight_decay", "rates", "name", "options", "args")
 
 
-def decays(variable):
-    """Whether weight decay applies: to kernels only.
+def check(text, given):
+    """Make sure that an optimiser exists and has these options.
 
-    Biases, norms, class tokens and position tables are left alone, as
-    big_vision's mask `.*/kernel$` does.
+    Args:
+        text: for the message, where it came from. given: name, or dict with "name"
+            and options.
+
+    Returns:
+        Class and dict of options.
+
+    Raises:
+        ValueError: for an unknown name or option.
     """
-    return variable.name == "kernel"
+    options = {"name": given} if isinstance(given, str) else dict(given)
+    name = options.pop("name", None)
+    if name not in OPTIMIZERS:
+        near = difflib.get_close_matches(str(name), OPTIMIZERS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(OPTIMIZERS)
+        raise ValueError(f"{text}: must be one of {known}, got {name!r}.{hint}")
+    known = _options(OPTIMIZERS[name])
+    for key in options:
+        if key not in known:
+            raise ValueError(
+                f"{text}: {name!r} takes {', '.join(known)}, got {key!r}. Remove it, "
+                "or use the field of the recipe that is called so."
+            )
+    return OPTIMIZERS[name], options
 
 
-def make_adamw(recipe, schedule, model, replicas):
-    """AdamW that decays kernels only and clips all gradients together.
+def _options(kind):
+    """Names of what an optimiser takes beside the fields of a recipe."""
+    ours = [base for base in kind.__mro__ if base.__module__.startswith("keras_vit")]
+    ours += [keras.optimizers.Lion] if issubclass(kind, keras.optimizers.Lion) else []
+    found = [name for base in ours for name in inspect.signature(base).parameters]
+    fixed = set(inspect.signature(keras.optimizers.Optimizer).parameters)
+    return sorted(set(found) - fixed - set(OWN) - {"kwargs"})
 
-    `p -= lr(t) * (adam(g) + weight_decay * p)`.
+
+def make_optimizer(recipe, schedule, model):
+    """The optimiser that a recipe names, with its decay, rates and clipping.
+
+    Gradients are clipped together, by the norm of all of them. The engine hands over
+    gradients that are summed over devices and pieces of the batch already, so that
+    this is the norm of the gradient of the whole batch.
 
     Args:
         recipe: `Recipe`. schedule: step -> learning rate.
-        model: built; its trainable variables are sorted into two groups.
-        replicas: devices that share each step.
+        model: built.
 
     Returns:
         Keras optimiser; wrapped for loss scaling when the model computes in
         float16.
+
+    Raises:
+        ValueError: for a pattern that no variable of the model has.
     """
-    kind = keras.optimizers.AdamW if replicas == 1 else ReplicaAdamW
+    kind, options = check("optimizer", recipe.optimizer)
+    if "beta_2" in _options(kind) and kind is not update_rules.Lion:
+        options = {"beta_2": recipe.beta_2, **options}
     optimizer = kind(
         schedule,
         weight_decay=recipe.weight_decay,
-        beta_2=recipe.beta_2,
+        rates=all_rates(recipe, model),
         global_clipnorm=recipe.clipnorm,
         use_ema=recipe.ema is not None,
         ema_momentum=recipe.ema or 0.0,
+        **options,
     )
-    spared = [v for v in model.trainable_variables if not decays(v)]
-    optimizer.exclude_from_weight_decay(var_list=spared)
+    rates.check_patterns("decays", options.get("decays") or {}, model.variables)
     policies = {layer.dtype_policy.name for layer in model._flatten_layers()}
     if "mixed_float16" in policies:
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
 
 
-@keras.saving.register_keras_serializable("keras_vit")
-class ReplicaAdamW(keras.optimizers.AdamW):
-    """AdamW whose global clipping is right on several devices.
-
-    Keras clips the gradient of each device before they are summed, which is
-    another training. Here the sum is clipped.
-    """
-
-    def _clip_gradients(self, grads):
-        return grads
-
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        values = [getattr(v, "value", v) for v in trainable_variables]
-        pairs = self._all_reduce_sum_gradients(list(zip(grads, values, strict=True)))
-        if self.global_clipnorm is not None:
-            summed, values = zip(*pairs, strict=True)
-            clipped, _ = tf.clip_by_global_norm(summed, self.global_clipnorm)
-            pairs = list(zip(clipped, values, strict=True))
-        tf.__internal__.distribute.interim.maybe_merge_call(
-            self._distributed_tf_update_step,
-            self._distribution_strategy,
-            pairs,
-            learning_rate,
-        )
+def all_rates(recipe, model):
+    """Factors on the learning rate: of depth, times those of the recipe."""
+    given = dict(recipe.rates or {})
+    rates.check_patterns("rates", given, model.variables)
+    if recipe.layer_decay is None:
+        return given
+    found = rates.layer_rates(model, recipe.layer_decay)
+    for text, value in given.items():
+        found[text] = found.get(text, 1.0) * value
+    return found
 
 
-@keras.saving.register_keras_serializable("keras_vit")
-class LARS(keras.optimizers.Optimizer):
-    """Momentum whose step on each matrix is scaled to the size of the matrix.
-
-    For weights of two axes and more: `d = g + weight_decay * p`, then
-    `d *= trust * |p| / |d|` where both norms are above 0. For vectors `d = g`.
-    Then `m = momentum * m + d` and `p -= lr * m`.
-
-    Args:
-        learning_rate: number or schedule.
-        momentum: 0..1. weight_decay: share of a matrix, 0 or more.
-        trust: trust coefficient.
-        name, **options: as in `keras.optimizers.Optimizer`.
-
-    Source:
-        You et al. 2017, arXiv:1708.03888, algorithm 1, in the form of MAE's linear
-        probe.
-    """
-
-    def __init__(
-        self,
-        learning_rate=0.1,
-        momentum=0.9,
-        weight_decay=0.0,
-        trust=0.001,
-        name="lars",
-        **options,
-    ):
-        # Keras' own decay is another rule, so that it never hears of this one.
-        super().__init__(learning_rate=learning_rate, name=name, **options)
-        self.momentum, self.decay, self.trust = momentum, weight_decay, trust
-
-    def build(self, variables):
-        """Make one slot of momentum per variable."""
-        if self.built:
-            return
-        super().build(variables)
-        self._slots = [self.add_variable_from_reference(v, "m") for v in variables]
-
-    def update_step(self, gradient, variable, learning_rate):
-        """One step on one variable."""
-        rate = ops.cast(learning_rate, variable.dtype)
-        step = ops.cast(gradient, variable.dtype)
-        if len(variable.shape) > 1:
-            step = step + self.decay * variable
-            size, length = ops.norm(variable), ops.norm(step)
-            scale = self.trust * size / ops.maximum(length, 1e-30)
-            step = step * ops.where((size > 0) & (length > 0), scale, 1.0)
-        slot = self._slots[self._get_variable_index(variable)]
-        self.assign(slot, self.momentum * slot + step)
-        self.assign_sub(variable, rate * slot)
-
-    def get_config(self):
-        """Plain values that rebuild this optimiser."""
-        config = super().get_config()
-        config.pop("weight_decay", None)
-        return {
-            **config,
-            "momentum": self.momentum,
-            "weight_decay": self.decay,
-            "trust": self.trust,
-        }
+__all__ = ["LARS", "OPTIMIZERS", "all_rates", "check", "decays", "make_optimizer"]

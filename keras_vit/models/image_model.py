@@ -37,4 +37,8 @@ class ImageModel(keras.Model):
         model = super().from_config(config, custom_objects=custom_objects)
         model.preprocessing = None if note is None else Preprocessing(**note)
         model.labels = None if labels is None else list(labels)
+        for layer in model.layers:
+            if not layer.trainable:  # Keras does not tell the layers inside
+                layer.trainable = True  # setting what is set does nothing
+                layer.trainable = False
         return model

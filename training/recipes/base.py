@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import numbers
 
+from keras_vit.training import optimizers, rates, schedules
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data.mix import Mix
 
@@ -27,12 +28,22 @@ class Recipe:
         epochs: passes over the training images.
         batch_size: images per step, on all devices together.
         learning_rate: highest value of the schedule.
-        warmup: share of all steps, 0..1, in which the learning rate grows
-            linearly from 0; after it, it falls along a cosine to 0.
+        schedule: shape of the learning rate, a key of
+            `keras_vit.training.schedules.SCHEDULES`, or a dict with "name" and
+            options, durations in the manner of `warmup`:
+            {"name": "rsqrt", "timescale": 10000, "cooldown": "50000 steps"}.
+        warmup: while the learning rate grows linearly from 0: share of all steps,
+            0..1, or text like "500 steps", "5 epochs".
+        optimizer: a key of `keras_vit.training.optimizers.OPTIMIZERS`, or a dict
+            with "name" and options.
         weight_decay: share of each kernel taken away per step, times the
-            learning rate (AdamW); biases, norms, tokens and position tables
-            are left alone.
-        beta_2: memory of AdamW's second moment, 0..1.
+            learning rate (in LARS and LAMB part of the step); biases, norms, tokens
+            and position tables are left alone.
+        beta_2: memory of the second moment, 0..1, of AdamW, LAMB and Adafactor.
+        layer_decay: factor on the learning rate from each block to the one before
+            it, 0..1, see `keras_vit.training.rates.layer_rates`; None for none.
+        rates: dict of pattern -> factor on the learning rate of the weights in
+            whose path the pattern (a regular expression) is found; or None.
         clipnorm: largest norm of all gradients together, or None.
         ema: momentum per step of an average of the weights, 0..1, which is then
             what is validated and kept; None for no average.
@@ -64,9 +75,13 @@ class Recipe:
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 1e-3
-    warmup: float = 0.1
+    schedule: str | dict = "cosine"
+    warmup: float | str = 0.1
+    optimizer: str | dict = "adamw"
     weight_decay: float = 0.05
     beta_2: float = 0.999
+    layer_decay: float | None = None
+    rates: dict | None = None
     clipnorm: float | None = 1.0
     ema: float | None = None
     label_smoothing: float = 0.1
@@ -86,7 +101,7 @@ class Recipe:
             self._check_number(name, numbers.Integral, 1, None)
         self._check_number("seed", numbers.Integral, 0, None)
         self._check_number("learning_rate", numbers.Real, 0, None)
-        self._check_number("warmup", numbers.Real, 0, 1)
+        self._check_optimisation()
         self._check_number("weight_decay", numbers.Real, 0, None)
         self._check_number("beta_2", numbers.Real, 0, 1)
         self._check_number("label_smoothing", numbers.Real, 0, 1)
@@ -101,6 +116,18 @@ class Recipe:
         Mix(self.mixup, self.cutmix, self.mix_rule)
         if self.augment != "auto":
             augmentation.get_preset(self.augment)
+
+    def _check_optimisation(self):
+        """Schedule, optimiser and rates."""
+        schedules.check("schedule", self.schedule)
+        optimizers.check("optimizer", self.optimizer)
+        if isinstance(self.warmup, str):
+            schedules.steps_of(self.warmup, 1, 1, 1)
+        else:
+            self._check_number("warmup", numbers.Real, 0, 1)
+        if self.layer_decay is not None:
+            self._check_number("layer_decay", numbers.Real, 0, None)
+        rates.check_factors("rates", self.rates or {})
 
     def _check_number(self, name, kind, least, most):
         """A number of the right kind, at least `least` and below `most`."""
