@@ -52,8 +52,8 @@ def check_factors(where, patterns):
             re.compile(text)
         except re.error as err:
             raise ValueError(
-                f"{where}: must have regular expressions as keys, got {text!r} ({err}). "
-                "Escape special characters with a backslash."
+                f"{where}: must have regular expressions as keys, got {text!r} "
+                f"({err}). Escape special characters with a backslash."
             ) from err
         if not isinstance(value, int | float) or not value >= 0:
             raise ValueError(

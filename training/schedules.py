@@ -68,9 +68,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         """Plain values that rebuild this schedule."""
-        return {
-            name: getattr(self, name) for name in inspect.signature(type(self)).parameters
-        }
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in names}
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -99,9 +98,7 @@ class WarmupCosine(Schedule):
     [0.0, 0.5, 1.0, 0.8536, 0.5, 0.1464, 0.0]
     """
 
-    def __init__(
-        self, peak, total_steps, warmup_steps=0, cooldown_steps=0, final=0.0
-    ):
+    def __init__(self, peak, total_steps, warmup_steps=0, cooldown_steps=0, final=0.0):
         super().__init__(peak, total_steps, warmup_steps, cooldown_steps)
         self.final = float(final)
 
@@ -126,9 +123,7 @@ class WarmupLinear(Schedule):
     [0.0, 0.5, 1.0, 0.8, 0.6, 0.4, 0.2]
     """
 
-    def __init__(
-        self, peak, total_steps, warmup_steps=0, cooldown_steps=0, final=0.0
-    ):
+    def __init__(self, peak, total_steps, warmup_steps=0, cooldown_steps=0, final=0.0):
         super().__init__(peak, total_steps, warmup_steps, cooldown_steps)
         self.final = float(final)
 

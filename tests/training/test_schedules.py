@@ -9,14 +9,17 @@ PEAK, TOTAL, WARMUP, COOLDOWN = 2e-3, 50, 7, 9
 
 
 def rise(t):
+    """Warm-up factor."""
     return np.minimum(1, t / WARMUP)
 
 
 def progress(t):
+    """Share of what follows the warm-up."""
     return np.clip((t - WARMUP) / (TOTAL - WARMUP), 0, 1)
 
 
 def fall(t):
+    """Cool-down factor."""
     return np.clip((TOTAL - t) / COOLDOWN, 0, 1)
 
 
@@ -24,8 +27,9 @@ FORMULAS = {
     "cosine": ({}, lambda t: PEAK * (1 + np.cos(np.pi * progress(t))) / 2 * rise(t)),
     "cosine to a rate": (
         {"final": 1e-4},
-        lambda t: (1e-4 + (PEAK - 1e-4) * (1 + np.cos(np.pi * progress(t))) / 2)
-        * rise(t),
+        lambda t: (
+            (1e-4 + (PEAK - 1e-4) * (1 + np.cos(np.pi * progress(t))) / 2) * rise(t)
+        ),
     ),
     "linear": (
         {"final": 1e-5},
@@ -33,10 +37,12 @@ FORMULAS = {
     ),
     "rsqrt": (
         {"timescale": 5, "shift": 3, "cooldown": f"{COOLDOWN} steps"},
-        lambda t: PEAK
-        / np.sqrt(1 + (np.where(t < WARMUP, 3, t + 3 - WARMUP)) / 5)
-        * rise(t)
-        * fall(t),
+        lambda t: (
+            PEAK
+            / np.sqrt(1 + (np.where(t < WARMUP, 3, t + 3 - WARMUP)) / 5)
+            * rise(t)
+            * fall(t)
+        ),
     ),
     "constant": (
         {"cooldown": f"{COOLDOWN} steps"},
@@ -44,9 +50,7 @@ FORMULAS = {
     ),
     "steps": (
         {"drop": ["2 epochs", "30 steps", 0.8], "factor": 0.5},
-        lambda t: PEAK
-        * rise(t)
-        * 0.5 ** ((t > 20).astype(int) + (t > 30) + (t > 40)),
+        lambda t: PEAK * rise(t) * 0.5 ** ((t > 20).astype(int) + (t > 30) + (t > 40)),
     ),
 }
 

@@ -9,21 +9,26 @@ STEPS, DECAY = 6, 0.1
 
 
 def schedule(t):
+    """Learning rate of a step."""
     return 0.1 / (1 + t)
 
 
 class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    """The same for Keras."""
+
     def __call__(self, step):
         return 0.1 / (1.0 + keras.ops.cast(step, "float32"))
 
 
 def adam(p, g, s, t, b1=0.9, b2=0.999):
+    """Its direction."""
     s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
     s["v"] = b2 * s.get("v", 0) + (1 - b2) * g**2
     return s["m"] / (1 - b1**t) / (np.sqrt(s["v"] / (1 - b2**t)) + 1e-8)
 
 
 def lamb(p, g, s, t, decay):
+    """Its step, decay included."""
     step = adam(p, g, s, t)
     if decay:
         step = step + decay * p
@@ -32,21 +37,25 @@ def lamb(p, g, s, t, decay):
 
 
 def momentum(p, g, s, t):
+    """Its direction."""
     s["m"] = 0.9 * s.get("m", 0) + g
     return s["m"]
 
 
 def nesterov(p, g, s, t):
+    """Its direction."""
     return g + 0.9 * momentum(p, g, s, t)
 
 
 def lion(p, g, s, t):
+    """Its direction."""
     old = s.get("m", 0)
     s["m"] = 0.99 * old + 0.01 * g
     return np.sign(0.9 * old + 0.1 * g)
 
 
 def adafactor(p, g, s, t):
+    """Its direction."""
     rate = min(0.999, 1 - t**-0.8)
     square = g**2 + 1e-30
     if p.ndim == 2 and min(p.shape) >= 32:
@@ -70,6 +79,7 @@ RULES = {
 
 
 def make_variables():
+    """Two layers, one with a matrix that is worth factoring."""
     rng = np.random.default_rng(0)
     made = []
     for path, shape in SHAPES.items():
@@ -81,6 +91,7 @@ def make_variables():
 
 
 def make_gradients(step):
+    """Gradients of a step."""
     rng = np.random.default_rng(step + 1)
     return [rng.standard_normal(s).astype("float32") for s in SHAPES.values()]
 
@@ -144,7 +155,9 @@ def test_a_rate_of_nothing_leaves_a_weight_alone():
     optimizer = update_rules.AdamW(0.1, weight_decay=0.5, rates={"head": 0.0})
     optimizer.apply([v * 0.0 + 1.0 for v in variables], variables)
 
-    moved = [bool((v.numpy() != p).any()) for v, p in zip(variables, before, strict=True)]
+    moved = [
+        bool((v.numpy() != p).any()) for v, p in zip(variables, before, strict=True)
+    ]
     assert [True, True, False] == moved
 
 
