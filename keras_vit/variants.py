@@ -53,6 +53,16 @@ HYBRIDS = {
     "R50_B16": ("R50", "B",  16, (3, 4, 9),    1),
     "R50_L32": ("R50", "L",  32, (3, 4, 6, 3), 1),
 }
+
+# Big Transfer, arXiv:1912.11370: ResNet -> units per stage; function -> (ResNet,
+# width factor).
+RESNETS = {
+    "R50": (3, 4, 6, 3), "R101": (3, 4, 23, 3), "R152": (3, 8, 36, 3),
+}
+BIT = {
+    "BiT_R50x1":  ("R50",  1), "BiT_R50x3":  ("R50",  3), "BiT_R101x1": ("R101", 1),
+    "BiT_R101x3": ("R101", 3), "BiT_R152x2": ("R152", 2), "BiT_R152x4": ("R152", 4),
+}
 # fmt: on
 
 
@@ -75,8 +85,47 @@ class Variant(NamedTuple):
         row = self._hybrid()
         return self.patch_size if row is None else row[4]
 
+    @property
+    def name(self):
+        """As in "ViT-B/16" or "R50-B/16"."""
+        return f"{self.family}-{self.size}/{self.patch_size}"
+
+    @property
+    def function(self):
+        """Name of the function that builds it, such as "ViT_B16"."""
+        return f"{self.family}_{self.size}{self.patch_size}"
+
     def _hybrid(self):
         return next((row for row in HYBRIDS.values() if row[:3] == self), None)
+
+
+class BiTVariant(NamedTuple):
+    """What the name of a Big Transfer model means."""
+
+    resnet: str  # a key of RESNETS
+    width_factor: int
+
+    family = "BiT"
+
+    @property
+    def units(self):
+        """Residual units per stage."""
+        return RESNETS[self.resnet]
+
+    @property
+    def filters(self):
+        """Channels in the middle of the units, per stage."""
+        return tuple(64 * self.width_factor * 2**i for i in range(len(self.units)))
+
+    @property
+    def name(self):
+        """As in "BiT-R50x1"."""
+        return f"BiT-{self.resnet}x{self.width_factor}"
+
+    @property
+    def function(self):
+        """Name of the function that builds it, such as "BiT_R50x1"."""
+        return f"BiT_{self.resnet}x{self.width_factor}"
 
 
 def model_names():
@@ -85,7 +134,7 @@ def model_names():
     rows += [("DeiT", row) for row in DEIT.values()]
     names = [f"{family}-{size}/{patch}" for family, (size, patch) in rows]
     hybrids = [f"{r}+ViT-{size}/{patch}" for r, size, patch, *_ in HYBRIDS.values()]
-    return names + hybrids
+    return names + hybrids + [BiTVariant(*row).name for row in BIT.values()]
 
 
 def list_models(pattern="*"):
@@ -104,13 +153,13 @@ def list_models(pattern="*"):
 
 
 def parse(name):
-    """Read a model name: "ViT-B/16", "B/16", "ViT_B16", "DeiT-Ti/16", "R50+B/16".
+    """Read a model name: "ViT-B/16", "B/16", "DeiT-Ti/16", "R50+B/16", "BiT-R50x1".
 
-    Any size of SIZES with any patch side is a model, named or not; hybrids are
-    those of HYBRIDS.
+    Any size of SIZES with any patch side is a model, named or not; so is any ResNet
+    of RESNETS with any width factor. Hybrids are those of HYBRIDS.
 
     Returns:
-        `Variant`.
+        `Variant`, or `BiTVariant`.
 
     Raises:
         ValueError: for a name that means nothing; the message has the nearest
@@ -132,13 +181,16 @@ def parse(name):
     if found:
         family, size, patch = found.groups()
         return Variant(family or "ViT", size, int(patch))
+    found = re.fullmatch(rf"BiT[-_]({'|'.join(RESNETS)})x([1-9]\d?)", str(name))
+    if found:
+        return BiTVariant(found[1], int(found[2]))
     raise ValueError(_unknown(str(name)))
 
 
 def _unknown(name):
     """Error text for a name that `parse` cannot read."""
     short = [known.removeprefix("ViT-") for known in model_names()]
-    known = [*model_names(), *short, *VIT, *DEIT, *HYBRIDS]
+    known = [*model_names(), *short, *VIT, *DEIT, *HYBRIDS, *BIT]
     plain = {re.sub(r"[-_/\s]", "", k).lower(): k for k in reversed(known)}
     key = re.sub(r"[-_/\s]", "", name).lower()
     near = difflib.get_close_matches(key, list(plain), n=1, cutoff=0.5)

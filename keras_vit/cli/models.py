@@ -38,14 +38,17 @@ def run_list(args):
 
 
 def _row(name):
-    size = variants.SIZES[variants.parse(name).size]
+    variant = variants.parse(name)
+    if variant.family == "BiT":  # a ResNet: features, units, no heads and patches
+        numbers = 4 * variant.filters[-1], sum(variant.units), 0, 0
+    else:
+        size = variants.SIZES[variant.size]
+        numbers = size.width, size.depth, size.heads, variant.patch_size
+    columns = ("width", "depth", "heads", "patch_size")
     return {
         "name": name,
         "parameters": count(name),
-        "width": size.width,
-        "depth": size.depth,
-        "heads": size.heads,
-        "patch_size": variants.parse(name).patch_size,
+        **dict(zip(columns, numbers, strict=True)),
         "image_size": 224,
     }
 

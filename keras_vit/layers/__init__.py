@@ -1,7 +1,12 @@
 """The parts a Vision Transformer is made of; they know shapes, not files or epochs."""
 
 from keras_vit.layers.attention import Attention
-from keras_vit.layers.conv import BottleneckUnit, GroupNorm, StdConv
+from keras_vit.layers.conv import (
+    BottleneckUnit,
+    GroupNorm,
+    PreactivationUnit,
+    StdConv,
+)
 from keras_vit.layers.mlp import MLP
 from keras_vit.layers.norm import LayerNorm, LayerScale
 from keras_vit.layers.patch_encoder import PatchEncoder
@@ -20,6 +25,7 @@ __all__ = [
     "MeanPooling",
     "PatchEncoder",
     "Patches",
+    "PreactivationUnit",
     "StdConv",
     "TokenPooling",
     "TransformerBlock",

@@ -1,12 +1,13 @@
-"""Weight-standardised convolution, group normalisation and the unit made of them.
+"""Weight-standardised convolution, group normalisation and the units made of them.
 
-These are the constants of vit_jax's hybrids. Big Transfer uses others.
+Defaults are the constants of vit_jax's hybrids. Big Transfer has others.
 """
 
 import keras
 from keras import ops
 
 GROUPS = 32
+PADDINGS = ("same", "symmetric")
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -14,12 +15,17 @@ class StdConv(keras.layers.Layer):
     """Convolve with a kernel that always has mean 0 and deviation 1 per filter.
 
     The stored kernel is raw; it is standardised at every call, so training sees
-    the gradient through the standardisation. Padding is SAME as in TensorFlow:
-    of an odd amount the larger part comes after.
+    the gradient through the standardisation.
 
     Args:
-        filters: output channels. size: side of the kernel. strides: step.
-        epsilon: added to the deviation, outside the root.
+        filters: output channels. size: side of the kernel, odd. strides: step.
+        epsilon: keeps the division from zero.
+        inside: whether epsilon is added to the variance, under the root (Big
+            Transfer), or to the deviation (vit_jax).
+        padding: "same" as in TensorFlow, where of an odd amount the larger part
+            comes after; or "symmetric" as in PyTorch, size // 2 on each side.
+        baked: whether the stored kernel is standardised already, as in exported
+            models; it is then used as it is.
 
     Call:
         x: (B, H, W, C) float.
@@ -30,16 +36,37 @@ class StdConv(keras.layers.Layer):
     Weights:
         kernel: (size, size, C, filters), no bias.
 
+    Raises:
+        ValueError: for an even size or an unknown padding.
+
     Source:
         Qiao et al. 2019, arXiv:1903.10520; epsilon of vit_jax's models_resnet.py.
     """
 
-    def __init__(self, filters, size, strides=1, epsilon=1e-5, **kwargs):
+    def __init__(
+        self,
+        filters,
+        size,
+        strides=1,
+        epsilon=1e-5,
+        inside=False,
+        padding="same",
+        baked=False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
+        if size % 2 == 0:
+            raise ValueError(f"size: must be odd, got {size}. Use {size + 1}.")
+        if padding not in PADDINGS:
+            known = ", ".join(map(repr, PADDINGS))
+            raise ValueError(f"padding: must be one of {known}, got {padding!r}.")
         self.filters = filters
         self.size = size
         self.strides = strides
         self.epsilon = epsilon
+        self.inside = inside
+        self.padding = padding
+        self.baked = baked
 
     def build(self, input_shape):
         self.kernel = self.add_weight(
@@ -49,19 +76,33 @@ class StdConv(keras.layers.Layer):
             autocast=False,
         )
 
+    @property
+    def margin(self):
+        """Zeros put on each side by hand, px; 0 where the convolution pads."""
+        # With a step of 1 both kinds of padding are the same.
+        return self.size // 2 if self.padding != "same" and self.strides > 1 else 0
+
     def standardised_kernel(self):
         """The kernel that is convolved with, (size, size, C, filters)."""
         kernel = ops.convert_to_tensor(self.kernel)
-        centred = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
-        deviation = ops.sqrt(ops.mean(centred * centred, axis=(0, 1, 2), keepdims=True))
-        return ops.cast(centred / (deviation + self.epsilon), self.compute_dtype)
+        if not self.baked:
+            kernel = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
+            variance = ops.mean(kernel * kernel, axis=(0, 1, 2), keepdims=True)
+            if self.inside:
+                kernel = kernel / ops.sqrt(variance + self.epsilon)
+            else:
+                kernel = kernel / (ops.sqrt(variance) + self.epsilon)
+        return ops.cast(kernel, self.compute_dtype)
 
     def call(self, x):
+        if self.margin:
+            sides = (self.margin, self.margin)
+            x = ops.pad(x, ((0, 0), sides, sides, (0, 0)))
         return ops.conv(
             x,
             self.standardised_kernel(),
             strides=self.strides,
-            padding="same",
+            padding="valid" if self.margin else "same",
             data_format="channels_last",
         )
 
@@ -77,6 +118,9 @@ class StdConv(keras.layers.Layer):
             "size": self.size,
             "strides": self.strides,
             "epsilon": self.epsilon,
+            "inside": self.inside,
+            "padding": self.padding,
+            "baked": self.baked,
         }
 
 
@@ -129,7 +173,7 @@ class GroupNorm(keras.layers.Layer):
         )
 
     def call(self, x):
-        _, height, width, channels = x.shape
+        _, height, width, channels = ops.shape(x)
         wide = keras.backend.result_type(self.compute_dtype, "float32")
         x = ops.reshape(
             ops.cast(x, wide), (-1, height * width, GROUPS, channels // GROUPS)
@@ -158,6 +202,7 @@ class BottleneckUnit(keras.layers.Layer):
     Args:
         filters: channels in the middle; 4 times as many come out.
         strides: step of the 3x3 convolution and of the projection.
+        baked: as in `StdConv`.
 
     Call:
         x: (B, H, W, C) float.
@@ -169,14 +214,16 @@ class BottleneckUnit(keras.layers.Layer):
         He et al. 2015, arXiv:1512.03385, fig. 5; vit_jax's models_resnet.py.
     """
 
-    def __init__(self, filters, strides=1, **kwargs):
+    def __init__(self, filters, strides=1, baked=False, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
         self.strides = strides
+        self.baked = baked
         policy = self.dtype_policy
         for part, size, step in (("1", 1, 1), ("2", 3, strides), ("3", 1, 1)):
             width = 4 * filters if part == "3" else filters
-            conv = StdConv(width, size, step, dtype=policy, name=f"conv{part}")
+            name = f"conv{part}"
+            conv = StdConv(width, size, step, baked=baked, dtype=policy, name=name)
             norm = GroupNorm(zero=part == "3", dtype=policy, name=f"norm{part}")
             setattr(self, f"conv{part}", conv)
             setattr(self, f"norm{part}", norm)
@@ -188,6 +235,7 @@ class BottleneckUnit(keras.layers.Layer):
                 4 * self.filters,
                 1,
                 self.strides,
+                baked=self.baked,
                 dtype=self.dtype_policy,
                 name="conv_proj",
             )
@@ -219,4 +267,103 @@ class BottleneckUnit(keras.layers.Layer):
             **super().get_config(),
             "filters": self.filters,
             "strides": self.strides,
+            "baked": self.baked,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class PreactivationUnit(keras.layers.Layer):
+    """A residual unit that normalises before each convolution (ResNet-v2).
+
+    Nothing stands on the way of the sum, so that it passes through all units as it
+    is; a projection, where the shape changes, takes the normalised input.
+
+    Args:
+        filters: channels in the middle; 4 times as many come out.
+        strides: step of the 3x3 convolution and of the projection.
+        epsilon: of the standardisation, under the root.
+        norm_epsilon: of the group norms.
+        baked: as in `StdConv`.
+
+    Call:
+        x: (B, H, W, C) float.
+
+    Returns:
+        (B, ceil(H / strides), ceil(W / strides), 4 * filters).
+
+    Source:
+        He et al. 2016, arXiv:1603.05027, fig. 1 (b); Kolesnikov et al. 2019,
+        arXiv:1912.11370, section 3.2, with the constants of big_transfer.
+    """
+
+    def __init__(
+        self,
+        filters,
+        strides=1,
+        epsilon=1e-10,
+        norm_epsilon=1e-5,
+        baked=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+        self.epsilon = epsilon
+        self.norm_epsilon = norm_epsilon
+        self.baked = baked
+        for part in ("1", "2", "3"):
+            norm = GroupNorm(norm_epsilon, dtype=self.dtype_policy, name=f"norm{part}")
+            setattr(self, f"norm{part}", norm)
+        self.conv1 = self._conv(filters, 1, 1, "conv1")
+        self.conv2 = self._conv(filters, 3, strides, "conv2")
+        self.conv3 = self._conv(4 * filters, 1, 1, "conv3")
+
+    def _conv(self, filters, size, strides, name):
+        return StdConv(
+            filters,
+            size,
+            strides,
+            epsilon=self.epsilon,
+            inside=True,
+            padding="symmetric",
+            baked=self.baked,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def build(self, input_shape):
+        self.conv_proj = None
+        if input_shape[-1] != 4 * self.filters or self.strides != 1:
+            self.conv_proj = self._conv(4 * self.filters, 1, self.strides, "conv_proj")
+            self.conv_proj.build(input_shape)
+        shape = input_shape
+        for norm, conv in (
+            (self.norm1, self.conv1),
+            (self.norm2, self.conv2),
+            (self.norm3, self.conv3),
+        ):
+            norm.build(shape)
+            conv.build(shape)
+            shape = conv.compute_output_shape(shape)
+
+    def call(self, x):
+        normed = ops.relu(self.norm1(x))
+        shortcut = x if self.conv_proj is None else self.conv_proj(normed)
+        x = self.conv1(normed)
+        x = self.conv2(ops.relu(self.norm2(x)))
+        x = self.conv3(ops.relu(self.norm3(x)))
+        return shortcut + x
+
+    def compute_output_shape(self, input_shape):
+        shape = self.conv2.compute_output_shape(input_shape)
+        return (*shape[:3], 4 * self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "strides": self.strides,
+            "epsilon": self.epsilon,
+            "norm_epsilon": self.norm_epsilon,
+            "baked": self.baked,
         }

@@ -1,6 +1,7 @@
 """One paper, one file: models built from `keras_vit.layers`."""
 
 from keras_vit.models.architecture import Architecture
+from keras_vit.models.bit import BigTransfer, BiTArchitecture
 from keras_vit.models.image_model import ImageModel
 from keras_vit.models.named import create
 from keras_vit.models.outline import outline
@@ -8,6 +9,8 @@ from keras_vit.models.vit import VisionTransformer, build, feature_extractor
 
 __all__ = [
     "Architecture",
+    "BiTArchitecture",
+    "BigTransfer",
     "ImageModel",
     "VisionTransformer",
     "build",

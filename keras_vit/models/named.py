@@ -3,6 +3,7 @@
 import os
 
 from keras_vit import variants
+from keras_vit.models.bit import BigTransfer
 from keras_vit.models.vit import VisionTransformer
 
 _DOC = """Build {name}: {family} of size {size} with {patch} px patches.
@@ -32,6 +33,33 @@ _DOC = """Build {name}: {family} of size {size} with {patch} px patches.
         {source}.
     """
 
+_BIT_DOC = """Build {name}: Big Transfer's {resnet}, {factor} times as wide.
+
+    Args:
+        weights: None for random weights; a name of `list_checkpoints`, such as
+            "goog_in21k_ft_in1k"; or the path of any file that `from_checkpoint` or
+            `model.load_weights` reads.
+        include_top: whether the model ends in logits; else in features.
+        input_shape: (H, W, C) px; H and W may be None for images of any size. None
+            means (224, 224, 3), or that of the weights.
+        classes: K, units of the head. None means 1000, or that of the weights;
+            another number than theirs gives a new head.
+        classifier_activation: None for logits, or "softmax".
+        name: of the model.
+        **options: any other field of `keras_vit.models.BiTArchitecture`, such as
+            pooling, labels, dtype.
+
+    Returns:
+        `keras.Model`, (B, H, W, C) float -> (B, K) logits.
+
+    Raises:
+        ValueError: for weights that do not exist or belong to another variant,
+            or options that do not fit.
+
+    Source:
+        arXiv:1912.11370, section 3.2; big_transfer.
+    """
+
 
 def create(
     variant,
@@ -46,11 +74,12 @@ def create(
     """Build a model by its name.
 
     Args:
-        variant: like "ViT-B/16", "B/16", "ViT_B16", "DeiT-Ti/16", "R50+B/16";
-            see `list_models`.
+        variant: like "ViT-B/16", "B/16", "ViT_B16", "DeiT-Ti/16", "R50+B/16",
+            "BiT-R50x1"; see `list_models`.
         weights, include_top, input_shape, classes, classifier_activation: as
-            in `ViT_B16`.
-        **options: any other field of `keras_vit.models.Architecture`.
+            in `ViT_B16` and `BiT_R50x1`.
+        **options: any other field of `keras_vit.models.Architecture`, or of
+            `BiTArchitecture`.
 
     Returns:
         `keras.Model`, (B, H, W, C) float -> (B, K) logits.
@@ -59,17 +88,17 @@ def create(
         ValueError: for an unknown name, with the nearest spelling.
     """
     variant = variants.parse(variant)
-    shape = None if input_shape is None else _check_shape(input_shape)
-    options.setdefault("name", _function(variant))
+    open_ = variant.family == "BiT"  # a ResNet takes images of any size
+    shape = None if input_shape is None else _check_shape(input_shape, open_)
+    options.setdefault("name", variant.function)
     options["classifier_activation"] = classifier_activation
     options["include_top"] = include_top
     if weights is not None and not str(weights).endswith((".weights.h5", ".keras")):
         return _load(variant, weights, shape, classes, options)
     height, width, channels = shape or (224, 224, 3)
     file = None if weights is None else _check_file(weights)
-    if variant.family == "DeiT":
-        options = {"distilled": True, **options}
-    model = VisionTransformer(
+    build = BigTransfer if open_ else VisionTransformer
+    model = build(
         image_size=(height, width),
         channels=channels,
         classes=1000 if classes is None else classes,
@@ -80,13 +109,11 @@ def create(
     return model
 
 
-def _function(variant):
-    """Name of the function that builds a variant, such as "ViT_B16"."""
-    return f"{variant.family}_{variant.size}{variant.patch_size}"
-
-
 def _numbers(variant):
-    """The fields of `Architecture` that a variant fixes."""
+    """The fields of `Architecture`, or `BiTArchitecture`, that a variant fixes."""
+    if variant.family == "BiT":
+        keys = ("units", "width_factor", "filters")
+        return {key: getattr(variant, key) for key in keys}
     size = variants.SIZES[variant.size]
     return {
         "patch_size": variant.patch,
@@ -95,6 +122,7 @@ def _numbers(variant):
         "heads": size.heads,
         "mlp_dim": size.mlp,
         "stem": variant.stem,
+        "distilled": variant.family == "DeiT",
     }
 
 
@@ -104,14 +132,16 @@ def _load(variant, weights, shape, classes, options):
 
     if shape is not None:
         options["image_size"] = shape[:2]
-    numbers = {**_numbers(variant), "distilled": variant.family == "DeiT"}
-    name = f"{variant.family}-{variant.size}/{variant.patch_size}"
-    function = _function(variant)
-    return from_variant(weights, name, numbers, function, classes, **options)
+    numbers = _numbers(variant)
+    return from_variant(
+        weights, variant.name, numbers, variant.function, classes, **options
+    )
 
 
-def _check_shape(shape):
-    if len(shape) != 3 or not all(isinstance(side, int) for side in shape):
+def _check_shape(shape, open_):
+    fixed = all(isinstance(side, int) for side in shape)
+    free = open_ and tuple(shape[:2]) == (None, None) and isinstance(shape[-1], int)
+    if len(shape) != 3 or not (fixed or free):
         raise ValueError(
             f"input_shape: must be (H, W, C) with fixed sizes, got {shape!r}. "
             "Use (224, 224, 3), for example."
@@ -129,9 +159,8 @@ def _check_file(weights):
     )
 
 
-def _named(function, family, size, patch):
-    plus = "+" if family in ("R", "R26", "R50") else "-"
-    variant = f"{family}{plus}{size}/{patch}"
+def _named(function, doc):
+    """The public function of a row, which calls `create`."""
 
     def model(
         weights=None,
@@ -143,7 +172,7 @@ def _named(function, family, size, patch):
         **options,
     ):
         return create(
-            variant,
+            function,
             weights=weights,
             include_top=include_top,
             input_shape=input_shape,
@@ -154,14 +183,18 @@ def _named(function, family, size, patch):
         )
 
     model.__name__ = model.__qualname__ = function
-    model.__doc__ = _DOC.format(
+    model.__doc__ = doc
+    return model
+
+
+def _doc(function, family, size, patch):
+    return _DOC.format(
         name=function,
         family={"DeiT": "distilled DeiT", "ViT": "ViT"}.get(family, f"{family} hybrid"),
         size=size,
         patch=patch,
         source=variants.SIZES[size].source,
     )
-    return model
 
 
 ROWS = {
@@ -169,5 +202,9 @@ ROWS = {
     **{name: ("DeiT", *row) for name, row in variants.DEIT.items()},
     **{name: row[:3] for name, row in variants.HYBRIDS.items()},
 }
-FUNCTIONS = {function: _named(function, *row) for function, row in ROWS.items()}
+DOCS = {function: _doc(function, *row) for function, row in ROWS.items()} | {
+    function: _BIT_DOC.format(name=function, resnet=resnet, factor=factor)
+    for function, (resnet, factor) in variants.BIT.items()
+}
+FUNCTIONS = {function: _named(function, doc) for function, doc in DOCS.items()}
 globals().update(FUNCTIONS)

@@ -19,6 +19,7 @@ from keras_vit.layers import (
 )
 from keras_vit.models import hybrid
 from keras_vit.models.architecture import Architecture
+from keras_vit.models.head import activate, classifier, wide
 from keras_vit.models.image_model import ImageModel
 
 
@@ -139,35 +140,13 @@ def _head(tokens, arch):
         )(x)
     if not arch.include_top:
         return x
-    logits = _classifier(arch, "head")(x)
+    logits = classifier(arch, "head")(x)
     if arch.distilled:
         second = TokenPooling(1, dtype=arch.dtype, name="pool_dist")(tokens)
-        second = _classifier(arch, "head_dist")(second)
-        average = keras.layers.Average(dtype=_wide(arch.dtype), name="mean_of_heads")
+        second = classifier(arch, "head_dist")(second)
+        average = keras.layers.Average(dtype=wide(arch.dtype), name="mean_of_heads")
         logits = average([logits, second])
-    if arch.classifier_activation is None:
-        return logits
-    activation = keras.layers.Activation(
-        arch.classifier_activation, dtype=_wide(arch.dtype), name="predictions"
-    )
-    return activation(logits)
-
-
-def _classifier(arch, name):
-    """A linear head that starts at zero, as every reference does for transfer."""
-    return keras.layers.Dense(
-        arch.classes,
-        kernel_initializer="zeros",
-        bias_initializer=keras.initializers.Constant(arch.head_bias),
-        dtype=_wide(arch.dtype),
-        name=name,
-    )
-
-
-def _wide(dtype):
-    """The policy for logits: float32 where the model computes in 16 bits."""
-    policy = keras.dtype_policies.get(dtype)
-    return "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
+    return activate(logits, arch)
 
 
 def feature_extractor(model, blocks=(-1,), layout="tokens"):

@@ -1,4 +1,4 @@
-"""Published checkpoints by name. The rows stand in `catalog_google`, `catalog_torch`.
+"""Published checkpoints by name. The rows stand in the other files `catalog_*`.
 
 A name is the function that builds the model, what it was trained on, and the
 image size: "ViT_B16.augreg_in21k_ft_in1k_224".
@@ -9,7 +9,7 @@ import fnmatch
 import functools
 
 from keras_vit.preprocess import Preprocessing
-from keras_vit.weights import catalog_google, catalog_torch
+from keras_vit.weights import catalog_bit, catalog_google, catalog_torch
 
 # How a code base prepares images; the size is that of the row.
 PREPARATIONS = {
@@ -30,6 +30,29 @@ PREPARATIONS = {
     "timm_95": {
         "resize": "short_side",
         "crop": 0.95,
+        "interpolation": "bicubic",
+        "rounding": "each_pass",
+    },
+    # timm's configurations of Big Transfer: PIL, centre crop
+    "timm_bilinear": {
+        "resize": "short_side",
+        "interpolation": "bilinear",
+        "rounding": "each_pass",
+    },
+    "timm_bilinear_margin": {
+        "resize": "short_side",
+        "crop": 0.875,
+        "interpolation": "bilinear",
+        "rounding": "each_pass",
+    },
+    "timm_bicubic": {
+        "resize": "short_side",
+        "interpolation": "bicubic",
+        "rounding": "each_pass",
+    },
+    "timm_bicubic_margin": {
+        "resize": "short_side",
+        "crop": 0.875,
         "interpolation": "bicubic",
         "rounding": "each_pass",
     },
@@ -54,7 +77,7 @@ PREPARATIONS = {
 @functools.cache
 def rows():
     """Every row by name, in the order of the tables."""
-    found = [*catalog_google.rows(), *catalog_torch.rows()]
+    found = [*catalog_google.rows(), *catalog_bit.rows(), *catalog_torch.rows()]
     return {row.name: row for row in found}
 
 

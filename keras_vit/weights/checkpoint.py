@@ -32,7 +32,8 @@ def from_checkpoint(
 ):
     """Build the model that a file of published weights belongs to, and load them.
 
-    The architecture is read off the names and shapes. Position embeddings are
+    The architecture is read off the names and shapes; files of Big Transfer give
+    a `BigTransfer`, all others a `VisionTransformer`. Position embeddings are
     resampled to another image size with the kernel of the code that made the
     file, patch kernels to another patch size by PI-resize.
 
@@ -47,9 +48,10 @@ def from_checkpoint(
         stored_grid: (rows, columns) of stored positions that are no square.
         skip: shell patterns of file names or weight paths to leave out.
         verbose: 0 silent, 1 says what was not simply loaded.
-        **overrides: fields of `keras_vit.models.Architecture`, such as dtype,
-            name, activation ("gelu" or "gelu_tanh", where the family's own is
-            wrong), preprocessing, pooling, dropout, drop_path.
+        **overrides: fields of `keras_vit.models.Architecture`, or of
+            `BiTArchitecture`, such as dtype, name, activation ("gelu" or
+            "gelu_tanh", where the family's own is wrong), preprocessing, pooling,
+            dropout, drop_path.
 
     Returns:
         `ImageModel`; `model.preprocessing`, `model.labels` and
@@ -135,7 +137,7 @@ def _is_imagenet(opened, wishes, published):
 
 
 def _pair_or_none(size, name):
-    return None if size is None else pair(size, name)
+    return size if size in (None, loading.OPEN) else pair(size, name)
 
 
 def from_variant(weights, variant, numbers, function, classes=None, **wishes):
@@ -143,7 +145,7 @@ def from_variant(weights, variant, numbers, function, classes=None, **wishes):
 
     Args:
         weights: path or name. variant: its name, for messages.
-        numbers: fields of `Architecture` that the variant fixes.
+        numbers: fields of the record that the variant fixes.
         function: name of the model's function, such as "ViT_B16".
         classes: K of a new head, or None.
         **wishes: as in `from_checkpoint`.
@@ -164,12 +166,13 @@ def from_variant(weights, variant, numbers, function, classes=None, **wishes):
         path = fetch(row)
     if classes is not None:
         wishes["classes"] = classes
-    opened, request, wishes = prepare(path, row, numbers["heads"], None, wishes)
+    opened, request, wishes = prepare(path, row, numbers.get("heads"), None, wishes)
     found = {"distilled": False, **opened.facts.options}
-    found["patch_size"] = pair(
-        wishes.get("patch_size", found["patch_size"]), "patch_size"
-    )
-    expected = {**numbers, "patch_size": pair(numbers["patch_size"], "patch_size")}
+    found |= {k: v for k, v in wishes.items() if k == "patch_size"}
+    expected = dict(numbers)
+    for patched in (found, expected):
+        if "patch_size" in patched:
+            patched["patch_size"] = pair(patched["patch_size"], "patch_size")
     other = [
         f"{key}={found.get(key)} instead of {value}"
         for key, value in expected.items()

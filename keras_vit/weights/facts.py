@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from keras_vit import variants
 from keras_vit.errors import CheckpointError
+from keras_vit.models import vit
+from keras_vit.models.architecture import Architecture
 from keras_vit.weights.arrays import listed
 
 
@@ -21,7 +23,7 @@ class Request(NamedTuple):
 class Facts(NamedTuple):
     """What was read off a file."""
 
-    options: dict  # fields of Architecture
+    options: dict  # fields of the family's record
     grid: tuple | None  # (h, w) of the stored positions, None without
     kernel: str  # a key of resample.KERNELS
     notes: tuple = ()  # sentences for the report
@@ -34,7 +36,9 @@ class Family(NamedTuple):
     recognises: object  # ArrayFile -> bool, by names alone
     normalise: object  # ArrayFile -> ArrayFile with one spelling of each name
     read: object  # ArrayFile, Request -> Facts
-    rules: object  # fields of Architecture -> list of Rule
+    rules: object  # fields of the record -> list of Rule
+    record: object = Architecture  # options -> checked record
+    build: object = vit.build  # record -> model
     later: str = ""  # for families without a model: what to say instead
 
 

@@ -14,10 +14,9 @@ def _image_gpt(arrays):
     return "transformer.wte.weight" in arrays or any(map(TENSORFLOW_IGPT.match, arrays))
 
 
-def _bit(arrays):
-    roots = ("resnet/root_block", "root_block/conv_root", "params/root_block/conv_root")
-    by_prefix = any(name.startswith(roots) for name in arrays)
-    return by_prefix or {"stem.conv.weight", "head.fc.weight"} <= set(arrays)
+def _big_vision_bit(arrays):
+    roots = ("root_block/conv_root", "params/root_block/conv_root")
+    return any(name.startswith(roots) for name in arrays)
 
 
 def _refuse(arrays, request):
@@ -31,8 +30,8 @@ FAMILIES = (
         "its like where this version has them",
     ),
     Family(
-        "bit", _bit, lambda a: a, _refuse, lambda o: [],
-        later="a Big Transfer ResNet. Build keras_vit.BiT_R50x1 and its like where "
-        "this version has them",
+        "big_vision_bit", _big_vision_bit, lambda a: a, _refuse, lambda o: [],
+        later="a ResNet of big_vision, which pads its root otherwise than Big "
+        "Transfer's. Use a file of big_transfer (BiT-M-R50x1.npz) or of timm",
     ),
 )  # fmt: skip

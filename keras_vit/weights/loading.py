@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 from keras_vit.errors import CheckpointError, WeightsMismatch
 from keras_vit.layers.patches import pair
-from keras_vit.models import vit
-from keras_vit.models.architecture import Architecture
 from keras_vit.models.outline import outline
 from keras_vit.weights import (
     big_vision,
+    bit,
     google,
     hf,
     keras_hub,
@@ -26,19 +25,22 @@ from keras_vit.weights.report import LoadingReport
 # Asked in this order: the first that knows the names reads the file.
 FAMILIES = (
     google.FAMILY,
+    *bit.FAMILIES,
     *later.FAMILIES,
     big_vision.FAMILY,
     keras_hub.FAMILY,
     hf.FAMILY,
     timm.FAMILY,
 )
+OPEN = (None, None)  # images of any size
 POSITION = "patch_encoder/position/embedding"
 PROJECTION = "patch_encoder/projection/kernel"
 # Read off the arrays; another value would be another model.
 FIXED = (
     "width", "depth", "mlp_dim", "channels", "class_token", "distilled", "registers",
     "position", "position_prefix", "layer_scale", "qkv_bias", "qk_norm", "patch_bias",
-    "norm_input", "stem",
+    "norm_input", "stem", "units", "width_factor",
+    "filters",
 )  # fmt: skip
 OWN_NOTES = {"activation": str, "epsilon": float, "pooling": str, "labels": list}
 # Weights that exist on one side only because the caller asked -> what was asked.
@@ -70,7 +72,8 @@ def family_of(arrays):
             return family
     raise CheckpointError(
         f"{arrays.where}: must hold a Vision Transformer with the names of vit_jax, "
-        f"big_vision, timm, transformers or keras-hub, got {listed(arrays)}. "
+        f"big_vision, timm, transformers or keras-hub, or a Big Transfer ResNet, got "
+        f"{listed(arrays)}. "
         "Is it the right file?"
     )
 
@@ -82,11 +85,17 @@ def read_facts(arrays, request):
         CheckpointError: when the file is incomplete, or does not tell something
             that `request` does not say either.
         TypeError: for a family that is another class than `VisionTransformer`.
+        ValueError: for an open image size where the model needs a fixed one.
     """
     family = family_of(arrays)
     if family.later:
         raise TypeError(
             f"{arrays.where}: must be a Vision Transformer, got {family.later}."
+        )
+    if request.image_size == OPEN and family not in bit.FAMILIES:
+        raise ValueError(
+            f"image_size: a Vision Transformer needs a fixed size, got {OPEN}. Use "
+            "(224, 224), for example."
         )
     arrays = family.normalise(arrays)
     facts = family.read(arrays, _with_own_note(arrays, request))
@@ -135,7 +144,7 @@ def _check_kinds(arrays):
 
 
 def architecture(opened, request, patch_size=None, preprocessing=None, **overrides):
-    """The facts of a file and the wishes of the caller, as one `Architecture`.
+    """The facts of a file and the wishes of the caller, as the family's record.
 
     Raises:
         ValueError: for a wish that would be another model, or values that do
@@ -143,26 +152,28 @@ def architecture(opened, request, patch_size=None, preprocessing=None, **overrid
     """
     arrays, family, facts = opened
     options = {k: v for k, v in facts.options.items() if v is not None}
-    _check_wishes(facts, overrides)
+    _check_wishes(opened, overrides)
     options |= {"pooling": facts.options.get("pooling"), **_top(facts, overrides)}
     if patch_size is not None:
         options["patch_size"] = pair(patch_size, "patch_size")
     size = request.image_size or options["image_size"]
     note = None
     if preprocessing is None:
-        preprocessing, note = preprocessing_of(arrays, family.name, facts, size)
+        shown = request.usual_size or (224, 224) if size == OPEN else size
+        preprocessing, note = preprocessing_of(arrays, family.name, facts, shown)
     options |= {"image_size": size, "preprocessing": preprocessing}
-    return Architecture(**options), note
+    return family.record(**options), note
 
 
-def _check_wishes(facts, wishes):
+def _check_wishes(opened, wishes):
     """Refuse names that do not exist, and values that would be another model."""
-    fields = {field.name: field.default for field in dataclasses.fields(Architecture)}
+    facts, record = opened.facts, opened.family.record
+    fields = {field.name: field.default for field in dataclasses.fields(record)}
     for name, value in wishes.items():
         if name not in fields:
             raise TypeError(
                 f"{name}: must be a keyword of from_checkpoint or a field of "
-                f"Architecture, got {value!r}. Known fields: {', '.join(fields)}."
+                f"{record.__name__}, got {value!r}. Known fields: {', '.join(fields)}."
             )
         told = facts.options.get(name, fields[name])
         if name in FIXED and value != told:
@@ -195,7 +206,7 @@ def requested(facts, arch):
             if not path.startswith(start):
                 continue
             for field in fields:
-                old, new = before.get(field), getattr(arch, field)
+                old, new = before.get(field), getattr(arch, field, None)
                 if old != new and not (field not in before and new in (None, False)):
                     return f"{field}: {old!r} in the file, {new!r} asked for"
         return None
@@ -206,7 +217,7 @@ def requested(facts, arch):
 def numbers_of(facts):
     """What arrangements need to know, as the file has it."""
     keys = ("heads", "patch_size", "channels")
-    return mapping.Numbers(*(facts.options[key] for key in keys))
+    return mapping.Numbers(*(facts.options.get(key) for key in keys))
 
 
 def match(opened, arch, skip=()):
@@ -219,7 +230,7 @@ def match(opened, arch, skip=()):
         WeightsMismatch: listing what has no counterpart, or another shape.
     """
     arrays, family, facts = opened
-    shapes = {w.path: tuple(w.shape) for w in outline(vit.build, arch).weights}
+    shapes = {w.path: tuple(w.shape) for w in outline(family.build, arch).weights}
     reason = requested(facts, arch)
     rules = family.rules(facts.options)
     plan = mapping.plan(rules, arrays, shapes, reason, skip)
@@ -250,7 +261,7 @@ def match(opened, arch, skip=()):
 
 def _fits(path, shape, target, opened, arch):
     """Whether an assembled array is the weight, or can be resized to it."""
-    grid, patch = opened.facts.grid, opened.facts.options["patch_size"]
+    grid, patch = opened.facts.grid, opened.facts.options.get("patch_size")
     if path == PROJECTION and len(shape) == 4:
         values = shape[2] * arch.patch_size[0] * arch.patch_size[1]
         return shape[:2] == tuple(patch) and (values, shape[3]) == target
@@ -305,7 +316,7 @@ def load(opened, request, skip=(), kernel=None, **wishes):
     Args:
         opened: `Opened`. request: `Request`. skip: patterns to leave out.
         kernel: how to resample positions instead of the family's way.
-        **wishes: `patch_size`, `preprocessing` and fields of `Architecture`.
+        **wishes: `patch_size`, `preprocessing` and fields of the family's record.
 
     Returns:
         `ImageModel` with a `loading_report`.
@@ -314,7 +325,7 @@ def load(opened, request, skip=(), kernel=None, **wishes):
         opened = opened._replace(facts=opened.facts._replace(kernel=kernel))
     arch, note = architecture(opened, request, **wishes)
     plan = match(opened, arch, skip)
-    model = vit.build(arch)
+    model = opened.family.build(arch)
     loaded, resized = fill(model, opened, plan, arch)
     arrays, family, facts = opened
     model.loading_report = LoadingReport(

@@ -61,6 +61,14 @@ ARRANGE = {
         lambda x, n: x.transpose(2, 3, 1, 0),
         lambda x, n: x.transpose(3, 2, 0, 1),
     ),
+    "conv_to_dense": (  # a 1x1 convolution as a head
+        lambda x, n: x.reshape(x.shape[-2:]) if x.ndim == 4 else x,
+        lambda x, n: x[None, None],
+    ),
+    "dense_oihw": (
+        lambda x, n: x.reshape(x.shape[:2]).T,
+        lambda x, n: x.T[:, :, None, None],
+    ),
     "heads_in": (lambda x, n: x.reshape(x.shape[0], -1), _split_heads),
     "heads_bias": (lambda x, n: x.reshape(-1), _split_heads),
     "heads_out": (

@@ -102,7 +102,11 @@ def _hugging_face(config, image_size):
 
 def _customary(family, facts, image_size):
     """What the code base does when nobody says otherwise."""
-    if family in ("google", "big_vision", "keras_hub"):
+    if family == "timm_bit":
+        crop = 0.875 if max(image_size) <= 224 else 1.0
+        bilinear = _pil(image_size, "google", crop)
+        return dataclasses.replace(bilinear, interpolation="bilinear"), None
+    if family in ("google", "big_vision", "keras_hub", "bit"):
         return Preprocessing(image_size=image_size, antialias=False), None
     facebook = facts.options.get("distilled") or facts.options.get("pooling") is None
     facebook = facebook or facts.options.get("norm_pooled") or facts.kernel == "bicubic"

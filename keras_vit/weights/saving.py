@@ -8,11 +8,12 @@ from keras import ops
 from keras_vit.errors import WeightsMismatch
 from keras_vit.files import replacing
 from keras_vit.layers import PatchEncoder, TransformerBlock
-from keras_vit.weights import big_vision, google, hf, mapping, timm
+from keras_vit.weights import big_vision, bit, google, hf, mapping, timm
 from keras_vit.weights.npz import write_npz
 from keras_vit.weights.safetensors import write_safetensors
 
 FORMATS = ("google_npz", "timm", "hf")
+BIT_RULES = {"google_npz": bit.rules, "timm": bit.timm_rules}
 
 
 def save_checkpoint(model, path, format="google_npz", overwrite=False):
@@ -27,16 +28,16 @@ def save_checkpoint(model, path, format="google_npz", overwrite=False):
         model: made by this package.
         path: file; for "hf" a folder.
         format: "google_npz" (vit_jax; big_vision where the class token has no
-            position), "timm" (.safetensors) or "hf" (folder with config.json and
-            model.safetensors).
+            position; big_transfer), "timm" (.safetensors) or "hf" (folder with
+            config.json and model.safetensors; not for BiT).
         overwrite: whether an existing file or folder may be replaced.
 
     Returns:
         `pathlib.Path` of what was written.
 
     Raises:
-        ValueError: for an unknown format, or a model that is no Vision
-            Transformer.
+        ValueError: for an unknown format, or a model that is neither a Vision
+            Transformer nor BiT.
         WeightsMismatch: when the format has no name for a part of the model.
         FileExistsError: when it exists and overwrite is False.
     """
@@ -66,11 +67,14 @@ def facts_of(model):
     """Read the architecture off the layers of a model.
 
     Returns:
-        Fields of `Architecture` that matter to a file.
+        Fields of `Architecture`, or `BiTArchitecture`, that matter to a file.
 
     Raises:
-        ValueError: when it is no Vision Transformer of this package.
+        ValueError: when it is no Vision Transformer or BiT of this package.
     """
+    residual = bit.facts_of(model)
+    if residual is not None:
+        return residual
     layers = {layer.name: layer for layer in model.layers}
     blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
     encoder = layers.get("patch_encoder")
@@ -122,6 +126,8 @@ def _stem(layers):
 
 def _rules(format, facts):
     """The table of a format, without rules for what the model lacks."""
+    if "units" in facts:
+        return BIT_RULES.get(format, lambda facts: [])(facts)
     if format == "timm":
         return timm.rules(facts)
     if format == "hf":
@@ -134,7 +140,8 @@ def _rules(format, facts):
 def _arrays(model, rules, facts, format):
     """(file name, array) of every weight, in the order of the table."""
     weights = {weight.path: weight for weight in model.weights}
-    numbers = mapping.Numbers(facts["heads"], facts["patch_size"], facts["features"])
+    keys = ("heads", "patch_size", "features")
+    numbers = mapping.Numbers(*(facts.get(key) for key in keys))
     written, left = [], set(weights)
     for rule in rules:
         if set(rule.models) <= weights.keys():
@@ -155,6 +162,8 @@ def _arrays(model, rules, facts, format):
 
 def _unsaid(format, facts):
     """Parts without weights that a format cannot express."""
+    if "units" in facts:
+        return []
     positions = {"google_npz": ("learned", "sincos2d")}.get(format, ("learned",))
     pooled = {"hf": ("token", None)}.get(format, ("token", "gap", "map", None))
     found = []
@@ -172,7 +181,7 @@ def _note(model, facts):
     keys = ("heads", "activation", "epsilon", "pooling")
     prepared = getattr(model, "preprocessing", None)
     return {
-        **{key: facts[key] for key in keys},
+        **{key: facts[key] for key in keys if key in facts},
         "image_size": list(facts["image_size"]),
         "include_top": facts["classes"] is not None,
         "preprocessing": None if prepared is None else prepared.get_config(),

@@ -8,6 +8,8 @@ import keras_vit
 from keras_vit import variants, weights
 from keras_vit.weights import catalog
 
+SIZES = (160, 224, 240, 384, 448, 480)  # px
+
 
 def test_rows_are_complete():
     """Every row has a model, an address, a preparation, a licence."""
@@ -17,7 +19,7 @@ def test_rows_are_complete():
     for name, row in rows.items():
         assert name == row.name and variants.parse(row.variant)
         assert re.fullmatch(r"https://[\w.%/+-]+\.(npz|pth|safetensors)", row.url)
-        assert row.image_size in (224, 240, 384) and row.classes in (0, 1000, 21843)
+        assert row.image_size in SIZES and row.classes in (0, 1000, 21843)
         assert catalog.preparation(row).image_size == (row.image_size,) * 2
         assert row.licence and (row.score is None) == (row.source == "")
         assert row.score is None or 70 < row.score < 90
@@ -59,6 +61,7 @@ def test_rows_for_a_model():
 def test_addresses_are_the_published_ones():
     """Some addresses spelt out, so that the composition of others cannot drift."""
     base = "https://storage.googleapis.com/vit_models"
+    bit = "https://storage.googleapis.com/bit_models"
     augreg = f"{base}/augreg/B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0"
     expected = {
         "ViT_B16.augreg_in21k_224": f"{augreg}.npz",
@@ -66,6 +69,9 @@ def test_addresses_are_the_published_ones():
         "lr_0.01-res_384.npz",
         "R50_B16.orig_in21k_ft_in1k_384": f"{base}/imagenet21k%2Bimagenet2012/"
         "R50%2BViT-B_16.npz",
+        "BiT_R50x1.goog_in21k_224": f"{bit}/BiT-M-R50x1.npz",
+        "BiT_R152x4.goog_in21k_ft_in1k_480": f"{bit}/BiT-M-R152x4-ILSVRC2012.npz",
+        "BiT_R50x1.distilled_in1k_160": f"{bit}/distill/R50x1_160.npz",
         "DeiT_B16.distilled_in1k_224": "https://dl.fbaipublicfiles.com/deit/"
         "deit_base_distilled_patch16_224-df68dfff.pth",
     }

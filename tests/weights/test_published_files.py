@@ -12,7 +12,7 @@ from keras_vit.models import ImageModel
 
 SHARED = pathlib.Path(__file__).resolve().parents[3] / "shared" / "fixtures"
 # Families that are other classes than VisionTransformer.
-OTHERS = ("hf_imagegpt", "timm_bit_2stage")
+OTHERS = ("hf_imagegpt",)
 
 
 def recorded():
@@ -82,6 +82,9 @@ def test_outputs_equal_the_recorded_ones(path, shared):
     assert not [n for n, why in report.skipped.items() if "decoder" not in why]
     if "logits" in expected:
         assert tolerance > distance(expected["logits"], model(images))
+    if "features" in expected:
+        maps = ImageModel(model.input, model.get_layer("relu").output)
+        assert tolerance > distance(expected["features"], maps(images))
     if "pre_logits" in expected:
         assert tolerance > distance(expected["pre_logits"], vector_of(model, images))
     for key in {"tokens", "encoded"} & set(expected):
