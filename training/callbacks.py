@@ -7,6 +7,7 @@ import keras
 
 from keras_vit import files
 from keras_vit.models import ImageModel
+from keras_vit.training.engine import inner
 
 
 class LogLearningRate(keras.callbacks.Callback):
@@ -110,7 +111,7 @@ class RefuseNaN(keras.callbacks.Callback):
 
 def _save(model, path):
     """Save without the compilation, so that the file opens anywhere."""
-    bare = model
+    bare = model = inner(model)
     if getattr(model, "inputs", None):
         kind = ImageModel if isinstance(model, ImageModel) else keras.Model
         bare = kind(model.inputs[0], model.outputs[0], name=model.name)

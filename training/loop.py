@@ -12,6 +12,7 @@ from keras_vit.training import strategy as strategies
 from keras_vit.training.beginning import PassOver, passing_over
 from keras_vit.training.building import check_given, prepare_model
 from keras_vit.training.data import DataInfo
+from keras_vit.training.engine import Trainee
 from keras_vit.training.feeds import Feeds, batch_size, open_feeds
 from keras_vit.training.guard import KeepState
 from keras_vit.training.objective import compile_model
@@ -44,7 +45,7 @@ class Run:
     """Everything that is settled before the first step.
 
     Args:
-        model: compiled. recipe, feeds, folder, keeper: of the run.
+        model: `Trainee`, compiled. recipe, feeds, folder, keeper: of the run.
         arrays, facts: of the state to go on from, or {}.
     """
 
@@ -110,7 +111,7 @@ def fit(
     check_given(given, recipe)
     run = _begin(recipe, given, data, folder, strategy, verbose)
     history = _train(run, callbacks, verbose)
-    trained = run.model
+    trained = run.model.inner
     if given is not None and given is not trained:
         given.set_weights(trained.get_weights())
         trained = given
@@ -126,7 +127,8 @@ def _begin(recipe, given, data, folder, strategy, verbose):
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
         model = prepare_model(given, recipe, feeds.info, strategy)
-        compile_model(model, recipe, feeds, strategy)
+        model = Trainee(model, recipe.micro_batch, recipe.xla)
+        compile_model(model, recipe, feeds)
         keeper = watchers.KeepModels(folder, recipe.monitor)
         model.optimizer.build(model.trainable_variables)
         _go_on(model, folder, keeper, arrays, facts)

@@ -8,23 +8,23 @@ from keras_vit.training.schedules import make_schedule
 from keras_vit.training.scores import TopK
 
 
-def compile_model(model, recipe, feeds, strategy):
-    """Optimiser, loss and scores."""
+def compile_model(trainee, recipe, feeds):
+    """Give a `Trainee` its optimiser, loss and scores."""
+    model = trainee.inner
     schedule = make_schedule(recipe, recipe.epochs, feeds.steps)
-    replicas = strategy.num_replicas_in_sync
-    together = recipe.steps_per_execution if replicas == 1 else 1
     optimizer = optimizers.make_optimizer(recipe, schedule, model)
     metrics = [TopK(1, name="top1")]
     if feeds.info.classes > 5:
         metrics.append(TopK(5, name="top5"))
     activation = getattr(model.layers[-1], "activation", None)
     from_logits = activation is not keras.activations.softmax
-    model.compile(
+    trainee.compile(
         optimizer,
-        SoftmaxCrossentropy(recipe.label_smoothing, from_logits=from_logits),
+        loss=SoftmaxCrossentropy(recipe.label_smoothing, from_logits=from_logits),
         metrics=metrics,
-        steps_per_execution=_divisor(feeds.steps, together),
+        steps_per_execution=_divisor(feeds.steps, recipe.steps_per_execution),
     )
+    trainee.build_state(feeds.train.element_spec)
 
 
 def _divisor(steps, most):

@@ -39,10 +39,12 @@ def check(recipe, strategy):
     Raises:
         ValueError: naming a batch size that can.
     """
-    replicas = strategy.num_replicas_in_sync
-    if recipe.batch_size % replicas:
-        fits = -(-recipe.batch_size // replicas) * replicas
+    replicas, piece = strategy.num_replicas_in_sync, recipe.micro_batch or 1
+    unit = replicas * piece
+    if recipe.batch_size % unit:
+        fits = -(-recipe.batch_size // unit) * unit
+        pieces = "" if piece == 1 else f" times micro_batch={piece}"
         raise ValueError(
-            f"batch_size: must be a multiple of {replicas}, the number of devices, got "
-            f"{recipe.batch_size}. Use batch_size={fits}."
+            f"batch_size: must be a multiple of {unit}, the number of devices{pieces}, "
+            f"got {recipe.batch_size}. Use batch_size={fits}."
         )

@@ -58,8 +58,13 @@ class Recipe:
             the validation split is so small that one image decides top-1.
         seed: of weights, order, augmentation and dropout.
         steps_per_execution: most steps that run without coming back to Python;
-            the largest number that divides an epoch is used, and 1 on several
-            devices, where Keras cannot do it.
+            the largest number that divides an epoch is used.
+        micro_batch: images that one device works on at once; its share of a batch is
+            cut into such pieces, whose gradients are summed in float32. Saves memory,
+            and makes a run the same on any number of devices. None is all at once.
+        xla: whether XLA compiles the forward and backward pass. Measured on a
+            processor, it saves 15% of the time in float32 and costs twice as much in
+            mixed_bfloat16.
         on_bad_image: "refuse" or "skip", see `load_data`.
         save_minutes: at least so long between two writes of the state that a stopped
             run goes on from; writing never takes more than a twentieth of the time.
@@ -93,6 +98,8 @@ class Recipe:
     monitor: str = "val_top1"
     seed: int = 0
     steps_per_execution: int = 1
+    micro_batch: int | None = None
+    xla: bool = False
     on_bad_image: str = "refuse"
     save_minutes: float = 1.0
 
@@ -110,6 +117,9 @@ class Recipe:
         if self.ema is not None:
             self._check_number("ema", numbers.Real, 0, 1)
         self._check_number("save_minutes", numbers.Real, 0, None)
+        if self.micro_batch is not None:
+            self._check_number("micro_batch", numbers.Integral, 1, None)
+        self._check_choice("xla", (False, True))
         self._check_choice("precision", (None, *PRECISIONS))
         self._check_choice("on_bad_image", ON_BAD_IMAGE)
         self._check_choice("monitor", MONITORS)
