@@ -24,7 +24,7 @@ from keras_vit.export.onnx_face import dress
 from keras_vit.export.onnx_graph import Graph
 from keras_vit.export.onnx_layers import ACTIVATIONS, WRITERS, write_slice
 from keras_vit.export.onnx_quantize import RECIPES, STATIC, requantize
-from keras_vit.export.onnx_stem import STEM_WRITERS
+from keras_vit.export.onnx_stem import STEM_WRITERS, writable
 from keras_vit.export.proof import write_and_prove
 from keras_vit.export.quantize import calibration_images
 from keras_vit.export.reference import Reference
@@ -32,6 +32,8 @@ from keras_vit.export.runtimes import onnxruntime
 from keras_vit.export.signature import is_plain, plan, show_fields
 
 ALL_WRITERS = {**WRITERS, **STEM_WRITERS}
+# Layers with an activation of their own.
+ACTIVE = (keras.layers.Dense, keras.layers.Activation, keras.layers.Conv2D)
 OPSETS = tuple(range(18, 24))
 # Memory while working, in sizes of the float32 model.
 MEMORY, MEMORY_PAIR, MEMORY_FOREIGN = 5.5, 2.0, 45.0
@@ -252,9 +254,10 @@ def unwritable(model):
 def _known(operation):
     if isinstance(operation, keras.Model):
         return not unwritable(operation)
-    if isinstance(operation, (keras.layers.Dense, keras.layers.Activation)):
-        return operation.activation in ACTIVATIONS
-    return type(operation) in ALL_WRITERS or _is_slice(operation)
+    if isinstance(operation, ACTIVE) and operation.activation not in ACTIVATIONS:
+        return False
+    known = type(operation) in ALL_WRITERS and writable(operation)
+    return known or _is_slice(operation)
 
 
 def _is_slice(operation):

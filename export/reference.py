@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit.export.baking import baked, rebuilt
 from keras_vit.export.contract import contract_of
 
 WIDE = "float32"
@@ -21,7 +22,8 @@ class Reference:
         dynamic_batch: see `contract_of`.
 
     Attributes:
-        model: the float32 model.
+        model: the float32 model that files are written from, see `baked`. Answers
+            are those of the model before that.
         rebuilt: whether it had to be rebuilt.
         trained: `quantization.trained.Trained` of a quantization-aware model, or None.
 
@@ -38,9 +40,10 @@ class Reference:
         contract_of(model, dynamic_batch)
         _refuse_quantized(model)
         self.rebuilt = not _computes_in_float32(model)
-        self.model = _in_float32(model) if self.rebuilt else model
+        model = _in_float32(model) if self.rebuilt else model
+        self._call = _compiled(model)
+        self.model = baked(model)
         self.contract = contract_of(self.model, dynamic_batch)
-        self._call = _compiled(self.model)
 
     def __call__(self, images):
         """Answers for (B, H, W, C) float32: a list of numpy arrays, one per output."""
@@ -128,15 +131,8 @@ def _leaves(model):
 
 def _in_float32(model):
     """The same layers and weights under a float32 policy."""
-
-    def rebuild(layer):
-        return layer.__class__.from_config(_with_float32(layer.get_config()))
-
-    twin = keras.models.clone_model(model, clone_function=rebuild, recursive=True)
+    twin = rebuilt(model, _with_float32)
     twin.set_weights([np.asarray(value, WIDE) for value in model.get_weights()])
-    for note in ("preprocessing", "labels"):
-        if hasattr(model, note):
-            setattr(twin, note, getattr(model, note))
     return twin
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import keras
+
 from keras_vit.layers.mlp import get_activation
 from keras_vit.layers.patches import pair, patch_grid
 from keras_vit.layers.pooling import POOLINGS
@@ -44,7 +46,9 @@ class Architecture:
             fc_norm, MAE fine-tuning).
         stem: units per stage of a ResNet in front, such as (3, 4, 9), () for
             its root alone, or None for none; patches are then cut from its
-            features, and patch_size counts features.
+            features, and patch_size counts features. Or a functional Keras model
+            of yours that makes a feature map (B, h, w, F) of an image, trained or
+            not; pass its preprocessing too.
         distilled: whether a distillation token and a second head exist (DeiT);
             the logits are then the mean of both heads.
         dropout: probability after each dense layer but qkv, and after positions.
@@ -86,7 +90,7 @@ class Architecture:
     patch_bias: bool = True
     norm_input: bool = False
     norm_pooled: bool = False
-    stem: tuple | None = None
+    stem: tuple | keras.Model | None = None
     distilled: bool = False
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -102,7 +106,8 @@ class Architecture:
         put = object.__setattr__
         put(self, "image_size", pair(self.image_size, "image_size"))
         put(self, "patch_size", pair(self.patch_size, "patch_size"))
-        put(self, "stem", None if self.stem is None else tuple(self.stem))
+        if self.stem is not None and not hybrid.is_model(self.stem):
+            put(self, "stem", tuple(self.stem))
         if self.class_token is None:
             put(self, "class_token", self.pooling in ("token", None))
         self._check_counts()
@@ -110,7 +115,8 @@ class Architecture:
         self._check_wiring()
         _ = self.grid
         if self.preprocessing is None:
-            put(self, "preprocessing", Preprocessing(image_size=self.image_size))
+            own = getattr(self.stem, "preprocessing", None) or Preprocessing()
+            put(self, "preprocessing", own.resized(self.image_size))
         elif self.preprocessing.image_size != self.image_size:
             put(self, "preprocessing", self.preprocessing.resized(self.image_size))
 
@@ -119,13 +125,17 @@ class Architecture:
         """(h, w), patches."""
         if self.stem is None:
             return patch_grid(self.image_size, self.patch_size)
-        features = hybrid.feature_size(self.image_size, self.stem)
+        features = hybrid.feature_size(self.image_size, self.stem, self.channels)
         sides = zip(features, self.patch_size, strict=True)
         if any(side % patch for side, patch in sides):
-            step = hybrid.shrink(self.stem) * self.patch_size[0]
+            remedy = "patch_size=1"
+            if not hybrid.is_model(self.stem):
+                step = hybrid.shrink(self.stem) * self.patch_size[0]
+                remedy = f"multiples of {step} px"
             raise ValueError(
                 f"image_size: a hybrid's features must make whole patches, got "
-                f"image_size={self.image_size}. Use multiples of {step} px."
+                f"image_size={self.image_size}, {features[0]}x{features[1]} features. "
+                f"Use {remedy}."
             )
         return patch_grid(features, self.patch_size)
 
@@ -146,9 +156,8 @@ class Architecture:
                 f"heads: must divide the width, got width={self.width}, heads="
                 f"{self.heads}. Use heads={max(1, self.width // 64)}, for example."
             )
-        if self.stem is not None and not all(
-            type(units) is int and 0 < units < 1000 for units in self.stem
-        ):
+        units = () if hybrid.is_model(self.stem) else self.stem or ()
+        if not all(type(count) is int and 0 < count < 1000 for count in units):
             raise ValueError(
                 f"stem: must be units per stage, each above 0, got {self.stem!r}. "
                 "Use (3, 4, 9), for example."

@@ -1,4 +1,6 @@
-"""A ResNet in front of a Vision Transformer: patches are cut from its features.
+"""A ResNet, or any other network, in front of a Vision Transformer.
+
+Patches are cut from its features.
 
 Dosovitskiy et al. 2021, arXiv:2010.11929, section 3.1 "Hybrid Architecture";
 wiring and constants of vit_jax's models_resnet.py.
@@ -37,9 +39,37 @@ def shrink(stem):
     return 4 * 2 ** max(len(stem) - 1, 0)
 
 
-def feature_size(image_size, stem):
-    """(H, W) of the feature map; every halving rounds up."""
-    return tuple(-(-side // shrink(stem)) for side in image_size)
+def is_model(stem):
+    """Whether a stem is a network of the caller's own, not units per stage."""
+    return isinstance(stem, keras.Model)
+
+
+def feature_size(image_size, stem, channels=3):
+    """(H, W) of the feature map; every halving of a ResNet rounds up.
+
+    Args:
+        image_size: (H, W) px. stem: units per stage, or a Keras model.
+        channels: of the images.
+
+    Raises:
+        ValueError: for a model that does not make a feature map of such images.
+    """
+    if not is_model(stem):
+        return tuple(-(-side // shrink(stem)) for side in image_size)
+    image = (*image_size, channels)
+    given = [tuple(tensor.shape) for tensor in getattr(stem, "inputs", None) or ()]
+    made = [tuple(tensor.shape) for tensor in getattr(stem, "outputs", None) or ()]
+    fits = len(given) == 1 and all(
+        side in (None, own) for side, own in zip(given[0][1:], image, strict=False)
+    )
+    if not fits or [len(shape) for shape in (*given, *made)] != [4, 4]:
+        raise ValueError(
+            f"stem: must be a functional or Sequential model that makes one feature "
+            f"map (B, h, w, F) of one image (B, {', '.join(map(str, image))}), got "
+            f"{stem.name!r} with inputs {given} and outputs {made}. Build it with "
+            "include_top=False and this image size."
+        )
+    return tuple(stem.compute_output_shape((None, *image))[1:3])
 
 
 def embed(images, stem, dtype=None):
@@ -47,12 +77,15 @@ def embed(images, stem, dtype=None):
 
     Args:
         images: (B, H, W, C) symbolic tensor.
-        stem: units per stage, such as (3, 4, 9); () for the root alone.
-        dtype: policy of the layers.
+        stem: units per stage, such as (3, 4, 9); () for the root alone; or a Keras
+            model, which becomes a layer of the new one and keeps its weights.
+        dtype: policy of the layers; a model has its own.
 
     Returns:
-        (B, h, w, F): F is 64 for the root alone, 256 * 2^(stages - 1) else.
+        (B, h, w, F): F is 64 for the root alone, 256 * 2^(stages - 1) for units.
     """
+    if is_model(stem):
+        return stem(images)
     x = StdConv(WIDTH, 7, 2, dtype=dtype, name="stem_root")(images)
     x = GroupNorm(dtype=dtype, name="stem_norm")(x)
     x = keras.layers.Activation("relu", dtype=dtype, name="stem_relu")(x)

@@ -125,7 +125,7 @@ def test_tflite_names_an_operator_it_cannot_write(tmp_path):
 def test_onnx_names_a_layer_it_cannot_write(tmp_path):
     """An operator that does not exist is an error that names the layer."""
     middle = keras.layers.Activation("gelu", name="my_gelu")
-    model = foreign(keras.Sequential([keras.layers.Conv2D(2, 1), middle]))
+    model = foreign(keras.Sequential([keras.layers.DepthwiseConv2D(1), middle]))
 
     with pytest.raises(UnsupportedLayer, match="Erfc from '.*my_gelu"):
         export.to_onnx(model, tmp_path / "m.onnx", verbose=0)

@@ -139,7 +139,7 @@ def test_models_above_two_gib_are_refused_by_tflite(model, tmp_path, monkeypatch
 def test_models_of_other_packages_above_two_gib_are_refused(tmp_path, monkeypatch):
     """tf2onnx cannot write two files; the layer that needs it is named."""
     image = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(2, 1, name="theirs")(image)
+    x = keras.layers.DepthwiseConv2D(1, name="theirs")(image)
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
     monkeypatch.setattr(type(model), "count_params", lambda self: 700_000_000)
 
