@@ -61,46 +61,6 @@ def test_affine_turns_about_the_centre():
         np.testing.assert_allclose(centre, 0.0, atol=0.1)
 
 
-@pytest.mark.parametrize("name", augment.PRESETS)
-def test_augmentation_is_a_function_of_the_seed(name):
-    """The same seed repeats it, in eager mode and in tf.data; another differs."""
-    preset = augment.get_preset(name)
-    note = keras_vit.Preprocessing((16, 16))
-
-    def augmented(image, seed):
-        image, numbers = augment.draw(image, seed, preset, note)
-        return augment.change(image[None], numbers[None], preset)[0]
-
-    first, second = (augmented(tf.constant(picture()), SEED) for _ in range(2))
-    graph = in_graph(augmented, picture(), SEED)
-    others = [augmented(tf.constant(picture()), SEED + k) for k in range(1, 5)]
-
-    assert (16, 16, 3) == first.shape
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_allclose(first, graph, atol=1e-3)
-    changed = any(np.any(first != other) for other in others)
-    assert changed == (name != "none")
-    assert 0 <= np.min(first)
-    assert np.max(first) <= 255
-
-
-def test_flip_mirrors_where_the_number_is_negative():
-    """Each image by its own number."""
-    images = tf.cast(picture()[None].repeat(2, 0), tf.float32)
-    flipped = ops.flip(images, tf.constant([[-0.5], [0.5]]))
-
-    np.testing.assert_array_equal(images[0, :, ::-1], flipped[0])
-    np.testing.assert_array_equal(images[1], flipped[1])
-
-
-def test_digits_are_never_mirrored():
-    """A mirrored digit is another sign, or none."""
-    steps = {n: [s.apply for s in augment.get_preset(n).steps] for n in augment.PRESETS}
-
-    assert ops.flip not in steps["digits"]
-    assert ops.flip in steps["light"]
-
-
 def test_a_jpeg_is_cropped_as_decoded_pixels_are():
     """The fused path cuts the same box as the plain one."""
     encoded = tf.io.encode_jpeg(picture(64, 48), quality=100)

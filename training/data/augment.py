@@ -1,74 +1,207 @@
-"""Augmentations by name: which random steps, in which order, how strong."""
+"""Augmentations by name: which random steps, in which order, how strong.
+
+An augmentation is a text of steps, as in the configurations of big_vision:
+"inception_crop(0.05)|flip|randaug(2,10)". PRESETS gives names to the usual ones.
+"""
 
 import difflib
+import functools
+import re
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_vit.training.data import ops
+from keras_vit.preprocess import RANGES
+from keras_vit.training.data import geometry, ops, policies
 
 
-class Step(NamedTuple):
-    """A random change of whole batches."""
+class Form(NamedTuple):
+    """How a step is written, and what it does."""
 
-    numbers: int  # how many random numbers it takes per image
-    apply: Callable  # (images (B, h, w, 3), numbers (B, n) in -1..1) -> images
-
-
-class Preset(NamedTuple):
-    """One row of PRESETS."""
-
-    area: tuple | None  # share of the image a random crop keeps; None: no crop
-    steps: tuple = ()  # of Step, after resizing
-
-    @property
-    def numbers(self):
-        """Random numbers that all steps take, per image."""
-        return sum(step.numbers for step in self.steps)
+    stage: str  # "crop", "change", "warp" or "erase", in this order
+    apply: Callable
+    defaults: tuple = ()  # of its numbers
+    limits: tuple = ()  # (least, most) of each
 
 
-PRESETS = {
-    "none": Preset(None),
-    "light": Preset((0.3, 1.0), (Step(1, ops.flip),)),
-    # Digits must not be mirrored.
-    "digits": Preset(
-        None,
-        (
-            Step(6, partial(ops.affine, shift=0.1, rotate=15.0, zoom=0.2, shear=0.2)),
-            Step(18, partial(ops.elastic, strength=0.07)),
-        ),
+def _cast(image):
+    """What a change of colour takes: whole levels."""
+    return image if image.dtype == tf.uint8 else tf.cast(image + 0.5, tf.uint8)
+
+
+def _flip(image, seed, note):
+    mirrored = tf.random.stateless_uniform((), seed) < 0.5
+    return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
+
+
+def _randaug(image, seed, note, layers, level):
+    return policies.randaug(_cast(image), seed, layers, level)
+
+
+def _three_augment(image, seed, note):
+    return policies.three_augment(_cast(image), seed)
+
+
+def _jitter(image, seed, note, strength):
+    return policies.jitter(_cast(image), seed, strength)
+
+
+def _timm(image, seed, note, **numbers):
+    """timm's policy; what comes from outside has the mean colour of the data."""
+    mean = (RANGES[note.mode] or RANGES["google"])[0]
+    fill = [round(255 * value) for value in mean]
+    return policies.timm_randaug(_cast(image), seed, fill, **numbers)
+
+
+SHARE, SIDE = (1e-3, 1.0), (1, 10_000)
+FORMS = {  # fmt: off
+    # (image, seed, note, *numbers) -> (h, w, 3) of the model's size
+    "inception_crop": Form("crop", ops.inception_crop, (0.05,), (SHARE,)),
+    "random_resized_crop": Form("crop", ops.random_resized_crop, (0.08,), (SHARE,)),
+    "resize_crop": Form("crop", ops.resize_crop, (256,), (SIDE,)),
+    "resmall_crop": Form("crop", ops.resmall_crop, (256,), (SIDE,)),
+    # (image, seed, note, *numbers) -> image
+    "flip": Form("change", _flip),
+    "randaug": Form("change", _randaug, (2, 10), ((1, 16), (0, 40))),
+    "three_augment": Form("change", _three_augment),
+    "jitter": Form("change", _jitter, (0.3,), ((0.0, 1.0),)),
+    # (images (B, h, w, 3), numbers (B, n) in -1..1, *numbers) -> images
+    "affine": Form(
+        "warp",
+        ops.affine,
+        (0.1, 15.0, 0.2, 0.2),
+        ((0.0, 1.0), (0.0, 180.0), (0.0, 0.9), (0.0, 1.0)),
     ),
+    "elastic": Form("warp", ops.elastic, (0.07,), ((0.0, 1.0),)),
+    # (image, seed, probability), in the range of the model
+    "erase": Form("erase", geometry.erase, (0.25,), ((0.0, 1.0),)),
+}  # fmt: on
+WARP_NUMBERS = {"affine": 6, "elastic": 18}  # per image
+INCEPTION = "inception_crop(0.05)|flip"
+PRESETS = {
+    "none": "",
+    "light": "inception_crop(0.3)|flip",
+    "inception": INCEPTION,
+    # AugReg (arXiv:2106.10270, section 3), each with the mixup of MIXUP below.
+    "light1": f"{INCEPTION}|randaug(2,0)",
+    "light2": f"{INCEPTION}|randaug(2,10)",
+    "medium1": f"{INCEPTION}|randaug(2,15)",
+    "medium2": f"{INCEPTION}|randaug(2,15)",
+    "strong1": f"{INCEPTION}|randaug(2,20)",
+    "strong2": f"{INCEPTION}|randaug(2,20)",
+    # DeiT and the fine-tuning of MAE; DeiT-III; the pre-training of MAE.
+    "deit": "random_resized_crop(0.08)|flip|rand-m9-mstd0.5-inc1|erase(0.25)",
+    "deit3": "random_resized_crop(0.08)|flip|three_augment|jitter(0.3)",
+    "mae": "random_resized_crop(0.2)|flip",
+    # Digits must not be mirrored.
+    "digits": "affine(0.1,15,0.2,0.2)|elastic(0.07)",
 }
+MIXUP = {"light2": 0.2, "medium1": 0.2, "medium2": 0.5, "strong1": 0.5, "strong2": 0.8}
 KERAS_CV = {  # name after "keras_cv:" -> class in keras_cv.layers, its arguments
     "randaugment": ("RandAugment", {"value_range": (0, 255)}),
     "augmix": ("AugMix", {"value_range": (0, 255)}),
 }
 
 
+class Preset(NamedTuple):
+    """An augmentation, read."""
+
+    crop: Callable | None  # None: prepared as for evaluation
+    changes: tuple = ()  # image by image
+    warps: tuple = ()  # (function, numbers per image), of whole batches
+    erase: float = 0.0  # probability
+    mixup: float = 0.0  # alpha that belongs to the name
+
+    @property
+    def numbers(self):
+        """Random numbers that all warps take, per image."""
+        return sum(count for _, count in self.warps)
+
+
+@functools.lru_cache
 def get_preset(name):
-    """Look an augmentation up.
+    """Read an augmentation.
 
     Args:
-        name: a key of PRESETS, or "keras_cv:" and a key of KERAS_CV.
+        name: a key of PRESETS, a text of steps of FORMS and timm's "rand-...",
+            joined by "|", or "keras_cv:" and a key of KERAS_CV.
 
     Returns:
-        `Preset` of what is done image by image; "light" for keras_cv, whose
-        layer comes on top (see `keras_cv_layer`).
+        `Preset`; that of "light" for keras_cv, whose layer comes on top (see
+        `keras_cv_layer`).
 
     Raises:
-        ValueError: for an unknown name, with the nearest spelling.
+        ValueError: for a name, a step or a number that cannot be, with the nearest
+            spelling.
     """
-    known = [*PRESETS, *(f"keras_cv:{key}" for key in KERAS_CV)]
-    if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
+    if not isinstance(name, str):
+        raise ValueError(f"augment: must be a name, got {name!r}. Try 'light'.")
+    if name in (f"keras_cv:{key}" for key in KERAS_CV):
+        name = "light"
+    steps = [_read_step(step) for step in PRESETS.get(name, name).split("|") if step]
+    stages = [form.stage for form, *_ in steps]
+    order = list(dict.fromkeys(form.stage for form in FORMS.values()))
+    ranked = sorted(stages, key=order.index)
+    if stages != ranked or stages.count("crop") > 1 or stages.count("erase") > 1:
         raise ValueError(
-            f"augment: must be one of {', '.join(known)}, got {name!r}. {hint}"
-            "Use 'none' for no augmentation."
+            "augment: one crop comes first and one erase last, got "
+            f"{name!r}. Put the steps in this order: {', '.join(order)}."
         )
-    return PRESETS[name if name in PRESETS else "light"]
+    parts = {stage: [s for s in steps if s[0].stage == stage] for stage in order}
+    warps = [(partly(form, n), WARP_NUMBERS[key]) for form, n, key in parts["warp"]]
+    return Preset(
+        *(partly(form, n) for form, n, _ in parts["crop"] or [(None, (), "")]),
+        tuple(partly(form, n) for form, n, _ in parts["change"]),
+        tuple(warps),
+        *([n[0] for _, n, _ in parts["erase"]] or [0.0]),
+        MIXUP.get(name, 0.0),
+    )
+
+
+def partly(form, numbers):
+    """The function of a step, waiting for an image."""
+    if form is None:
+        return None
+    if isinstance(numbers, dict):
+        return functools.partial(form.apply, **numbers)
+    return lambda *given: form.apply(*given, *numbers)
+
+
+def _read_step(text):
+    """(form, its numbers, its key) of one step."""
+    text = text.strip()
+    if text.startswith("rand-"):
+        return Form("change", _timm), policies.read_timm(text), text
+    match = re.fullmatch(r"(\w+)(?:\(([^()]*)\))?", text)
+    if not match or match[1] not in FORMS:
+        _refuse(text)
+    form = FORMS[match[1]]
+    given = match[2].split(",") if match[2] else []
+    try:
+        given = [int(n) if n.strip().isdigit() else float(n) for n in given]
+        numbers = (*given, *form.defaults[len(given) :])
+        right = all(a <= n <= b for n, (a, b) in zip(numbers, form.limits, strict=True))
+    except ValueError:
+        right = False
+    if not right:
+        limits = ", ".join(f"{a:g} to {b:g}" for a, b in form.limits) or "none"
+        usual = ",".join(f"{n:g}" for n in form.defaults)
+        raise ValueError(
+            f"augment: {match[1]} takes these numbers: {limits}, got {text!r}. "
+            f"Write {match[1]}({usual}), for example."
+        )
+    return form, numbers, match[1]
+
+
+def _refuse(text):
+    known = [*PRESETS, *FORMS, *(f"keras_cv:{key}" for key in KERAS_CV)]
+    near = difflib.get_close_matches(text, known, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    raise ValueError(
+        f"augment: must be one of {', '.join(known)}, 'rand-m9-mstd0.5-inc1', or steps "
+        f"joined by '|', got {text!r}. {hint}Use 'none' for no augmentation."
+    )
 
 
 def keras_cv_layer(name, seed):
@@ -96,27 +229,31 @@ def keras_cv_layer(name, seed):
     return getattr(keras_cv.layers, layer)(seed=seed, **options)
 
 
-def draw(image, seed, preset, preprocessing):
-    """What is done image by image: decode, crop, resize, and draw numbers.
+def draw(image, seed, preset, note):
+    """What is done image by image: decode, crop, resize, change; and draw numbers.
 
     Args:
         image: encoded string or uint8 pixels.
         seed: (2,) int64, decides everything.
-        preset: `Preset`. preprocessing: `keras_vit.Preprocessing`.
+        preset: `Preset`. note: `keras_vit.Preprocessing`.
 
     Returns:
-        (h, w, 3) float32, 0 to 255, and (n,) float32 in -1..1 for `change`. A
-        crop is resized without antialiasing, as the reference pipelines do;
-        without crop the image is prepared as for evaluation.
+        (h, w, 3), uint8 or float32 of 0 to 255, or of the model's range where
+        boxes are erased; and (n,) float32 in -1..1 for `change`. Without crop the
+        image is prepared as for evaluation.
     """
-    size = preprocessing.image_size
-    if preset.area is None:
-        image = ops.prepare(ops.decode(image), preprocessing)
+    size = note.image_size
+    if preset.crop is None:
+        image = ops.prepare(ops.decode(image), note)
     else:
-        image = ops.decode_crop(image, seed, preset.area)
-        image = ops.resize(image, size, preprocessing.interpolation)
+        image = preset.crop(image, seed, note)
     image = tf.ensure_shape(image, (*size, ops.CHANNELS))
-    other = tf.random.experimental.stateless_fold_in(seed, 1)
+    for k, apply in enumerate(preset.changes):
+        image = apply(image, tf.random.fold_in(seed, 2 + k), note)
+    if preset.erase:
+        image = ops.to_range(image, note.mode)
+        image = geometry.erase(image, tf.random.fold_in(seed, 0), preset.erase)
+    other = tf.random.fold_in(seed, 1)
     return image, tf.random.stateless_uniform((preset.numbers,), other, -1.0, 1.0)
 
 
@@ -124,14 +261,15 @@ def change(images, numbers, preset):
     """What is done to whole batches.
 
     Args:
-        images: (B, h, w, 3) float32, 0 to 255. numbers: (B, n) from `draw`.
+        images: (B, h, w, 3), 0 to 255. numbers: (B, n) from `draw`.
         preset: `Preset`.
 
     Returns:
-        (B, h, w, 3) float32, 0 to 255.
+        (B, h, w, 3), 0 to 255.
     """
     first = 0
-    for step in preset.steps:
-        images = step.apply(images, numbers[:, first : first + step.numbers])
-        first += step.numbers
+    for apply, count in preset.warps:
+        images = tf.cast(images, tf.float32)
+        images = apply(images, numbers[:, first : first + count])
+        first += count
     return images

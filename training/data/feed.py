@@ -37,7 +37,7 @@ class Feed:
     augment: str
     seed: int
     classes: int = 0
-    mix: Mix = Mix()
+    mix: Mix = Mix(0.0)
     worker: int = 0
     workers: int = 1
 
@@ -135,7 +135,8 @@ class Feed:
             images = augmentation.change(images, numbers, preset)
             if layer is not None:
                 images = layer(images, training=True)
-            images = ops.to_range(images, self.preprocessing.mode)
+            if not preset.erase:
+                images = ops.to_range(images, self.preprocessing.mode)
             return self._mixed(images, labels, counters[0] - read[0])
 
         turn = None if self.workers == 1 else (self.batch_size, read)

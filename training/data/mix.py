@@ -36,7 +36,7 @@ class Mix:
 
     Args:
         mixup: alpha of the Beta distribution that the share is drawn from; 0 for
-            no mixup.
+            no mixup, None for what belongs to the name of the augmentation.
         cutmix: the same for cutmix. With both, every batch throws a coin.
         rule: a key of RULES. "big_vision": the own image keeps max(share,
             1 - share), the other one is the image before. "timm" and "bit": the
@@ -51,13 +51,15 @@ class Mix:
         Zhang et al. 2018, arXiv:1710.09412; Yun et al. 2019, arXiv:1905.04899.
     """
 
-    mixup: float = 0.0
+    mixup: float | None = None
     cutmix: float = 0.0
     rule: str = "big_vision"
 
     def __post_init__(self):
         for name in ("mixup", "cutmix"):
             value = getattr(self, name)
+            if value is None and name == "mixup":
+                continue
             if not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
                 raise ValueError(
                     f"{name}: must be a number of 0 or more, got {value!r}. "

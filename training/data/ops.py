@@ -8,6 +8,7 @@ warped at once. Images stay on a scale of 0 to 255 until `to_range`.
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from keras_vit.preprocess import RANGES
@@ -91,6 +92,58 @@ def _slice_crop(image, seed, area, aspect):
     return tf.ensure_shape(tf.slice(image, begin, size), (None, None, CHANNELS))
 
 
+def inception_crop(image, seed, note, least):
+    """A random box that covers `least` to 1 of the image, made as large as asked.
+
+    Bilinear without antialiasing, fractions dropped, as in big_vision.
+
+    Args:
+        image: as in `decode`. seed: (2,) int64. note: `Preprocessing`.
+        least: share of the image, 0..1.
+
+    Returns:
+        (h, w, 3) uint8.
+    """
+    image = decode_crop(image, seed, (least, 1.0))
+    return tf.cast(tf.image.resize(image, note.image_size), tf.uint8)
+
+
+def random_resized_crop(image, seed, note, least):
+    """The same with Pillow's bicubic, antialiased, as timm and MAE have it."""
+    image = decode_crop(image, seed, (least, 1.0))
+    image = resize(image, note.image_size, "bicubic", antialias=True)
+    return tf.cast(image + 0.5, tf.uint8)
+
+
+def resize_crop(image, seed, note, side):
+    """Squash to a square of `side` px, then cut out a random box, as BiT does."""
+    return _random_crop(
+        resize(decode(image), (side, side)), seed, note.image_size, side
+    )
+
+
+def resmall_crop(image, seed, note, side):
+    """Resize the short side to `side` px, then cut out a random box (big_vision)."""
+    image = decode(image)
+    shape = tf.cast(tf.shape(image)[:2], tf.float32)
+    shape = tf.cast(tf.round(shape * (side / tf.reduce_min(shape))), tf.int32)
+    return _random_crop(resize(image, shape), seed, note.image_size, side)
+
+
+def _random_crop(image, seed, size, side):
+    """A box of fixed size, anywhere."""
+    if side < max(size):
+        raise ValueError(
+            f"augment: the image must be resized to {max(size)} px or more before a "
+            f"crop of {size[0]} x {size[1]} px, got {side}. Write a larger number."
+        )
+    free = tf.cast(tf.shape(image)[:2] - size + 1, tf.float32)
+    begin = tf.cast(tf.random.stateless_uniform((2,), seed) * free, tf.int32)
+    return tf.cast(
+        tf.slice(image, (*tf.unstack(begin), 0), (*size, CHANNELS)), tf.uint8
+    )
+
+
 def resize(image, size, interpolation="bilinear", antialias=False):
     """Resize without keeping the aspect ratio.
 
@@ -152,15 +205,6 @@ def _cover(shape, target, geometry):
         lambda: [long(out_w * height / width), tf.constant(out_w, tf.float64)],
     )
     return tf.maximum(tf.cast(tf.stack(sides), tf.int32), target)
-
-
-def flip(images, numbers):
-    """Mirror left and right where the number is negative.
-
-    Args:
-        images: (B, H, W, C) float32. numbers: (B, 1) in -1..1.
-    """
-    return tf.where(numbers[:, None, None] < 0.0, images[:, :, ::-1], images)
 
 
 def affine(images, numbers, shift, rotate, zoom, shear):
@@ -249,11 +293,15 @@ def to_range(image, mode):
     """Bring 0 to 255 to the range of the model, as `keras_vit.preprocess_input`.
 
     Args:
-        image: (..., 3) float32. mode: "google", "imagenet" or "none".
+        image: (..., 3) uint8 or float32. mode: "google", "imagenet" or "none".
     """
+    if mode == "google" and image.dtype == tf.uint8:  # one pass instead of three
+        image = tf.bitcast(image, tf.quint8)
+        return tf.quantization.dequantize(image, -1.0, 1.0)
+    image = tf.cast(image, tf.float32)
     if mode == "google":
         return image / 127.5 - 1.0
     if mode == "imagenet":
-        mean, std = RANGES[mode]
-        return (image / 255.0 - tf.constant(mean)) / tf.constant(std)
+        mean, std = (np.array(numbers, "float32") for numbers in RANGES[mode])
+        return image * (1.0 / (255.0 * std)) - mean / std
     return image

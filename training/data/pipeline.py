@@ -47,6 +47,8 @@ def open_data(
     augment = opened.augment if augment == "auto" else augment
     classes = len(opened.class_names)
     mix = Mix() if mix is None else mix
+    if mix.mixup is None:
+        mix = dataclasses.replace(mix, mixup=augmentation.get_preset(augment).mixup)
     feed = Feed(preprocessing, batch_size, augment, seed, classes, mix, *workers)
     info = DataInfo(
         source=str(source),
@@ -75,7 +77,7 @@ def load_data(
     preprocessing=None,
     on_bad_image="refuse",
     verbose=1,
-    mixup=0.0,
+    mixup=None,
     cutmix=0.0,
     mix_rule="big_vision",
 ):
@@ -87,10 +89,11 @@ def load_data(
         image_size: side in px, or (H, W); None takes that of `preprocessing`,
             else 32 for digits and 224 for the rest.
         batch_size: B, images per step.
-        augment: "none", "light" (random crop and flip), "digits" (shift, turn,
-            zoom, slant), "keras_cv:randaugment" or "keras_cv:augmix" (slow:
-            9 and 16 ms per 224 px image); "auto" is "digits" for digits and
-            "light" for the rest.
+        augment: a name of `keras_vit.training.data.augment.PRESETS` such as "light"
+            (random crop and flip), "medium1" (AugReg) or "deit"; steps, such as
+            "inception_crop|flip|randaug(2,10)"; "keras_cv:randaugment" or
+            "keras_cv:augmix" (slow: 9 and 16 ms per 224 px image). "auto" is
+            "digits" for digits and "light" for the rest.
         seed: of order and augmentation.
         preprocessing: `keras_vit.Preprocessing`, for instance
             `model.preprocessing`; None means Google's range, squashed.

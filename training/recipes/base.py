@@ -49,7 +49,8 @@ class Recipe:
             what is validated and kept; None for no average.
         label_smoothing: probability spread over all classes, 0..1.
         augment: see `load_data`.
-        mixup: alpha of mixup, 0 for none; see `keras_vit.training.data.mix.Mix`.
+        mixup: alpha of mixup, 0 for none; None is what belongs to the name of the
+            augmentation. See `keras_vit.training.data.mix.Mix`.
         cutmix: alpha of cutmix, 0 for none; with both, each batch throws a coin.
         mix_rule: whose way to mix: "big_vision", "timm" or "bit".
         precision: dtype policy of models built here; None is float32. A model
@@ -91,7 +92,7 @@ class Recipe:
     ema: float | None = None
     label_smoothing: float = 0.1
     augment: str = "auto"
-    mixup: float = 0.0
+    mixup: float | None = None
     cutmix: float = 0.0
     mix_rule: str = "big_vision"
     precision: str | None = None

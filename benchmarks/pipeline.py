@@ -1,0 +1,188 @@
+"""Images per core and second of the input pipeline, beside what it can be held against.
+
+python benchmarks/pipeline.py FOLDER [--reference PYTHON]
+
+FOLDER is searched for JPEGs. Two ratios are printed: the pipeline against TensorFlow's
+bare fused decode-and-crop (nothing after it, and with the resize that any 224 px crop
+needs), and against a loader of Pillow and torchvision that does the same. PYTHON is an
+interpreter that has the latter:
+
+    python -m venv torch
+    torch/bin/pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu
+
+Time is processor time of the process, so that other programs disturb little;
+contestants take turns, and each ratio is the median of the rounds.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+SIZE, BATCH = 224, 64
+RANDAUGMENT = (2, 9)  # changes, strength
+
+
+def jpegs(folder, count):
+    """Paths of so many JPEGs."""
+    suffixes = (".jpg", ".jpeg")
+    found = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in suffixes]
+    if not found:
+        raise SystemExit(f"{folder}: must hold JPEGs, got none. Give another folder.")
+    return [str(path) for path in found[:count]]
+
+
+def rate(batches, count):
+    """Images per second of processor time, after a first batch to warm up."""
+    batches = iter(batches)
+    seen = len(next(batches)[0]) * 0
+    start = time.process_time()
+    while seen < count:
+        seen += len(next(batches)[0])
+    return seen / (time.process_time() - start)
+
+
+def tensorflow_contestants(paths):
+    """Name -> endless batches."""
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_vit import Preprocessing
+    from keras_vit.training.data import ops
+    from keras_vit.training.data.feed import Feed
+    from keras_vit.training.data.sources import IndexedSplit
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    split = IndexedSplit(np.array(paths), np.zeros(len(paths), "int32"))
+    note = Preprocessing((SIZE, SIZE))
+
+    def pipeline(augment):
+        return Feed(note, BATCH, augment, 0).stream(split)
+
+    def bare(resized):
+        def one(counter):
+            encoded = tf.io.read_file(tf.constant(paths)[counter % len(paths)])
+            seed = tf.stack([tf.constant(0, tf.int64), counter])
+            image = ops.decode_crop(encoded, seed, (0.05, 1.0))
+            if resized:
+                return tf.image.resize(image, (SIZE, SIZE))[0, 0]
+            return image[0, 0]
+
+        rows = tf.data.Dataset.range(tf.int64.max)
+        rows = rows.map(one, tf.data.AUTOTUNE, deterministic=True).batch(BATCH)
+        return rows.map(lambda pixels: (pixels,)).prefetch(tf.data.AUTOTUNE)
+
+    randaug = "inception_crop(0.05)|flip|randaug({},{})".format(*RANDAUGMENT)
+    return {
+        "bare decode and crop": bare(False),
+        "bare, with resize": bare(True),
+        "pipeline": pipeline("inception"),
+        "pipeline, RandAugment": pipeline(randaug),
+    }
+
+
+def torch_contestants(paths):
+    """The same with Pillow, torchvision and a DataLoader in one process."""
+    import torch
+    from PIL import Image
+    from torchvision import transforms
+
+    torch.set_num_threads(1)
+
+    class Files(torch.utils.data.Dataset):
+        def __init__(self, *changes):
+            self.change = transforms.Compose(
+                [
+                    transforms.RandomResizedCrop(SIZE, scale=(0.05, 1.0)),
+                    transforms.RandomHorizontalFlip(),
+                    *changes,
+                    transforms.ToTensor(),
+                    transforms.Normalize((0.5,) * 3, (0.5,) * 3),
+                ]
+            )
+
+        def __len__(self):
+            return 10**9
+
+        def __getitem__(self, row):
+            with Image.open(paths[row % len(paths)]) as image:
+                return self.change(image.convert("RGB")), 0
+
+    def batches(*changes):
+        return torch.utils.data.DataLoader(Files(*changes), batch_size=BATCH)
+
+    return {
+        "torchvision": batches(),
+        "torchvision, RandAugment": batches(transforms.RandAugment(*RANDAUGMENT)),
+    }
+
+
+def serve(args):
+    """Measure one contestant per line of standard input; answers are JSON lines."""
+    make = torch_contestants if args.serve == "torch" else tensorflow_contestants
+    contestants = make(jpegs(args.folder, args.files))
+    print(json.dumps(list(contestants)), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(rate(contestants[line.strip()], args.images)), flush=True)
+
+
+def start(python, kind, args):
+    """A process of one interpreter with its contestants, and their names."""
+    words = [python, __file__, str(args.folder), "--serve", kind]
+    words += ["--images", str(args.images), "--files", str(args.files)]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)
+    return process, json.loads(process.stdout.readline())
+
+
+def ask(process, name):
+    """The rate of a contestant, measured now."""
+    process.stdin.write(name + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+def ratio(rounds, above, below):
+    """Median over the rounds of one rate by another, as a line."""
+    values = [found[above] / found[below] for found in rounds]
+    return f"{above} / {below}: {statistics.median(values):.2f}"
+
+
+def main():
+    """Measure in turns and print rates and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--reference", help="Python that has torch and torchvision")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=640, help="per round")
+    parser.add_argument("--files", type=int, default=1000, help="most that are read")
+    parser.add_argument("--serve", choices=("torch", "tensorflow"), help="internal")
+    args = parser.parse_args()
+    if args.serve:
+        return serve(args)
+    servers = [start(sys.executable, "tensorflow", args)]
+    if args.reference:
+        servers.append(start(args.reference, "torch", args))
+    rounds = [
+        {name: ask(process, name) for process, names in servers for name in names}
+        for _ in range(args.rounds)
+    ]
+    for name in rounds[0]:
+        middle = statistics.median(found[name] for found in rounds)
+        print(f"{name:26}{middle:7.0f} images per core and second")
+    print(ratio(rounds, "pipeline", "bare decode and crop"))
+    print(ratio(rounds, "pipeline", "bare, with resize"))
+    if args.reference:
+        print(ratio(rounds, "pipeline", "torchvision"))
+        print(ratio(rounds, "pipeline, RandAugment", "torchvision, RandAugment"))
+    for process, _ in servers:
+        process.stdin.close()
+        process.wait()
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Which changes of colour and place are drawn, and how strong.
+
+Each policy is a list of branches, functions of (image, seed), and an order in which
+some of them are run: only what is drawn is computed.
+"""
+
+import re
+
+import tensorflow as tf
+
+from keras_vit.training.data import colour, geometry
+
+GREY = (128, 128, 128)
+
+
+def run(image, branches, order, seed):
+    """Run branches one after another.
+
+    Args:
+        image: (h, w, 3) uint8. branches: functions (image, seed) -> image.
+        order: (n,) int32, numbers of branches. seed: (2,) int64.
+    """
+    shape = image.shape
+
+    def step(k, image):
+        key = tf.random.fold_in(seed, k)
+        cases = [lambda b=b: tf.ensure_shape(b(image, key), shape) for b in branches]
+        return k + 1, tf.switch_case(order[k], cases)
+
+    count = order.shape[0]
+    return tf.while_loop(lambda k, _: k < count, step, (0, image))[1]
+
+
+def either_sign(value, seed):
+    """The value or its negative."""
+    positive = tf.random.stateless_uniform((), seed) < 0.5
+    return tf.where(positive, value, -value)
+
+
+def randaug(image, seed, layers, level):
+    """RandAugment as the ViT papers have it, with the quirks of the code they ran.
+
+    Every change is always made; levels may exceed 10. Thresholds of solarizing are
+    compared as bytes and wrap at 256, so that levels 0, 10 and 20 invert everything;
+    contrast is relative to the number of pixels / 256, not to the mean; posterizing
+    never drops the highest bit.
+
+    Args:
+        image: (h, w, 3) uint8. seed: (2,) int64.
+        layers: l, changes per image. level: m, their strength.
+
+    Source:
+        big_vision, pp/autoaugment.py (that of TPU EfficientNet).
+    """
+    branches = _tensorflow_branches(image.shape, level / 10.0)
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    order = tf.random.stateless_uniform(
+        (int(layers),), first, 0, len(branches), tf.int32
+    )
+    return run(image, branches, order, second)
+
+
+def _tensorflow_branches(shape, share):
+    pixels = shape[0] * shape[1]
+    enhance = 1.8 * share + 0.1
+    bits = min(max(int(4 * share), 1), 8)
+
+    def warped(matrix):
+        return lambda i, s: geometry.warp(i, matrix(i, s), GREY)
+
+    def slant(s):
+        return either_sign(0.3 * share, s)
+
+    def shift(s):
+        return either_sign(100.0 * share, s)
+
+    return [
+        lambda i, s: colour.autocontrast(i),
+        lambda i, s: colour.equalize(i),
+        lambda i, s: colour.invert(i),
+        warped(lambda i, s: geometry.turn(i, either_sign(30.0 * share, s))),
+        lambda i, s: colour.posterize(i, bits),
+        lambda i, s: colour.solarize(i, int(256 * share) % 256),
+        lambda i, s: colour.color(i, enhance),
+        lambda i, s: colour.contrast(i, enhance, min(pixels // 256, 255)),
+        lambda i, s: colour.brightness(i, enhance),
+        lambda i, s: colour.sharpness(i, enhance),
+        warped(lambda i, s: (1, slant(s), 0, 0, 1, 0)),
+        warped(lambda i, s: (1, 0, 0, slant(s), 1, 0)),
+        warped(lambda i, s: (1, 0, shift(s), 0, 1, 0)),
+        warped(lambda i, s: (1, 0, 0, 0, 1, shift(s))),
+        lambda i, s: geometry.cutout(i, int(40 * share), s, GREY),
+        lambda i, s: colour.solarize_add(i, int(110 * share)),
+    ]
+
+
+def read_timm(name):
+    """Numbers of a timm name like "rand-m9-mstd0.5-inc1".
+
+    Returns:
+        Dict of m (strength), mstd (its spread), n (changes), p (of each).
+
+    Raises:
+        ValueError: for another form.
+
+    >>> read_timm("rand-m9-mstd0.5-inc1")
+    {'m': 9.0, 'mstd': 0.5, 'n': 2, 'p': 0.5}
+    """
+    found = {"m": 10.0, "mstd": 0.0, "n": 2, "p": 0.5}
+    parts = name.split("-")
+    pairs = [re.fullmatch(r"(mstd|inc|m|n|p)(\d+(?:\.\d+)?)", p) for p in parts[1:]]
+    given = {pair[1]: float(pair[2]) for pair in pairs if pair}
+    if parts[0] != "rand" or None in pairs or given.pop("inc", 0) != 1:
+        raise ValueError(
+            "augment: a timm RandAugment must be like 'rand-m9-mstd0.5-inc1' with the "
+            f"parts m, mstd, n, p and inc1, got {name!r}. Without inc1, 'randaug(2,9)' "
+            "is near."
+        )
+    return {key: type(found[key])(given.get(key, found[key])) for key in found}
+
+
+def timm_randaug(image, seed, fill, m=9.0, mstd=0.5, n=2, p=0.5):
+    """RandAugment as DeiT and MAE fine-tuning have it: each change with a coin.
+
+    Places between pixels are bilinear here, bicubic in timm.
+
+    Args:
+        image: (h, w, 3) uint8. seed: (2,) int64.
+        fill: (3,) levels of what comes from outside.
+        m: strength, 0..10. mstd: its standard deviation, drawn for each change.
+        n: changes per image. p: probability that a drawn change is made.
+
+    Source:
+        timm, data/auto_augment.py, the list of increasing transforms.
+    """
+    branches = _timm_branches(fill, m, mstd)
+    draws, coins, rest = tf.unstack(tf.random.split(seed, 3))
+    order = tf.random.stateless_uniform((n,), draws, 0, len(branches), tf.int32)
+    made = tf.random.stateless_uniform((n,), coins) < p
+    order = tf.where(made, order, len(branches))
+    return run(image, [*branches, lambda i, s: i], order, rest)
+
+
+def _timm_branches(fill, m, mstd):
+    def share(s):
+        """Strength 0..1 of one change."""
+        noise = tf.random.stateless_normal((), tf.random.fold_in(s, 1))
+        return tf.clip_by_value(m + mstd * noise, 0.0, 10.0) / 10.0
+
+    def signed(s):
+        return either_sign(share(s), s)
+
+    def enhance(s):
+        return tf.maximum(1.0 + 0.9 * signed(s), 0.1)
+
+    def steps(count, s):
+        return tf.cast(count * share(s) + 1e-4, tf.int32)
+
+    def warped(matrix):
+        return lambda i, s: geometry.warp_smooth(i, matrix(i, signed(s)), fill)
+
+    return [
+        lambda i, s: colour.autocontrast(i),
+        lambda i, s: colour.equalize(i),
+        lambda i, s: colour.invert(i),
+        warped(lambda i, x: geometry.turn(i, 30.0 * x)),
+        lambda i, s: colour.posterize(i, 4 - steps(4, s)),
+        lambda i, s: colour.solarize(i, 256 - steps(256, s)),
+        lambda i, s: colour.solarize_add(i, steps(110, s)),
+        lambda i, s: colour.color(i, enhance(s)),
+        lambda i, s: colour.contrast(i, enhance(s)),
+        lambda i, s: colour.brightness(i, enhance(s)),
+        lambda i, s: colour.sharpness(i, enhance(s)),
+        # Pillow's coordinates are those of pixel corners: half a slant more.
+        warped(lambda i, x: (1, 0.3 * x, 0.15 * x, 0, 1, 0)),
+        warped(lambda i, x: (1, 0, 0, 0.3 * x, 1, 0.15 * x)),
+        warped(lambda i, x: (1, 0, 0.45 * x * i.shape[1], 0, 1, 0)),
+        warped(lambda i, x: (1, 0, 0, 0, 1, 0.45 * x * i.shape[0])),
+    ]
+
+
+def three_augment(image, seed):
+    """Grey, solarized or blurred: one of the three, always.
+
+    Source:
+        Touvron et al. 2022, arXiv:2204.07118, section 3 (DeiT-III).
+    """
+
+    def blurred(i, s):
+        return colour.gaussian_blur(i, tf.random.stateless_uniform((), s, 0.1, 2.0))
+
+    branches = [
+        lambda i, s: colour.grayscale(i),
+        lambda i, s: colour.solarize(i, 128),
+        blurred,
+    ]
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    order = tf.random.stateless_uniform((1,), first, 0, len(branches), tf.int32)
+    return run(image, branches, order, second)
+
+
+def jitter(image, seed, strength):
+    """Brightness, contrast and colour, each by 1 - strength to 1 + strength.
+
+    The three come in random order, as in torchvision's ColorJitter.
+    """
+
+    def factor(s):
+        return tf.random.stateless_uniform((), s, 1.0 - strength, 1.0 + strength)
+
+    branches = [
+        lambda i, s: colour.brightness(i, factor(s)),
+        lambda i, s: colour.contrast(i, factor(s)),
+        lambda i, s: colour.color(i, factor(s)),
+    ]
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    order = tf.argsort(tf.random.stateless_uniform((len(branches),), first))
+    return run(image, branches, order, second)
