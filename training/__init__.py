@@ -11,7 +11,7 @@ if __name__ != "keras_vit.training":
     )
 
 from keras_vit.training import evaluate
-from keras_vit.training.data import DataInfo, load_data, load_split
+from keras_vit.training.data import DataInfo, image_names, load_data, load_split
 from keras_vit.training.loop import Result, fit
 from keras_vit.training.recipes import Recipe, get_recipe, list_recipes
 
@@ -22,6 +22,7 @@ __all__ = [
     "evaluate",
     "fit",
     "get_recipe",
+    "image_names",
     "list_recipes",
     "load_data",
     "load_split",

@@ -1,4 +1,4 @@
-"""`keras-vit recipes`, `train`, `evaluate`, `predict`."""
+"""`keras-vit recipes`, `train`, `predict`."""
 
 import ast
 import dataclasses
@@ -19,11 +19,6 @@ def add_commands(commands):
     recipes = commands.add_parser("recipes", help="list the training recipes")
     recipes.set_defaults(run=run_recipes)
     _add_train(commands)
-    evaluate = commands.add_parser("evaluate", help="top-1 and top-5 of a model")
-    evaluate.add_argument("model", help="a .keras file or a checkpoint")
-    add_data(evaluate)
-    add_preprocess(evaluate)
-    evaluate.set_defaults(run=run_evaluate)
     predict = commands.add_parser("predict", help="say what images show")
     predict.add_argument("model", help="a .keras file or a checkpoint")
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
@@ -177,20 +172,6 @@ def load_prepared(args):
         before = model.preprocessing or preprocess.Preprocessing()
         model.preprocessing = dataclasses.replace(before, **fields)
     return model
-
-
-def run_evaluate(args):
-    """Exact top-1 and top-5 over a split."""
-    from keras_vit import training
-
-    model = load_prepared(args)
-    dataset, info = load_split(args, model)
-    scores = training.evaluate.top_k(model, dataset, verbose=0 if args.json else 1)
-    answer = {"data": info.source, "skipped": list(info.skipped), **scores}
-    skipped = f", {len(info.skipped)} skipped" if info.skipped else ""
-    parts = [f"{k} {v:.2%}" for k, v in scores.items() if k.startswith("top")]
-    text = ", ".join([*parts, f"{scores['count']} images{skipped}"])
-    return answer, text, 0
 
 
 def load_split(args, model):

@@ -8,7 +8,7 @@ from keras_vit.layers.mlp import get_activation
 from keras_vit.layers.patches import pair, patch_grid
 from keras_vit.layers.pooling import POOLINGS
 from keras_vit.layers.position import POSITIONS
-from keras_vit.models import hybrid
+from keras_vit.models import conv_stem, hybrid
 from keras_vit.preprocess import Preprocessing
 
 
@@ -49,6 +49,9 @@ class Architecture:
             features, and patch_size counts features. Or a functional Keras model
             of yours that makes a feature map (B, h, w, F) of an image, trained or
             not; pass its preprocessing too.
+        conv_stem: channels of 3x3 convolutions in front, such as (48, 96, 192, 384),
+            or None for none; a convolution halves the image where the channels
+            change. Patches are cut from the features: use patch_size=1.
         distilled: whether a distillation token and a second head exist (DeiT);
             the logits are then the mean of both heads.
         dropout: probability after each dense layer but qkv, and after positions.
@@ -91,6 +94,7 @@ class Architecture:
     norm_input: bool = False
     norm_pooled: bool = False
     stem: tuple | keras.Model | None = None
+    conv_stem: tuple | None = None
     distilled: bool = False
     dropout: float = 0.0
     attention_dropout: float = 0.0
@@ -106,8 +110,10 @@ class Architecture:
         put = object.__setattr__
         put(self, "image_size", pair(self.image_size, "image_size"))
         put(self, "patch_size", pair(self.patch_size, "patch_size"))
-        if self.stem is not None and not hybrid.is_model(self.stem):
-            put(self, "stem", tuple(self.stem))
+        for name in ("stem", "conv_stem"):
+            value = getattr(self, name)
+            if value is not None and not hybrid.is_model(value):
+                put(self, name, tuple(value))
         if self.class_token is None:
             put(self, "class_token", self.pooling in ("token", None))
         self._check_counts()
@@ -123,14 +129,19 @@ class Architecture:
     @property
     def grid(self):
         """(h, w), patches."""
-        if self.stem is None:
+        front = self.conv_stem if self.stem is None else self.stem
+        if front is None:
             return patch_grid(self.image_size, self.patch_size)
-        features = hybrid.feature_size(self.image_size, self.stem, self.channels)
+        if self.conv_stem is not None:
+            features = conv_stem.feature_size(self.image_size, self.conv_stem)
+        else:
+            features = hybrid.feature_size(self.image_size, self.stem, self.channels)
         sides = zip(features, self.patch_size, strict=True)
         if any(side % patch for side, patch in sides):
             remedy = "patch_size=1"
             if not hybrid.is_model(self.stem):
-                step = hybrid.shrink(self.stem) * self.patch_size[0]
+                kind = hybrid if self.conv_stem is None else conv_stem
+                step = kind.shrink(front) * self.patch_size[0]
                 remedy = f"multiples of {step} px"
             raise ValueError(
                 f"image_size: a hybrid's features must make whole patches, got "
@@ -162,6 +173,13 @@ class Architecture:
                 f"stem: must be units per stage, each above 0, got {self.stem!r}. "
                 "Use (3, 4, 9), for example."
             )
+        if self.conv_stem is not None and not (
+            self.conv_stem and all(type(c) is int and c > 0 for c in self.conv_stem)
+        ):
+            raise ValueError(
+                "conv_stem: must be channels per convolution, each above 0, got "
+                f"{self.conv_stem!r}. Use (48, 96, 192, 384), for example."
+            )
         for name in ("dropout", "attention_dropout", "drop_path"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(
@@ -180,6 +198,11 @@ class Architecture:
                 )
 
     def _check_wiring(self):
+        if self.stem is not None and self.conv_stem is not None:
+            raise ValueError(
+                f"conv_stem: stands in place of a ResNet, got stem={self.stem} and "
+                f"conv_stem={self.conv_stem}. Leave one out."
+            )
         if self.pooling == "token" and not self.class_token:
             raise ValueError(
                 "pooling: 'token' reads the class token, got class_token=False. "

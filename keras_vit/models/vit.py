@@ -17,7 +17,7 @@ from keras_vit.layers import (
     TokenPooling,
     TransformerBlock,
 )
-from keras_vit.models import hybrid
+from keras_vit.models import conv_stem, hybrid
 from keras_vit.models.architecture import Architecture
 from keras_vit.models.head import activate, classifier, wide
 from keras_vit.models.image_model import ImageModel
@@ -69,6 +69,8 @@ def _embed(images, arch):
     """Image -> tokens with positions, (B, T, D)."""
     if arch.stem is not None:
         images = hybrid.embed(images, arch.stem, arch.dtype)
+    elif arch.conv_stem is not None:
+        images = conv_stem.embed(images, arch.conv_stem, arch.dtype)
     patches = Patches(arch.patch_size, dtype=arch.dtype, name="patches")(images)
     tokens = PatchEncoder(
         arch.width,

@@ -39,7 +39,7 @@ PROJECTION = "patch_encoder/projection/kernel"
 FIXED = (
     "width", "depth", "mlp_dim", "channels", "class_token", "distilled", "registers",
     "position", "position_prefix", "layer_scale", "qkv_bias", "qk_norm", "patch_bias",
-    "norm_input", "stem", "units", "width_factor",
+    "norm_input", "stem", "conv_stem", "units", "width_factor",
     "filters",
 )  # fmt: skip
 OWN_NOTES = {"activation": str, "epsilon": float, "pooling": str, "labels": list}

@@ -33,6 +33,27 @@ def test_warps_of_zero_are_the_identity():
     np.testing.assert_allclose(bent, images, atol=1e-3)
 
 
+def test_shifts_are_crops_of_a_mirrored_border():
+    """Each image by its own whole pixels, every move from -4 to 4 equally often."""
+    images = tf.cast(picture()[None].repeat(3, 0), tf.float32)
+    numbers = np.array([[0.0, 0.0], [-1.0, 1.0], [0.4, -0.2]], "float32")
+    moved = ops.shift(images, tf.constant(numbers), 4)
+
+    wide = np.pad(images[0], ((4, 4), (4, 4), (0, 0)), mode="reflect")
+    corners = [(4, 4), (8, 0), (2, 5)]  # of the crop: 4 - move
+    for image, (top, left) in zip(moved, corners, strict=True):
+        np.testing.assert_array_equal(wide[top : top + 20, left : left + 30], image)
+    ramp = tf.tile(tf.range(90.0)[None, :, None, None], (900, 1, 9, 1))
+    draws = np.stack([(np.arange(900) + 0.5) / 450 - 1] * 2, 1).astype("float32")
+    downs = 40 - ops.shift(ramp, tf.constant(draws), 4)[:, 40, 0, 0].numpy()
+    assert dict.fromkeys(range(-4, 5), 100) == dict(
+        zip(*np.unique(downs, return_counts=True), strict=True)
+    )
+    with pytest.raises(ValueError, match="below the side of 20x30 px, got 20"):
+        ops.shift(images, tf.constant(numbers), 20)
+    assert 2 == augment.get_preset("flip|shift(4)").numbers
+
+
 def test_warps_move_by_the_share_that_is_drawn():
     """Up by a fifth of the height, black flows in; each image by its own."""
     images = tf.cast(picture(20, 30)[None].repeat(2, 0), tf.float32)

@@ -74,10 +74,11 @@ FORMS = {  # fmt: off
         ((0.0, 1.0), (0.0, 180.0), (0.0, 0.9), (0.0, 1.0)),
     ),
     "elastic": Form("warp", ops.elastic, (0.07,), ((0.0, 1.0),)),
+    "shift": Form("warp", ops.shift, (4,), ((1, 1000),)),
     # (image, seed, probability), in the range of the model
     "erase": Form("erase", geometry.erase, (0.25,), ((0.0, 1.0),)),
 }  # fmt: on
-WARP_NUMBERS = {"affine": 6, "elastic": 18}  # per image
+WARP_NUMBERS = {"affine": 6, "elastic": 18, "shift": 2}  # per image
 INCEPTION = "inception_crop(0.05)|flip"
 PRESETS = {
     "none": "",

@@ -207,6 +207,37 @@ def _cover(shape, target, geometry):
     return tf.maximum(tf.cast(tf.stack(sides), tf.int32), target)
 
 
+def shift(images, numbers, pixels):
+    """Move pictures by whole pixels; what is left empty mirrors the border.
+
+    The same as padding by reflection and cutting at a random place.
+
+    Args:
+        images: (B, H, W, C) float32. numbers: (B, 2) in -1..1: down, right.
+        pixels: largest move to either side.
+
+    Returns:
+        (B, H, W, C) float32.
+
+    Raises:
+        ValueError: for a move that is as large as the picture.
+    """
+    pixels = int(pixels)
+    if pixels >= min(images.shape[1:3]):
+        raise ValueError(
+            f"shift: must be below the side of {images.shape[1]}x{images.shape[2]} px, "
+            f"got {pixels}. Write shift(4), for example."
+        )
+    moves = tf.cast(tf.floor((numbers + 1.0) * (pixels + 0.5)), tf.int32) - pixels
+    moves = tf.minimum(moves, pixels)  # a number of exactly 1
+    for axis in (1, 2):
+        last = images.shape[axis] - 1
+        index = tf.abs(tf.range(last + 1) - moves[:, axis - 1, None])  # (B, side)
+        index = last - tf.abs(last - index)
+        images = tf.gather(images, index, axis=axis, batch_dims=1)
+    return images
+
+
 def affine(images, numbers, shift, rotate, zoom, shear):
     """Move, turn, scale and slant pictures a little; black flows in.
 

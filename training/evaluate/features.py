@@ -8,26 +8,32 @@ def encoder(model):
     """Cut the head off a classifier, if it has one.
 
     Args:
-        model: (B, H, W, C) -> (B, K) with a last Dense layer, or (B, D) features.
+        model: (B, H, W, C) -> (B, K) with a last Dense layer, or (B, D) features. A
+            subclassed model cannot be cut: it is taken for an encoder.
 
     Returns:
-        `keras.Model`, (B, H, W, C) -> (B, D), sharing weights with `model`. With two
-        heads (DeiT) it is what the first one reads.
+        `keras.Model`, (B, H, W, C) -> (B, D), sharing weights with `model`, or the
+        model itself. With two heads (DeiT) it is what the first one reads.
 
     Raises:
         ValueError: when the model gives no vector per image.
     """
+    if not getattr(model, "inputs", None):
+        return model
     heads = [layer for layer in model.layers if layer.name == "head"]
     if not heads and isinstance(model.layers[-1], keras.layers.Dense):
         heads = [model.layers[-1]]
-    output = heads[0].input if heads else model.output
-    if isinstance(output, list) or len(output.shape) != 2:
-        shape = [t.shape for t in output] if isinstance(output, list) else output.shape
+    outputs = [heads[0].input] if heads else model.outputs
+    if len(outputs) > 1 or len(outputs[0].shape) != 2:
+        shapes = ", ".join(str(output.shape) for output in outputs)
         raise ValueError(
-            f"model: must give one vector per image, got an output of shape {shape}. "
+            f"model: must give one vector per image, got an output of shape {shapes}. "
             "Build it with pooling='token' or 'gap'."
         )
-    return keras.Model(model.inputs, output, name="encoder")
+    if not heads:
+        return model
+    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+    return keras.Model(inputs, outputs[0], name="encoder")
 
 
 def features(model, dataset, verbose=1):
@@ -42,12 +48,17 @@ def features(model, dataset, verbose=1):
         (N, D) float32 features, (N,) int64 labels.
 
     Raises:
-        ValueError: for an empty data set.
+        ValueError: for an empty data set, or a model that gives no vector.
     """
     pairs = list(answers(encoder(model), dataset, verbose))
     if not pairs:
         raise ValueError("dataset: must hold an image, got none. Check the split.")
     found, labels = (np.concatenate(rows) for rows in zip(*pairs, strict=True))
+    if found.ndim != 2:
+        raise ValueError(
+            f"model: must give one vector per image, got an output of shape "
+            f"{found.shape}. Average over the tokens, for example."
+        )
     return found.astype("float32"), labels.astype("int64")
 
 

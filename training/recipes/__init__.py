@@ -2,17 +2,17 @@
 
 import difflib
 
-from keras_vit.training.recipes import digits, finetune
+from keras_vit.training.recipes import cifar10, digits, finetune
 from keras_vit.training.recipes.base import Recipe
 
-RECIPES = {recipe.name: recipe for recipe in (digits.RECIPE, finetune.RECIPE)}
+RECIPES = {module.RECIPE.name: module.RECIPE for module in (cifar10, digits, finetune)}
 
 
 def list_recipes():
     """Names that `get_recipe` and `fit` take.
 
     >>> list_recipes()
-    ['digits', 'finetune']
+    ['cifar10', 'digits', 'finetune']
     """
     return sorted(RECIPES)
 

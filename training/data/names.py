@@ -1,0 +1,49 @@
+"""Names of the images of a split, in the order in which they are evaluated."""
+
+from keras_vit.errors import DataError
+from keras_vit.training.data import folder
+from keras_vit.training.data.sources import final_split, open_source
+
+
+def image_names(source, split=None, skipped=()):
+    """List the files behind the images that `load_split` gives; nothing is decoded.
+
+    Args:
+        source, split: as in `load_split`. skipped: paths left out, `info.skipped`.
+
+    Returns:
+        List of names or paths, one per image.
+
+    Raises:
+        DataError: for a source whose images have no names.
+    """
+    kind, _, rest = str(source).partition(":")
+    if kind == "folder":
+        _, files = folder.list_splits(rest, whole=split == "all")
+        rows = files[split or final_split(files)]
+        left_out = set(skipped)
+        return [str(path) for path, _ in rows if str(path) not in left_out]
+    if kind == "tfds":
+        opened = open_source(source)
+        return _record_names(source, opened.split(split or opened.test_split))
+    raise DataError(
+        f"{source}: must hold images with file names, got a source without. Use "
+        "folder:PATH, or a TFDS set that tells them."
+    )
+
+
+def _record_names(source, records):
+    """The feature `file_name` of every record of a TFDS split."""
+    import tensorflow_datasets as tfds
+
+    if "file_name" not in records.builder.info.features:
+        raise DataError(
+            f"{source}: must tell the file name of each image, got the features "
+            f"{list(records.builder.info.features)}. Use folder:PATH."
+        )
+    found = records.builder.as_dataset(
+        split=records.split,
+        decoders={records.keys[0]: tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(skip_prefetch=True),
+    )
+    return [row["file_name"].decode() for row in found.as_numpy_iterator()]

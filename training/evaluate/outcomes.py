@@ -1,0 +1,94 @@
+"""What a model said about every image of a data set: the input of every score."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_vit.training.evaluate.features import answers
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcomes:
+    """One row per image, in the order of the data.
+
+    Args:
+        labels: (n,) int, right classes. answered: (n,) int, best classes.
+        ranks: (n,) int, how many classes score better than the right one.
+        confidence: (n,) probability of the answer, 0..1.
+        log_likelihood: (n,) natural logarithm of the right class's probability.
+        classes: K, outputs of the model.
+    """
+
+    labels: np.ndarray
+    answered: np.ndarray
+    ranks: np.ndarray
+    confidence: np.ndarray
+    log_likelihood: np.ndarray
+    classes: int
+
+    @property
+    def right(self):
+        """(n,) bool: the right class scores best; among equals the lowest wins."""
+        return self.ranks < 1
+
+
+def outcomes(model, dataset, verbose=1):
+    """Ask a model about every image, once.
+
+    Args:
+        model: (B, H, W, C) -> (B, K) logits, or probabilities that sum to 1.
+        dataset: gives (images, labels); labels (B,) int, or (B, K) one-hot.
+            Batches may differ in size.
+        verbose: 1 shows progress.
+
+    Returns:
+        `Outcomes`.
+
+    Raises:
+        ValueError: for an empty data set, or labels that the model has no output
+            for.
+    """
+    classes, rows = 0, []
+    for scores, labels in answers(model, dataset, verbose):
+        classes = scores.shape[1]
+        rows.append(_row(scores, labels))
+    if not rows:
+        raise ValueError("dataset: must hold an image, got none. Check the split.")
+    columns = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return Outcomes(*columns, classes)
+
+
+def _row(scores, labels):
+    """The first five fields of `Outcomes` for one batch."""
+    labels = labels.argmax(axis=1) if labels.ndim == 2 else labels.astype("int64")
+    if labels.max() >= scores.shape[1] or labels.min() < 0:
+        raise ValueError(
+            f"labels: must be below {scores.shape[1]}, the outputs of the model, got "
+            f"{labels.max()}. Evaluate on the classes it was trained for."
+        )
+    right = np.take_along_axis(scores, labels[:, None], axis=1)
+    # Among equals the lowest index wins, as in argmax; NaN is never the answer.
+    later = np.arange(scores.shape[1]) > labels[:, None]
+    worse = (scores < right) | ((scores == right) & later)
+    ranks = scores.shape[1] - 1 - worse.sum(axis=1)
+    log_p = log_probabilities(scores)
+    answered = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)
+    confidence = np.exp(np.take_along_axis(log_p, answered[:, None], axis=1))[:, 0]
+    likelihood = np.take_along_axis(log_p, labels[:, None], axis=1)[:, 0]
+    return labels, answered, ranks, confidence, likelihood
+
+
+def log_probabilities(scores):
+    """Natural logarithms of probabilities.
+
+    Args:
+        scores: (B, K) logits; or probabilities, which are told by their sum of 1.
+
+    Returns:
+        (B, K) float64.
+    """
+    scores = np.asarray(scores, "float64")
+    if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1.0, atol=1e-3):
+        return np.log(np.maximum(scores, 1e-12))
+    scores = scores - scores.max(axis=1, keepdims=True)
+    return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))

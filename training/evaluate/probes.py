@@ -1,0 +1,97 @@
+"""Probes by name, on features that are computed once; and during training."""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_vit.training.evaluate.features import as_features, encoder
+from keras_vit.training.evaluate.fewshot import few_shot
+from keras_vit.training.evaluate.neighbours import knn
+from keras_vit.training.evaluate.probe import linear_probe
+
+PROBES = ("linear", "few_shot", "knn")
+SHOTS = (1, 5, 10, 25)
+NEIGHBOURS = 20
+
+
+def probes(model, train, test, kinds=PROBES, verbose=1):
+    """Judge frozen features by one probe or several.
+
+    Args:
+        model: classifier or encoder, see `encoder`; None when `train` and `test`
+            are (features (N, D), labels (N,)) already.
+        train: images to learn from, (images, labels). test: images to score.
+        kinds: some of "linear" (logistic regression), "few_shot" (least squares on
+            1, 5, 10 and 25 images per class, as far as there are so many) and "knn"
+            (20 nearest neighbours).
+        verbose: 1 shows progress.
+
+    Returns:
+        Dict with "linear_top1", "shot5_top1", "knn_top1" and so on, shares 0..1.
+
+    Raises:
+        ValueError: for an unknown kind; before anything is computed.
+    """
+    check_kinds(kinds)
+    model = None if model is None else encoder(model)
+    train = as_features(model, train, verbose)
+    test = as_features(model, test, verbose)
+    scores = {}
+    if "linear" in kinds:
+        found = linear_probe(None, train, test, verbose=0)
+        scores["linear_top1"] = found["top1"]
+    if "few_shot" in kinds:
+        least = int(np.bincount(train[1]).min())
+        shots = [count for count in SHOTS if count <= least]
+        found = few_shot(None, train, test, shots, verbose=0)
+        scores |= {f"shot{count}_top1": found[count]["top1"] for count in shots}
+    if "knn" in kinds:
+        k = min(NEIGHBOURS, len(train[1]))
+        scores["knn_top1"] = knn(None, train, test, k, verbose=0)["top1"]
+    return scores
+
+
+def check_kinds(kinds):
+    """Make sure that there are such probes.
+
+    Raises:
+        ValueError: naming those that there are.
+    """
+    unknown = [kind for kind in kinds if kind not in PROBES]
+    if unknown or not kinds or isinstance(kinds, str):
+        raise ValueError(
+            f"probes: must be some of {', '.join(PROBES)}, got {kinds!r}. "
+            "Use ('knn',), the quickest, for example."
+        )
+
+
+class ProbeFeatures(keras.callbacks.Callback):
+    """Probe the features after epochs, and put the scores beside the other numbers.
+
+    Epochs that are not probed have NaN, so that every epoch has a row.
+
+    Args:
+        train, test, kinds: as in `probes`.
+        every: probe after every so many epochs, counted from the first.
+        model: whose features; None is the model in training.
+    """
+
+    def __init__(self, train, test, kinds=("knn",), every=1, model=None):
+        super().__init__()
+        check_kinds(kinds)
+        if every < 1:
+            raise ValueError(f"every: must be 1 or more, got {every}. Use every=1.")
+        self.train, self.test, self.kinds, self.every = train, test, kinds, every
+        self._given, self._encoder, self._names = model, None, ()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add the scores to `logs`; must stand before what writes them."""
+        if epoch % self.every and self._names:
+            logs.update(dict.fromkeys(self._names, math.nan))
+            return
+        if self._encoder is None:
+            self._encoder = encoder(self._given or self.model)
+        scores = probes(self._encoder, self.train, self.test, self.kinds, verbose=0)
+        self._names = tuple(scores)
+        logs.update(scores)

@@ -1,0 +1,134 @@
+"""All scores of a classifier on a data set, from one pass over it."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_vit.training.evaluate.calibration import (
+    calibration_bins,
+    calibration_error,
+)
+from keras_vit.training.evaluate.confusion import (
+    confused,
+    confusion_matrix,
+    plot_confusion,
+)
+from keras_vit.training.evaluate.outcomes import Outcomes, outcomes
+from keras_vit.training.evaluate.top1 import checked, shares
+
+SHOWN = 5  # mistakes in the text
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Scores, and where they come from.
+
+    Args:
+        outcomes: `Outcomes`, one row per image.
+        class_names: K names.
+        top: "top1", "top5" and so on -> share 0..1.
+        bins: of `calibration_bins`.
+    """
+
+    outcomes: Outcomes
+    class_names: tuple
+    top: dict
+    bins: tuple
+
+    @property
+    def count(self):
+        """Number of images."""
+        return len(self.outcomes.labels)
+
+    @property
+    def calibration_error(self):
+        """ECE, 0..1; see `calibration_error`."""
+        return calibration_error(self.bins)
+
+    @property
+    def log_loss(self):
+        """Mean of -log of the right class's probability, nats."""
+        return float(-self.outcomes.log_likelihood.mean())
+
+    @property
+    def confusion(self):
+        """(K, K) counts; row: right class, column: answer."""
+        found = self.outcomes
+        return confusion_matrix(found.labels, found.answered, found.classes)
+
+    def confused(self, most=10):
+        """The most frequent mistakes: list of (right name, answered name, count)."""
+        pairs = confused(self.outcomes.labels, self.outcomes.answered, most)
+        return [(self.class_names[a], self.class_names[b], n) for a, b, n in pairs]
+
+    def per_class(self):
+        """One row per class that occurs, in the order of the classes.
+
+        Returns:
+            List of dicts: "name"; "count", images; "recall", share of its images
+            that are found; "precision", share of its answers that are right; "f1",
+            their harmonic mean; each 0..1.
+        """
+        found = self.outcomes
+        sides = (found.labels, found.answered, found.labels[found.right])
+        images, said, hits = (np.bincount(s, minlength=found.classes) for s in sides)
+        return [
+            {
+                "name": self.class_names[k],
+                "count": int(images[k]),
+                "recall": float(hits[k] / max(images[k], 1)),
+                "precision": float(hits[k] / max(said[k], 1)),
+                "f1": float(2 * hits[k] / (images[k] + said[k])),
+            }
+            for k in np.flatnonzero(images + said)
+        ]
+
+    def plot_confusion(self, path, overwrite=False):
+        """Draw the confusion matrix, see `evaluate.plot_confusion`."""
+        return plot_confusion(self.confusion, self.class_names, path, overwrite)
+
+    def to_dict(self):
+        """Everything as plain values, for a program."""
+        return {
+            **self.top,
+            "count": self.count,
+            "calibration_error": self.calibration_error,
+            "log_loss": self.log_loss,
+            "calibration": [dataclasses.asdict(part) for part in self.bins],
+            "per_class": self.per_class(),
+            "confused": [list(row) for row in self.confused()],
+        }
+
+    def __str__(self):
+        parts = [f"{name} {share:.2%}" for name, share in self.top.items()]
+        parts.append(f"calibration error {self.calibration_error:.2%}")
+        parts.append(f"log loss {self.log_loss:.3f}, {self.count} images")
+        lines = [f"  {n} x {a!r} taken for {b!r}" for a, b, n in self.confused(SHOWN)]
+        return "\n".join([", ".join(parts), *lines])
+
+
+def report(model, dataset, class_names=None, k=(1, 5), bins=15, verbose=1):
+    """Ask a classifier about every image, and score the answers in every way.
+
+    Args:
+        model, dataset, verbose: as in `outcomes`.
+        class_names: K names; None takes `model.labels`, else numbers.
+        k: as in `top_k`. bins: as in `calibration_bins`.
+
+    Returns:
+        `Report`.
+
+    Raises:
+        ValueError: as `outcomes`, and for names that are not K.
+    """
+    wanted = checked(k)
+    found = outcomes(model, dataset, verbose)
+    names = class_names or getattr(model, "labels", None) or range(found.classes)
+    names = tuple(map(str, names))
+    if len(names) != found.classes:
+        raise ValueError(
+            f"class_names: must be {found.classes}, the outputs of the model, got "
+            f"{len(names)}. Pass info.class_names of the data it was trained on."
+        )
+    parts = calibration_bins(found.confidence, found.right, bins)
+    return Report(found, names, shares(found, wanted), parts)
