@@ -88,7 +88,9 @@ def fit(
         epochs: passes over the data; None is the recipe's.
         strategy: "auto", "one" or "mirrored".
         verbose: 0 silent, 1 progress bar, 2 a line per epoch.
-        callbacks: more Keras callbacks.
+        callbacks: more Keras callbacks. Those with an attribute `adds_scores`, such as
+            `evaluate.ProbeFeatures`, come first, so that what they put into the
+            numbers of an epoch is logged.
         overwrite: whether an earlier run in output_dir may be replaced.
         **overrides: other fields of `Recipe`.
 
@@ -183,13 +185,15 @@ def _train(run, callbacks, verbose):
     epoch, done = run.facts.get("epochs", 0), run.facts.get("step", 0)
     logs = watchers.loggers(run.folder, append=epoch > 0)
     keep = [watchers.RefuseNaN(), run.keeper]
+    first = [c for c in callbacks if getattr(c, "adds_scores", False)]
+    rest = [c for c in callbacks if c not in first]
     guard = None
     if run.feeds.resumable:
         seconds = 60 * run.recipe.save_minutes
         guard = KeepState(run.folder.states, run.keeper, run.facts, seconds, verbose)
         keep.append(guard)
     watching = PassOver(
-        [watchers.ShowAverage(), *logs, *keep, *callbacks],
+        [watchers.ShowAverage(), *first, *logs, *keep, *rest],
         run.model,
         done,
         run.arrays,

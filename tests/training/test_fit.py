@@ -56,10 +56,12 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Two epochs of a small model on digits."""
+    """Two epochs of a small model on digits, with a probe of its features."""
+    held, _ = training.load_split("digits", "validation", 32, batch_size=90)
     recorder = Recorder()
+    watch = [recorder, training.evaluate.ProbeFeatures(held, held)]
     folder = tmp_path_factory.mktemp("runs") / "one"
-    result = training.fit(**OPTIONS, output_dir=folder, callbacks=[recorder])
+    result = training.fit(**OPTIONS, output_dir=folder, callbacks=watch)
     return Run(result, recorder.weights)
 
 
@@ -82,7 +84,7 @@ def test_a_run_leaves_models_logs_and_its_recipe(run):
 
 
 def test_the_history_is_in_the_result_and_in_the_csv(run):
-    """One row per epoch, with the learning rate at its end."""
+    """One row per epoch, with the learning rate and the probe at its end."""
     history = run.result.history
     with open(run.result.output_dir / "history.csv") as file:
         rows = list(csv.DictReader(file))
@@ -90,7 +92,8 @@ def test_the_history_is_in_the_result_and_in_the_csv(run):
     schedule = training.schedules.WarmupCosine(run.result.recipe.learning_rate, 8, 2)
 
     names = {"loss", "top1", "top5", "val_loss", "val_top1", "val_top5"}
-    assert names | {"learning_rate"} == set(history)
+    assert names | {"learning_rate", "knn_top1"} == set(history)
+    assert history["knn_top1"] == [float(row["knn_top1"]) for row in rows]
     assert [f"{loss:.5f}" for loss in history["loss"]] == [
         f"{float(row['loss']):.5f}" for row in rows
     ]

@@ -77,6 +77,8 @@ class ProbeFeatures(keras.callbacks.Callback):
         model: whose features; None is the model in training.
     """
 
+    adds_scores = True
+
     def __init__(self, train, test, kinds=("knn",), every=1, model=None):
         super().__init__()
         check_kinds(kinds)
