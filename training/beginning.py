@@ -20,20 +20,17 @@ class PassOver(keras.callbacks.CallbackList):
         callbacks: list. model: compiled.
         done: steps of the first epoch that were done before.
         scores: what `states.capture_scores` gave after them, or {}.
-        spec: `element_spec` of the batches, which tells Keras its scores.
         **params: of `keras.callbacks.CallbackList`.
     """
 
-    def __init__(self, callbacks, model, done, scores, spec, **params):
-        self.done, self.scores, self.spec = done, scores, spec
+    def __init__(self, callbacks, model, done, scores, **params):
+        self.done, self.scores = done, scores
         super().__init__(callbacks, add_history=True, model=model, **params)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Bring the scores to where they were; Keras has just cleared them."""
         super().on_epoch_begin(epoch, logs)
         if self.scores:
-            with self.model.distribute_strategy.scope():
-                self.model._symbolic_build(data_batch=self.spec)
             states.restore_scores(self.model, self.scores)
         self.scores = None
 

@@ -1,6 +1,5 @@
-"""What happens between epochs: numbers are logged, models are kept."""
+"""What happens between epochs: averages are shown, models are kept."""
 
-import math
 import time
 
 import keras
@@ -8,15 +7,7 @@ import keras
 from keras_vit import files
 from keras_vit.models import ImageModel
 from keras_vit.training.engine import inner
-
-
-class LogLearningRate(keras.callbacks.Callback):
-    """Put the learning rate at the end of the epoch beside the other numbers."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Add it to `logs`; must stand before what writes them."""
-        rate = self.model.optimizer.learning_rate
-        logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+from keras_vit.training.patience import Patience
 
 
 class KeepModels(keras.callbacks.Callback):
@@ -40,8 +31,10 @@ class KeepModels(keras.callbacks.Callback):
         self.best_score = None
         self.epochs = 0
         self._best_weights = None
+        self.spoilt = False  # whether the model has weights that are no numbers
         self._saved_best = None
         self._written = time.monotonic()
+        self.patience = Patience("best and last model")
 
     def state(self):
         """(plain values, name -> array) that `resume` takes."""
@@ -64,7 +57,8 @@ class KeepModels(keras.callbacks.Callback):
             self.best_score, self.best_epoch = score, epoch + 1
             self._best_weights = self.model.get_weights()
         if time.monotonic() - self._written >= self.seconds:
-            self.write()
+            self.patience.attempt(self.write)
+            self._written = time.monotonic()
 
     def _wins(self, score):
         if self.best_score is None:
@@ -74,8 +68,13 @@ class KeepModels(keras.callbacks.Callback):
         return score >= self.best_score
 
     def write(self):
-        """Write both models, each whole or not at all."""
-        _save(self.model, self.folder.last)
+        """Write both models, each whole or not at all.
+
+        Raises:
+            OSError: on a full disk; what lies there stays.
+        """
+        if not self.spoilt:
+            _save(self.model, self.folder.last)
         if self._saved_best != self.best_epoch:
             last = self.model.get_weights()
             try:
@@ -84,29 +83,11 @@ class KeepModels(keras.callbacks.Callback):
             finally:
                 self.model.set_weights(last)
             self._saved_best = self.best_epoch
-        self._written = time.monotonic()
 
     def restore_best(self):
-        """Put the best weights into the model."""
+        """Put the best weights into the model, where there are any."""
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
-
-
-class RefuseNaN(keras.callbacks.Callback):
-    """End a run whose loss is no number any more."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Look at the loss of the epoch.
-
-        Raises:
-            FloatingPointError: when it is NaN or infinite.
-        """
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"loss: must stay finite, got {loss} in epoch {epoch + 1}. Lower "
-                "learning_rate, or lengthen warmup."
-            )
 
 
 def _save(model, path):
@@ -117,6 +98,7 @@ def _save(model, path):
         bare = kind(model.inputs[0], model.outputs[0], name=model.name)
     if isinstance(model, ImageModel):
         bare.preprocessing, bare.labels = model.preprocessing, model.labels
+    files.check_space(path, 4 * model.count_params())
     with files.replacing(path, overwrite=True) as partial:
         bare.save(partial)
 
@@ -152,12 +134,3 @@ class ShowAverage(keras.callbacks.Callback):
             return []
         averages = optimizer._model_variables_moving_average
         return list(zip(optimizer._trainable_variables, averages, strict=True))
-
-
-def loggers(folder, append):
-    """CSV and TensorBoard, after the callback that completes their numbers."""
-    return [
-        LogLearningRate(),
-        keras.callbacks.CSVLogger(str(folder.history), append=append),
-        keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False),
-    ]

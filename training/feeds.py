@@ -1,6 +1,7 @@
 """Where the batches of a run come from."""
 
 import dataclasses
+import functools
 
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import DataInfo
@@ -16,6 +17,7 @@ class Feeds:
         train: batches, without end or repeated. validation: batches.
         steps: batches per epoch. info: `DataInfo`.
         resumable: whether batches are a function of the step.
+        names: function of a step, which lists the images of its batch, or None.
     """
 
     train: object
@@ -23,6 +25,7 @@ class Feeds:
     steps: int
     info: DataInfo
     resumable: bool
+    names: object = None
 
 
 def open_feeds(data, recipe, model, verbose, state):
@@ -50,7 +53,8 @@ def open_feeds(data, recipe, model, verbose, state):
     validation = feed.in_order(source.split("validation"))
     steps = feed.batches(train)
     first = state.get("epochs", 0) * steps + state.get("step", 0)
-    return Feeds(feed.stream(train, first), validation, steps, info, True)
+    names = functools.partial(feed.names, train)
+    return Feeds(feed.stream(train, first), validation, steps, info, True, names)
 
 
 def _preprocessing(model, recipe):

@@ -9,14 +9,13 @@ from keras.src.utils import io_utils
 from keras_vit.training import callbacks as watchers
 from keras_vit.training import runs, states
 from keras_vit.training import strategy as strategies
-from keras_vit.training.beginning import PassOver, passing_over
 from keras_vit.training.building import check_given, prepare_model
 from keras_vit.training.data import DataInfo
 from keras_vit.training.engine import Trainee
 from keras_vit.training.feeds import Feeds, batch_size, open_feeds
-from keras_vit.training.guard import KeepState
 from keras_vit.training.objective import compile_model
 from keras_vit.training.recipes import Recipe, get_recipe
+from keras_vit.training.watching import Watch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +86,7 @@ def fit(
             `keras_vit.training.runs`); None is `runs/RECIPE-DATE-TIME`.
         epochs: passes over the data; None is the recipe's.
         strategy: "auto", "one" or "mirrored".
-        verbose: 0 silent, 1 progress bar, 2 a line per epoch.
+        verbose: 0 silent, 1 a line that is renewed, 2 a line per epoch.
         callbacks: more Keras callbacks. Those with an attribute `adds_scores`, such as
             `evaluate.ProbeFeatures`, come first, so that what they put into the
             numbers of an epoch is logged.
@@ -103,6 +102,8 @@ def fit(
         DataError, FileNotFoundError: for data that cannot be used.
         FileExistsError: for an output_dir with an earlier run that is finished, or
             of another recipe.
+        FloatingPointError: when the loss is no number or above `loss_limit`, with
+            the step, its images and the last good state.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
     recipe = _settle(recipe, model, data, epochs, overrides)
@@ -133,7 +134,7 @@ def _begin(recipe, given, data, folder, strategy, verbose):
         compile_model(model, recipe, feeds)
         keeper = watchers.KeepModels(folder, recipe.monitor)
         model.optimizer.build(model.trainable_variables)
-        _go_on(model, folder, keeper, arrays, facts)
+        _go_on(model, keeper, arrays, facts)
     if state is None:
         folder.create(recipe, feeds.info, model, resumable=feeds.resumable)
     elif verbose:
@@ -168,7 +169,7 @@ def _settle(recipe, model, data, epochs, overrides):
     return recipe
 
 
-def _go_on(model, folder, keeper, arrays, facts):
+def _go_on(model, keeper, arrays, facts):
     """Put a state into the model and the keeper; the scores of the epoch remain."""
     if not facts:
         return
@@ -177,72 +178,20 @@ def _go_on(model, folder, keeper, arrays, facts):
     states.restore(model, arrays)
     arrays.clear()
     arrays.update(scores)
-    folder.cut_history(facts["epochs"])
 
 
 def _train(run, callbacks, verbose):
-    """Train; whatever happens, logs are closed and the best model is on disk."""
-    epoch, done = run.facts.get("epochs", 0), run.facts.get("step", 0)
-    logs = watchers.loggers(run.folder, append=epoch > 0)
-    keep = [watchers.RefuseNaN(), run.keeper]
-    first = [c for c in callbacks if getattr(c, "adds_scores", False)]
-    rest = [c for c in callbacks if c not in first]
-    guard = None
-    if run.feeds.resumable:
-        seconds = 60 * run.recipe.save_minutes
-        guard = KeepState(run.folder.states, run.keeper, run.facts, seconds, verbose)
-        keep.append(guard)
-    watching = PassOver(
-        [watchers.ShowAverage(), *first, *logs, *keep, *rest],
-        run.model,
-        done,
-        run.arrays,
-        run.feeds.train.element_spec,
-        add_progbar=verbose != 0,
-        verbose=verbose,
-        epochs=run.recipe.epochs,
-        steps=run.feeds.steps,
-    )
-    try:
-        with passing_over(run.model, done, run.facts.get("logs")):
-            history = run.model.fit(
-                run.feeds.train,
-                validation_data=run.feeds.validation,
-                epochs=run.recipe.epochs,
-                initial_epoch=epoch,
-                steps_per_epoch=run.feeds.steps,
-                callbacks=watching,
-                shuffle=False,
-                verbose=verbose,
-            ).history
-    except BaseException:
-        for log in logs:
-            log.on_train_end()
-        if guard is not None:
-            guard.end()
-        raise
-    finally:
-        run.keeper.write()
-        run.keeper.restore_best()
-        if verbose:
-            io_utils.print_msg(_farewell(run))
-    if guard is not None:
-        guard.close()
-    past = run.facts.get("history", {})
-    return {
-        name: [*past.get(name, ()), *map(float, values)]
-        for name, values in history.items()
-    }
-
-
-def _farewell(run):
-    """One line on where everything is, and how to go on."""
-    keeper, folder = run.keeper, run.folder
-    stopped = keeper.epochs < run.recipe.epochs and run.feeds.resumable
-    again = ". The same call goes on from there." if stopped else ""
-    if keeper.best_epoch is None:
-        return f"Stopped in the first epoch, no best model yet: {folder.last}{again}"
-    return (
-        f"{keeper.epochs} of {run.recipe.epochs} epochs. Best {keeper.monitor} "
-        f"{keeper.best_score:.4f}, epoch {keeper.best_epoch}: {folder.best}{again}"
-    )
+    """Train from where the run stands; the numbers of all its epochs."""
+    watch = Watch(run, verbose)
+    with watch.to_the_end():
+        run.model.fit(
+            run.feeds.train,
+            validation_data=run.feeds.validation,
+            epochs=run.recipe.epochs,
+            initial_epoch=watch.epoch,
+            steps_per_epoch=run.feeds.steps,
+            callbacks=watch.callbacks(callbacks),
+            shuffle=False,
+            verbose=0,
+        )
+    return watch.history.numbers

@@ -15,7 +15,10 @@ import shutil
 from keras_vit import files
 from keras_vit.training.states import StateFolder
 
-FREE = {"save_minutes"}  # fields of a recipe that do not decide what comes out
+FREE = {
+    "save_minutes",
+    "loss_limit",
+}  # fields of a recipe that do not decide what comes out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,13 +90,6 @@ class RunFolder:
         }
         with files.replacing(self.recipe) as path:
             path.write_text(json.dumps(record, indent=2) + "\n")
-
-    def cut_history(self, epochs):
-        """Let go of rows of epochs that will be trained again."""
-        if self.history.is_file():
-            rows = self.history.read_text().splitlines(keepends=True)
-            with files.replacing(self.history, overwrite=True) as path:
-                path.write_text("".join(rows[: epochs + 1]))
 
 
 def plain(recipe):

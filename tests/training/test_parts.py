@@ -159,12 +159,6 @@ def test_what_cannot_be_scored_is_explained(data, k, message):
         training.evaluate.top_k(Scripted([[1, 2, 3]]), data, k=k, verbose=0)
 
 
-def test_a_loss_that_is_no_number_ends_the_run():
-    """The message has the epoch and what to change."""
-    with pytest.raises(FloatingPointError, match="nan in epoch 3. Lower learning_rate"):
-        callbacks.RefuseNaN().on_epoch_end(2, {"loss": float("nan")})
-
-
 def test_the_room_refuses_another_name():
     """`import training` would make second copies of every class."""
     code = "import training"

@@ -74,6 +74,11 @@ class Feed:
         first = start * self.batch_size
         return self._augmented(split, counters, first)
 
+    def names(self, split, step):
+        """What the images of a training batch are called: list of B texts."""
+        counters = range(step * self.batch_size, (step + 1) * self.batch_size)
+        return split.names(counters, self.seed)
+
     def epoch(self, split):
         """Training batches of one epoch; each pass over it is another epoch.
 

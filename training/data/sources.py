@@ -96,18 +96,29 @@ class IndexedSplit:
             encoded string or uint8 pixels, the label int32.
         """
         records, labels = tf.constant(self.records), tf.constant(self.labels)
-        last = self.size - 1
 
         def load(counter):
-            index = counter % self.size
-            if seed is not None:
-                key = tf.stack([tf.constant(seed, tf.int64), counter // self.size])
-                index = tf.random.experimental.index_shuffle(index, key, last)
+            index = self._index(counter, seed)
             record = records[index]
             image = tf.io.read_file(record) if record.dtype == tf.string else record
             return counter, image, labels[index]
 
         return counters.map(load, tf.data.AUTOTUNE, deterministic=True)
+
+    def _index(self, counter, seed):
+        """Which record a running number means, see `counted`."""
+        index = counter % self.size
+        if seed is None:
+            return index
+        key = tf.stack([tf.constant(seed, tf.int64), counter // self.size])
+        return tf.random.experimental.index_shuffle(index, key, self.size - 1)
+
+    def names(self, counters, seed=None):
+        """What the records of running numbers are called: paths, or their numbers."""
+        places = [int(self._index(tf.constant(c, tf.int64), seed)) for c in counters]
+        if self.records.dtype.kind == "U":
+            return [str(self.records[place]) for place in places]
+        return [f"image {place} of {self.size}" for place in places]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +165,10 @@ class RecordSplit:
         return tf.data.Dataset.zip(counters, records).map(
             lambda c, r: (c, r[image_key], tf.cast(r[label_key], tf.int32))
         )
+
+    def names(self, counters, seed=None):
+        """What the records of running numbers are called: their place in the stream."""
+        return [f"record {c % self.size} of epoch {c // self.size}" for c in counters]
 
 
 def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1):

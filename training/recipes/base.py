@@ -69,6 +69,7 @@ class Recipe:
         on_bad_image: "refuse" or "skip", see `load_data`.
         save_minutes: at least so long between two writes of the state that a stopped
             run goes on from; writing never takes more than a twentieth of the time.
+        loss_limit: a step with a larger loss, or one that is no number, ends the run.
 
     Raises:
         ValueError: for a value out of range.
@@ -103,6 +104,7 @@ class Recipe:
     xla: bool = False
     on_bad_image: str = "refuse"
     save_minutes: float = 1.0
+    loss_limit: float = 1000.0
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "steps_per_execution"):
@@ -121,6 +123,7 @@ class Recipe:
         if self.micro_batch is not None:
             self._check_number("micro_batch", numbers.Integral, 1, None)
         self._check_choice("xla", (False, True))
+        self._check_number("loss_limit", numbers.Real, 0, None)
         self._check_choice("precision", (None, *PRECISIONS))
         self._check_choice("on_bad_image", ON_BAD_IMAGE)
         self._check_choice("monitor", MONITORS)

@@ -1,0 +1,39 @@
+"""`keras-vit plot`: what a training run wrote down, as a picture."""
+
+import pathlib
+
+from keras_vit.cli.table import table
+
+
+def add_commands(commands):
+    """Add the sub-command to the parser."""
+    plot = commands.add_parser("plot", help="draw the curves of training runs")
+    plot.add_argument(
+        "runs", nargs="+", metavar="RUN", help="folder of a run, or its history.csv"
+    )
+    plot.add_argument("--output", default="curves.png", help="picture, .png")
+    plot.add_argument("--overwrite", action="store_true")
+    plot.set_defaults(run=run_plot)
+
+
+def run_plot(args):
+    """Draw, and say what came out in the last epoch and at best."""
+    from keras_vit.training import curves
+
+    runs = {}
+    for text in args.runs:
+        path = pathlib.Path(text)
+        named = path.parent if path.name == "history.csv" else path
+        name = named.name if named.name not in runs else str(path)
+        runs[name] = curves.read_curves(path)
+    path = curves.draw_curves(runs, args.output, args.overwrite)
+    rows, answer = [], {}
+    for name, numbers in runs.items():
+        answer[name] = {key: values[-1] for key, values in numbers.items()}
+        best = {"val_top1": max, "val_loss": min}
+        found = {k: choose(numbers[k]) for k, choose in best.items() if k in numbers}
+        epochs = max(map(len, numbers.values()))
+        texts = [f"{k} {value:.4f}" for k, value in found.items()]
+        rows.append([name, str(epochs), ", ".join(texts)])
+    text = table(rows, ["run", "epochs", "best"])
+    return {"picture": str(path), "last": answer}, f"{text}\n{path}", 0
