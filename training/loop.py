@@ -87,9 +87,8 @@ def fit(
         epochs: passes over the data; None is the recipe's.
         strategy: "auto", "one" or "mirrored".
         verbose: 0 silent, 1 a line that is renewed, 2 a line per epoch.
-        callbacks: more Keras callbacks. Those with an attribute `adds_scores`, such as
-            `evaluate.ProbeFeatures`, come first, so that what they put into the
-            numbers of an epoch is logged.
+        callbacks: more Keras callbacks. Those with `adds_scores` (`ProbeFeatures`)
+            come first, so that what they put into the numbers is logged.
         overwrite: whether an earlier run in output_dir may be replaced.
         **overrides: other fields of `Recipe`.
 
@@ -102,8 +101,7 @@ def fit(
         DataError, FileNotFoundError: for data that cannot be used.
         FileExistsError: for an output_dir with an earlier run that is finished, or
             of another recipe.
-        FloatingPointError: when the loss is no number or above `loss_limit`, with
-            the step, its images and the last good state.
+        FloatingPointError: when the loss is no number or above `loss_limit`.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
     recipe = _settle(recipe, model, data, epochs, overrides)
