@@ -11,7 +11,13 @@ if __name__ != "keras_vit.training":
     )
 
 from keras_vit.training import evaluate
-from keras_vit.training.data import DataInfo, image_names, load_data, load_split
+from keras_vit.training.data import (
+    DataInfo,
+    class_names,
+    image_names,
+    load_data,
+    load_split,
+)
 from keras_vit.training.loop import Result, fit
 from keras_vit.training.recipes import Recipe, get_recipe, list_recipes
 
@@ -19,6 +25,7 @@ __all__ = [
     "DataInfo",
     "Recipe",
     "Result",
+    "class_names",
     "evaluate",
     "fit",
     "get_recipe",

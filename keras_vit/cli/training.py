@@ -8,8 +8,9 @@ import pathlib
 import numpy as np
 from keras import ops
 
-from keras_vit import models, preprocess, variants, weights
+from keras_vit import preprocess
 from keras_vit.cli.models import load
+from keras_vit.cli.starting import starting_point
 from keras_vit.cli.table import table
 from keras_vit.errors import DataError
 
@@ -127,16 +128,22 @@ def run_train(args):
     """Train, then say where everything is."""
     from keras_vit import training
 
+    recipe = training.get_recipe(args.recipe, **read_overrides(args))
+    model = None
+    if args.model:
+        data = args.data or recipe.data
+        model = starting_point(args.model, data, recipe.precision)
+        if not isinstance(model, str):  # has its precision already
+            recipe = recipe.override(precision=None)
     result = training.fit(
-        recipe=args.recipe,
-        model=args.model and _starting_point(args.model),
+        recipe=recipe,
+        model=model,
         data=args.data,
         output_dir=args.output,
         strategy=args.strategy,
         on_bad_image=args.on_bad_image,
         overwrite=args.overwrite,
         verbose=0 if args.json else 1,
-        **read_overrides(args),
     )
     answer = {
         "model": str(pathlib.Path(args.output) / "best.keras"),
@@ -146,15 +153,6 @@ def run_train(args):
     }
     text = f"best epoch {result.best_epoch}: {answer['model']}"
     return answer, text, 0
-
-
-def _starting_point(name):
-    """A saved model or checkpoint, or a fresh model of a name."""
-    known = name.startswith(weights.hub.SCHEME) or name in weights.list_checkpoints()
-    if known or pathlib.Path(name).exists():
-        return load(name)
-    variants.parse(name)
-    return models.create(name)
 
 
 def load_prepared(args):

@@ -1,5 +1,6 @@
 """One paper, one file: models built from `keras_vit.layers`."""
 
+from keras_vit.models.adapting import adapt
 from keras_vit.models.architecture import Architecture
 from keras_vit.models.bit import BigTransfer, BiTArchitecture
 from keras_vit.models.image_model import ImageModel
@@ -12,6 +13,7 @@ __all__ = [
     "BiTArchitecture",
     "BigTransfer",
     "ImageModel",
+    "adapt",
     "VisionTransformer",
     "build",
     "create",

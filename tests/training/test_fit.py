@@ -93,6 +93,10 @@ def test_the_history_is_in_the_result_and_in_the_csv(run):
 
     names = {"loss", "top1", "top5", "val_loss", "val_top1", "val_top5"}
     assert names | {"learning_rate", "knn_top1"} == set(history)
+    best = history["knn_top1"][run.result.best_epoch - 1]
+    held, _ = training.load_split("digits", "validation", 32, batch_size=90)
+    again = training.evaluate.probes(run.result.model, held, held, ("knn",), 0)
+    assert {"knn_top1": best} == again
     assert history["knn_top1"] == [float(row["knn_top1"]) for row in rows]
     assert [f"{loss:.5f}" for loss in history["loss"]] == [
         f"{float(row['loss']):.5f}" for row in rows

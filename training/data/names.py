@@ -1,8 +1,26 @@
-"""Names of the images of a split, in the order in which they are evaluated."""
+"""Names of classes and images, before an image is looked at."""
 
 from keras_vit.errors import DataError
 from keras_vit.training.data import folder
 from keras_vit.training.data.sources import final_split, open_source
+
+
+def class_names(source):
+    """Names of the classes of a data set, in the order of their numbers.
+
+    Args:
+        source: as in `load_data`.
+
+    Returns:
+        Tuple of K names.
+
+    Raises:
+        As `load_data`.
+    """
+    kind, _, rest = str(source).partition(":")
+    if kind == "folder" and rest:
+        return tuple(folder.list_splits(rest, whole=True)[0])
+    return tuple(open_source(source).class_names)
 
 
 def image_names(source, split=None, skipped=()):

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from keras_vit.training.engine.trainee import inner
 from keras_vit.training.evaluate.features import as_features, encoder
 from keras_vit.training.evaluate.fewshot import few_shot
 from keras_vit.training.evaluate.neighbours import knn
@@ -93,7 +94,7 @@ class ProbeFeatures(keras.callbacks.Callback):
             logs.update(dict.fromkeys(self._names, math.nan))
             return
         if self._encoder is None:
-            self._encoder = encoder(self._given or self.model)
+            self._encoder = encoder(self._given or inner(self.model))
         scores = probes(self._encoder, self.train, self.test, self.kinds, verbose=0)
         self._names = tuple(scores)
         logs.update(scores)

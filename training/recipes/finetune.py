@@ -10,9 +10,9 @@ from keras_vit.training.recipes.base import Recipe
 
 RECIPE = Recipe(
     name="finetune",
-    epochs=10,
+    epochs=5,
     batch_size=32,
-    learning_rate=5e-5,
+    learning_rate=1e-4,
     warmup=0.1,
     weight_decay=0.05,
     label_smoothing=0.1,

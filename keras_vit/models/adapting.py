@@ -1,0 +1,46 @@
+"""A trained model for other classes, or in another precision."""
+
+HEADS = ("head", "head_dist")
+KEPT = ("head", "head_dist", "mean_of_heads", "predictions")  # float32 as a rule
+
+
+def adapt(model, classes=None, dtype=None):
+    """Build a model again with another head or precision; other weights are copied.
+
+    Args:
+        model: made by this package, with a head.
+        classes: K of a new head, which starts at zero; None keeps the head.
+        dtype: policy of all layers but the head, such as "mixed_bfloat16"; None
+            keeps it.
+
+    Returns:
+        Model of the same kind with the same preprocessing; labels are lost with the
+        head.
+
+    Raises:
+        ValueError: when there is no head to exchange.
+
+    Source:
+        A head that starts at zero: arXiv:2010.11929, section 3.2.
+    """
+    config = model.get_config()
+    layers = config.get("layers", ())
+    if not {layer["name"] for layer in layers} & set(HEADS):
+        raise ValueError(
+            f"model: must end in a layer named 'head', got {model.name!r} without. "
+            "Build it with include_top=True and the classes of your data."
+        )
+    for layer in layers:
+        options = layer["config"]
+        if classes is not None and layer["name"] in HEADS:
+            options["units"] = classes
+        computes = "dtype" in options and layer["class_name"] != "InputLayer"
+        if dtype is not None and computes and layer["name"] not in KEPT:
+            options["dtype"] = dtype
+    adapted = type(model).from_config(config)
+    for old, new in zip(model.layers, adapted.layers, strict=True):
+        if classes is None or old.name not in HEADS:
+            new.set_weights(old.get_weights())
+    if classes is not None:
+        adapted.labels = None
+    return adapted

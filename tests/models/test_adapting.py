@@ -1,0 +1,43 @@
+"""Another head, another precision, the same weights."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_vit import models
+
+
+def test_a_new_head_starts_at_zero_on_the_old_features(tiny, images):
+    """Features stay bit for bit; the model is noted as it was, but for its labels."""
+    model = tiny(labels=list("abcde"), registers=1, layer_scale=0.1)
+    adapted = models.adapt(model, classes=3)
+
+    features = [
+        ops.convert_to_numpy(models.feature_extractor(m)(images))
+        for m in (model, adapted)
+    ]
+    np.testing.assert_array_equal(*features)
+    assert (None, 3) == adapted.output_shape
+    np.testing.assert_array_equal(0.0, ops.convert_to_numpy(adapted(images)))
+    assert model.preprocessing == adapted.preprocessing
+    assert (list("abcde"), None) == (model.labels, adapted.labels)
+
+
+def test_another_precision_keeps_the_head_wide(tiny, images):
+    """Blocks compute in bfloat16, weights and logits stay float32."""
+    model = tiny(labels=list("abcde"), distilled=True)
+    adapted = models.adapt(model, dtype="mixed_bfloat16")
+
+    got = adapted(images)
+    assert "float32" == got.dtype.name == adapted.weights[0].dtype
+    assert "bfloat16" == adapted.get_layer("block_0").compute_dtype
+    assert "float32" == adapted.get_layer("head_dist").compute_dtype
+    expected = ops.convert_to_numpy(model(images))
+    np.testing.assert_allclose(expected, ops.convert_to_numpy(got), atol=0.05)
+    assert list("abcde") == adapted.labels
+
+
+def test_without_a_head_there_is_nothing_to_exchange(tiny):
+    """The message says how to build one."""
+    with pytest.raises(ValueError, match="layer named 'head'.*include_top=True"):
+        models.adapt(tiny(include_top=False), classes=3)
