@@ -1,15 +1,18 @@
-"""Names of PyTorch state dicts: timm, DeiT, DeiT-III, MAE, DINO-style registers."""
+"""Names of PyTorch state dicts: timm with its hybrids, DeiT, DeiT-III, MAE."""
 
 import math
 import re
 
 from keras_vit.errors import CheckpointError
 from keras_vit.weights.facts import Facts, Family, blocks, heads_of, position
+from keras_vit.weights.google import patch_stride
 from keras_vit.weights.mapping import Rule, numbered, pair
 
 BLOCK = r"blocks\.(\d+)\."
 LINEAR = ((".weight", "/kernel", "transpose"), (".bias", "/bias", "same"))
 NORM = ((".weight", "/gamma", "same"), (".bias", "/beta", "same"))
+BACKBONE = "patch_embed.backbone."
+UNIT = r"patch_embed\.backbone\.stages\.(\d{1,2})\.blocks\.(\d{1,3})\."
 # Other spellings -> the one of the table.
 SPELLINGS = (
     (r"^register_tokens$", "reg_token"),
@@ -54,6 +57,10 @@ def is_mae(arrays):
 def read(arrays, request):
     """`Facts` of a timm state dict."""
     patch, channels, width = _patch(arrays)
+    stem = _units(arrays)
+    if stem is not None:
+        root = f"{BACKBONE}{'stem.' if stem else ''}conv.weight"
+        channels = arrays.shape(root, 4)[1]
     depth = blocks(arrays, BLOCK)
     mlp = arrays.shape("blocks.0.mlp.fc1.weight", 2)[0]
     heads, note = _heads(arrays, request, width, depth, mlp)
@@ -69,14 +76,33 @@ def read(arrays, request):
         "distilled": "dist_token" in arrays,
         "registers": registers,
         "position": "learned",
+        "stem": stem,
         **_switches(arrays),
         **_top(arrays),
     }
     prefix = int(options["class_token"]) + int(options["distilled"]) + registers
-    found, grid = position(arrays, "pos_embed", prefix, patch, request)
+    stride = patch_stride(options)
+    found, grid = position(arrays, "pos_embed", prefix, stride, request)
     facebook = is_mae(arrays) or arrays.notes.get("wrap") == "model"
     kernel = "bicubic" if facebook else "bicubic_antialias"
     return Facts({**options, **found}, grid, kernel, (note,) if note else ())
+
+
+def _units(arrays):
+    """Units per ResNet stage of a hybrid: (3, 4, 9), () for the root alone, or None."""
+    if not any(name.startswith(BACKBONE) for name in arrays):
+        return None
+    found = {}
+    for match in filter(None, (re.match(UNIT, name) for name in arrays)):
+        found.setdefault(int(match[1]), set()).add(int(match[2]))
+    counts = [len(found.get(stage, ())) for stage in range(len(found))]
+    if 0 in counts or f"{BACKBONE}{'stem.' if found else ''}conv.weight" not in arrays:
+        raise CheckpointError(
+            f"{arrays.where}: a hybrid's ResNet must have a root and stages numbered "
+            f"from 0 without a gap, got {sorted(found)[:20]}. Other backbones are not "
+            "read; fetch the file again if it is a ResNet."
+        )
+    return tuple(counts)
 
 
 def _patch(arrays):
@@ -148,6 +174,7 @@ def rules(options):
         _rule("head_dist", "head_dist"),
     )
     return [
+        *_stem(options.get("stem")),
         Rule(tokens, ("patch_encoder/class_token",), axis=1),
         Rule(("reg_token",), ("patch_encoder/registers",)),
         Rule(("pos_embed",), ("patch_encoder/position/embedding",)),
@@ -185,6 +212,30 @@ def _block():
         *pair([_rule(at + file, ours + model) for file, model in dense], LINEAR),
         *scales,
     ]
+
+
+def _stem(stem):
+    """The ResNet in front of a hybrid."""
+    if stem is None:
+        return []
+    root = f"{BACKBONE}{'stem.' if stem else ''}"
+    found = [_convolution(f"{root}conv", "stem_root")]
+    norms = [_rule(f"{root}norm", "stem_norm")]
+    for stage, count in enumerate(stem):
+        for unit in range(count):
+            theirs = f"{BACKBONE}stages.{stage}.blocks.{unit}"
+            ours = f"stage{stage + 1}_unit{unit + 1}"
+            for part in "123":
+                found.append(_convolution(f"{theirs}.conv{part}", f"{ours}/conv{part}"))
+                norms.append(_rule(f"{theirs}.norm{part}", f"{ours}/norm{part}"))
+            down = f"{theirs}.downsample"
+            found.append(_convolution(f"{down}.conv", f"{ours}/conv_proj"))
+            norms.append(_rule(f"{down}.norm", f"{ours}/norm_proj"))
+    return [*found, *pair(norms, NORM)]
+
+
+def _convolution(file, model):
+    return Rule((f"{file}.weight",), (f"{model}/kernel",), "conv_oihw")
 
 
 def _pooling():

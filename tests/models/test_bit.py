@@ -175,3 +175,21 @@ def test_wrong_layers():
         StdConv(8, 4)
     with pytest.raises(ValueError, match="'same', 'symmetric', got 'zero'"):
         StdConv(8, 3, padding="zero")
+
+
+def test_learns_under_stock_fit():
+    """Every weight gets a gradient through the standardisation; the loss falls."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (8, 16, 16, 3)).astype("float32")
+    model = BigTransfer(**{**TINY, "image_size": 16})
+    head = model.get_layer("head")
+    head.kernel.assign(rng.normal(0, 0.1, head.kernel.shape))
+    before = [ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
+
+    losses = model.fit(images, np.arange(8) % 5, epochs=6, verbose=0).history["loss"]
+
+    assert losses[-1] < 0.8 * losses[0]
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        assert np.abs(ops.convert_to_numpy(weight) - old).max() > 0, weight.path

@@ -1,14 +1,19 @@
 """A ResNet in front of a Vision Transformer."""
 
+import importlib.util
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 import keras_vit
-from keras_vit import variants
+from keras_vit import variants, weights
+from keras_vit.errors import CheckpointError
 from keras_vit.layers import BottleneckUnit, GroupNorm, StdConv
 
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 COUNTS = {  # at 224 px, 1000 classes; vit_jax
     "R_Ti16": 6_337_704,
     "R26_S32": 36_431_912,
@@ -119,3 +124,55 @@ def test_wrong_sizes(tiny):
         tiny(stem=(), image_size=40, patch_size=4)
     with pytest.raises(ValueError, match=r"stem: must be units per stage.*\(0,\)"):
         tiny(stem=(0,))
+
+
+@pytest.fixture(scope="module")
+def maker():
+    """The script that recorded timm's logits; it knows the weights and images."""
+    path = GOLDEN / "make_timm_hybrids.py"
+    spec = importlib.util.spec_from_file_location("make_timm_hybrids", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def timm_file(maker, tmp_path):
+    """A function that writes the state dict of a case: name -> path."""
+
+    def write(case):
+        found = np.load(GOLDEN / "timm_hybrids.npz")
+        shapes = [tuple(map(int, s.split())) for s in found[f"{case}/shapes"]]
+        names = found[f"{case}/names"].tolist()
+        path = tmp_path / f"{case}.npz"
+        np.savez(path, **dict(zip(names, maker.values(names, shapes), strict=True)))
+        return path, found[f"{case}/logits"], maker.pixels(maker.CASES[case][2])
+
+    return write
+
+
+@pytest.mark.parametrize("case", ["root", "stages"])
+def test_timm_files_give_the_logits_of_timm(case, timm_file, tmp_path):
+    """Root alone and two stages, read off the names; written back bit for bit."""
+    path, expected, images = timm_file(case)
+
+    model = weights.from_checkpoint(path, heads=4, image_size=images.shape[1:3])
+
+    assert (case == "stages") == ("stage2_unit2" in [x.name for x in model.layers])
+    got = ops.convert_to_numpy(model(images))
+    assert np.abs(expected - got).max() < 2e-5 * np.abs(expected).max()
+    again = weights.save_checkpoint(model, tmp_path / "x.safetensors", "timm")
+    for ours, theirs in zip(
+        weights.from_checkpoint(again, verbose=0).weights, model.weights, strict=True
+    ):
+        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (ours, theirs)))
+
+
+def test_other_backbones_of_timm_are_refused(timm_file):
+    """A ResNet without a root, or with a hole, is named."""
+    path, *_ = timm_file("stages")
+    arrays = dict(np.load(path))
+    np.savez(path, **{k: v for k, v in arrays.items() if ".stages.0." not in k})
+
+    with pytest.raises(CheckpointError, match=r"without a gap, got \[1\]. Other back"):
+        weights.from_checkpoint(path, heads=4, image_size=(48, 64))
