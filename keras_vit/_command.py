@@ -29,7 +29,8 @@ def start_quietly():
     try:
         import keras
 
-        keras.ops.zeros(1)
+        if "TF_CONFIG" not in os.environ:  # workers must meet before anything else
+            keras.ops.zeros(1)
     finally:
         os.dup2(screen, 2)
         os.close(screen)

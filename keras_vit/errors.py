@@ -31,3 +31,20 @@ class UnsupportedLayer(KerasViTError, ValueError):
 
 class DataError(KerasViTError, ValueError):
     """A data set is missing, empty, or holds files that cannot be read."""
+
+
+class WorkerLost(KerasViTError, RuntimeError):
+    """Another process of a training run is gone.
+
+    Attributes:
+        worker: its number, or None when it is not known.
+    """
+
+    def __init__(self, number, count, worker=None):
+        who = "another worker" if worker is None else f"worker {worker}"
+        super().__init__(
+            f"worker {number} of {count}: needs all the others, but {who} does not "
+            "answer any more. Start all workers again with the same command: the run "
+            "goes on from its last state."
+        )
+        self.worker = worker

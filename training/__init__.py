@@ -20,12 +20,14 @@ from keras_vit.training.data import (
 )
 from keras_vit.training.loop import Result, fit
 from keras_vit.training.recipes import Recipe, get_recipe, list_recipes
+from keras_vit.training.strategy import choose as choose_strategy
 
 __all__ = [
     "DataInfo",
     "Recipe",
     "Result",
     "class_names",
+    "choose_strategy",
     "evaluate",
     "fit",
     "get_recipe",

@@ -1,5 +1,7 @@
 """The model of a run: given or built, and checked against the data."""
 
+import tensorflow as tf
+
 from keras_vit.models import VisionTransformer, create
 
 
@@ -21,11 +23,11 @@ def check_given(model, recipe):
         )
 
 
-def prepare_model(given, recipe, info, strategy):
-    """The model to train, on its devices, with its two notes."""
+def prepare_model(given, recipe, info):
+    """The model to train, with its two notes; under a strategy, on its devices."""
     if given is None:
         model = _build(recipe, info)
-    elif strategy.num_replicas_in_sync == 1:
+    elif not tf.distribute.has_strategy():
         model = given
     else:
         model = type(given).from_config(given.get_config())

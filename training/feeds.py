@@ -28,11 +28,12 @@ class Feeds:
     names: object = None
 
 
-def open_feeds(data, recipe, model, verbose, state):
+def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
     """Data of the run; a source is opened, loaded data are taken as they are.
 
     Args:
         state: facts of the state that the run goes on from, or {}.
+        workers: number of this worker, and of all.
     """
     if data is not None and not isinstance(data, str):
         return _loaded_feeds(data)
@@ -48,6 +49,7 @@ def open_feeds(data, recipe, model, verbose, state):
         verbose=verbose,
         splits=("train", "validation"),
         mix=Mix(recipe.mixup, recipe.cutmix, recipe.mix_rule),
+        workers=workers,
     )
     train = source.split("train")
     validation = feed.in_order(source.split("validation"))

@@ -11,7 +11,7 @@ from keras_vit.training import runs, states
 from keras_vit.training import strategy as strategies
 from keras_vit.training.building import check_given, prepare_model
 from keras_vit.training.data import DataInfo
-from keras_vit.training.engine import Trainee
+from keras_vit.training.engine import Trainee, workers
 from keras_vit.training.feeds import Feeds, batch_size, open_feeds
 from keras_vit.training.objective import compile_model
 from keras_vit.training.recipes import Recipe, get_recipe
@@ -85,7 +85,9 @@ def fit(
         output_dir: folder for models and logs (see
             `keras_vit.training.runs`); None is `runs/RECIPE-DATE-TIME`.
         epochs: passes over the data; None is the recipe's.
-        strategy: "auto", "one" or "mirrored".
+        strategy: "auto", "one", "mirrored", "multi_worker", "tpu", or one that
+            `choose_strategy` made. Several workers make the same call, with an
+            output_dir that all can read; the first writes there.
         verbose: 0 silent, 1 a line that is renewed, 2 a line per epoch.
         callbacks: more Keras callbacks. Those with `adds_scores` (`ProbeFeatures`)
             come first, so that what they put into the numbers is logged.
@@ -101,6 +103,7 @@ def fit(
         DataError, FileNotFoundError: for data that cannot be used.
         FileExistsError: for an output_dir with an earlier run that is finished, or
             of another recipe.
+        WorkerLost: when another worker is gone.
         FloatingPointError: when the loss is no number or above `loss_limit`.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
@@ -110,8 +113,10 @@ def fit(
     folder = runs.claim(output_dir, recipe, overwrite)
     given = model if isinstance(model, keras.Model) else None
     check_given(given, recipe)
-    run = _begin(recipe, given, data, folder, strategy, verbose)
-    history = _train(run, callbacks, verbose)
+    verbose = verbose if workers.place(strategy)[0] == 0 else 0
+    with workers.noticing_losses(strategy), workers.own_folder(strategy) as scratch:
+        run = _begin(recipe, given, data, folder, scratch, strategy, verbose)
+        history = _train(run, callbacks, verbose)
     trained = run.model.inner
     if given is not None and given is not trained:
         given.set_weights(trained.get_weights())
@@ -120,20 +125,23 @@ def fit(
     return Result(trained, history, best, run.feeds.info, folder.path, recipe)
 
 
-def _begin(recipe, given, data, folder, strategy, verbose):
+def _begin(recipe, given, data, folder, scratch, strategy, verbose):
     """Open data, build and compile the model, go on from a state: a `Run`."""
+    place = workers.place(strategy)
     state = folder.states.newest() if folder.resumes else None
     arrays, facts = ({}, {}) if state is None else state
-    feeds = open_feeds(data, recipe, given, verbose, facts)
+    folder = folder if scratch is None else runs.RunFolder(scratch)
+    feeds = open_feeds(data, recipe, given, verbose, facts, place)
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
-        model = prepare_model(given, recipe, feeds.info, strategy)
+        model = prepare_model(given, recipe, feeds.info)
         model = Trainee(model, recipe.micro_batch, recipe.xla)
         compile_model(model, recipe, feeds)
         keeper = watchers.KeepModels(folder, recipe.monitor)
         model.optimizer.build(model.trainable_variables)
         _go_on(model, keeper, arrays, facts)
-    if state is None:
+    workers.check_same(strategy, [facts.get("epochs", 0), facts.get("step", 0)])
+    if state is None or scratch is not None:
         folder.create(recipe, feeds.info, model, resumable=feeds.resumable)
     elif verbose:
         place = f"epoch {facts['epochs']} of {recipe.epochs}, step {facts['step']}"
@@ -181,10 +189,12 @@ def _go_on(model, keeper, arrays, facts):
 def _train(run, callbacks, verbose):
     """Train from where the run stands; the numbers of all its epochs."""
     watch = Watch(run, verbose)
+    strategy = run.model.distribute_strategy
+    train, validation = strategies.spread(run.feeds, strategy)
     with watch.to_the_end():
         run.model.fit(
-            run.feeds.train,
-            validation_data=run.feeds.validation,
+            train,
+            validation_data=validation,
             epochs=run.recipe.epochs,
             initial_epoch=watch.epoch,
             steps_per_epoch=run.feeds.steps,

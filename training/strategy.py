@@ -1,30 +1,53 @@
 """Which devices share the work."""
 
+import os
+
+import keras
 import tensorflow as tf
 
-STRATEGIES = ("auto", "one", "mirrored")
+from keras_vit.training.engine import workers
+
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
 
 def choose(name):
     """Turn a name into a `tf.distribute` strategy.
 
     Args:
-        name: "one" device; "mirrored" over all GPUs, or over the logical CPUs
-            where there is no GPU; "auto" is mirrored with two GPUs or more.
+        name: "one" device; "mirrored" over all GPUs of this machine, or over the
+            logical CPUs where there is no GPU; "multi_worker" over the processes of
+            TF_CONFIG; "tpu"; "auto" is multi_worker where TF_CONFIG names several
+            processes, else mirrored with two GPUs or more, else one. A strategy that
+            was made before is taken as it is.
 
     Returns:
         `tf.distribute.Strategy`.
 
     Raises:
-        ValueError: for an unknown name, or mirrored with a single device.
+        ValueError: for an unknown name, or devices that are not there.
     """
+    if isinstance(name, tf.distribute.Strategy):
+        return name
     if name not in STRATEGIES:
         known = ", ".join(map(repr, STRATEGIES))
         raise ValueError(f"strategy: must be one of {known}, got {name!r}.")
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "one" or (name == "auto" and len(gpus) < 2):
-        return tf.distribute.get_strategy()
-    devices = gpus or tf.config.list_logical_devices("CPU")
+    if name == "auto":
+        name = _automatic()
+    made = {"multi_worker": workers.connect, "tpu": _tpu, "mirrored": _mirrored}
+    return made.get(name, tf.distribute.get_strategy)()
+
+
+def _automatic():
+    """The strategy that uses all there is."""
+    cluster = workers.read_cluster()
+    if cluster is not None and len(cluster.addresses) > 1:
+        return "multi_worker"
+    return "one" if len(tf.config.list_logical_devices("GPU")) < 2 else "mirrored"
+
+
+def _mirrored():
+    devices = tf.config.list_logical_devices("GPU")
+    devices = devices or tf.config.list_logical_devices("CPU")
     if len(devices) < 2:
         raise ValueError(
             "strategy: 'mirrored' needs two devices or more, got "
@@ -33,11 +56,29 @@ def choose(name):
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
+def _tpu():
+    try:
+        name = os.environ.get("TPU_NAME", "local")
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        if name != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError) as err:
+        raise ValueError(
+            "strategy: 'tpu' needs a TPU that TensorFlow can reach, got none ("
+            f"{str(err).splitlines()[0]}). No build of TensorFlow {tf.__version__} for "
+            "TPUs is published: set KERAS_BACKEND=jax and use "
+            "strategy='data_parallel'."
+        ) from err
+    return tf.distribute.TPUStrategy(resolver)
+
+
 def check(recipe, strategy):
-    """Refuse a batch that cannot be dealt out evenly.
+    """Refuse what the devices cannot share.
 
     Raises:
-        ValueError: naming a batch size that can.
+        ValueError: for a batch that cannot be dealt out evenly, naming one that can;
+            for XLA where it cannot be.
     """
     replicas, piece = strategy.num_replicas_in_sync, recipe.micro_batch or 1
     unit = replicas * piece
@@ -48,3 +89,39 @@ def check(recipe, strategy):
             f"batch_size: must be a multiple of {unit}, the number of devices{pieces}, "
             f"got {recipe.batch_size}. Use batch_size={fits}."
         )
+    if recipe.xla and tf.config.experimental.is_op_determinism_enabled():
+        raise ValueError(
+            "xla: does not keep to the order of operations that determinism asks for, "
+            "got xla=True after enable_op_determinism(). Use xla=False."
+        )
+
+
+def spread(feeds, strategy):
+    """The data of a run as `model.fit` takes them, dealt out to the devices.
+
+    Training batches of our own sources are made by each process for itself. Others,
+    and those of the validation, are made by all processes, each of which lets go of
+    what is for the others.
+
+    Args:
+        feeds: `Feeds`, of this process. strategy: `tf.distribute.Strategy`.
+
+    Returns:
+        Training set, validation set.
+    """
+    _, processes = workers.place(strategy)
+    if processes == 1:
+        return feeds.train, feeds.validation
+    policy = tf.data.Options()
+    policy.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    validation = feeds.validation.with_options(policy)
+    if not feeds.resumable:
+        return feeds.train.with_options(policy), validation
+    devices = strategy.num_replicas_in_sync // processes
+    own = keras.tree.flatten(feeds.train.element_spec)[0].shape[0]
+    train = strategy.distribute_datasets_from_function(
+        lambda context: feeds.train.rebatch(own // devices, drop_remainder=True)
+    )
+    return train, validation

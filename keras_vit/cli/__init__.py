@@ -50,6 +50,7 @@ def main(argv=None):
         Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
     args = parser().parse_args(argv)
+    args.words = list(sys.argv[1:] if argv is None else argv)
     try:
         answer, text, code = args.run(args)
     except KeyboardInterrupt:

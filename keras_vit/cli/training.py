@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import pathlib
+import sys
 
 import numpy as np
 from keras import ops
@@ -12,6 +13,8 @@ from keras_vit import preprocess
 from keras_vit.cli.models import load
 from keras_vit.cli.starting import starting_point
 from keras_vit.cli.table import table
+from keras_vit.cli.usage import positive
+from keras_vit.cli.workers import launch
 from keras_vit.errors import DataError
 
 
@@ -77,7 +80,15 @@ def _add_train(commands):
     train.add_argument("--image-size", type=int, help="px")
     train.add_argument("--seed", type=int)
     train.add_argument(
-        "--strategy", choices=("auto", "one", "mirrored"), default="auto"
+        "--strategy",
+        default="auto",
+        help="auto, one, mirrored, multi_worker or tpu (default: auto, all there is)",
+    )
+    train.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="start N processes on this machine that train one model together",
     )
     train.add_argument("--on-bad-image", choices=("refuse", "skip"), default="refuse")
     train.add_argument("--overwrite", action="store_true")
@@ -126,8 +137,11 @@ def run_recipes(args):
 
 def run_train(args):
     """Train, then say where everything is."""
+    if args.workers is not None:
+        sys.exit(launch(args))
     from keras_vit import training
 
+    strategy = training.choose_strategy(args.strategy)  # before any model is loaded
     recipe = training.get_recipe(args.recipe, **read_overrides(args))
     model = None
     if args.model:
@@ -140,7 +154,7 @@ def run_train(args):
         model=model,
         data=args.data,
         output_dir=args.output,
-        strategy=args.strategy,
+        strategy=strategy,
         on_bad_image=args.on_bad_image,
         overwrite=args.overwrite,
         verbose=0 if args.json else 1,

@@ -182,7 +182,7 @@ BAD_CALLS = {
     "smoothing": ({"label_smoothing": 1.5}, ValueError, "below 1, got 1.5"),
     "precision": ({"precision": "int8"}, ValueError, "mixed_bfloat16.*'int8'"),
     "augment": ({"augment": "digit"}, ValueError, "Did you mean 'digits'"),
-    "strategy": ({"strategy": "two"}, ValueError, "'mirrored', got 'two'"),
+    "strategy": ({"strategy": "two"}, ValueError, "'tpu', got 'two'"),
     "devices": ({"strategy": "mirrored"}, ValueError, "got 1. Use strategy='one'"),
     "source": ({"data": "digit"}, ValueError, "'folder:PATH'.*got 'digit'"),
     "arrays": ({"data": [1, 2]}, TypeError, "load_data returns, got list"),

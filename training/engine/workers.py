@@ -1,0 +1,171 @@
+"""Several processes that train one model: who is who, and what if one is gone."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from keras_vit.errors import WorkerLost
+
+EXAMPLE = (
+    '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+LOSSES = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """What TF_CONFIG says.
+
+    Args:
+        addresses: "host:port" of all processes, the chief first.
+        number: which of them this is; 0 is the chief, who writes files.
+    """
+
+    addresses: tuple
+    number: int
+
+
+def read_cluster():
+    """`Cluster` of the variable TF_CONFIG, or None without it.
+
+    Raises:
+        ValueError: when it is set to something else.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return None
+    try:
+        config = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        chiefs = [*cluster.get("chief", ())]
+        addresses = (*chiefs, *cluster.get("worker", ()))
+        own = {"chief": chiefs, "worker": cluster.get("worker", ())}[task["type"]]
+        first = 0 if task["type"] == "chief" else len(chiefs)
+        number = addresses.index(own[int(task["index"])], first)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as err:
+        raise ValueError(
+            f"TF_CONFIG: must be JSON like {EXAMPLE}, got {text!r} ({err!r}). Set it "
+            "for each process, or let `keras-vit train --workers 2` do so."
+        ) from err
+    return Cluster(addresses, number)
+
+
+def connect():
+    """Join the other processes.
+
+    Returns:
+        `tf.distribute.MultiWorkerMirroredStrategy`.
+
+    Raises:
+        ValueError: without TF_CONFIG, or when TensorFlow was used before.
+    """
+    if read_cluster() is None:
+        raise ValueError(
+            "strategy: 'multi_worker' needs to know the other processes, got no "
+            "TF_CONFIG. Run `keras-vit train --workers 2` on one machine; on several, "
+            f"set TF_CONFIG={EXAMPLE} for each process."
+        )
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as err:
+        raise ValueError(
+            "strategy: 'multi_worker' must be made before TensorFlow computes "
+            f"anything, got a process where it did ({err}). Begin the program with "
+            "strategy = training.choose_strategy('multi_worker'), and pass "
+            "strategy=strategy."
+        ) from err
+
+
+def place(strategy):
+    """(number of this process, number of all)."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return 0, 1
+    cluster = read_cluster()
+    return (0, 1) if cluster is None else (cluster.number, len(cluster.addresses))
+
+
+def gather(strategy, numbers):
+    """The same few numbers of every process; all wait here for each other.
+
+    Args:
+        numbers: list of n whole numbers below 2 ** 53.
+
+    Returns:
+        (processes, n) int64 array.
+    """
+    number, count = place(strategy)
+    rows = np.zeros((count, len(numbers)))
+    rows[number] = numbers
+    if count == 1:
+        return rows.astype(np.int64)
+
+    @tf.function
+    def add():
+        found = strategy.run(lambda: tf.constant(rows))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
+
+    devices = strategy.num_replicas_in_sync // count
+    return np.rint(add().numpy() / devices).astype(np.int64)
+
+
+def check_same(strategy, done):
+    """Make sure that all workers go on from the same state; all wait here.
+
+    Args:
+        done: [epochs, steps of the next epoch] that this one finds finished.
+
+    Raises:
+        ValueError: naming what each finds.
+    """
+    found = gather(strategy, done).tolist()
+    if any(other != found[0] for other in found):
+        raise ValueError(
+            "output_dir: must hold the same state for all workers, got [epochs, steps] "
+            f"{found}. Give all of them one folder that all can read."
+        )
+
+
+@contextlib.contextmanager
+def own_folder(strategy):
+    """A temporary folder for what a worker writes that is not the first, or None.
+
+    Every worker keeps the same models and states; those of the first are the run's.
+    """
+    if place(strategy)[0] == 0:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="keras-vit-worker-") as folder:
+        yield pathlib.Path(folder)
+
+
+@contextlib.contextmanager
+def noticing_losses(strategy):
+    """Say in plain words that another process is gone.
+
+    Raises:
+        WorkerLost: naming it where TensorFlow does.
+    """
+    number, count = place(strategy)
+    try:
+        yield
+    except LOSSES as err:
+        if count == 1:
+            raise
+        tasks = re.findall(r"/job:(?:worker|chief)/replica:\d+/task:(\d+)", str(err))
+        lost = next((int(task) for task in tasks if int(task) != number), None)
+        raise WorkerLost(number, count, lost) from err
