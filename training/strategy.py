@@ -63,7 +63,7 @@ def _tpu():
         if name != "local":
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (ValueError, tf.errors.OpError) as err:
+    except (ValueError, OSError, tf.errors.OpError) as err:
         raise ValueError(
             "strategy: 'tpu' needs a TPU that TensorFlow can reach, got none ("
             f"{str(err).splitlines()[0]}). No build of TensorFlow {tf.__version__} for "
