@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_vit import files
 from keras_vit.training import states
+from keras_vit.training.agreement import Agreement
 from keras_vit.training.patience import Patience
 from keras_vit.training.stopping import StopSignals
 
@@ -19,7 +20,8 @@ class KeepState(keras.callbacks.Callback):
     Must stand behind `ShowAverage`, `KeepModels` and `WriteHistory`. The state is taken
     behind a step, never in a validation, where averaged weights are in the model: a run
     that is stopped there validates again. SIGTERM ends the run after the step, with
-    exit code 143; Ctrl-C too, with KeyboardInterrupt. On a full disk training goes on.
+    exit code 143; Ctrl-C too, with KeyboardInterrupt. Several workers stop behind the
+    same step, a signal to any of them is enough. On a full disk training goes on.
     A loss that is no number or too large ends it, at the last good state.
 
     Args:
@@ -37,6 +39,7 @@ class KeepState(keras.callbacks.Callback):
         self.feeds, self.limit = feeds, recipe.loss_limit
         self.seconds = 60 * recipe.save_minutes
         self.signals = StopSignals(verbose)
+        self.agreed = None  # signal that all workers stop for, behind this step
         self.patience = Patience("the state of the run")
         self._position = facts.get("epochs", 0), facts.get("step", 0)
         self._logs = facts.get("logs", {})
@@ -46,13 +49,14 @@ class KeepState(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Listen for signals."""
+        self.agreement = Agreement(self.model.distribute_strategy)
         self.signals.listen()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Note the epoch; its first step may be one in the middle."""
         if epoch != self._position[0]:
             self._position, self._logs = (epoch, 0), {}
-        self.signals.obey()
+        self._obey()
 
     def on_train_batch_begin(self, batch, logs=None):
         """Stop if told to; from here to the end of the step, the model is in no state.
@@ -60,7 +64,7 @@ class KeepState(keras.callbacks.Callback):
         Raises:
             SystemExit, KeyboardInterrupt: see `StopSignals`.
         """
-        self.signals.obey()
+        self._obey()
         self._between = False
 
     def on_train_batch_end(self, batch, logs=None):
@@ -77,11 +81,26 @@ class KeepState(keras.callbacks.Callback):
             )
         self._position, self._logs = (epoch, batch + 1), dict(logs)
         self._between = True
-        due = time.monotonic() - self._written >= self._pause
-        if due or batch + 1 >= self.params["steps"]:
+        due = self._ask()
+        if due or self.agreed or batch + 1 >= self.params["steps"]:
             self.take()
         if due:
             self.write()
+
+    def _ask(self):
+        """Whether the first worker finds that it is time to write; sees to signals."""
+        due = time.monotonic() - self._written >= self._pause
+        wishes = self.agreement.ask([self.signals.heard or 0, due])
+        if wishes is None:
+            return False
+        if self.agreement.count > 1:
+            self.agreed = int(wishes[:, 0].max()) or None
+        return bool(wishes[0, 1])
+
+    def _obey(self):
+        """Stop if told to: at once when alone, else when all have heard of it."""
+        alone = self.agreement.count == 1
+        self.signals.obey(self.signals.heard if alone else self.agreed)
 
     def on_test_begin(self, logs=None):
         """From here to the next step, the state is the one taken before."""
@@ -89,7 +108,8 @@ class KeepState(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch, logs=None):
         """Stop if told to."""
-        self.signals.obey()
+        self._ask()
+        self._obey()
 
     def on_epoch_end(self, epoch, logs=None):
         """A validation may have changed the model."""
@@ -113,7 +133,7 @@ class KeepState(keras.callbacks.Callback):
         best_facts, best = self.keeper.state()
         facts = {**best_facts, "epochs": epoch, "step": step, "logs": self._logs}
         facts = {**facts, "history": self.history.numbers}
-        arrays |= states.capture_scores(self.model) | best
+        arrays |= states.capture_scores(self.model, self.agreement) | best
         facts = json.loads(json.dumps(facts))  # a copy that does not grow
         self._taken = epoch * self.params["steps"] + step, arrays, facts
 
@@ -181,7 +201,7 @@ class KeepState(keras.callbacks.Callback):
         """The run was stopped: write where it stands, listen no more."""
         self.signals.deafen()
         try:
-            if self._between:
+            if self._between and self.agreement.count == 1:
                 self.take()
         finally:
             self.write()

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from keras_vit import files
+from keras_vit.training.engine import workers
 from keras_vit.weights.fetch import sha256
 
 KEPT = 3  # states on disk: the newest and two to fall back to
@@ -124,26 +125,42 @@ def capture(model):
     return {name: convert(v.value) for name, v in variables(model).items()}
 
 
-def capture_scores(model):
-    """Name -> value of the scores of the epoch so far, (copies, ...) numpy arrays.
+def capture_scores(model, agreement):
+    """Scores of the epoch so far; all workers call it behind the same step.
 
     Each device adds up its own share; a sum of the copies would round otherwise.
+
+    Args:
+        model: in training. agreement: `Agreement`.
+
+    Returns:
+        Name -> (copies of all devices, ...) numpy array.
     """
-    found = {}
+    own = {}
     for place, variable in enumerate(model.metrics_variables):
         copies = [np.array(copy) for copy in _copies(model, variable)]
-        found[f"score {place:05d} {variable.name}"] = np.stack(copies)
+        own[f"score {place:05d} {variable.name}"] = np.stack(copies)
+    if agreement.count == 1:
+        return own
+    rows = agreement.gather(np.concatenate([array.ravel() for array in own.values()]))
+    ends = np.cumsum([array.size for array in own.values()])
+    found = {}
+    for (name, array), end in zip(own.items(), ends, strict=True):
+        part = rows[:, end - array.size : end].astype(array.dtype)
+        found[name] = part.reshape(-1, *array.shape[1:])
     return found
 
 
 def restore_scores(model, arrays):
-    """Give the scores back what `capture_scores` gave."""
+    """Give the devices of this worker back what `capture_scores` gave."""
+    number, count = workers.place(model.distribute_strategy)
     for variable, array in zip(model.metrics_variables, arrays.values(), strict=True):
         copies = _copies(model, variable)
-        if len(copies) != len(array):  # other devices than before: only sums count
-            array = [array.sum(0), *[np.zeros_like(array[0])] * (len(copies) - 1)]
-        for copy, value in zip(copies, array, strict=True):
-            copy.assign(value)
+        if len(array) != count * len(copies):  # other devices: only the sum counts
+            rest = np.zeros((count * len(copies) - 1, *array.shape[1:]), array.dtype)
+            array = np.concatenate([array.sum(0, keepdims=True), rest])
+        for k, copy in enumerate(copies):
+            copy.assign(array[number * len(copies) + k])
 
 
 def _copies(model, variable):

@@ -41,15 +41,18 @@ class StopSignals:
         if number == signal.SIGINT and self.verbose:
             os.write(2, HEARD)  # print is not safe here
 
-    def obey(self):
+    def obey(self, heard):
         """End the run if it was told to.
+
+        Args:
+            heard: number of the signal, or None.
 
         Raises:
             SystemExit: with 143, after SIGTERM. KeyboardInterrupt: after Ctrl-C.
         """
-        if self.heard == signal.SIGTERM:
+        if heard == signal.SIGTERM:
             raise SystemExit(TERMINATED)
-        if self.heard == signal.SIGINT:
+        if heard == signal.SIGINT:
             raise KeyboardInterrupt
 
     def deafen(self):
