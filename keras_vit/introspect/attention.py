@@ -1,17 +1,11 @@
 """Who looks at whom: attention maps of an ordinary, already trained model."""
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.layers import (
-    AttentionPooling,
-    MeanPooling,
-    TokenPooling,
-    TransformerBlock,
-)
-
-POOLS = (AttentionPooling, MeanPooling, TokenPooling)
+from keras_vit.files import check_memory
+from keras_vit.introspect import drawing
+from keras_vit.introspect.layout import blocks_of, probe_of, runner, token_layout
 
 
 def attention_maps(model, images):
@@ -26,15 +20,33 @@ def attention_maps(model, images):
         queries and sum to 1.
 
     Raises:
-        ValueError: for a model without blocks.
+        ValueError: for a model without blocks, or images that it does not take.
+        MemoryError: when this machine cannot hold them.
 
     Source:
         arXiv:2010.11929, appendix D.7: softmax(q k / sqrt(d)), before dropout.
     """
-    blocks = _blocks(model)
-    inputs = keras.Model(model.input, [block.input for block in blocks])
-    tokens = inputs(ops.convert_to_tensor(images), training=False)
-    tokens = tokens if isinstance(tokens, (list, tuple)) else [tokens]
+    blocks = blocks_of(model)
+    check_room(blocks, len(images))
+    tokens = runner(model, [block.input for block in blocks])(images)
+    return maps_of(blocks, tokens)
+
+
+def check_room(blocks, count):
+    """Refuse to keep more maps at a time than this machine can hold.
+
+    Args:
+        blocks: whose maps. count: images at a time.
+
+    Raises:
+        MemoryError: with what is needed and what is free.
+    """
+    cells = sum(block.heads * block.input.shape[1] ** 2 for block in blocks)
+    check_memory(f"attention maps of {count} images at a time", 4 * count * cells)
+
+
+def maps_of(blocks, tokens):
+    """Attention of each block for its input tokens, as in `attention_maps`."""
     return [
         ops.convert_to_numpy(block.attention_weights(x))
         for block, x in zip(blocks, tokens, strict=True)
@@ -44,8 +56,9 @@ def attention_maps(model, images):
 def readout_attention(model, images):
     """What the vector that the head reads has looked at in the last step.
 
-    The class token's attention in the last block, the probe's for attention
-    pooling, or the mean over all queries for mean pooling; averaged over heads.
+    The class token's attention in the last block (the mean of both tokens of a
+    DeiT), the mean over the patches for mean pooling, or the probe's attention for
+    attention pooling; averaged over heads.
 
     Args:
         model, images: as in `attention_maps`.
@@ -54,23 +67,60 @@ def readout_attention(model, images):
         (B, h, w) float32 numpy array, each image scaled to a largest value
         of 1.
     """
-    encoder = model.get_layer("patch_encoder")
-    pool = next((p for p in model.layers if isinstance(p, POOLS)), None)
-    if isinstance(pool, AttentionPooling):
-        tokens = keras.Model(model.input, pool.input)
-        tokens = tokens(ops.convert_to_tensor(images), training=False)
-        weights = ops.convert_to_numpy(pool.attention_weights(tokens))[:, :, 0]
+    layout, probe = token_layout(model), probe_of(model)
+    if probe is not None:
+        (tokens,) = runner(model, [probe.input])(images)
+        rows = probe_rows(probe, tokens)
     else:
-        weights = attention_maps(model, images)[-1]
-        rows = [pool.index] if isinstance(pool, TokenPooling) else slice(None)
-        weights = weights[:, :, rows].mean(axis=2)  # (B, A, T)
-    weights = weights.mean(axis=1)[:, encoder.prefix_tokens :]  # (B, N)
-    weights = weights / np.maximum(weights.max(axis=1, keepdims=True), 1e-12)
-    return weights.reshape(-1, *encoder.grid)
+        last = blocks_of(model)[-1]
+        (tokens,) = runner(model, [last.input])(images)
+        rows = reader_rows(maps_of([last], [tokens]), layout)[:, 0].mean(axis=1)
+    rows = layout.to_grid(rows)
+    return rows / np.maximum(rows.max(axis=(1, 2), keepdims=True), 1e-12)
 
 
-def _blocks(model):
-    blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
-    if not blocks:
-        raise ValueError(f"model: has no TransformerBlock, got {model.name!r}.")
-    return blocks
+def probe_rows(probe, tokens):
+    """What an attention pooling looks at, mean over its heads: (B, T)."""
+    return ops.convert_to_numpy(probe.attention_weights(tokens))[:, :, 0].mean(axis=1)
+
+
+def reader_rows(maps, layout):
+    """What the tokens that the head reads look at, in every block and head.
+
+    Args:
+        maps: of `attention_maps`. layout: `TokenLayout` of the model.
+
+    Returns:
+        (B, L, A, T) float32 numpy array; rows sum to 1.
+    """
+    return np.stack([np.einsum("q,baqk->bak", layout.readers, m) for m in maps], 1)
+
+
+def plot_attention_maps(maps, layout, index=0):
+    """Draw what the head's tokens look at: a column per block, a row per head.
+
+    Every tile is scaled to its own largest value, prefix tokens left out.
+
+    Args:
+        maps: of `attention_maps`. layout: `token_layout(model)`.
+        index: which image of the batch.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    one = [m[index : index + 1] for m in maps]
+    return draw_heads(layout.to_grid(reader_rows(one, layout))[0])
+
+
+def draw_heads(tiles):
+    """`plot_attention_maps` of tiles that are already there, (L, A, h, w)."""
+    tiles = tiles / np.maximum(tiles.max(axis=(2, 3), keepdims=True), 1e-12)
+    tiles = tiles.transpose(1, 0, 2, 3)
+    heads, depth, h, w = tiles.shape
+    width = max(3.0, min(10.0, 0.75 * depth))
+    height = width * (heads * (h + 1)) / (depth * (w + 1))
+    figure, axes = drawing.figure(width + 0.5, height + 0.5)
+    drawing.mosaic(axes, tiles, drawing.HEAT, 0, 1)
+    drawing.number_tiles(axes, tiles.shape)
+    axes.set(xlabel="block", ylabel="head")
+    return figure

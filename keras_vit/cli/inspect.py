@@ -1,0 +1,62 @@
+"""`keras-vit inspect`: a page that shows what a model looks at and what it learnt."""
+
+import pathlib
+
+from keras_vit import files, introspect, preprocess
+from keras_vit.cli.training import add_preprocess, load_prepared
+from keras_vit.cli.usage import positive
+
+
+def add_commands(commands):
+    """Add the sub-command of this file to the parser."""
+    command = commands.add_parser(
+        "inspect", help="a page with what a model looks at and what it learnt"
+    )
+    command.add_argument("model", help="a .keras file or a checkpoint")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    command.add_argument(
+        "--output", default="inside.html", help="the page (default: inside.html)"
+    )
+    command.add_argument("--overwrite", action="store_true")
+    command.add_argument("--top", type=positive, default=5, help="names per image")
+    add_preprocess(command)
+    command.set_defaults(run=run_inspect)
+
+
+def run_inspect(args):
+    """Read the pictures first: they are the quickest to be wrong."""
+    files.check_target(args.output, args.overwrite)
+    pictures = {path: _picture(path) for path in args.images}
+    introspect.drawing.figure(1, 1)  # matplotlib is there
+    model = load_prepared(args)
+    found = introspect.inspect_model(
+        model, pictures, top=args.top, verbose=0 if args.json else 1
+    )
+    page = introspect.render_page(found, pathlib.Path(args.model).stem)
+    with files.replacing(args.output, args.overwrite) as path:
+        path.write_text(page, encoding="utf-8")
+    answer = {
+        "page": str(pathlib.Path(args.output).absolute()),
+        "images": {
+            sight.name: [{"label": n, "probability": p} for n, p in sight.guesses]
+            for sight in found.sights
+        },
+        "distance_px": found.distances.tolist(),
+    }
+    lines = [
+        f"{sight.name}: {sight.guesses[0][0]} {sight.guesses[0][1]:.1%}"
+        for sight in found.sights
+        if sight.guesses
+    ]
+    return answer, "\n".join([*lines, f"page: {answer['page']}"]), 0
+
+
+def _picture(path):
+    """Decode one image file, or say what to do."""
+    if not pathlib.Path(path).is_file():
+        there = "a folder" if pathlib.Path(path).is_dir() else "nothing"
+        raise FileNotFoundError(
+            f"{path}: must be an image file, got {there} at this place. Give the path "
+            "of a JPEG or PNG, or several, as in photos/*.jpg."
+        )
+    return preprocess.read_image(path)

@@ -1,0 +1,173 @@
+"""What stands where in a model's row of tokens, and which of them the head reads."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vit.layers import (
+    AttentionPooling,
+    MeanPooling,
+    PatchEncoder,
+    TokenPooling,
+    TransformerBlock,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenLayout:
+    """The row of tokens between the blocks of a model.
+
+    Attributes:
+        prefix: names of the tokens before the patches: "class", "distillation",
+            "register 1" and so on.
+        grid: (h, w), patches.
+        step: (rows, columns), px of the image from one patch to the next; of a hybrid
+            too, where a patch is cut from features.
+        readers: (T,) numpy array that sums to 1, the share of each token in what the
+            head reads: the class token, both tokens of a DeiT half and half, all
+            patches for mean and attention pooling.
+    """
+
+    prefix: tuple
+    grid: tuple
+    step: tuple
+    readers: np.ndarray
+
+    def patches(self, values):
+        """Drop the prefix: (..., T) -> (..., N)."""
+        return values[..., len(self.prefix) :]
+
+    def to_grid(self, values):
+        """Drop the prefix and lay out the rest: (..., T) -> (..., h, w)."""
+        return self.patches(values).reshape(*values.shape[:-1], *self.grid)
+
+
+def token_layout(model):
+    """Say what the tokens of a model are.
+
+    Args:
+        model: made by this package, or stacked by hand from its layers.
+
+    Returns:
+        `TokenLayout`.
+
+    Raises:
+        ValueError: for a model without `PatchEncoder`.
+    """
+    encoder = encoder_of(model)
+    prefix = ["class", "distillation"][: encoder.class_tokens]
+    prefix += [f"class {k}" for k in range(3, encoder.class_tokens + 1)]
+    prefix += [f"register {k + 1}" for k in range(encoder.registers)]
+    sides = zip(model.input_shape[1:3], encoder.grid, strict=True)
+    step = tuple(side / count for side, count in sides)
+    readers = _readers(model, encoder)
+    return TokenLayout(tuple(prefix), tuple(encoder.grid), step, readers)
+
+
+def _readers(model, encoder):
+    """(T,) shares; see `TokenLayout`."""
+    start, count = encoder.prefix_tokens, encoder.grid[0] * encoder.grid[1]
+    shares = np.zeros(start + count, "float32")
+    kinds = (TokenPooling, MeanPooling, AttentionPooling)
+    pools = [layer for layer in model.layers if isinstance(layer, kinds)]
+    tokens = [pool.index for pool in pools if isinstance(pool, TokenPooling)]
+    if not pools and encoder.class_tokens:
+        tokens = [0]
+    if tokens:
+        shares[tokens] = 1 / len(tokens)
+    else:
+        shares[start:] = 1 / count
+    return shares
+
+
+def probe_of(model):
+    """The `AttentionPooling` that asks the last tokens, or None."""
+    pools = (layer for layer in model.layers if isinstance(layer, AttentionPooling))
+    return next(pools, None)
+
+
+def encoder_of(model):
+    """The layer that makes tokens of patches.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    return _layers(model, PatchEncoder)[0]
+
+
+def blocks_of(model):
+    """The blocks of a model, first to last.
+
+    Raises:
+        ValueError: when there are none.
+    """
+    return _layers(model, TransformerBlock)
+
+
+def _layers(model, kind):
+    found = [layer for layer in model.layers if isinstance(layer, kind)]
+    if not found:
+        raise ValueError(
+            f"model: has no {kind.__name__}, got {model.name!r}. Pass the Vision "
+            "Transformer itself; one inside another model is model.get_layer(NAME)."
+        )
+    return found
+
+
+def runner(model, tensors):
+    """A function from images to some tensors of a model, in one forward pass.
+
+    Args:
+        model: functional. tensors: list of symbolic tensors inside it.
+
+    Returns:
+        A function: (B, H, W, C) images -> list of backend tensors, or ValueError for
+        images that the model does not take.
+    """
+    inside = keras.Model(model.input, tensors)
+
+    def run(images):
+        _check_images(model, images)
+        outputs = inside(ops.convert_to_tensor(images), training=False)
+        return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+    return run
+
+
+def stream(model, tensors, images, batch_size, verbose=0):
+    """Some tensors of a model, batch by batch, as `runner` gives them.
+
+    Args:
+        model, tensors: as in `runner`. images: (B, H, W, C).
+        batch_size: images at a time. verbose: 1 shows a progress bar.
+
+    Yields:
+        List of backend tensors of at most batch_size images.
+
+    Raises:
+        ValueError: without images, for a wrong shape, or batch_size below 1.
+    """
+    _check_images(model, images)
+    if batch_size < 1 or not len(images):
+        raise ValueError(
+            f"images: needs at least one image and batch_size=1, got {len(images)} "
+            f"images and batch_size={batch_size}."
+        )
+    run = runner(model, tensors)
+    bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
+    for start in range(0, len(images), batch_size):
+        yield run(images[start : start + batch_size])
+        bar.update(min(start + batch_size, len(images)))
+
+
+def _check_images(model, images):
+    shape = tuple(model.input_shape[1:])
+    given = tuple(images.shape if hasattr(images, "shape") else np.shape(images))
+    if given[1:] != shape:
+        raise ValueError(
+            f"images: must be (B, {', '.join(map(str, shape))}), got {given}. "
+            "Prepare them with model.preprocessing, and give a single one a batch axis "
+            "with image[None]."
+        )
