@@ -18,16 +18,20 @@ from keras_vit.training.data import (
     load_data,
     load_split,
 )
+from keras_vit.training.dryrun import Plan, dry_run
 from keras_vit.training.loop import Result, fit
 from keras_vit.training.recipes import Recipe, get_recipe, list_recipes
 from keras_vit.training.strategy import choose as choose_strategy
+from keras_vit.training.tuning import merge_lora
 
 __all__ = [
     "DataInfo",
+    "Plan",
     "Recipe",
     "Result",
     "class_names",
     "choose_strategy",
+    "dry_run",
     "evaluate",
     "fit",
     "get_recipe",
@@ -35,4 +39,5 @@ __all__ = [
     "list_recipes",
     "load_data",
     "load_split",
+    "merge_lora",
 ]

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_vit.models import VisionTransformer, create
+from keras_vit.training import remat, tuning
 
 
 def check_given(model, recipe):
@@ -33,6 +34,7 @@ def prepare_model(given, recipe, info):
         model = type(given).from_config(given.get_config())
         model.set_weights(given.get_weights())
     _check_fit(model, info)
+    _tune(model, recipe)
     for noted in (model, given):
         if noted is not None:
             noted.labels = list(info.class_names)
@@ -40,16 +42,29 @@ def prepare_model(given, recipe, info):
     return model
 
 
+def _tune(model, recipe):
+    """Freeze, adapt and slim a model as its recipe says."""
+    if recipe.freeze:
+        tuning.freeze(model, recipe.freeze)
+    if recipe.lora is not None:
+        tuning.add_lora(model, recipe.lora)
+    if recipe.remat:
+        remat.rematerialize(model)
+
+
+def finish(model, recipe):
+    """A trained model as its user wants it: with no adapters inside."""
+    return model if recipe.lora is None else tuning.merge_lora(model)
+
+
 def _build(recipe, info):
     """The recipe's model for these data."""
     shape = (*info.image_size, info.channels)
-    if isinstance(recipe.model, str):
-        return create(
-            recipe.model,
-            input_shape=shape,
-            classes=info.classes,
-            dtype=recipe.precision,
-        )
+    options = {} if isinstance(recipe.model, str) else dict(recipe.model)
+    variant = options.pop("variant", recipe.model)
+    if isinstance(variant, str):
+        given = {"input_shape": shape, "classes": info.classes}
+        return create(variant, **{**given, "dtype": recipe.precision, **options})
     return VisionTransformer(
         **{
             "image_size": info.image_size,

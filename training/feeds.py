@@ -7,6 +7,8 @@ from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import DataInfo
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.pipeline import open_data, sides
+from keras_vit.training.length import length
+from keras_vit.training.recipes import Recipe, for_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Feeds:
         train: batches, without end or repeated. validation: batches.
         steps: batches per epoch. info: `DataInfo`.
         resumable: whether batches are a function of the step.
+        recipe: with the number of epochs, and what follows from the data.
         names: function of a step, which lists the images of its batch, or None.
     """
 
@@ -25,6 +28,7 @@ class Feeds:
     steps: int
     info: DataInfo
     resumable: bool
+    recipe: Recipe
     names: object = None
 
 
@@ -36,7 +40,7 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
         workers: number of this worker, and of all.
     """
     if data is not None and not isinstance(data, str):
-        return _loaded_feeds(data)
+        return _loaded_feeds(data, recipe)
     note = _preprocessing(model, recipe)
     source, feed, info = open_data(
         recipe.data,
@@ -52,17 +56,30 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
         workers=workers,
     )
     train = source.split("train")
+    recipe = for_data(recipe, train.size)
+    if recipe.data_rule is not None:
+        mix = Mix(recipe.mixup, recipe.cutmix, recipe.mix_rule)
+        feed = dataclasses.replace(feed, mix=mix)
     validation = feed.in_order(source.split("validation"))
-    steps = feed.batches(train)
+    recipe, steps = _settle_length(recipe, feed.batches(train))
     first = state.get("epochs", 0) * steps + state.get("step", 0)
-    names = functools.partial(feed.names, train)
-    return Feeds(feed.stream(train, first), validation, steps, info, True, names)
+    stream, names = feed.stream(train, first), functools.partial(feed.names, train)
+    return Feeds(stream, validation, steps, info, True, recipe, names)
+
+
+def _settle_length(recipe, per_epoch):
+    """The recipe with its number of epochs, and the steps of each."""
+    epochs, steps = length(recipe, per_epoch)
+    return dataclasses.replace(recipe, epochs=epochs), steps
 
 
 def _preprocessing(model, recipe):
     """How images must be prepared, or None to let recipe and data decide."""
     if model is None:
-        return None
+        if recipe.preprocessing is None or recipe.image_size is None:
+            return None
+        size = sides(recipe.image_size)
+        return Preprocessing(**{**recipe.preprocessing, "image_size": size})
     note = getattr(model, "preprocessing", None)
     size = tuple(model.input_shape[1:3])
     if None in size:
@@ -73,10 +90,12 @@ def _preprocessing(model, recipe):
     return Preprocessing(image_size=size) if note is None else note.resized(size)
 
 
-def _loaded_feeds(data):
+def _loaded_feeds(data, recipe):
     """Take what `load_data` returned; it is fed as it was loaded."""
     train, validation, info = data
-    return Feeds(train.repeat(), validation, int(train.cardinality()), info, False)
+    recipe = for_data(recipe, info.counts["train"])
+    recipe, steps = _settle_length(recipe, int(train.cardinality()))
+    return Feeds(train.repeat(), validation, steps, info, False, recipe)
 
 
 def batch_size(data):

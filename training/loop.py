@@ -7,12 +7,13 @@ import keras
 from keras.src.utils import io_utils
 
 from keras_vit.training import callbacks as watchers
-from keras_vit.training import runs, states
+from keras_vit.training import remat, runs, states
 from keras_vit.training import strategy as strategies
-from keras_vit.training.building import check_given, prepare_model
+from keras_vit.training.building import check_given, finish, prepare_model
 from keras_vit.training.data import DataInfo
-from keras_vit.training.engine import Trainee, workers
+from keras_vit.training.engine import workers
 from keras_vit.training.feeds import Feeds, batch_size, open_feeds
+from keras_vit.training.learner import make_trainee, named
 from keras_vit.training.objective import compile_model
 from keras_vit.training.recipes import Recipe, get_recipe
 from keras_vit.training.watching import Watch
@@ -67,6 +68,7 @@ def fit(
     verbose=1,
     callbacks=(),
     overwrite=False,
+    teacher=None,
     **overrides,
 ):
     """Train a model by a recipe.
@@ -92,6 +94,7 @@ def fit(
         callbacks: more Keras callbacks. Those with `adds_scores` (`ProbeFeatures`)
             come first, so that what they put into the numbers is logged.
         overwrite: whether an earlier run in output_dir may be replaced.
+        teacher: `keras.Model` to learn from, or a name as in `Recipe`.
         **overrides: other fields of `Recipe`.
 
     Returns:
@@ -107,7 +110,7 @@ def fit(
         FloatingPointError: when the loss is no number or above `loss_limit`.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
-    recipe = _settle(recipe, model, data, epochs, overrides)
+    recipe = settle(recipe, model, data, epochs, overrides | named(teacher))
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
     folder = runs.claim(output_dir, recipe, overwrite)
@@ -115,28 +118,32 @@ def fit(
     check_given(given, recipe)
     verbose = verbose if workers.place(strategy)[0] == 0 else 0
     with workers.noticing_losses(strategy), workers.own_folder(strategy) as scratch:
-        run = _begin(recipe, given, data, folder, scratch, strategy, verbose)
-        history = _train(run, callbacks, verbose)
-    trained = run.model.inner
-    if given is not None and given is not trained:
+        run = _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher)
+        try:
+            history = _train(run, callbacks, verbose)
+        finally:
+            remat.restore(run.model.inner)
+    trained = finish(run.model.inner, recipe)
+    if given is not None and given is not run.model.inner:
         given.set_weights(trained.get_weights())
         trained = given
     best = run.keeper.best_epoch
-    return Result(trained, history, best, run.feeds.info, folder.path, recipe)
+    return Result(trained, history, best, run.feeds.info, folder.path, run.recipe)
 
 
-def _begin(recipe, given, data, folder, scratch, strategy, verbose):
+def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
     """Open data, build and compile the model, go on from a state: a `Run`."""
     place = workers.place(strategy)
     state = folder.states.newest() if folder.resumes else None
     arrays, facts = ({}, {}) if state is None else state
     folder = folder if scratch is None else runs.RunFolder(scratch)
     feeds = open_feeds(data, recipe, given, verbose, facts, place)
+    steps = feeds.recipe.epochs * feeds.steps
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
         model = prepare_model(given, recipe, feeds.info)
-        model = Trainee(model, recipe.micro_batch, recipe.xla)
-        compile_model(model, recipe, feeds)
+        model = make_trainee(model, feeds.recipe, teacher, strategy, steps)
+        compile_model(model, feeds.recipe, feeds)
         keeper = watchers.KeepModels(folder, recipe.monitor)
         model.optimizer.build(model.trainable_variables)
         _go_on(model, keeper, arrays, facts)
@@ -144,12 +151,14 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose):
     if state is None or scratch is not None:
         folder.create(recipe, feeds.info, model, resumable=feeds.resumable)
     elif verbose:
-        place = f"epoch {facts['epochs']} of {recipe.epochs}, step {facts['step']}"
+        place = (
+            f"epoch {facts['epochs']} of {feeds.recipe.epochs}, step {facts['step']}"
+        )
         io_utils.print_msg(f"Going on after {place} of {feeds.steps}.")
-    return Run(model, recipe, feeds, folder, keeper, arrays, facts)
+    return Run(model, feeds.recipe, feeds, folder, keeper, arrays, facts)
 
 
-def _settle(recipe, model, data, epochs, overrides):
+def settle(recipe, model, data, epochs, overrides):
     """The recipe with everything that the caller changed."""
     changes = dict(overrides)
     if epochs is not None:
@@ -166,6 +175,11 @@ def _settle(recipe, model, data, epochs, overrides):
             f"model: recipe {recipe.name!r} starts from a model, got model=None. Pass "
             "model=keras_vit.ViT_Ti16(classes=...), or a name like 'ViT-Ti/16' for "
             "random weights."
+        )
+    if recipe.distillation is not None and recipe.teacher is None:
+        raise ValueError(
+            f"teacher: recipe {recipe.name!r} learns from a teacher, got teacher=None. "
+            "Pass teacher='teacher.keras', or a Keras model."
         )
     if data is None and recipe.data is None:
         raise ValueError(

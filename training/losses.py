@@ -1,7 +1,11 @@
 """What training makes small."""
 
+import inspect
+
 import keras
 from keras import ops
+
+from keras_vit.training import choices
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -117,6 +121,37 @@ class SigmoidCrossentropy(keras.losses.Loss):
 
 
 LOSSES = {"softmax": SoftmaxCrossentropy, "sigmoid": SigmoidCrossentropy}
+
+
+def make_loss(recipe, from_logits):
+    """The loss of a recipe.
+
+    Args:
+        recipe: `Recipe`. from_logits: whether the model ends in logits.
+
+    Raises:
+        ValueError: for a sigmoid loss on a softmax.
+    """
+    kind, options = check("loss", recipe.loss)
+    if kind is SoftmaxCrossentropy:
+        return kind(recipe.label_smoothing, from_logits=from_logits)
+    if not from_logits:
+        raise ValueError(
+            f"loss: {recipe.loss!r} needs logits, got a model that ends in a softmax. "
+            "Build it with classifier_activation=None."
+        )
+    return kind(recipe.label_smoothing, **options)
+
+
+def check(where, given):
+    """Class and options of a loss by name, or by dict; see `choices.read`."""
+    return choices.read(where, given, LOSSES, _options)
+
+
+def _options(kind):
+    """Names of what a loss takes beside the fields of a recipe."""
+    both = ("mean_of_classes", "binary_targets")
+    return [name for name in both if name in inspect.signature(kind).parameters]
 
 
 def hard_distillation(teacher, student):

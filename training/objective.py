@@ -1,9 +1,8 @@
 """What a run makes small, and how: optimiser, schedule, loss and scores."""
 
-import keras
-
 from keras_vit.training import optimizers
-from keras_vit.training.losses import SoftmaxCrossentropy
+from keras_vit.training.distill import ends_in_logits
+from keras_vit.training.losses import make_loss
 from keras_vit.training.schedules import make_schedule
 from keras_vit.training.scores import TopK
 
@@ -16,11 +15,9 @@ def compile_model(trainee, recipe, feeds):
     metrics = [TopK(1, name="top1")]
     if feeds.info.classes > 5:
         metrics.append(TopK(5, name="top5"))
-    activation = getattr(model.layers[-1], "activation", None)
-    from_logits = activation is not keras.activations.softmax
     trainee.compile(
         optimizer,
-        loss=SoftmaxCrossentropy(recipe.label_smoothing, from_logits=from_logits),
+        loss=make_loss(recipe, ends_in_logits(model)),
         metrics=metrics,
         steps_per_execution=_divisor(feeds.steps, recipe.steps_per_execution),
     )

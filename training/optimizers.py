@@ -1,11 +1,10 @@
 """The optimiser of a run, from its recipe."""
 
-import difflib
 import inspect
 
 import keras
 
-from keras_vit.training import rates, update_rules
+from keras_vit.training import choices, rates, update_rules
 from keras_vit.training.rates import decays
 from keras_vit.training.update_rules import LARS
 
@@ -20,34 +19,9 @@ OPTIMIZERS = {
 OWN = ("learning_rate", "weight_decay", "rates", "name", "options", "args")
 
 
-def check(text, given):
-    """Make sure that an optimiser exists and has these options.
-
-    Args:
-        text: for the message, where it came from. given: name, or dict with "name"
-            and options.
-
-    Returns:
-        Class and dict of options.
-
-    Raises:
-        ValueError: for an unknown name or option.
-    """
-    options = {"name": given} if isinstance(given, str) else dict(given)
-    name = options.pop("name", None)
-    if name not in OPTIMIZERS:
-        near = difflib.get_close_matches(str(name), OPTIMIZERS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        known = ", ".join(OPTIMIZERS)
-        raise ValueError(f"{text}: must be one of {known}, got {name!r}.{hint}")
-    known = _options(OPTIMIZERS[name])
-    for key in options:
-        if key not in known:
-            raise ValueError(
-                f"{text}: {name!r} takes {', '.join(known)}, got {key!r}. Remove it, "
-                "or use the field of the recipe that is called so."
-            )
-    return OPTIMIZERS[name], options
+def check(where, given):
+    """Class and options of an optimiser by name, or by dict; see `choices.read`."""
+    return choices.read(where, given, OPTIMIZERS, _options)
 
 
 def _options(kind):

@@ -8,7 +8,6 @@ so that a saved optimiser has them too.
 
 import re
 
-import tensorflow as tf
 from keras import ops
 
 KERNELS = {r"(^|/)kernel$": 1.0}
@@ -168,21 +167,6 @@ class Rates:
         if rate:
             rate = rate * ops.cast(learning_rate, variable.dtype)
             super().update_step(gradient, variable, rate)
-
-    def _clip_gradients(self, grads):
-        return grads  # not before they are summed, see below
-
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        values = [getattr(v, "value", v) for v in trainable_variables]
-        pairs = self._all_reduce_sum_gradients(list(zip(grads, values, strict=True)))
-        summed, values = zip(*pairs, strict=True)
-        clipped = super()._clip_gradients(list(summed))
-        tf.__internal__.distribute.interim.maybe_merge_call(
-            self._distributed_tf_update_step,
-            self._distribution_strategy,
-            list(zip(clipped, values, strict=True)),
-            learning_rate,
-        )
 
     def get_config(self):
         """Plain values that rebuild this optimiser."""

@@ -1,13 +1,12 @@
 """Learning rates as functions of the step."""
 
-import difflib
 import inspect
 import math
 
 import keras
 from keras import ops
 
-UNITS = ("steps", "epochs", "examples")
+from keras_vit.training import choices
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -306,36 +305,16 @@ def steps_of(duration, total_steps, steps_per_epoch, batch_size):
     return max(least, round(number * scales[unit]))
 
 
-def check(text, given):
-    """Make sure that a schedule exists and has these options.
+def check(where, given):
+    """Class and options of a schedule by name, or by dict; see `choices.read`."""
+    return choices.read(where, given, SCHEDULES, _options)
 
-    Args:
-        text: for the message, where it came from. given: name, or dict with "name"
-            and options.
 
-    Returns:
-        Class and dict of options.
-
-    Raises:
-        ValueError: for an unknown name or option.
-    """
-    options = {"name": given} if isinstance(given, str) else dict(given)
-    name = options.pop("name", None)
-    if name not in SCHEDULES:
-        near = difflib.get_close_matches(str(name), SCHEDULES, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        known = ", ".join(SCHEDULES)
-        raise ValueError(f"{text}: must be one of {known}, got {name!r}.{hint}")
+def _options(kind):
+    """Names of what a schedule takes beside the fields of a recipe."""
     fixed = ("peak", "total_steps", "warmup_steps", "epochs")
-    known = inspect.signature(SCHEDULES[name]).parameters
-    known = [key.removesuffix("_steps") for key in known if key not in fixed]
-    for key in options:
-        if key not in known:
-            raise ValueError(
-                f"{text}: {name!r} takes {', '.join(known) or 'no options'}, got "
-                f"{key!r}. Remove it."
-            )
-    return SCHEDULES[name], options
+    names = inspect.signature(kind).parameters
+    return [name.removesuffix("_steps") for name in names if name not in fixed]
 
 
 def make_schedule(recipe, epochs, steps_per_epoch):

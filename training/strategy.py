@@ -1,5 +1,6 @@
 """Which devices share the work."""
 
+import functools
 import os
 
 import keras
@@ -53,7 +54,12 @@ def _mirrored():
             "strategy: 'mirrored' needs two devices or more, got "
             f"{len(devices)}. Use strategy='one'."
         )
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return _one_of(tuple(device.name for device in devices))
+
+
+@functools.cache  # a second one in a process counts its exchanges as the first does
+def _one_of(names):
+    return tf.distribute.MirroredStrategy(list(names))
 
 
 def _tpu():

@@ -104,7 +104,9 @@ def merge_lora(model):
     """
     config = _without_rank(model.get_config())
     merged = type(model).from_config(config)
-    merged.trainable = True
+    for layer in merged.layers:
+        layer.trainable = False  # setting what is set does nothing
+        layer.trainable = True
     sources = {layer.path: layer for layer in model._flatten_layers()}
     for layer in merged._flatten_layers():
         source = sources[layer.path]

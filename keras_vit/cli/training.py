@@ -2,7 +2,6 @@
 
 import ast
 import dataclasses
-import importlib
 import pathlib
 import sys
 
@@ -13,7 +12,7 @@ from keras_vit import preprocess
 from keras_vit.cli.models import load
 from keras_vit.cli.starting import starting_point
 from keras_vit.cli.table import table
-from keras_vit.cli.usage import positive
+from keras_vit.cli.usage import UsageError, positive
 from keras_vit.cli.workers import launch
 from keras_vit.errors import DataError
 
@@ -21,6 +20,7 @@ from keras_vit.errors import DataError
 def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
     recipes = commands.add_parser("recipes", help="list the training recipes")
+    recipes.add_argument("name", nargs="?", help="show all of this one")
     recipes.set_defaults(run=run_recipes)
     _add_train(commands)
     predict = commands.add_parser("predict", help="say what images show")
@@ -74,7 +74,15 @@ def _add_train(commands):
     train.add_argument("--recipe", default="finetune", help="see `keras-vit recipes`")
     train.add_argument("--data", help="digits, folder:PATH or tfds:NAME")
     train.add_argument("--model", help="a .keras file, a checkpoint, or a model name")
-    train.add_argument("--output", required=True, help="folder for model and logs")
+    train.add_argument("--output", help="folder for model and logs")
+    train.add_argument(
+        "--dry-run",
+        nargs="?",
+        const=True,
+        metavar="PICTURE.svg",
+        help="start nothing: print steps, learning rate, parameters and memory, and "
+        "draw the learning rate into the file, if one is named",
+    )
     train.add_argument("--epochs", type=int)
     train.add_argument("--batch-size", type=int)
     train.add_argument("--image-size", type=int, help="px")
@@ -125,13 +133,17 @@ def read_fields(texts, option):
 
 
 def run_recipes(args):
-    """One line per recipe."""
+    """One line per recipe, or the page of one with all its fields."""
     from keras_vit import training
 
+    if args.name is not None:
+        fields = dataclasses.asdict(training.get_recipe(args.name))
+        page = training.recipes.describe(args.name)
+        lines = [f"{name:20} {value!r}" for name, value in fields.items()]
+        return {"page": page, **fields}, "\n".join([page, *lines]), 0
     rows = []
     for name in training.list_recipes():
-        module = importlib.import_module(f"keras_vit.training.recipes.{name}")
-        rows.append([name, module.__doc__.split("\n")[0]])
+        rows.append([name, training.recipes.describe(name).split("\n")[0]])
     return {"recipes": dict(rows)}, table(rows, ["recipe", "for"]), 0
 
 
@@ -141,14 +153,12 @@ def run_train(args):
         sys.exit(launch(args))
     from keras_vit import training
 
+    if args.dry_run is None and args.output is None:
+        raise UsageError("--output: needed for models and logs. Give a folder.")
     strategy = training.choose_strategy(args.strategy)  # before any model is loaded
-    recipe = training.get_recipe(args.recipe, **read_overrides(args))
-    model = None
-    if args.model:
-        data = args.data or recipe.data
-        model = starting_point(args.model, data, recipe.precision)
-        if not isinstance(model, str):  # has its precision already
-            recipe = recipe.override(precision=None)
+    recipe, model = _settle(args)
+    if args.dry_run is not None:
+        return _run_dry(args, recipe, model, strategy)
     result = training.fit(
         recipe=recipe,
         model=model,
@@ -167,6 +177,40 @@ def run_train(args):
     }
     text = f"best epoch {result.best_epoch}: {answer['model']}"
     return answer, text, 0
+
+
+def _settle(args):
+    """The recipe with the changes of the command, and the model to begin with."""
+    from keras_vit import training
+
+    recipe = training.get_recipe(args.recipe, **read_overrides(args))
+    if not args.model:
+        return recipe, None
+    data = args.data or recipe.data
+    model = starting_point(args.model, data, recipe.precision)
+    if not isinstance(model, str):  # has its precision already
+        recipe = recipe.override(precision=None)
+    return recipe, model
+
+
+def _run_dry(args, recipe, model, strategy):
+    """What a run would be."""
+    from keras_vit import files, training
+
+    picture = None if args.dry_run is True else args.dry_run
+    if picture is not None:
+        files.check_target(picture, args.overwrite)
+    plan = training.dry_run(
+        recipe,
+        model,
+        args.data,
+        strategy=strategy,
+        on_bad_image=args.on_bad_image,
+        verbose=0 if args.json else 1,
+    )
+    if picture is not None:
+        plan.save_picture(picture, args.overwrite)
+    return plan.summary(), plan.text(), 0
 
 
 def load_prepared(args):

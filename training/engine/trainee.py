@@ -24,7 +24,8 @@ class Trainee(keras.Model):
     does, clipping above all, is therefore done to the gradient of the whole batch.
 
     Weights, seeds and files are those of `inner`; this class is never saved. What
-    changes how gradients are found (sharpness, a teacher) overrides `gradients`.
+    changes what a loss is (a teacher) overrides `judge`, what changes how gradients are
+    found (sharpness) `gradients`.
 
     Args:
         inner: any built `keras.Model`, made under the strategy it is trained with.
@@ -81,6 +82,12 @@ class Trainee(keras.Model):
             return super().compute_loss(*arguments, **options)
         return self.inner.compute_loss(*arguments, **options)
 
+    def judge(self, x, y, sample_weight):
+        """Loss () and answers (b, ...) of one piece of a batch, in training."""
+        answers = self(x, training=True)
+        loss = self._compute_loss(x, y, answers, sample_weight, training=True)
+        return loss, answers
+
     def gradients(self, x, y, sample_weight):
         """What one piece of a batch says about the weights.
 
@@ -93,8 +100,7 @@ class Trainee(keras.Model):
             "loss" (), "answers" (b, ...), and any scalars more.
         """
         with tf.GradientTape() as tape:
-            answers = self(x, training=True)
-            loss = self._compute_loss(x, y, answers, sample_weight, training=True)
+            loss, answers = self.judge(x, y, sample_weight)
             scaled = self.optimizer.scale_loss(loss)
         found = tape.gradient(scaled, self._weights_in_training())
         return found, {"loss": loss, "answers": answers}

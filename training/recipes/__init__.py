@@ -1,20 +1,71 @@
 """Recipes by name: everything that decides a training run, on one page each."""
 
 import difflib
+import importlib
 
-from keras_vit.training.recipes import cifar10, digits, finetune
 from keras_vit.training.recipes.base import Recipe
 
-RECIPES = {module.RECIPE.name: module.RECIPE for module in (cifar10, digits, finetune)}
+FILES = (
+    "cifar10",
+    "digits",
+    "finetune",
+    "vit_i1k",
+    "vit_i21k",
+    "vit_finetune",
+    "augreg_i1k",
+    "augreg_i21k",
+    "vit_s16_i1k",
+    "deit",
+    "deit_distilled",
+    "deit3",
+    "mae_finetune",
+    "bit_hyperrule",
+)
+
+
+def _read():
+    """Name -> (recipe, its module): a module has a RECIPE, or several RECIPES."""
+    found = {}
+    for name in FILES:
+        module = importlib.import_module(f"keras_vit.training.recipes.{name}")
+        for recipe in getattr(module, "RECIPES", None) or (module.RECIPE,):
+            found[recipe.name] = recipe, module
+    return found
+
+
+_FOUND = _read()
+RECIPES = {name: recipe for name, (recipe, _) in _FOUND.items()}
 
 
 def list_recipes():
     """Names that `get_recipe` and `fit` take.
 
-    >>> list_recipes()
-    ['cifar10', 'digits', 'finetune']
+    >>> list_recipes()[:3]
+    ['augreg_i1k', 'augreg_i21k', 'bit_hyperrule']
     """
     return sorted(RECIPES)
+
+
+def describe(name):
+    """The page of a recipe: what for, the command, cost, score, source.
+
+    >>> describe("deit3").split(":")[0]
+    'DeiT-III'
+    """
+    get_recipe(name)
+    return _FOUND[name][1].__doc__
+
+
+def for_data(recipe, examples):
+    """The recipe with what follows from the number of training images.
+
+    Args:
+        recipe: `Recipe`. examples: training images.
+    """
+    if recipe.data_rule is None:
+        return recipe
+    rule = importlib.import_module(f"keras_vit.training.recipes.{recipe.data_rule}")
+    return rule.by_size(recipe, examples)
 
 
 def get_recipe(name, /, **overrides):
@@ -42,4 +93,11 @@ def get_recipe(name, /, **overrides):
     return RECIPES[name].override(**overrides)
 
 
-__all__ = ["RECIPES", "Recipe", "get_recipe", "list_recipes"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "describe",
+    "for_data",
+    "get_recipe",
+    "list_recipes",
+]

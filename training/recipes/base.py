@@ -4,12 +4,21 @@ import dataclasses
 import difflib
 import numbers
 
-from keras_vit.training import optimizers, rates, schedules
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data.mix import Mix
+from keras_vit.training.recipes import checks
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 ON_BAD_IMAGE = ("refuse", "skip")
+POWERS = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
+EXAMPLES = {
+    "steps": 10_000,
+    "lora": 8,
+    "layer_decay": 0.75,
+    "clipnorm": 1.0,
+    "ema": 0.999,
+}
+DATA_RULES = (None, "bit_hyperrule")
 MONITORS = ("val_top1", "val_loss")
 
 
@@ -22,11 +31,22 @@ class Recipe:
         data: source for `load_data`, or None when the user must give one.
         model: model to build when none is given: a name for
             `keras_vit.create`, or a dict of `keras_vit.VisionTransformer`
-            arguments; None when the user must give one.
+            arguments, or a dict with such a name as "variant" and other arguments
+            of `create`; None when the user must give one.
         image_size: side in px or (H, W), of models built here; None takes the
             data's own. A model that is given decides by itself.
-        epochs: passes over the training images.
+        preprocessing: dict of fields of `keras_vit.Preprocessing` for models built
+            here, or None. A model that is given has its own.
+        epochs: passes over the training images; a change of it puts `steps` and
+            `data_rule` aside.
+        steps: updates in all, instead of epochs: as many stretches of equal length,
+            between two validations, as come nearest to passes; None for epochs.
+        data_rule: "bit_hyperrule": length, schedule and mixup follow from the number
+            of training images (see that recipe); None leaves them as they are.
         batch_size: images per step, on all devices together.
+        scaling: what happens to the learning rate when batch_size is changed and it
+            is not: "linear" or "sqrt" keep its ratio to the batch or to the root of
+            the batch, "none" leaves it.
         learning_rate: highest value of the schedule.
         schedule: shape of the learning rate, a key of
             `keras_vit.training.schedules.SCHEDULES`, or a dict with "name" and
@@ -39,6 +59,8 @@ class Recipe:
         weight_decay: share of each kernel taken away per step, times the
             learning rate (in LARS and LAMB part of the step); biases, norms, tokens
             and position tables are left alone.
+        loss: "softmax", or "sigmoid" (each class on its own), or a dict with "name"
+            and options, see `keras_vit.training.losses`.
         beta_2: memory of the second moment, 0..1, of AdamW, LAMB and Adafactor.
         layer_decay: factor on the learning rate from each block to the one before
             it, 0..1, see `keras_vit.training.rates.layer_rates`; None for none.
@@ -48,6 +70,18 @@ class Recipe:
         ema: momentum per step of an average of the weights, 0..1, which is then
             what is validated and kept; None for no average.
         label_smoothing: probability spread over all classes, 0..1.
+        teacher: model to learn from, a .keras file, a checkpoint or anything that
+            `from_checkpoint` reads; None for none. `fit` also takes any Keras model.
+        distillation: dict of how, see `keras_vit.training.distill.Distillation`.
+        sharpness: dict of how far to look for the sharpest ascent, see
+            `keras_vit.training.sharpness.Sharpness`; None for the plain gradient.
+        freeze: patterns (regular expressions) of weights that stay as they are.
+        lora: rank of adapters that learn instead of the model's own kernels, see
+            `keras_vit.training.tuning.add_lora`; None for none.
+        remat: whether activations inside of blocks are computed again rather than
+            kept: about 6 times less memory, a quarter more time.
+        progressive: pairs (share of the run, px): from then on images are shrunk to
+            that side, see `keras_vit.training.growth.Growth`; () for none.
         augment: see `load_data`.
         mixup: alpha of mixup, 0 for none; None is what belongs to the name of the
             augmentation. See `keras_vit.training.data.mix.Mix`.
@@ -79,19 +113,31 @@ class Recipe:
     data: str | None = None
     model: str | dict | None = None
     image_size: int | tuple | None = None
+    preprocessing: dict | None = None
     epochs: int = 10
+    steps: int | None = None
+    data_rule: str | None = None
     batch_size: int = 64
+    scaling: str = "none"
     learning_rate: float = 1e-3
     schedule: str | dict = "cosine"
     warmup: float | str = 0.1
     optimizer: str | dict = "adamw"
     weight_decay: float = 0.05
+    loss: str | dict = "softmax"
     beta_2: float = 0.999
     layer_decay: float | None = None
     rates: dict | None = None
     clipnorm: float | None = 1.0
     ema: float | None = None
     label_smoothing: float = 0.1
+    teacher: str | None = None
+    distillation: dict | None = None
+    sharpness: dict | None = None
+    freeze: tuple = ()
+    lora: int | None = None
+    remat: bool = False
+    progressive: tuple = ()
     augment: str = "auto"
     mixup: float | None = None
     cutmix: float = 0.0
@@ -111,7 +157,16 @@ class Recipe:
             self._check_number(name, numbers.Integral, 1, None)
         self._check_number("seed", numbers.Integral, 0, None)
         self._check_number("learning_rate", numbers.Real, 0, None)
-        self._check_optimisation()
+        checks.check_optimisation(self)
+        checks.check_learning(self)
+        self._check_choice("scaling", POWERS)
+        self._check_choice("data_rule", DATA_RULES)
+        for name in ("steps", "lora"):
+            if getattr(self, name) is not None:
+                self._check_number(name, numbers.Integral, 1, None)
+        for name in ("warmup", "layer_decay"):
+            if isinstance(getattr(self, name), numbers.Real):
+                self._check_number(name, numbers.Real, 0, 1)
         self._check_number("weight_decay", numbers.Real, 0, None)
         self._check_number("beta_2", numbers.Real, 0, 1)
         self._check_number("label_smoothing", numbers.Real, 0, 1)
@@ -131,18 +186,6 @@ class Recipe:
         if self.augment != "auto":
             augmentation.get_preset(self.augment)
 
-    def _check_optimisation(self):
-        """Schedule, optimiser and rates."""
-        schedules.check("schedule", self.schedule)
-        optimizers.check("optimizer", self.optimizer)
-        if isinstance(self.warmup, str):
-            schedules.steps_of(self.warmup, 1, 1, 1)
-        else:
-            self._check_number("warmup", numbers.Real, 0, 1)
-        if self.layer_decay is not None:
-            self._check_number("layer_decay", numbers.Real, 0, None)
-        rates.check_factors("rates", self.rates or {})
-
     def _check_number(self, name, kind, least, most):
         """A number of the right kind, at least `least` and below `most`."""
         value = getattr(self, name)
@@ -153,7 +196,7 @@ class Recipe:
         below = "" if most is None else f" and below {most}"
         raise ValueError(
             f"{name}: must be {words}, at least {least}{below}, got {value!r}. "
-            f"Pass {name}={getattr(Recipe, name, least)!r}, for example."
+            f"Pass {name}={EXAMPLES.get(name, getattr(Recipe, name))!r}, for example."
         )
 
     def _check_choice(self, name, choices):
@@ -178,4 +221,10 @@ class Recipe:
                 raise TypeError(
                     f"recipe: has no field {name!r}. {hint}Fields: {', '.join(fields)}."
                 )
+        if "batch_size" in changes and "learning_rate" not in changes:
+            ratio = changes["batch_size"] / self.batch_size
+            factor = ratio ** POWERS[changes.get("scaling", self.scaling)]
+            changes["learning_rate"] = self.learning_rate * factor
+        if changes.keys() & {"epochs", "steps"}:  # who says how long needs no rule
+            changes = {"steps": None, "data_rule": None, **changes}
         return dataclasses.replace(self, **changes)

@@ -1,0 +1,36 @@
+"""Fields of a recipe that are a name, or a dict with a name and options."""
+
+import difflib
+
+
+def read(where, given, table, options_of):
+    """Look a choice up.
+
+    Args:
+        where: field, for messages. given: name, or dict with "name" and options.
+        table: name -> class. options_of: class -> names of options.
+
+    Returns:
+        Class, and dict of the options that were given.
+
+    Raises:
+        ValueError: for an unknown name or option.
+
+    >>> read("shape", {"name": "dict", "a": 1}, {"dict": dict}, lambda kind: ["a"])
+    (<class 'dict'>, {'a': 1})
+    """
+    options = {"name": given} if isinstance(given, str) else dict(given)
+    name = options.pop("name", None)
+    if name not in table:
+        near = difflib.get_close_matches(str(name), table, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(table)
+        raise ValueError(f"{where}: must be one of {known}, got {name!r}.{hint}")
+    known = options_of(table[name])
+    for key in options:
+        if key not in known:
+            raise ValueError(
+                f"{where}: {name!r} takes {', '.join(known) or 'no options'}, got "
+                f"{key!r}. Remove it, or see whether the recipe has such a field."
+            )
+    return table[name], options

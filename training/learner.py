@@ -1,0 +1,88 @@
+"""`Learner`: the step of a recipe with a teacher, sharpness, or growing images."""
+
+import keras
+
+from keras_vit import weights
+from keras_vit.training.distill import Distillation, Lesson
+from keras_vit.training.engine import Trainee
+from keras_vit.training.growth import Growth
+from keras_vit.training.recipes.checks import record
+from keras_vit.training.sharpness import Sharpness
+
+
+def named(teacher):
+    """What a recipe remembers of a teacher: its name or that of the model."""
+    if teacher is None:
+        return {}
+    return {"teacher": getattr(teacher, "name", teacher)}
+
+
+def make_trainee(model, recipe, teacher, strategy, steps):
+    """The model in training, with the step that its recipe asks for.
+
+    Args:
+        model: built. recipe: `Recipe`. teacher: `keras.Model`, a name as in
+            `Recipe`, or None for the recipe's. strategy: of the run.
+        steps: of the run.
+
+    Returns:
+        `Trainee`.
+    """
+    pieces = {"micro_batch": recipe.micro_batch, "xla": recipe.xla}
+    teacher = _load(recipe.teacher if teacher is None else teacher, strategy)
+    sharpness = record("sharpness", Sharpness, recipe.sharpness)
+    if teacher is None and sharpness is None and not recipe.progressive:
+        return Trainee(model, **pieces)
+    growth = Growth(model, recipe.progressive, steps) if recipe.progressive else None
+    how = record("distillation", Distillation, recipe.distillation or {})
+    lesson = None if teacher is None else Lesson(model, teacher, how)
+    return Learner(model, lesson, sharpness, growth, **pieces)
+
+
+def _load(teacher, strategy):
+    """The model behind a name; on several devices, a copy on each of them."""
+    if isinstance(teacher, str):
+        if teacher.endswith(".keras"):
+            return keras.saving.load_model(teacher, compile=False)
+        return weights.from_checkpoint(teacher)
+    if teacher is None or strategy.num_replicas_in_sync == 1:
+        return teacher
+    copied = type(teacher).from_config(teacher.get_config())
+    copied.set_weights(teacher.get_weights())
+    return copied
+
+
+class Learner(Trainee):
+    """A `Trainee` that asks a teacher and looks for flat ground.
+
+    Args:
+        inner: see `Trainee`.
+        lesson: `Lesson`, or None for labels alone.
+        sharpness: `Sharpness`, or None for the plain gradient.
+        growth: `Growth`, or None for images of one size.
+        **pieces: see `Trainee`.
+    """
+
+    def __init__(self, inner, lesson=None, sharpness=None, growth=None, **pieces):
+        super().__init__(inner, **pieces)
+        self.lesson, self.sharpness, self.growth = lesson, sharpness, growth
+
+    def judge(self, x, y, sample_weight):
+        """Loss and answers of one piece of a batch, with a teacher's opinion."""
+
+        def own(images, labels, answers, weights):
+            return self._compute_loss(images, labels, answers, weights, training=True)
+
+        if self.growth is not None:
+            answers = self.growth(x, self.optimizer.iterations)
+            return own(x, y, answers, sample_weight), answers
+        if self.lesson is None:
+            return super().judge(x, y, sample_weight)
+        return self.lesson.judge(own, x, y, sample_weight)
+
+    def gradients(self, x, y, sample_weight):
+        """As `Trainee.gradients`, taken where the ground is steepest."""
+        if self.sharpness is None:
+            return super().gradients(x, y, sample_weight)
+        plain = super().gradients
+        return self.sharpness.gradients(self, plain, x, y, sample_weight)
