@@ -18,7 +18,7 @@ OWN = (
 )  # fmt: skip
 # What digits cannot give to a recipe for a million images.
 SMALL = {"data": "digits", "batch_size": 16, "image_size": 32, "warmup": 0.1}
-QUICK = ("deit_distilled", "deit3", "mae_finetune", "bit_hyperrule")
+QUICK = ("deit_distilled", "bit_hyperrule")
 STEPS = {  # name -> updates on a set of its own size, images
     "vit_i1k": (93_600, 1_281_167),
     "vit_s16_i1k": (111_420, 1_268_355),
