@@ -119,16 +119,19 @@ def fit(
     verbose = verbose if workers.place(strategy)[0] == 0 else 0
     with workers.noticing_losses(strategy), workers.own_folder(strategy) as scratch:
         run = _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher)
-        try:
-            history = _train(run, callbacks, verbose)
-        finally:
-            remat.restore(run.model.inner)
-    trained = finish(run.model.inner, recipe)
-    if given is not None and given is not run.model.inner:
+        history = _train(run, callbacks, verbose)
+    return _hand_over(run, given, history, folder.path)
+
+
+def _hand_over(run, given, history, path):
+    """The result, with the model that the caller knows where there is one."""
+    inner = run.model.inner
+    trained = finish(inner, run.recipe)
+    if given is not None and given is not inner:
         given.set_weights(trained.get_weights())
         trained = given
     best = run.keeper.best_epoch
-    return Result(trained, history, best, run.feeds.info, folder.path, run.recipe)
+    return Result(trained, history, best, run.feeds.info, path, run.recipe)
 
 
 def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
@@ -205,7 +208,7 @@ def _train(run, callbacks, verbose):
     watch = Watch(run, verbose)
     strategy = run.model.distribute_strategy
     train, validation = strategies.spread(run.feeds, strategy)
-    with watch.to_the_end():
+    with watch.to_the_end(), remat.undone(run.model.inner):
         run.model.fit(
             train,
             validation_data=validation,

@@ -45,6 +45,15 @@ def rematerialize(model):
             vars(block)["call"] = _twice(block)
 
 
+@contextlib.contextmanager
+def undone(model):
+    """Take `rematerialize` back in the end, come what may."""
+    try:
+        yield
+    finally:
+        restore(model)
+
+
 def restore(model):
     """Take `rematerialize` back."""
     for layer in model._flatten_layers():

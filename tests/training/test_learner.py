@@ -1,3 +1,8 @@
+import os
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -226,3 +231,55 @@ def test_sizes_that_cannot_be_are_refused(size, message):
     """Before the first step."""
     with pytest.raises(ValueError, match=message):
         growth.Growth(grown(16), ((0, size),), 10)
+
+
+TWO_DEVICES = """
+import keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+from keras_vit import training
+model = {"patch_size": 8, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 16}
+common = dict(
+    recipe="digits", epochs=1, steps=6, batch_size=32, steps_per_execution=1,
+    learning_rate=1e-3, warmup=0.0, ema=0.9, clipnorm=0.1, layer_decay=0.5,
+    rates={"^head/": 2.0}, verbose=0, overwrite=True,
+)
+teacher = keras.Sequential(
+    [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(10)]
+)
+cases = {
+    "sharpness": {"sharpness": {"rho": 0.1, "rho_min": 0.05, "alpha": 0.3}},
+    "teacher": {
+        "teacher": teacher, "distillation": {}, "model": {**model, "distilled": True}
+    },
+    "growth": {"progressive": ((0, 16), (0.5, 32))},
+    "remat": {"remat": True, "loss": "sigmoid"},
+}
+for name, case in cases.items():
+    weights = []
+    for how in ({"strategy": "one", "micro_batch": 16}, {"strategy": "mirrored"}):
+        options = {**common, "model": model, **case, **how}
+        run = training.fit(output_dir=f"{name}", **options)
+        weights.append(run.model.get_weights())
+    apart = max(np.abs(a - b).max() for a, b in zip(*weights, strict=True))
+    print(name, apart)
+    if not apart < 1e-5:
+        raise SystemExit(f"{name}: {apart}")
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_do_the_steps_of_one(tmp_path):
+    """With sharpness, a teacher, growing images, rates, averages and clipping."""
+    root = pathlib.Path(keras_vit.__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert 0 == done.returncode, done.stderr[-2000:]
+    assert 4 == len(done.stdout.splitlines())

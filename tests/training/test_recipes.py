@@ -53,7 +53,7 @@ def take_one_step(name, teacher):
     recipe = settle(recipe, None, None, None, named)
     opened = feeds.open_feeds(None, recipe, None, 0, {})
     strategy = tf.distribute.get_strategy()
-    model = building.prepare_model(None, recipe, opened.info, strategy)
+    model = building.prepare_model(None, recipe, opened.info)
     asked = teacher if named else None
     trainee = make_trainee(model, opened.recipe, asked, strategy, opened.steps)
     compile_model(trainee, opened.recipe, opened)
