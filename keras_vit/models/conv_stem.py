@@ -40,8 +40,9 @@ def embed(images, channels, dtype=None):
     """Image -> feature map.
 
     Each convolution has no bias and is followed by batch normalisation, which
-    exporters fold into it, and ReLU. Padding is SAME as in TensorFlow; the paper's
-    code pads 1 px on each side.
+    exporters fold into it, and ReLU. Its statistics are those of the images that one
+    device sees at once. Padding is SAME as in TensorFlow; the paper's code pads 1 px on
+    each side.
 
     Args:
         images: (B, H, W, C) symbolic tensor.

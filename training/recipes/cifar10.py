@@ -1,4 +1,14 @@
-"""CIFAR-10 from scratch: a small Vision Transformer on a laptop."""
+"""CIFAR-10 from scratch: a small Vision Transformer on a laptop.
+
+    keras-vit train --recipe cifar10 --data folder:cifar10/ --output run
+
+`tfds:cifar10` is the whole set. Four convolutions in front (arXiv:2106.14881) and four
+blocks on an 8x8 grid; pictures are mirrored and moved by up to 4 px. Float32: on small
+pictures mixed_bfloat16 gained a tenth of the CPU time.
+
+Measured: on 13,500 images (1,500 more chose the epoch) 74.1% of 3,000 test images, in
+37 minutes of CPU time. See docs/evaluation.md.
+"""
 
 from keras_vit.training.recipes.base import Recipe
 
