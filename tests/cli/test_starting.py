@@ -1,5 +1,8 @@
 """What `keras-vit train --model` starts from."""
 
+import json
+
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,3 +47,17 @@ def test_a_name_is_built_for_the_data(pets):
     assert "ViT-Ti/16" == starting_point("ViT-Ti/16", pets, None)
     with pytest.raises(ValueError, match="Did you mean"):
         starting_point("ViT-Ti16", pets, None)
+
+
+@pytest.mark.slow
+def test_trained_weights_are_fine_tuned(run, tiny, pets, tmp_path):
+    """One command from a file of five classes to a model of the two in the folder."""
+    tiny(classes=5).save(tmp_path / "m.keras")
+    words = ("train", "--model", tmp_path / "m.keras", "--data", pets, "--epochs", 1)
+    options = ("--batch-size", 2, "--set", "precision=mixed_bfloat16", "--json")
+    code, out, err = run(*words, *options, "--output", tmp_path / "run")
+
+    assert (0, ["cat", "dog"]) == (code, json.loads(out)["classes"]), err
+    trained = keras.saving.load_model(tmp_path / "run" / "best.keras")
+    assert (None, 2) == trained.output_shape and ["cat", "dog"] == trained.labels
+    assert "bfloat16" == trained.get_layer("block_0").compute_dtype
