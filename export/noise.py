@@ -20,6 +20,7 @@ def quiet():
         tempfile.TemporaryFile("w+", buffering=1, errors="replace") as caught,
         contextlib.ExitStack() as stack,
     ):
+        stack.callback(_release, caught)
         for stream in (1, 2):
             stack.callback(_restore, os.dup(stream), stream)
             os.dup2(caught.fileno(), stream)
@@ -34,6 +35,17 @@ def quiet():
             caught.seek(0)
             err.add_note(caught.read()[-2000:])
             raise
+
+
+def _release(caught):
+    """Loggers that were set up inside the block write to the real stream from now on.
+
+    TensorFlow sets up its own at its first warning.
+    """
+    for logger in (logging.root, *logging.root.manager.loggerDict.values()):
+        for handler in getattr(logger, "handlers", ()):
+            if getattr(handler, "stream", None) is caught:
+                handler.setStream(sys.stderr)
 
 
 def _restore(saved, stream):

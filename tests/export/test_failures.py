@@ -1,6 +1,8 @@
 """Broken conversions, full disks, Ctrl-C: nothing half-written may remain."""
 
 import errno
+import logging
+import sys
 
 import numpy as np
 import pytest
@@ -188,6 +190,15 @@ def test_the_comparison_accepts_rounding():
     np.testing.assert_allclose(20.0, eight.decibel, rtol=1e-3)
     with pytest.raises(ExportMismatch, match="4.4 dB"):
         compare.check_answers("f", CONTRACT, "int8", [ones], [ones * 1.6])
+
+
+def test_a_logger_set_up_in_silence_speaks_afterwards():
+    """Its stream is that of the terminal again, not a file that was closed."""
+    logger = logging.getLogger("keras_vit_tests.late")
+    with quiet():
+        logger.addHandler(logging.StreamHandler(sys.stderr))
+
+    assert logger.handlers.pop().stream is sys.stderr
 
 
 def test_quiet_hands_over_what_it_held_back_when_things_fail(capfd):
