@@ -53,7 +53,7 @@ def tensorflow_contestants(paths):
     from keras_vit import Preprocessing
     from keras_vit.training.data import ops
     from keras_vit.training.data.feed import Feed
-    from keras_vit.training.data.sources import IndexedSplit
+    from keras_vit.training.data.splits import IndexedSplit
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     split = IndexedSplit(np.array(paths), np.zeros(len(paths), "int32"))

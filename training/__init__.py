@@ -18,6 +18,8 @@ from keras_vit.training.data import (
     load_data,
     load_split,
 )
+from keras_vit.training.data.prepare import prepare
+from keras_vit.training.data.sheet import draw_batch
 from keras_vit.training.dryrun import Plan, dry_run
 from keras_vit.training.loop import Result, fit
 from keras_vit.training.recipes import Recipe, get_recipe, list_recipes
@@ -31,6 +33,7 @@ __all__ = [
     "Result",
     "class_names",
     "choose_strategy",
+    "draw_batch",
     "dry_run",
     "evaluate",
     "fit",
@@ -40,4 +43,5 @@ __all__ = [
     "load_data",
     "load_split",
     "merge_lora",
+    "prepare",
 ]

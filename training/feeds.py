@@ -4,7 +4,7 @@ import dataclasses
 import functools
 
 from keras_vit.preprocess import Preprocessing
-from keras_vit.training.data import DataInfo
+from keras_vit.training.data import DataInfo, own
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.pipeline import open_data, sides
 from keras_vit.training.length import length
@@ -39,11 +39,11 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
         state: facts of the state that the run goes on from, or {}.
         workers: number of this worker, and of all.
     """
-    if data is not None and not isinstance(data, str):
+    if is_loaded(data):
         return _loaded_feeds(data, recipe)
     note = _preprocessing(model, recipe)
     source, feed, info = open_data(
-        recipe.data,
+        recipe.data if data is None else data,
         image_size=recipe.image_size if note is None else None,
         batch_size=recipe.batch_size,
         augment=recipe.augment,
@@ -54,6 +54,8 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
         splits=("train", "validation"),
         mix=Mix(recipe.mixup, recipe.cutmix, recipe.mix_rule),
         workers=workers,
+        repeats=recipe.repeats,
+        cache=recipe.cache,
     )
     train = source.split("train")
     recipe = for_data(recipe, train.size)
@@ -64,7 +66,7 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
     recipe, steps = _settle_length(recipe, feed.batches(train))
     first = state.get("epochs", 0) * steps + state.get("step", 0)
     stream, names = feed.stream(train, first), functools.partial(feed.names, train)
-    return Feeds(stream, validation, steps, info, True, recipe, names)
+    return Feeds(stream, validation, steps, info, source.fixed, recipe, names)
 
 
 def _settle_length(recipe, per_epoch):
@@ -98,13 +100,19 @@ def _loaded_feeds(data, recipe):
     return Feeds(train.repeat(), validation, steps, info, False, recipe)
 
 
-def batch_size(data):
-    """Images per step of what `load_data` returned."""
-    if not (
-        isinstance(data, tuple) and len(data) == 3 and isinstance(data[2], DataInfo)
-    ):
-        raise TypeError(
-            "data: must be a source like 'folder:PATH', or the three things that "
-            f"load_data returns, got {type(data).__name__}. Pass data=load_data(...)."
-        )
-    return data[0].element_spec[0].shape[0]
+def is_loaded(data):
+    """Whether these are the three things that `load_data` returned."""
+    return isinstance(data, tuple) and len(data) == 3 and isinstance(data[2], DataInfo)
+
+
+def settled(data):
+    """Fields of a recipe that data other than a name decide."""
+    if is_loaded(data):
+        return {"batch_size": data[0].element_spec[0].shape[0]}
+    if own.is_own(data):
+        return {"data": own.read_own(data)[2]}
+    raise TypeError(
+        "data: must be a source like 'folder:PATH', arrays (images, labels), a dict of "
+        "these, or the three things that load_data returns, got "
+        f"{type(data).__name__}. Pass data=(images, labels), for example."
+    )

@@ -12,7 +12,7 @@ from keras_vit.training import strategy as strategies
 from keras_vit.training.building import check_given, finish, prepare_model
 from keras_vit.training.data import DataInfo
 from keras_vit.training.engine import workers
-from keras_vit.training.feeds import Feeds, batch_size, open_feeds
+from keras_vit.training.feeds import Feeds, open_feeds, settled
 from keras_vit.training.learner import make_trainee, named
 from keras_vit.training.objective import compile_model
 from keras_vit.training.recipes import Recipe, get_recipe
@@ -82,8 +82,8 @@ def fit(
         recipe: a name of `list_recipes`, or a `Recipe`.
         model: `keras.Model` to go on with, a name or dict to build from (see
             `Recipe`), or None for the recipe's own.
-        data: source for `load_data`, the three things `load_data` returned, or
-            None for the recipe's own.
+        data: source for `load_data`, data of your own included, the three things
+            `load_data` returned, or None for the recipe's own.
         output_dir: folder for models and logs (see
             `keras_vit.training.runs`); None is `runs/RECIPE-DATE-TIME`.
         epochs: passes over the data; None is the recipe's.
@@ -171,7 +171,7 @@ def settle(recipe, model, data, epochs, overrides):
     if isinstance(data, str):
         changes["data"] = data
     elif data is not None:
-        changes["batch_size"] = batch_size(data)
+        changes |= settled(data)
     recipe = get_recipe(recipe, **changes)
     if model is None and recipe.model is None:
         raise ValueError(

@@ -5,7 +5,16 @@ import json
 import os
 import sys
 
-from keras_vit.cli import deploy, evaluation, inspect, models, proof, runs, training
+from keras_vit.cli import (
+    data,
+    deploy,
+    evaluation,
+    inspect,
+    models,
+    proof,
+    runs,
+    training,
+)
 from keras_vit.cli.usage import UsageError
 from keras_vit.errors import KerasViTError
 
@@ -27,7 +36,7 @@ def parser():
         description="Vision Transformers in Keras: from images to a verified file.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for room in (models, training, runs, evaluation, inspect, deploy, proof):
+    for room in (models, training, data, runs, evaluation, inspect, deploy, proof):
         room.add_commands(commands)
     for name, command in commands.choices.items():
         command.add_argument(

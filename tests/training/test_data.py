@@ -294,7 +294,7 @@ def test_a_folder_that_cannot_be_used_is_explained(tmp_path, case):
     [
         ({"source": "photos/"}, "data: must be.*got 'photos/'.*Put 'folder:'"),
         ({"augment": "lite"}, "augment: .*got 'lite'. Did you mean 'light'"),
-        ({"on_bad_image": "ignore"}, "on_bad_image: .*'skip', got 'ignore'"),
+        ({"on_bad_image": "ignore"}, "on_bad_image: .*'skip', 'stop', got 'ignore'"),
         ({"batch_size": 0}, "batch_size: .*above 0, got 0"),
         ({"batch_size": 4000}, "batch_size: .*at most 1257.*got 4000"),
     ],

@@ -6,12 +6,16 @@ and be dealt out to any number of devices.
 """
 
 import dataclasses
+import functools
 
 import tensorflow as tf
+from keras.src.utils import io_utils
 
+from keras_vit.errors import DataError
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data import ops
+from keras_vit.training.data.gaps import fill_gaps
 from keras_vit.training.data.mix import Mix, shares
 
 EPOCHS = 2**20  # epoch numbers a reshuffled epoch is drawn from
@@ -30,6 +34,15 @@ class Feed:
         mix: `Mix`. With one, training labels are (B, K) float32.
         worker, workers: which part of each batch this process feeds, of how many.
             All parts together are the batch of a single worker.
+        repeats: so many examples in a row are the same image, each augmented in its
+            own way. An epoch has as many examples as the split has images, of a
+            share 1 / repeats of them; epochs go through all of them in turn.
+        on_bad_image: what happens to an image that cannot be decoded in the middle
+            of training, see `load_data`.
+        bad: names of these images; grows while training.
+
+    Source:
+        Repeated augmentation: Hoffer et al. 2019, arXiv:1901.09335.
     """
 
     preprocessing: Preprocessing
@@ -40,6 +53,9 @@ class Feed:
     mix: Mix = Mix(0.0)
     worker: int = 0
     workers: int = 1
+    repeats: int = 1
+    on_bad_image: str = "refuse"
+    bad: list = dataclasses.field(default_factory=list, compare=False)
 
     def __post_init__(self):
         augmentation.get_preset(self.augment)
@@ -77,7 +93,7 @@ class Feed:
     def names(self, split, step):
         """What the images of a training batch are called: list of B texts."""
         counters = range(step * self.batch_size, (step + 1) * self.batch_size)
-        return split.names(counters, self.seed)
+        return split.names(counters, self.seed, self.repeats)
 
     def epoch(self, split):
         """Training batches of one epoch; each pass over it is another epoch.
@@ -87,7 +103,8 @@ class Feed:
         numbers = tf.data.Dataset.random(self.seed, rerandomize_each_iteration=True)
         size, length = split.size, self.batches(split)
         counters = numbers.take(1).flat_map(
-            lambda r: tf.data.Dataset.range(r % EPOCHS * size, (r % EPOCHS + 1) * size)
+            # Twice as many as needed, to take the place of bad ones.
+            lambda r: tf.data.Dataset.range(r % EPOCHS * size, (r % EPOCHS + 2) * size)
         )
         batches = self._augmented(split, counters).take(length)
         return batches.apply(tf.data.experimental.assert_cardinality(length))
@@ -114,13 +131,11 @@ class Feed:
             image = tf.ensure_shape(image, (*size, ops.CHANNELS))
             return ops.to_range(image, self.preprocessing.mode), label
 
-        counters = tf.data.Dataset.range(split.size)
-        batches = (
-            split.counted(counters)
-            .map(prepared, tf.data.AUTOTUNE, deterministic=True)
-            .batch(self.batch_size)
-        )
-        return batches.prefetch(tf.data.AUTOTUNE)
+        images = split.counted(tf.data.Dataset.range(split.size))
+        images = images.map(prepared, tf.data.AUTOTUNE, deterministic=True)
+        if self.on_bad_image == "skip":
+            images = images.ignore_errors(log_warning=True)
+        return images.batch(self.batch_size).prefetch(tf.data.AUTOTUNE)
 
     def _shares(self):
         partners = self.mix.partners(self.batch_size) if self.mix else None
@@ -131,27 +146,54 @@ class Feed:
         layer = augmentation.keras_cv_layer(self.augment, self.seed)
         read, _, _ = self._shares()
 
-        def one(counter, image, label):
+        def one(number, row):
+            counter, image, label = row
             seed = tf.stack([tf.constant(self.seed, tf.int64), counter])
             image, numbers = augmentation.draw(image, seed, preset, self.preprocessing)
-            return counter, image, numbers, label
+            return number, counter, image, numbers, label
 
-        def batch(counters, images, numbers, labels):
+        def batch(lag, counters, images, numbers, labels):
             images = augmentation.change(images, numbers, preset)
             if layer is not None:
                 images = layer(images, training=True)
             if not preset.erase:
                 images = ops.to_range(images, self.preprocessing.mode)
-            return self._mixed(images, labels, counters[0] - read[0])
+            row = tf.argmin(lag)  # one that is in its own place
+            start = counters[row] - tf.gather(read, row)
+            return self._mixed(images, labels, start)
 
         turn = None if self.workers == 1 else (self.batch_size, read)
-        batches = (
-            split.counted(counters, self.seed, first, turn)
-            .map(one, tf.data.AUTOTUNE, deterministic=True)
-            .batch(len(read), drop_remainder=True)
-            .map(batch, tf.data.AUTOTUNE, deterministic=True)
-        )
+        images = split.counted(counters, self.seed, first, turn, self.repeats)
+        images = images.enumerate().map(one, tf.data.AUTOTUNE, deterministic=True)
+        batches = fill_gaps(images, len(read), functools.partial(self._found, split))
+        batches = batches.map(batch, tf.data.AUTOTUNE, deterministic=True)
         return batches.prefetch(tf.data.AUTOTUNE)
+
+    def _found(self, split, number, count, counter):
+        """Take note of `count` bad images before the one with these numbers."""
+        back = range(int(count), 0, -1)
+        counters = [self._before(int(number), int(counter), k) for k in back]
+        names = split.names(counters, self.seed, self.repeats)
+        self.bad.extend(names)
+        shown = ", ".join(names)
+        if self.on_bad_image == "stop":
+            raise DataError(
+                f"images: all must be readable, got what cannot be decoded: {shown}. "
+                "Remove it, or pass on_bad_image='skip'."
+            )
+        io_utils.print_msg(
+            f"\nimages: cannot decode {shown}; the next one takes its place "
+            f"({len(self.bad)} so far)"
+        )
+
+    def _before(self, number, counter, back):
+        """The counter that stands so many rows before one in this worker's stream."""
+        if self.workers == 1:
+            return counter - back
+        read, _, _ = self._shares()
+        steps = (number - back) // len(read) - number // len(read)
+        start = (counter // self.batch_size + steps) * self.batch_size
+        return start + int(read[(number - back) % len(read)])
 
     def _mixed(self, images, labels, first):
         """Mix what was read to what this worker owns; `first` is the batch's own."""

@@ -18,6 +18,7 @@ class DataInfo:
         channels: C of the images.
         augment: name of the augmentation of the training split.
         skipped: paths of images that could not be read.
+        replaced: names of images that could not be decoded while training; grows.
         test_split: the split for the final score: "test" where there is one,
             else "validation".
     """
@@ -29,6 +30,7 @@ class DataInfo:
     channels: int
     augment: str
     skipped: tuple = ()
+    replaced: list = dataclasses.field(default_factory=list)
     test_split: str = "test"
 
     @property

@@ -51,17 +51,10 @@ def image_names(source, split=None, skipped=()):
 
 
 def _record_names(source, records):
-    """The feature `file_name` of every record of a TFDS split."""
-    import tensorflow_datasets as tfds
-
-    if "file_name" not in records.builder.info.features:
+    """The file name of every record of a TFDS split."""
+    if records.files is None:
         raise DataError(
-            f"{source}: must tell the file name of each image, got the features "
-            f"{list(records.builder.info.features)}. Use folder:PATH."
+            f"{source}: must tell the file name of each image, got none. Use "
+            "folder:PATH."
         )
-    found = records.builder.as_dataset(
-        split=records.split,
-        decoders={records.keys[0]: tfds.decode.SkipDecoding()},
-        read_config=tfds.ReadConfig(skip_prefetch=True),
-    )
-    return [row["file_name"].decode() for row in found.as_numpy_iterator()]
+    return records.files()

@@ -26,6 +26,8 @@ def open_data(
     splits=SPLITS,
     mix=None,
     workers=(0, 1),
+    repeats=1,
+    cache=False,
 ):
     """Open a data set and decide how it is fed; arguments as in `load_data`.
 
@@ -38,7 +40,7 @@ def open_data(
     """
     if augment != "auto":
         augmentation.get_preset(augment)
-    opened = open_source(source, splits, on_bad_image, verbose)
+    opened = open_source(source, splits, on_bad_image, verbose, cache)
     if preprocessing is None:
         size = opened.image_size if image_size is None else image_size
         preprocessing = Preprocessing(image_size=sides(size))
@@ -49,15 +51,26 @@ def open_data(
     mix = Mix() if mix is None else mix
     if mix.mixup is None:
         mix = dataclasses.replace(mix, mixup=augmentation.get_preset(augment).mixup)
-    feed = Feed(preprocessing, batch_size, augment, seed, classes, mix, *workers)
+    feed = Feed(
+        preprocessing,
+        batch_size,
+        augment,
+        seed,
+        classes,
+        mix,
+        *workers,
+        repeats,
+        on_bad_image,
+    )
     info = DataInfo(
-        source=str(source),
+        source=opened.name,
         class_names=opened.class_names,
         counts={name: split.size for name, split in opened.splits.items()},
         preprocessing=preprocessing,
         channels=ops.CHANNELS,
         augment=augment,
         skipped=opened.skipped,
+        replaced=feed.bad,
         test_split=opened.test_split,
     )
     return opened, feed, info
@@ -80,27 +93,32 @@ def load_data(
     mixup=None,
     cutmix=0.0,
     mix_rule="big_vision",
+    repeats=1,
+    cache=False,
 ):
     """Load images for training and validation as tf.data.
 
     Args:
-        source: "digits", "folder:PATH" (layouts and rules in
-            `keras_vit.training.data.folder`) or "tfds:NAME".
+        source: "digits"; "folder:PATH" (rules in `keras_vit.training.data.folder`);
+            "tfds:NAME" or "tfds:PATH" of a prepared set, with splits where wanted:
+            "tfds:cifar10?train=train[:98%]&validation=train[98%:]"; "vtab:TASK"; or
+            data of your own (`keras_vit.training.data.own`).
         image_size: side in px, or (H, W); None takes that of `preprocessing`,
             else 32 for digits and 224 for the rest.
         batch_size: B, images per step.
-        augment: a name of `keras_vit.training.data.augment.PRESETS` such as "light"
-            (random crop and flip), "medium1" (AugReg) or "deit"; steps, such as
-            "inception_crop|flip|randaug(2,10)"; "keras_cv:randaugment" or
-            "keras_cv:augmix" (slow: 9 and 16 ms per 224 px image). "auto" is
-            "digits" for digits and "light" for the rest.
+        augment: a name or steps, see `keras_vit.training.data.augment`; "auto" is
+            "digits" for digits, what fits for vtab, "light" for the rest.
         seed: of order and augmentation.
         preprocessing: `keras_vit.Preprocessing`, for instance
             `model.preprocessing`; None means Google's range, squashed.
-        on_bad_image: "refuse" raises when an image of a folder cannot be
-            decoded, "skip" leaves it out and lists it in `info.skipped`.
+        on_bad_image: folders of up to 20,000 images are decoded before; "refuse" and
+            "stop" raise for a bad one, "skip" lists it in `info.skipped`. One that
+            shows itself later is named in `info.replaced`, and the next one takes
+            its place; "stop" raises there too.
         verbose: 0 silent, 1 shows progress while files are checked.
         mixup, cutmix, mix_rule: see `keras_vit.training.data.mix.Mix`.
+        repeats: so many augmented copies of an image stand in a row.
+        cache: whether encoded images are kept in memory.
 
     Returns:
         Training set, validation set, `DataInfo`. The sets give (images (B, h,
@@ -113,17 +131,10 @@ def load_data(
         DataError: when the data are missing, one-sided or damaged.
         ValueError: for an unknown source or augmentation.
     """
+    how = (source, image_size, batch_size, augment, seed, preprocessing)
+    mix, wanted = Mix(mixup, cutmix, mix_rule), ("train", "validation")
     opened, feed, info = open_data(
-        source,
-        image_size,
-        batch_size,
-        augment,
-        seed,
-        preprocessing,
-        on_bad_image,
-        verbose,
-        ("train", "validation"),
-        Mix(mixup, cutmix, mix_rule),
+        *how, on_bad_image, verbose, wanted, mix, repeats=repeats, cache=cache
     )
     train = feed.epoch(opened.split("train"))
     return train, feed.in_order(opened.split("validation")), info

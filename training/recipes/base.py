@@ -6,10 +6,10 @@ import numbers
 
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data.mix import Mix
+from keras_vit.training.data.sources import ON_BAD_IMAGE
 from keras_vit.training.recipes import checks
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-ON_BAD_IMAGE = ("refuse", "skip")
 POWERS = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
 EXAMPLES = {
     "steps": 10_000,
@@ -100,7 +100,10 @@ class Recipe:
         xla: whether XLA compiles the forward and backward pass. Measured on a
             processor, it saves 15% of the time in float32 and costs twice as much in
             mixed_bfloat16.
-        on_bad_image: "refuse" or "skip", see `load_data`.
+        repeats: so many augmented copies of an image stand in a row (DeiT: 3); an
+            epoch has as many steps as without.
+        cache: whether encoded images are kept in memory.
+        on_bad_image: "refuse", "skip" or "stop", see `load_data`.
         save_minutes: at least so long between two writes of the state that a stopped
             run goes on from; writing never takes more than a twentieth of the time.
         loss_limit: a step with a larger loss, or one that is no number, ends the run.
@@ -148,12 +151,14 @@ class Recipe:
     steps_per_execution: int = 1
     micro_batch: int | None = None
     xla: bool = False
+    repeats: int = 1
+    cache: bool = False
     on_bad_image: str = "refuse"
     save_minutes: float = 1.0
     loss_limit: float = 1000.0
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "steps_per_execution"):
+        for name in ("epochs", "batch_size", "steps_per_execution", "repeats"):
             self._check_number(name, numbers.Integral, 1, None)
         self._check_number("seed", numbers.Integral, 0, None)
         self._check_number("learning_rate", numbers.Real, 0, None)
@@ -179,6 +184,7 @@ class Recipe:
             self._check_number("micro_batch", numbers.Integral, 1, None)
         self._check_choice("xla", (False, True))
         self._check_number("loss_limit", numbers.Real, 0, None)
+        self._check_choice("cache", (False, True))
         self._check_choice("precision", (None, *PRECISIONS))
         self._check_choice("on_bad_image", ON_BAD_IMAGE)
         self._check_choice("monitor", MONITORS)

@@ -1,0 +1,103 @@
+"""A batch as the model sees it, as one picture."""
+
+import numpy as np
+
+from keras_vit import files
+from keras_vit.preprocess import RANGES
+from keras_vit.training.data.mix import Mix
+from keras_vit.training.data.pipeline import open_data
+from keras_vit.training.recipes import get_recipe
+
+CAPTION = 14  # px below each image
+LEAST = 96  # px, side that small images are enlarged to
+SHOWN = 3  # classes of a mixed image
+
+
+def draw_batch(source, output, recipe="finetune", step=0, overwrite=False, **overrides):
+    """Draw a training batch: augmented, mixed, with its labels.
+
+    Args:
+        source: as in `load_data`.
+        output: picture to write, such as "batch.png".
+        recipe: whose augmentation, size and seed are used.
+        step: number of the batch, from 0.
+        overwrite: whether an earlier picture may be replaced.
+        **overrides: fields of `Recipe`; batch_size is the number of images drawn.
+
+    Returns:
+        Dict with the names of the images, row by row, their classes, and the
+        augmentation.
+
+    Raises:
+        As `load_data`, and FileExistsError.
+    """
+    from PIL import Image
+
+    files.check_target(output, overwrite)
+    recipe = get_recipe(recipe, **overrides)
+    opened, feed, info = open_data(
+        source,
+        image_size=recipe.image_size,
+        batch_size=recipe.batch_size,
+        augment=recipe.augment,
+        seed=recipe.seed,
+        on_bad_image=recipe.on_bad_image,
+        verbose=0,
+        splits=("train",),
+        mix=Mix(recipe.mixup, recipe.cutmix, recipe.mix_rule),
+        repeats=recipe.repeats,
+    )
+    train = opened.split("train")
+    feed.batches(train)
+    images, labels = next(feed.stream(train, step).take(1).as_numpy_iterator())
+    captions = [caption(label, info.class_names) for label in labels]
+    pixels = sheet(levels(images, info.preprocessing.mode), captions)
+    with files.replacing(output, overwrite) as target:
+        Image.fromarray(pixels).save(target)
+    return {
+        "images": feed.names(train, step),
+        "labels": captions,
+        "augment": info.augment,
+    }
+
+
+def caption(label, names):
+    """The class of an image, or the shares of a mixed one.
+
+    >>> caption(1, ("cat", "dog")), caption(np.array([0.25, 0.75]), ("cat", "dog"))
+    ('dog', 'dog 75%, cat 25%')
+    """
+    if np.ndim(label) == 0:
+        return names[label]
+    best = [k for k in np.argsort(-label)[:SHOWN] if label[k] > 0]
+    return ", ".join(f"{names[k]} {label[k]:.0%}" for k in best)
+
+
+def levels(images, mode):
+    """From the range of the model back to 0 to 255, uint8."""
+    if RANGES[mode] is not None:
+        mean, std = (np.array(numbers) for numbers in RANGES[mode])
+        images = (images * std + mean) * 255
+    return np.clip(np.rint(images), 0, 255).astype("uint8")
+
+
+def sheet(images, captions):
+    """Images in a grid, each above its caption: (H, W, 3) uint8."""
+    from PIL import Image, ImageDraw
+
+    height, width = images.shape[1:3]
+    scale = max(1, -(-LEAST // max(height, width)))
+    height, width = height * scale, width * scale
+    columns = int(np.ceil(np.sqrt(len(images))))
+    rows = -(-len(images) // columns)
+    size = (columns * (width + 2), rows * (height + CAPTION))
+    page = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(page)
+    for number, (image, text) in enumerate(zip(images, captions, strict=True)):
+        left = number % columns * (width + 2)
+        top = number // columns * (height + CAPTION)
+        tile = Image.fromarray(image).resize((width, height), Image.Resampling.NEAREST)
+        page.paste(tile, (left, top))
+        text = text[: max(width // 6, 1)]  # about 6 px per letter
+        pen.text((left, top + height), text, fill="black")
+    return np.asarray(page)
