@@ -183,6 +183,13 @@ def at_size(model, size):
         UnsupportedLayer: for a layer whose weights belong to one size.
         ValueError: when the size cannot be cut into patches.
     """
+    for inner in (layer for layer in model.layers if isinstance(layer, keras.Model)):
+        if None not in inner.input_shape[1:3]:
+            raise UnsupportedLayer(
+                f"image_size: model {inner.name!r} inside takes one image size, got "
+                f"{size} instead of {inner.input_shape[1:3]}. Build it with "
+                "keras.Input((None, None, C))."
+            )
     channels = model.inputs[0].shape[-1]
     image = keras.Input((*size, channels), name=model.inputs[0].name)
 

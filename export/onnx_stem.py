@@ -50,6 +50,7 @@ def write_conv(graph, layer, x):
 def write_group_norm(graph, layer, x, shape):
     """A GroupNorm on (B, C, H, W), as instance norms of the groups."""
     _, channels, height, width = shape
+    before = x
     ones, zeros = np.ones(GROUPS), np.zeros(GROUPS)
     x = graph.add(
         "InstanceNormalization",
@@ -58,7 +59,10 @@ def write_group_norm(graph, layer, x, shape):
         graph.array(zeros, "zeros"),
         epsilon=layer.epsilon,
     )
-    x = graph.reshape(x, (0, channels, height, width))
+    if None in (height, width):  # inside a model that takes images of any size
+        x = graph.add("Reshape", x, graph.add("Shape", before))
+    else:
+        x = graph.reshape(x, (0, channels, height, width))
     gamma = values(layer.gamma).reshape(-1, 1, 1)
     beta = values(layer.beta).reshape(-1, 1, 1)
     x = graph.add("Mul", x, graph.array(gamma, f"{layer.name}/gamma"))

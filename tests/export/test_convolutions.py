@@ -7,6 +7,7 @@ from keras import ops
 
 import keras_vit
 from keras_vit import export
+from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.baking import baked
 from keras_vit.export.contract import check_images, contract_of
 from keras_vit.export.onnx import unwritable
@@ -99,6 +100,23 @@ def test_a_network_of_ones_own_goes_to_onnx(nets, tmp_path):
 
     assert [] == unwritable(nets["own"])
     assert {"Conv": 2, "MaxPool": 1}.items() <= operators.items()
+
+
+def test_open_stems_go_to_other_sizes_and_fixed_ones_do_not(tiny, tmp_path):
+    """Big Transfer of any size as a stem, at another size than the model's."""
+
+    def write(side):
+        numbers = {"units": (1,), "filters": (32,), "include_top": False}
+        stem = BigTransfer(image_size=(side, side), pooling=None, **numbers)
+        model, path = tiny(stem=stem, patch_size=2), tmp_path / f"{side}.onnx"
+        return export.to_onnx(model, path, image_size=48, verbose=0)
+
+    result = write(None)
+
+    assert result.largest_difference < 1e-4
+    assert (1, 48, 48, 3) == result.inputs[0].shape
+    with pytest.raises(UnsupportedLayer, match=r"got \(48, 48\) instead of \(32, 32\)"):
+        write(32)
 
 
 @pytest.mark.slow
