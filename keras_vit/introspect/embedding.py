@@ -15,6 +15,7 @@ COLOURS = {
     drawing.SOFT: "var(--soft)",
     drawing.RULE: "var(--rule)",
 }
+ENLARGED = 1.4  # px of the page for each point of a figure
 
 
 def svg(figure, alt):
@@ -35,7 +36,7 @@ def svg(figure, alt):
         figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
     text = stream.getvalue()
     text = text[text.index("<svg") :]
-    box = re.search(r'viewBox="[^"]*"', text).group()
+    box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', text)
     inside = text[text.index(">") + 1 :]
     inside = re.sub(r"<style.*?</style>", "", inside, flags=re.DOTALL)
     inside = re.sub(r'<g id="[a-zA-Z]\w*_\d+">', "<g>", inside)
@@ -43,7 +44,8 @@ def svg(figure, alt):
         inside = inside.replace(ours, theirs)
     return (
         '<svg xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{box} role="img" aria-label="{html.escape(alt)}">{inside}'
+        f'{box.group()} style="max-width: {ENLARGED * float(box.group(1)):.0f}px" '
+        f'role="img" aria-label="{html.escape(alt)}">{inside}'
     )
 
 

@@ -91,7 +91,7 @@ def _sight(sight, inspection):
     views = (
         (pixels, "as the model saw it", ""),
         (drawing.lit(pixels, sight.rollout), "attention rollout", sight.rollout),
-        (drawing.heated(pixels, sight.rollout), "the same in colours", sight.rollout),
+        (drawing.heated(pixels, sight.rollout), "rollout in colours", sight.rollout),
         (drawing.heated(pixels, norms, 100), "token norms after the last block", norms),
     )
     shown = "".join(
@@ -172,8 +172,8 @@ def _distance(inspection):
     many = f"{count} pictures" if count > 1 else "one picture: more give steadier dots"
     return (
         f"<section><h2>How far heads look</h2>{_lead('distance')}"
-        f'<div class="card"><div class="mid">{svg(plot_attention_distance(far), alt)}'
-        f'</div><p class="soft">One dot per head; the line is their mean. Averaged '
+        f'<div class="card">{svg(plot_attention_distance(far), alt)}'
+        f'<p class="soft">One dot per head; the line is their mean. Averaged '
         f"over {many}.</p>{_how('distance')}</div></section>"
     )
 
@@ -182,7 +182,7 @@ def _learnt(name, found, draw):
     """A section about the weights alone; or why there is nothing to show."""
     inside = f'<p class="soft">{_text(found)}</p>'
     if not isinstance(found, str):
-        inside = f'<div class="mid">{draw(found)}</div>{_how(name)}'
+        inside = f"{draw(found)}{_how(name)}"
     return (
         f"<section><h2>{FORMULAS[name].title}</h2>{_lead(name)}"
         f'<div class="card">{inside}</div></section>'
@@ -220,6 +220,6 @@ def _norms(inspection):
     )
     return (
         f"<section><h2>How large tokens are</h2>{_lead('norms')}"
-        f'<div class="card"><div class="broad">{svg(figure, alt)}</div>'
+        f'<div class="card">{svg(figure, alt)}'
         f'<p class="soft">{verdict}</p>{_how("norms")}</div></section>'
     )

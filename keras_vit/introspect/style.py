@@ -62,8 +62,6 @@ svg { display: block; width: 100%; height: auto; margin: 0 auto; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }
 svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto,
   "Liberation Sans", sans-serif !important; }
-.mid { max-width: 640px; margin-left: auto; margin-right: auto; }
-.broad { max-width: 820px; margin: 0 auto; }
 pre { background: var(--code); border: 1px solid var(--rule); border-radius: 8px;
   padding: 12px 14px; overflow-x: auto; font: 13px/1.55 ui-monospace, SFMono-Regular,
   Menlo, "Liberation Mono", monospace; white-space: pre-wrap; }
