@@ -130,9 +130,10 @@ ROWS = {
 }
 
 
-def chosen(rows):
+def chosen(rows, plain=True):
     """Names of ROWS that were asked for, and the float32 file of their formats."""
     wanted = {name for name in ROWS for row in rows if name.startswith(row)} or ROWS
+    wanted = {name for name in wanted if plain or not name.endswith("plain")}
     suffixes = {ROWS[name][0] for name in wanted}
     return [
         name
@@ -264,6 +265,9 @@ def arguments():
     parser.add_argument(
         "--rows", nargs="+", default=[], help=f"first letters of: {'; '.join(ROWS)}"
     )
+    parser.add_argument(
+        "--no-plain", action="store_true", help="leave out what others make of it"
+    )
     parser.add_argument("--count", type=int, default=1000, help="labelled images")
     parser.add_argument("--calibration-count", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=30, help="of timing")
@@ -276,7 +280,7 @@ def arguments():
 def main():
     """Measure one model on images, or variants with random weights."""
     args = arguments()
-    names = chosen(args.rows)
+    names = chosen(args.rows, not args.no_plain)
     if args.model:
         model = keras.models.load_model(args.model)
         images = calibration_images(model, args.calibration, args.calibration_count)
