@@ -30,6 +30,7 @@ import numpy as np
 import keras_vit
 from keras_vit import export
 from keras_vit.export.contract import check_images, contract_of
+from keras_vit.export.folder import LabelledFolder, read_folder
 from keras_vit.export.noise import quiet
 from keras_vit.export.quantization import static
 from keras_vit.export.quantization.seen import see_all
@@ -37,8 +38,6 @@ from keras_vit.export.quantize import CALIBRATED
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.tflite import export_tflite
-
-SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 @contextlib.contextmanager
@@ -142,28 +141,6 @@ def chosen(rows, plain=True):
     ]
 
 
-def read(model, path):
-    """One image file as the model takes it, (H, W, C) float32."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.asarray(model.preprocessing(np.asarray(image.convert("RGB"))))
-
-
-def calibration_images(model, folder, count):
-    """Images at equal distances in the sorted folder, (count, H, W, C)."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    picked = np.linspace(0, len(files) - 1, count).round().astype(int)
-    return np.stack([read(model, files[i]) for i in picked])
-
-
-def labelled(folder, csv, count):
-    """(path, class) pairs, `count` of them at equal distances."""
-    lines = [line.rsplit(",", 1) for line in csv.read_text().split()]
-    picked = np.linspace(0, len(lines) - 1, min(count, len(lines))).round().astype(int)
-    return [(folder / lines[i][0], int(lines[i][1])) for i in picked]
-
-
 def write_all(model, folder, images, names):
     """Name -> path of every row that could be written; the others are reported."""
     made, sources = {}, {}
@@ -196,16 +173,17 @@ def clock(runtimes, image, rounds):
     return np.median(seconds, axis=0)
 
 
-def answers_of(runtimes, model, pairs):
-    """What each file says to each labelled image, (files, N, K)."""
-    answers = [[] for _ in runtimes]
-    bar = keras.utils.Progbar(len(pairs), unit_name="image")
-    for path, _ in pairs:
-        image = read(model, path)[None]
-        for answer, runtime in zip(answers, runtimes, strict=True):
-            answer.append(runtime(image)[0][0])
-        bar.add(1)
-    return np.array(answers)
+def answers_of(runtimes, photos):
+    """What each file says to each labelled image, (files, N, K), and classes (N,)."""
+    answers, labels = [[] for _ in runtimes], []
+    bar = keras.utils.Progbar(photos.count, unit_name="image")
+    for images, classes in photos:
+        labels += list(classes)
+        for image in images:
+            for answer, runtime in zip(answers, runtimes, strict=True):
+                answer.append(runtime(image[None])[0][0])
+            bar.add(1)
+    return np.array(answers), np.array(labels)
 
 
 def report(made, seconds, answers=None, labels=None):
@@ -236,21 +214,20 @@ def figures(answers, row, first, labels):
     return [f"{top:.1f}", f"{agree:.1f}", "" if row == first else f"{decibel:.1f}"]
 
 
-def measure(model, images, names, rounds, pairs=None):
+def measure(model, images, names, rounds, photos=None):
     """Write the files of one model, run them, print their table."""
     with tempfile.TemporaryDirectory() as folder:
         made = write_all(model, pathlib.Path(folder), images, names)
         runtimes = [open_file(path) for path in made.values()]
         seconds = clock(runtimes, images[:1], rounds)
-        if pairs is None:
+        if photos is None:
             report(made, seconds)
         else:
-            answers = answers_of(runtimes, model, pairs)
-            report(made, seconds, answers, np.array([label for _, label in pairs]))
-        first = next(iter(made))
+            report(made, seconds, *answers_of(runtimes, photos))
+        first, count = next(iter(made)), photos.count if photos else 0
         print(
-            f"\n{model.name}: {len(pairs or [])} images, {len(images)} for "
-            f"calibration; {first} {1000 * seconds[0]:.1f} ms on "
+            f"\n{model.name}: {count} images, {len(images)} for calibration; "
+            f" {first} {1000 * seconds[0]:.1f} ms on "
             f"{platform.machine()}, 1 thread"
         )
 
@@ -283,9 +260,10 @@ def main():
     names = chosen(args.rows, not args.no_plain)
     if args.model:
         model = keras.models.load_model(args.model)
-        images = calibration_images(model, args.calibration, args.calibration_count)
-        pairs = labelled(args.images, args.labels, args.count)
-        measure(model, images, names, args.rounds, pairs)
+        note = model.preprocessing
+        images = read_folder(args.calibration, note, args.calibration_count)
+        photos = LabelledFolder(args.images, note, args.labels, most=args.count)
+        measure(model, images, names, args.rounds, photos)
     for variant in args.random:
         model = keras_vit.create(variant)
         images = check_images(contract_of(model, False), 32)

@@ -9,7 +9,7 @@ import hashlib
 
 import numpy as np
 
-from keras_vit.export import metadata
+from keras_vit.export import flatbuffer, metadata
 from keras_vit.export.quantization.packing import sharing_builder, short
 from keras_vit.export.tflite_face import dress
 
@@ -60,7 +60,7 @@ class Assembly:
         Args:
             path: the file. faces: {signature: `Face`}.
         """
-        source = self._read(path)
+        source = flatbuffer.load(path)
         self.model.description = source.description
         for entry in source.metadata or []:
             known = [kept.name for kept in self.model.metadata]
@@ -70,20 +70,6 @@ class Assembly:
             piece = Piece(self, source, face)
             dress(piece, face)
             piece.finish(name, face)
-
-    def _read(self, path):
-        """A converted file as `ModelT`, all buffers inside.
-
-        The quantizer puts the buffers of larger models behind the flatbuffer.
-        """
-        with open(path, "rb") as file:
-            content = file.read()
-        source = self.schema.ModelT.InitFromPackedBuf(content, 0)
-        for buffer in source.buffers:
-            if buffer.offset > 1:
-                span = {"count": buffer.size, "offset": buffer.offset}
-                buffer.data = np.frombuffer(content, "uint8", **span)
-        return source
 
     def note(self, name, content):
         """Store bytes under a name among the metadata."""

@@ -11,6 +11,7 @@ import numpy as np
 from keras_vit.export import provenance
 from keras_vit.export.contract import size_of
 from keras_vit.export.flatbuffer import audit
+from keras_vit.export.runtimes import SERVE, open_file
 from keras_vit.export.workers import Worker, kind_of, litert_benchmark
 
 WARM_UP = 2
@@ -114,7 +115,14 @@ class Benchmark:
 
 
 def benchmark(
-    paths, images=None, *, threads=None, rounds=30, cross_check=False, verbose=1
+    paths,
+    images=None,
+    *,
+    threads=None,
+    rounds=30,
+    cross_check=False,
+    signature=None,
+    verbose=1,
 ):
     """Measure latency, memory and size of exported files, in one run.
 
@@ -132,7 +140,9 @@ def benchmark(
         threads: numbers of processor threads; None for 1 and all cores.
         rounds: how often each file runs per number of threads.
         cross_check: whether to let `litert-benchmark` time TFLite files too, after
-            the others.
+            the others; it calls the first signature.
+        signature: which one of a `.tflite` file or SavedModel with several; None for
+            `serving_default`, or else the first. Other formats have none.
         verbose: 0 for silence.
 
     Returns:
@@ -147,12 +157,14 @@ def benchmark(
     paths = _files(paths)
     threads = _threads(threads)
     _check_count("rounds", rounds)
+    names = [_signature(path, signature) for path in paths]
     first = _reference(paths)
     image = None if images is None else np.asarray(images)[:1]
     bar = keras.utils.Progbar(
         rounds * len(threads) * len(paths), verbose=verbose, unit_name="run"
     )
-    found = {n: _interleaved(paths, image, n, rounds, bar) for n in threads}
+    pairs = list(zip(paths, names, strict=True))
+    found = {n: _interleaved(pairs, image, n, rounds, bar) for n in threads}
     size = size_of(paths[first])
     rows = [_row(k, path, first, size, found) for k, path in enumerate(paths)]
     if cross_check:
@@ -185,6 +197,28 @@ def _files(paths):
     return found
 
 
+def _signature(path, asked):
+    """The signature of a file to call; SERVE where it has none.
+
+    Raises:
+        ValueError: when it has not the one that is asked for.
+    """
+    if kind_of(path) == "tflite":
+        names = audit(path).signatures
+    elif kind_of(path) == "savedmodel" and asked is not None:
+        names = open_file(path).signatures
+    else:
+        return SERVE
+    if asked is None:
+        return SERVE if SERVE in names or not names else names[0]
+    if asked not in names:
+        raise ValueError(
+            f"signature: must be one of {', '.join(names)}, those of {path}, got "
+            f"{asked!r}. Leave it out for the first."
+        )
+    return asked
+
+
 def _threads(threads):
     cores = os.cpu_count() or 1
     threads = (1, cores) if threads is None else threads
@@ -207,12 +241,12 @@ def _reference(paths):
     return 0
 
 
-def _interleaved(paths, image, threads, rounds, bar):
+def _interleaved(pairs, image, threads, rounds, bar):
     """[(load_ms, base_bytes, runs)] per file, all files alive at the same time."""
     workers = []
     try:
-        for path in paths:
-            workers.append(Worker(path, threads, image))
+        for path, signature in pairs:
+            workers.append(Worker(path, threads, image, signature))
         for _ in range(WARM_UP):
             for worker in workers:
                 worker.run()

@@ -11,8 +11,6 @@ import pathlib
 import sys
 import time
 
-SERVE = "serving_default"
-
 
 def peak_bytes():
     """Largest memory this process has held, in bytes."""
@@ -28,22 +26,21 @@ def peak_bytes():
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def load_tflite(path, threads):
+def load_tflite(path, threads, signature):
     """A function of one input, its shape and dtype."""
     from ai_edge_litert.interpreter import Interpreter
 
     base = peak_bytes()
     interpreter = Interpreter(model_path=path, num_threads=threads)
     interpreter.allocate_tensors()
-    names = list(interpreter.get_signature_list())
-    runner = interpreter.get_signature_runner(SERVE if SERVE in names else names[0])
+    runner = interpreter.get_signature_runner(signature)
     ((name, detail),) = runner.get_input_details().items()
     shape = detail["shape_signature"] if len(detail["shape_signature"]) else ()
     shape = [None if side < 0 else int(side) for side in shape]
     return lambda x: runner(**{name: x}), shape, detail["dtype"], base
 
 
-def load_onnx(path, threads):
+def load_onnx(path, threads, signature):
     """As `load_tflite`."""
     import onnxruntime
 
@@ -63,7 +60,7 @@ def load_onnx(path, threads):
     return lambda x: session.run(None, {given.name: x}), shape, dtype, base
 
 
-def load_savedmodel(path, threads):
+def load_savedmodel(path, threads, signature):
     """As `load_tflite`."""
     import tensorflow as tf
 
@@ -71,7 +68,7 @@ def load_savedmodel(path, threads):
     tf.config.threading.set_inter_op_parallelism_threads(1)
     base = peak_bytes()
     module = tf.saved_model.load(path)
-    serve = module.signatures[SERVE]
+    serve = module.signatures[signature]
     ((name, spec),) = serve.structured_input_signature[1].items()
 
     def run(x, module=module):  # a module that is let go takes its weights along
@@ -80,7 +77,7 @@ def load_savedmodel(path, threads):
     return run, spec.shape.as_list(), spec.dtype.as_numpy_dtype, base
 
 
-def load_keras(path, threads):
+def load_keras(path, threads, signature):
     """As `load_tflite`."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     import keras
@@ -142,13 +139,13 @@ def make_image(shape, dtype, given):
     return noise.uniform(-1, 1, sides).astype(kind)
 
 
-def main(kind, path, threads, given):
+def main(kind, path, threads, given, signature):
     """Load, answer, then run once per line until there are no more."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a runtime prints is not an answer
     start = time.perf_counter()
     try:
-        run, shape, dtype, base = LOADERS[kind](path, int(threads))
+        run, shape, dtype, base = LOADERS[kind](path, int(threads), signature)
         loaded = time.perf_counter() - start
         image = make_image(shape, dtype, given)
         run(image)

@@ -101,13 +101,22 @@ def check_faces(where, contract, runtime):
         ("outputs", contract.outputs, outputs),
     )
     for kind, wanted, found in pairs:
-        exact = {(tensor.name, tensor.dtype) for tensor in wanted}
-        shown = [t if (t.name, t.dtype) in exact else t.meaning for t in found]
+        shown = as_meant(wanted, found)
         if sorted(map(str, wanted)) != sorted(map(str, shown)):
             raise ExportMismatch(
                 f"{where}: must have the {kind} {', '.join(map(str, wanted))}, got "
                 f"{', '.join(map(str, found)) or 'none'}. Export the model again."
             )
+
+
+def as_meant(wanted, found):
+    """Tensors of a file, with floats in place of codes unless codes are wanted.
+
+    Args:
+        wanted, found: `keras_vit.export.contract.Tensor`s.
+    """
+    exact = {(tensor.name, tensor.dtype) for tensor in wanted}
+    return [t if (t.name, t.dtype) in exact else t.meaning for t in found]
 
 
 def check_answers(where, contract, precision, expected, got):

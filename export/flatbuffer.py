@@ -57,6 +57,28 @@ def audit(path):
             return _read(model, schema)
 
 
+def load(path):
+    """A file as the schema's `ModelT`, all its values inside.
+
+    Larger files hold their values behind the flatbuffer.
+
+    Args:
+        path: `.tflite` file.
+    """
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    with open(path, "rb") as file:
+        content = file.read()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            span = {"count": buffer.size, "offset": buffer.offset}
+            buffer.data = np.frombuffer(content, "uint8", **span)
+            buffer.offset = buffer.size = 0
+    return model
+
+
 def _read(model, schema):
     names = {value: key for key, value in vars(schema.BuiltinOperator).items()}
     codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]

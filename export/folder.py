@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from keras_vit.classes import matches
 from keras_vit.preprocess import preprocess_image_file
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
@@ -50,9 +51,15 @@ def read_folder(folder, preprocessing, count):
     Raises:
         OSError, ValueError: as `image_files`, and for a file that is no image.
     """
-    found = image_files(folder)
-    places = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
-    return np.stack([prepared(found[place], preprocessing) for place in places])
+    found = _spread(image_files(folder), count)
+    return np.stack([prepared(path, preprocessing) for path in found])
+
+
+def _spread(items, most):
+    """At most so many items, the first and the last among them; None for all."""
+    count = len(items) if most is None else min(most, len(items))
+    places = np.linspace(0, len(items) - 1, count).round().astype(int)
+    return [items[place] for place in places]
 
 
 def prepared(path, preprocessing):
@@ -77,7 +84,9 @@ class LabelledFolder:
         folder: path. preprocessing: of the model.
         labels: CSV file of lines `file name,class`, the class as an index or a name;
             None for the names of the folders inside, if the model knows them.
-        names: class names of the model, or None. classes: how many it has, or None.
+        names: class names of the model, or None; see `keras_vit.classes` for what
+            counts as one. classes: how many it has, or None.
+        most: how many images at most, taken at equal distances; None for all.
 
     Attributes:
         count: how many images. labelled: whether their classes are known.
@@ -87,19 +96,27 @@ class LabelledFolder:
             decoded later.
     """
 
-    def __init__(self, folder, preprocessing, labels=None, names=None, classes=None):
+    def __init__(
+        self,
+        folder,
+        preprocessing,
+        labels=None,
+        names=None,
+        classes=None,
+        most=None,
+    ):
         folder = pathlib.Path(folder).expanduser()
         files = image_files(folder)
-        numbers = {name: index for index, name in enumerate(names or ())}
         if labels is not None:
-            self._pairs = _from_table(labels, folder, numbers)
+            self._pairs = _from_table(labels, folder, names or ())
         else:
-            kinds = [path.parent.name for path in files]
-            known = all(kind in numbers for kind in kinds)
+            found = matches([path.parent.name for path in files], names or ())
+            known = all(len(numbers) == 1 for numbers in found)
             self._pairs = [
-                (path, numbers[kind] if known else None)
-                for path, kind in zip(files, kinds, strict=True)
+                (path, numbers[0] if known else None)
+                for path, numbers in zip(files, found, strict=True)
             ]
+        self._pairs = _spread(self._pairs, most)
         self._preprocessing = preprocessing
         largest = max(c if c is not None else -1 for _, c in self._pairs)
         if classes is not None and largest >= classes:
@@ -121,7 +138,7 @@ class LabelledFolder:
             yield images, classes
 
 
-def _from_table(path, folder, numbers):
+def _from_table(path, folder, names):
     """[(path, class)] of a CSV file, every line checked."""
     path = pathlib.Path(path).expanduser()
     if not path.is_file():
@@ -132,7 +149,11 @@ def _from_table(path, folder, numbers):
         rows = rows[1:]  # names of the columns
     if not rows:
         raise ValueError(f"{path}: must hold lines `file name,class`, got none.")
-    return [_row(path, folder, name, kind.strip(), numbers) for name, _, kind in rows]
+    found = matches([kind for *_, kind in rows], names)
+    return [
+        _row(path, folder, name, kind.strip(), numbers)
+        for (name, _, kind), numbers in zip(rows, found, strict=True)
+    ]
 
 
 def _row(table, folder, name, kind, numbers):
@@ -141,8 +162,8 @@ def _row(table, folder, name, kind, numbers):
         raise FileNotFoundError(
             f"{file}: no such image, named in {table}. Correct the table."
         )
-    if kind in numbers:
-        return file, numbers[kind]
+    if len(numbers) == 1:
+        return file, numbers[0]
     if not kind.isdecimal():
         raise ValueError(
             f"{table}: every class must be an index or a name of the model, got "

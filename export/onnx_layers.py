@@ -108,16 +108,15 @@ def write_attention(graph, layer, x, length, width):
     bias = values(layer.qkv.bias) * columns if layer.use_bias else None
     x = linear(graph, x, values(layer.qkv.kernel) * columns, bias, "qkv")
     x = graph.reshape(x, (-1, length, 3 * heads, head))
-    query, key, value = graph.add("Split", x, outputs=3, axis=2, num_outputs=3)
+    x = graph.transpose(x, 0, 2, 1, 3)  # (B, 3A, T, d): the parts lie in one piece
+    query, key, value = graph.add("Split", x, outputs=3, axis=1, num_outputs=3)
     if layer.qk_norm:
         query = write_norm(graph, layer.query_norm, query, factor)
         key = write_norm(graph, layer.key_norm, key)
-    query = graph.transpose(query, 0, 2, 1, 3)  # (B, A, T, d)
-    scores = graph.add("MatMul", query, graph.transpose(key, 0, 2, 3, 1))
+    scores = graph.add("MatMul", query, graph.transpose(key, 0, 1, 3, 2))
     if layer.relative_position:
         logits = write_offsets(graph, layer, query, heads, length)
         scores = graph.add("Add", scores, logits)
-    value = graph.transpose(value, 0, 2, 1, 3)
     x = graph.add("MatMul", graph.add("Softmax", scores, axis=-1), value)
     x = rows(graph, graph.transpose(x, 0, 2, 1, 3), width)
     return write_dense(graph, layer.proj, x)

@@ -355,7 +355,7 @@ def _snippets(report):
     output = report.contract.outputs[0].name
     for artefact in report.artefacts:
         if artefact.passed:
-            code = snippets.run_file(artefact.format, artefact.path.name, output)
+            code = snippets.run_file(artefact, output)
             parts.append((artefact.path.name, code))
     body = "".join(
         f"<div><h3>{_text(name)}</h3><pre><code>{_text(code)}</code></pre></div>"

@@ -1,5 +1,6 @@
 """Recipes that turn a float32 `.tflite` file into a smaller one."""
 
+import dataclasses
 import os
 
 from keras_vit.export.quantization.calibrated import Ranges, check_ranges
@@ -87,13 +88,22 @@ def check_calibration(quantization, calibration, reference):
     """
     if reference.trained is not None:
         _check_batch(quantization, reference.contract)
-        reference.trained.check(quantization, calibration)
-        return reference.trained
+        return _trained(reference, quantization, calibration)
     if quantization in CALIBRATED and calibration is not None:
         _check_batch(quantization, reference.contract)
     if isinstance(calibration, (Ranges, str, os.PathLike)):
         return _check_ranges(quantization, calibration, reference.model)
     return calibration_images(quantization, calibration, reference.contract, CALIBRATED)
+
+
+def _trained(reference, quantization, calibration):
+    """What a model was trained with, and images for what it did not learn."""
+    plan = reference.trained
+    plan.check(quantization, calibration)
+    if not plan.needs_images:
+        return plan
+    given = (quantization, calibration, reference.contract, CALIBRATED)
+    return dataclasses.replace(plan, images=calibration_images(*given))
 
 
 def _check_batch(quantization, contract):

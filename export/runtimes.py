@@ -24,27 +24,29 @@ class Runtime:
 
     Attributes:
         inputs, outputs: lists of `Tensor`.
+        signature: name of the one that is called, or None where there are none.
         signatures: names of all ways to call the file.
     """
 
-    format = ""
+    format, signature = "", None
     inputs = outputs = signatures = ()
 
     def __init__(self, path, threads=1, signature=None):
         self.path = pathlib.Path(path)
-        self._signature = signature
+        self._asked = signature
         self._load(threads)
 
     def _choose(self, names):
         """The signature to call, out of those that the file has."""
         self.signatures = tuple(names)
         first = SERVE if SERVE in names else next(iter(names), None)
-        chosen = first if self._signature is None else self._signature
+        chosen = first if self._asked is None else self._asked
         if chosen not in names:
             raise ExportMismatch(
                 f"{self.path}: needs a signature {chosen or SERVE!r}, got "
                 f"{list(names)}. Export it with to_{self.format}."
             )
+        self.signature = chosen
         return chosen
 
     def __call__(self, images):
@@ -205,14 +207,19 @@ def _argument(argument):
     return Tensor(argument.name, {"float": "float32"}.get(dtype, dtype), shape)
 
 
-def open_session(path, threads=1):
-    """An onnxruntime session on the processor, which says errors only."""
+def open_session(model, threads=1):
+    """An onnxruntime session on the processor, which says errors only.
+
+    Args:
+        model: path of a file, or its bytes. threads: processor threads.
+    """
     ort = onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    model = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def onnxruntime():

@@ -1,5 +1,7 @@
 """A few lines for each file that run as they stand, without this package."""
 
+import numpy as np
+
 from keras_vit.preprocess import RANGES, Preprocessing
 
 _SAVED = """\
@@ -10,7 +12,16 @@ answer = serve(image=tf.constant(image))["{output}"].numpy()"""
 _TFLITE = """\
 from ai_edge_litert.interpreter import Interpreter   # pip install ai-edge-litert
 run = Interpreter("{path}").get_signature_runner("serving_default")
-answer = run(image=image)["{output}"]"""
+{before}answer = run(image=image)["{output}"]{after}"""
+
+# An integer file says how its numbers stand for values: value = scale * (code - zero).
+_CODES_IN = """\
+scale, zero = run.get_input_details()["image"]["quantization"]
+image = np.floor(image / scale + (zero + 0.501)).clip({low}, {high}).astype("{dtype}")
+"""
+_CODES_OUT = """
+scale, zero = run.get_output_details()["{output}"]["quantization"]
+answer = (answer.astype("float32") - zero) * scale"""
 
 _ONNX = """\
 import onnxruntime   # pip install onnxruntime
@@ -68,14 +79,22 @@ def _geometry(note, height, width, method):
     return f"photo = photo.resize({full}, {method}).crop({box})"
 
 
-def run_file(artefact_format, path, output):
+def run_file(artefact, output):
     """Python that turns `image` into `answer` with one of the files.
 
     Args:
-        artefact_format: "savedmodel", "tflite" or "onnx". path: of the file.
+        artefact: `keras_vit.export.verify.Verification` of the file.
         output: name of the output to read.
 
     Returns:
         Source text.
     """
-    return _CODE[artefact_format].format(path=path, output=output)
+    image = artefact.inputs[0]
+    answer = next(tensor for tensor in artefact.outputs if tensor.name == output)
+    words = {"output": output, "dtype": image.dtype, "before": "", "after": ""}
+    if image.scale is not None:
+        ends = np.iinfo(image.dtype)
+        words["before"] = _CODES_IN.format(low=ends.min, high=ends.max, **words)
+    if answer.scale is not None:
+        words["after"] = _CODES_OUT.format(**words)
+    return _CODE[artefact.format].format(path=artefact.path.name, **words)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.compare import Tally, worst
+from keras_vit.export.compare import Tally, as_meant, worst
 from keras_vit.export.contract import check_choice, size_of
 from keras_vit.export.facing import batches_for, described, face_of
 from keras_vit.export.inspection.half import largest_activation
@@ -155,14 +155,12 @@ def verify(
         0
     ]
     report.compared = described(faced.face)
-    if layers and len(runtime.signatures) > 1:
-        report.layers = LayerReport(note="the file has several signatures")
-    elif layers and faced.face.image != reference.contract.image:
-        report.layers = LayerReport(note="the file prepares its images itself")
-    elif layers:
-        kind, few = runtime.format, first.images()
-        report.layers = compare_layers(reference, path, kind, report.precision, few)
-        report.half = largest_activation(path, kind, few)
+    if layers:
+        few, kind = first.images(), runtime.format
+        report.layers = compare_layers(
+            reference, path, kind, report.precision, few, faced.face, runtime.signature
+        )
+        report.half = largest_activation(path, kind, few, runtime.signature)
     if on_failure == "raise" and not report.passed:
         raise ExportMismatch(_verdict(report), report)
     return report
@@ -243,11 +241,9 @@ def _match_faces(runtime, contract):
         runtime.order(wanted)
     pairs = [((contract.image,), runtime.inputs), (contract.outputs, runtime.outputs)]
     for ours, theirs in pairs:
-        exact = {(tensor.name, tensor.dtype) for tensor in ours}
-        shown = [t if (t.name, t.dtype) in exact else t.meaning for t in theirs]
-        if [(t.dtype, t.shape[1:]) for t in ours] != [
-            (t.dtype, t.shape[1:]) for t in shown
-        ]:
+        shown = as_meant(ours, theirs)
+        kinds = [[(t.dtype, t.shape[1:]) for t in side] for side in (ours, shown)]
+        if kinds[0] != kinds[1]:
             raise ExportMismatch(
                 f"{runtime.path}: must take and give what the model does, "
                 f"{', '.join(map(str, ours))}, got {', '.join(map(str, theirs))}. "

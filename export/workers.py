@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_vit.export import benchmark_worker
+from keras_vit.export.runtimes import SERVE
 
 KINDS = {".tflite": "tflite", ".onnx": "onnx", ".keras": "keras"}
 
@@ -31,6 +32,7 @@ class Worker:
     Args:
         path: exported file. threads: that its runtime may use.
         image: (1, H, W, C) to run, or None for noise.
+        signature: of a `.tflite` file or SavedModel, to call.
 
     Attributes:
         load_ms: that loading took, runtime included.
@@ -40,7 +42,7 @@ class Worker:
         ValueError: when the file cannot be loaded, or does not take the image.
     """
 
-    def __init__(self, path, threads, image=None):
+    def __init__(self, path, threads, image=None, signature=SERVE):
         self._path = path
         self._errors = tempfile.TemporaryFile("w+", errors="replace")
         with tempfile.TemporaryDirectory() as folder:
@@ -49,6 +51,7 @@ class Worker:
                 given = os.path.join(folder, "image.npy")
                 np.save(given, image)
             words = [kind_of(path), os.path.abspath(path), str(threads), given]
+            words.append(signature)
             self._process = subprocess.Popen(
                 # -P: files beside the script must not hide packages, as onnx.py would.
                 [sys.executable, "-P", benchmark_worker.__file__, *words],

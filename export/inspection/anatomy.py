@@ -65,6 +65,7 @@ class Anatomy:
     Args:
         format: "tflite" or "onnx". tensors: key -> `Tensor`.
         operators: in order of execution. inputs, outputs: keys.
+        graph: number of the graph among those of the file.
     """
 
     format: str
@@ -72,6 +73,7 @@ class Anatomy:
     operators: list
     inputs: tuple
     outputs: tuple
+    graph: int = 0
 
     def makers(self):
         """Key -> the operator that makes the tensor."""

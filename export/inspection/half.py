@@ -10,14 +10,15 @@ IMAGES = 4
 READERS = {"tflite": tflite.read, "onnx": onnx.read}
 
 
-def largest_activation(path, kind, images):
+def largest_activation(path, kind, images, signature=None):
     """The largest magnitude of any float tensor inside a file.
 
     Sums inside one operator are not seen, only what it gives.
 
     Args:
         path: `.tflite` or `.onnx` file. kind: its format.
-        images: (N, H, W, C) float32; the first 4 are used.
+        images: (N, H, W, C), as the file takes them; the first 4 are used.
+        signature: of the file; None for its first.
 
     Returns:
         {"largest": magnitude, "operator": what makes it,
@@ -26,7 +27,7 @@ def largest_activation(path, kind, images):
     """
     if kind not in READERS:
         return None
-    anatomy = READERS[kind](path)
+    anatomy = READERS[kind](path, signature)
     made = [
         (op, key)
         for op in anatomy.operators

@@ -59,7 +59,7 @@ class LayerReport:
         return "\n".join(lines)
 
 
-def compare_layers(reference, path, kind, precision, images):
+def compare_layers(reference, path, kind, precision, images, face=None, signature=None):
     """Compare the residual stream after every half of every block.
 
     The points are found in the file by structure, see `blocks`; when their number
@@ -74,7 +74,9 @@ def compare_layers(reference, path, kind, precision, images):
         reference: `Reference`. path: `.tflite` or `.onnx` file.
         kind: its format.
         precision: "float32", "float16", "int8" or "int4", of its weights.
-        images: (N, H, W, C) float32; the first 8 are used.
+        images: (N, H, W, C), as the file takes them; the first 8 are used.
+        face: `Face` of the file; None for the model's own.
+        signature: of the file; None for its first.
 
     Returns:
         `LayerReport`.
@@ -90,13 +92,14 @@ def compare_layers(reference, path, kind, precision, images):
     ]
     if not blocks:
         return LayerReport(note="the model has no TransformerBlock of its own")
-    anatomy = READERS[kind](path)
+    anatomy = READERS[kind](path, signature)
     stream = residual_stream(anatomy)
     note = _mismatch(anatomy, stream, blocks)
     if note:
         return LayerReport(note=note)
     images = np.ascontiguousarray(images[:IMAGES])
-    wanted = _of_keras(reference.model, blocks, images)
+    prepared = images if face is None else face.prepare(images)
+    wanted = _of_keras(reference.model, blocks, prepared)
     found = run_with(path, anatomy, stream, images)
     return _judge(name_points(stream), wanted, found, LEAST[precision])
 

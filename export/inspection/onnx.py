@@ -17,11 +17,11 @@ PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger", "ConvInteger")
 LINEAR = {"QLinearMatMul": (0, 3), "QLinearConv": (0, 3)}
 
 
-def read(path):
+def read(path, signature=None):
     """Take a file apart.
 
     Args:
-        path: `.onnx` file.
+        path: `.onnx` file. signature: always None; there are none.
 
     Returns:
         `Anatomy`, tensors by their name.

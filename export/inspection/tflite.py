@@ -14,11 +14,12 @@ from keras_vit.export.inspection.anatomy import (
 SERVE = b"serving_default"
 
 
-def read(path):
-    """Take a file apart; of several signatures, `serving_default` or the first.
+def read(path, signature=None):
+    """Take a file apart.
 
     Args:
         path: `.tflite` file.
+        signature: whose graph; None for `serving_default` or the first.
 
     Returns:
         `Anatomy`, tensors by their number.
@@ -27,20 +28,22 @@ def read(path):
 
     with open(path, "rb") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return _anatomy(schema, schema.Model.GetRootAs(content, 0))
+            model = schema.Model.GetRootAs(content, 0)
+            wanted = SERVE if signature is None else signature.encode()
+            return _anatomy(schema, model, _graph_of(model, wanted))
 
 
-def subgraph_of(model):
-    """Number of the graph behind `serving_default`, else the first."""
+def _graph_of(model, wanted):
+    """Number of the graph behind a signature, else the first."""
     for index in range(model.SignatureDefsLength()):
         signature = model.SignatureDefs(index)
-        if signature.SignatureKey() == SERVE:
+        if signature.SignatureKey() == wanted:
             return signature.SubgraphIndex()
     return 0
 
 
-def _anatomy(schema, model):
-    graph = model.Subgraphs(subgraph_of(model))
+def _anatomy(schema, model, number):
+    graph = model.Subgraphs(number)
     types = {value: key.lower() for key, value in vars(schema.TensorType).items()}
     names = {value: key for key, value in vars(schema.BuiltinOperator).items()}
     count = graph.TensorsLength()
@@ -64,7 +67,7 @@ def _anatomy(schema, model):
         macs, kind = _work(schema, op, name, [tensors[k] for k in sides[0]], tensors)
         operators.append(Operator(name, *sides, macs, kind))
     outputs = tuple(graph.Outputs(i) for i in range(graph.OutputsLength()))
-    return Anatomy("tflite", tensors, operators, inputs, outputs)
+    return Anatomy("tflite", tensors, operators, inputs, outputs, number)
 
 
 def _tensor(model, raw, types, constant):

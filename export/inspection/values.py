@@ -1,10 +1,12 @@
 """Tensors from the inside of a file, by running a copy that gives them as outputs."""
 
+import os
+
 import numpy as np
 
-from keras_vit.export.inspection.tflite import subgraph_of
+from keras_vit.export import flatbuffer
 from keras_vit.export.noise import quiet
-from keras_vit.export.runtimes import onnxruntime
+from keras_vit.export.runtimes import open_session
 
 
 def run_with(path, anatomy, keys, images):
@@ -14,7 +16,8 @@ def run_with(path, anatomy, keys, images):
 
     Args:
         path: `.tflite` or `.onnx` file. anatomy: its `Anatomy`.
-        keys: of tensors that operators make. images: (B, H, W, C) float32.
+        keys: of tensors that operators make. images: (B, H, W, C), as the
+            file takes them or the floats that these stand for.
 
     Returns:
         list of (B, ...) arrays, integers brought back to their real values.
@@ -37,17 +40,23 @@ def _run_tflite(path, anatomy, keys, images):
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet():
-        interpreter = Interpreter(model_content=with_outputs(path, keys), num_threads=1)
+        content = with_outputs(path, keys, anatomy.graph)
+        interpreter = Interpreter(model_content=content, num_threads=1)
         interpreter.allocate_tensors()
     given = anatomy.tensors[anatomy.inputs[0]]
+    count = given.shape[0] or 1  # of a fixed batch, all are the same image
     for image in images:
-        interpreter.set_tensor(anatomy.inputs[0], _as_input(image, given)[None])
+        batch = np.repeat(_as_input(image, given)[None], count, axis=0)
+        interpreter.set_tensor(anatomy.inputs[0], batch)
         interpreter.invoke()
-        yield [interpreter.get_tensor(key)[...] for key in keys]
+        values = [interpreter.get_tensor(key) for key in keys]
+        yield [v[: len(v) // count].copy() if count > 1 else v for v in values]
 
 
 def _as_input(image, tensor):
-    """One image in the dtype of the file's input."""
+    """One image in the dtype of the file's input; pixels pass through."""
+    if image.dtype == tensor.dtype:
+        return image
     if tensor.is_float or tensor.scale is None:
         return image.astype(tensor.dtype)
     limits = np.iinfo(tensor.dtype)
@@ -55,31 +64,26 @@ def _as_input(image, tensor):
     return np.clip(codes, limits.min, limits.max).astype(tensor.dtype)
 
 
-def with_outputs(path, numbers):
-    """A `.tflite` file whose graph also gives some of its inner tensors.
+def with_outputs(path, numbers, graph=0):
+    """A `.tflite` file of one graph that also gives some of its inner tensors.
 
     Args:
-        path: of the file. numbers: of tensors.
+        path: of the file. numbers: of tensors. graph: its number.
 
     Returns:
         bytes of the changed file.
     """
     import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
 
-    with open(path, "rb") as file:
-        content = file.read()
-    number = subgraph_of(schema.Model.GetRootAs(content, 0))
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    for buffer in model.buffers:
-        if buffer.offset > 1:  # the values lie behind the graph; bring them in
-            end = buffer.offset + buffer.size
-            buffer.data = np.frombuffer(content[buffer.offset : end], "uint8")
-            buffer.offset = buffer.size = 0
-    graph = model.subgraphs[number]
-    have = [int(k) for k in graph.outputs]
-    graph.outputs = have + [k for k in numbers if k not in have]
-    builder = flatbuffers.Builder(len(content) + (1 << 20))
+    model = flatbuffer.load(path)
+    signatures = model.signatureDefs or []
+    model.signatureDefs = [s for s in signatures if s.subgraphIndex == graph]
+    for signature in model.signatureDefs:
+        signature.subgraphIndex = 0
+    (only,) = model.subgraphs = [model.subgraphs[graph]]
+    have = [int(k) for k in only.outputs]
+    only.outputs = have + [k for k in numbers if k not in have]
+    builder = flatbuffers.Builder(os.path.getsize(path) + (1 << 20))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
@@ -94,12 +98,7 @@ def _run_onnx(path, anatomy, keys, images):
             kind = onnx.TensorProto.DataType.Value(_onnx_name(anatomy.tensors[key]))
             info = onnx.helper.make_tensor_value_info(key, kind, None)
             model.graph.output.append(info)
-    ort = onnxruntime()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = open_session(model.SerializeToString())
     name, kind = anatomy.inputs[0], anatomy.tensors[anatomy.inputs[0]].dtype
     for image in images:
         answers = session.run(list(keys), {name: image[None].astype(kind)})

@@ -15,6 +15,8 @@ from keras_vit.export.quantization.norms import bias_of
 # Versions of the operators that take 8-bit integers with a scale per channel.
 VERSIONS = {"FULLY_CONNECTED": 12, "CONV_2D": 3}
 DEQUANTIZE = 2
+# A bias may take half of what the sums of an int32 hold.
+LARGEST_BIAS = 2.0**30
 
 
 def scale_and_zero(low, high):
@@ -30,20 +32,57 @@ def scale_and_zero(low, high):
     return scale, int(np.clip(round(-128 - low / scale), -128, 127))
 
 
-def quantize_weight(weight, bits=8):
+def quantize_weight(weight, bits=8, steps=None, least=0.0):
     """Round a weight to -127 .. 127 with one scale per output channel.
 
     Args:
         weight: (out, ...) float32. bits: fewer for a smaller range.
+        steps: (out,), scales that it was trained with, or None for the smallest that
+            hold it. least: (out,) below which no scale may lie, see `least_scales`.
 
     Returns:
         int8 of the same shape, and scales (out,) float32.
     """
     rows = weight.reshape(len(weight), -1)
     top = 2 ** (bits - 1) - 1
-    scale = np.maximum(np.abs(rows).max(axis=1), 1e-8) / top
+    if steps is None:
+        steps = np.maximum(np.abs(rows).max(axis=1), 1e-8) / top
+    scale = np.maximum(steps, least)
     integers = np.clip(np.round(rows / scale[:, None]), -top, top)
     return integers.astype("int8").reshape(weight.shape), scale.astype("float32")
+
+
+def least_scales(bias, given, largest=LARGEST_BIAS):
+    """Scales of a weight below which a bias, in their steps, leaves its int32.
+
+    A channel of tiny weights has a tiny scale, and its bias, a multiple of that and of
+    the input's scale, would be cut off.
+
+    Args:
+        bias: (out,). given: scale of the input. largest: integer for a bias.
+
+    Returns:
+        (out,) float64.
+
+    >>> least_scales(np.array([3.0]), 0.5, largest=100)
+    array([0.06])
+    """
+    return np.abs(bias.astype("float64")) / (float(given) * largest)
+
+
+def find_layers(graph):
+    """Dense and convolution layers with known float weights, in order.
+
+    Args:
+        graph: float `Graph`.
+    """
+    found = []
+    for op in graph.ordered():
+        weight = graph.value(op.inputs[1]) if op.name in VERSIONS else None
+        fixed = weight is not None and weight.dtype == "float32"
+        if fixed and graph.value(op.inputs[0]) is None:
+            found.append(op)
+    return found
 
 
 def dynamic_layer(graph, operator):
@@ -69,10 +108,9 @@ def static_layer(graph, operator, given, result):
     """
     scale, zero = scale_and_zero(*given)
     bias = bias_of(graph, operator)
-    weight, scales = _weight(graph, operator)
+    weight, scales = _weight(graph, operator, least_scales(bias, scale))
     scales = (scale * scales).astype("float32")
-    limit = np.iinfo("int32").max
-    sums = np.clip(np.round(bias / scales.astype("float64")), -limit, limit)
+    sums = np.round(bias / scales.astype("float64"))
     bias = Tensor("bias", bias.shape, INT32, sums.astype("int32"), scales)
     bias.zero = np.zeros(len(scales), "int64")
     image = quantized(graph, operator.inputs[0], scale, zero)
@@ -104,10 +142,28 @@ def integer_like(graph, number, scale, zero):
     )
 
 
-def _weight(graph, operator):
+def integer_gelu(graph):
+    """Let GELU stay in integers between two integer layers: a table of 256 values.
+
+    A MINIMUM behind it goes away, since the integer range ends at the same bound.
+
+    Args:
+        graph: `Graph` with integer layers.
+    """
+    for gelu in [op for op in graph.operators if op.name == "GELU"]:
+        before, after = graph.maker(gelu.inputs[0]), graph.only_user(gelu.outputs[0])
+        if after is not None and after.name == "MINIMUM":
+            after = graph.only_user(after.outputs[0])
+        names = [op and op.name for op in (before, after)]
+        if names == ["DEQUANTIZE", "QUANTIZE"]:
+            gelu.inputs, gelu.outputs = [before.inputs[0]], [after.outputs[0]]
+            graph.operators.remove(after)
+
+
+def _weight(graph, operator, least=0.0):
     """int8 twin of a layer's weight; gives its number and scales."""
     old = graph.tensors[operator.inputs[1]]
-    integers, scale = quantize_weight(old.data)
+    integers, scale = quantize_weight(old.data, steps=old.scale, least=least)
     zero = np.zeros(len(scale), "int64")
     made = Tensor(old.name, old.shape, INT8, integers, scale, zero)
     return graph.append(made), scale

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
+from keras_vit.export import flatbuffer
 from keras_vit.export.quantization import packing
 
 # Types of the schema, https://github.com/google-ai-edge/LiteRT, schema.fbs.
@@ -81,8 +82,7 @@ class Graph:
     def __init__(self, path):
         from ai_edge_litert import schema_py_generated as schema
 
-        with open(path, "rb") as file:
-            self.model = schema.ModelT.InitFromPackedBuf(file.read(), 0)
+        self.model = flatbuffer.load(path)
         if len(self.model.subgraphs) != 1:
             raise UnsupportedLayer(
                 f"{os.path.basename(path)}: must hold one graph to be quantized, got "

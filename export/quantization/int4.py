@@ -10,12 +10,12 @@ import numpy as np
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.noise import say
 from keras_vit.export.quantization.calibration import thinned
-from keras_vit.export.quantization.dense import dynamic_layer
+from keras_vit.export.quantization.dense import dynamic_layer, find_layers
 from keras_vit.export.quantization.gptq import gptq, widen
 from keras_vit.export.quantization.graph import Graph
 from keras_vit.export.quantization.heads import rotate_values
 from keras_vit.export.quantization.norms import bias_of, is_dense
-from keras_vit.export.quantization.static import find_layers, prepare
+from keras_vit.export.quantization.static import prepare
 from keras_vit.export.quantization.trained import Trained, int4_trained, store
 from keras_vit.export.quantization.walk import Walk, rows_of
 

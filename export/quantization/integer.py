@@ -19,6 +19,7 @@ from keras_vit.export.quantization.integer_writer import IntegerWriter
 from keras_vit.export.quantization.packing import short
 from keras_vit.export.quantization.seen import see_all
 from keras_vit.export.quantization.static import prepare, spared, split_all
+from keras_vit.export.quantization.trained import Trained, observed_trained
 from keras_vit.preprocess import RANGES
 
 
@@ -37,7 +38,8 @@ def full_int8(source, target, images, verbose=1, mode="none"):
 
     Args:
         source: float32 `.tflite` file with a batch of 1. target: file to write.
-        images: (N, H, W, C) float32, as `read_calibration` gives them, or `Ranges`.
+        images: (N, H, W, C) float32, as `read_calibration` gives them, `Ranges`, or
+            `Trained`, for full_int8.
         verbose: 0 for no progress.
         mode: value range of the images, see `keras_vit.preprocess_input`.
 
@@ -88,6 +90,9 @@ def int16x8(source, target, images, verbose=1, mode="none"):
 
 def _observed(recipe, source, images, verbose):
     """The prepared float graph, what was seen in it, and what shall work on int16."""
+    if isinstance(images, Trained):
+        say(f"calibrating on {count_of(images.images)} images", verbose)
+        return observed_trained(source, images, verbose)
     graph = Graph(source)
     prepare(graph)
     kept = spared(graph, images)

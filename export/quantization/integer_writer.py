@@ -6,7 +6,12 @@ import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.quantization import integer_norm
-from keras_vit.export.quantization.dense import quantize_weight, scale_and_zero
+from keras_vit.export.quantization.dense import (
+    LARGEST_BIAS,
+    least_scales,
+    quantize_weight,
+    scale_and_zero,
+)
 from keras_vit.export.quantization.graph import (
     INT8,
     INT16,
@@ -251,25 +256,29 @@ class IntegerWriter:
         graph, wide = self.graph, self.everywhere or id(op) in self._wide
         wide = wide or self._wide_after(op.outputs[0])
         x = self.stands(op.inputs[0], wide)
-        weight, scales = quantize_weight(graph.value(op.inputs[1]))
+        old, bias = graph.tensors[op.inputs[1]], self._bias_of(op)
+        given = float(graph.tensors[x].scale[0])
+        least = least_scales(bias, given, 2.0**38 if wide else LARGEST_BIAS)
+        weight, scales = quantize_weight(old.data, steps=old.scale, least=least)
         zeros = np.zeros(len(scales), "int64")
-        name = graph.tensors[op.inputs[1]].name
-        number = graph.append(Tensor(name, weight.shape, INT8, weight, scales, zeros))
-        steps = float(graph.tensors[x].scale[0]) * scales.astype("float64")
-        bias = self._bias(op, steps, wide)
+        made = Tensor(old.name, weight.shape, INT8, weight, scales, zeros)
+        number = graph.append(made)
+        bias = self._bias(op, bias, given * scales.astype("float64"), wide)
         made = self.make(op.outputs[0], *self._result(op, wide), wide)
         self.numbers[op.outputs[0]] = made
         self.again(op, [x, number, bias], [made])
 
-    def _bias(self, op, steps, wide):
-        """int32 with the scales of the sums, or int64 for int16 data."""
+    def _bias_of(self, op):
+        """A layer's bias, with what the image's codes leave to it."""
         bias = bias_of(self.graph, op).astype("float64")
         first, shift = self._shift
         if op is first:
             bias = bias + self.graph.value(op.inputs[1]).sum(axis=1) * shift
-        limit = 2**39 if wide else 2**31
-        codes = np.clip(np.round(bias / steps), 1 - limit, limit - 1)
-        codes = codes.astype("int64" if wide else "int32")
+        return bias
+
+    def _bias(self, op, bias, steps, wide):
+        """int32 with the scales of the sums, or int64 for int16 data."""
+        codes = np.round(bias / steps).astype("int64" if wide else "int32")
         made = Tensor("bias", codes.shape, INT64 if wide else INT32, codes)
         if not wide and op.outputs[0] not in self.graph.outputs:
             # XNNPACK wants them, reference kernels do not; 12 bytes per channel.

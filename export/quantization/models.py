@@ -49,6 +49,36 @@ def fold_norm_scale(model):
     return made
 
 
+def fold_layer_scale(model):
+    """Move the factors of layer scale into the dense layers before them.
+
+    `g * (x W + b) = x (W diag(g)) + g b`, as converters do it. Source: Touvron et al.
+    2021, arXiv:2103.17239, eq. (4), has the factors.
+
+    Args:
+        model: functional Keras model.
+
+    Returns:
+        a new model of the same answers, all factors 1.
+    """
+    made = copy_of(model)
+    for scale, dense in layer_scales(made):
+        gamma = _value(scale.gamma)
+        dense.kernel.assign(_value(dense.kernel) * gamma)
+        if dense.bias is not None:
+            dense.bias.assign(_value(dense.bias) * gamma)
+        scale.gamma.assign(np.ones_like(gamma))
+    return made
+
+
+def layer_scales(model):
+    """(layer scale, dense layer before it) of every block that has them."""
+    blocks = [b for b in model._flatten_layers() if isinstance(b, TransformerBlock)]
+    pairs = [(block.scale1, block.attention.proj) for block in blocks]
+    pairs += [(block.scale2, block.mlp.fc2) for block in blocks]
+    return [pair for pair in pairs if pair[0] is not None]
+
+
 def smooth(model, images, alpha=0.5):
     """Migrate outliers of activations into weights, channel by channel.
 
@@ -258,19 +288,19 @@ def watched(layers, see):
 
 
 @contextlib.contextmanager
-def replaced(layers, compute):
-    """Let `compute(layer, inputs)` stand in for what layers do, and put it back."""
+def replaced(layers, compute, method="call"):
+    """Let `compute(layer, *inputs)` stand in for a method, and put that back."""
 
-    def call(layer, inputs, training=None):
-        return compute(layer, inputs)
+    def call(layer, *inputs, training=None):
+        return compute(layer, *inputs)
 
     for layer in layers:
-        object.__setattr__(layer, "call", functools.partial(call, layer))
+        object.__setattr__(layer, method, functools.partial(call, layer))
     try:
         yield
     finally:
         for layer in layers:
-            object.__delattr__(layer, "call")
+            object.__delattr__(layer, method)
 
 
 def _divide(norm, readers, factor):

@@ -72,6 +72,18 @@ def split_overflow(graph, mlp, tops):
     units, bound = outliers(tops)
     if not len(units):
         return [], []
+    return units.tolist(), split_units(graph, mlp, units, bound)
+
+
+def split_units(graph, mlp, units, bound):
+    """As `split_overflow`, for units and a bound that are known.
+
+    Args:
+        graph: `Graph`. mlp: `Mlp` of it. units: numbers. bound: LINEAR or more.
+
+    Returns:
+        The two small dense layers.
+    """
     first, second = mlp.first, mlp.second
     hidden = graph.tensors[first.outputs[0]].shape
     above = graph.append(Tensor("overflow", (*hidden[:-1], len(units))))
@@ -92,7 +104,7 @@ def split_overflow(graph, mlp, tops):
     low = graph.like(mlp.gelu.outputs[0])
     graph.add("MINIMUM", [mlp.gelu.outputs[0], graph.constant(bounds, "bounds")], low)
     second.inputs[0] = low
-    return units.tolist(), branch
+    return branch
 
 
 def outliers(tops, floor=LINEAR):

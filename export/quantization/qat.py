@@ -3,32 +3,42 @@
 Source of the idea: Jacob et al. 2018, arXiv:1712.05877, section 3.
 """
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.export.quantization import models
-from keras_vit.export.quantization.calibration import thinned
-from keras_vit.export.quantization.gptq import gptq, limits
-from keras_vit.export.quantization.int4 import BUDGET, PROBE, choose
-from keras_vit.export.quantization.trained import Trained
+from keras_vit.export.contract import check_choice
+from keras_vit.export.quantization import models, qat_start
+from keras_vit.export.quantization.fake import (
+    fake_range,
+    fake_share,
+    fake_tokens,
+    fake_weight,
+    power,
+)
+from keras_vit.export.quantization.gptq import limits
+from keras_vit.export.quantization.overflow import UNBOUNDED
+from keras_vit.export.quantization.sites import attentions, find_sites
+from keras_vit.export.quantization.static import GELU_FLOOR
+from keras_vit.export.quantization.trained import Row, Trained
 
-RECIPES = ("int4",)
-# What a file holds besides weights, biases and scales: operators, names, shapes.
-FRAME_BYTES = 80_000
-# How far from its integer a weight may start, in steps; at 0.5 it would be another.
-EDGE = 0.45
+RECIPES = ("static_int8", "full_int8", "int4")
 
 
 @keras.saving.register_keras_serializable("keras_vit")
 class QuantizationAware(keras.Model):
-    """A model whose dense layers compute with the integers they will be stored in.
+    """A model that computes with the integers it will be stored in.
 
     Weights are rounded to a grid whose step is learned, one per output channel: the
     gradient passes the rounding as if it were not there (straight-through), reaches
-    the weight inside the range, and the step everywhere. Inputs of the dense layers
-    are rounded to 8 bits per token, as the runtime does it. `compile` and `fit` it as
-    any model, with the answers of the float model as targets (distillation) where
+    the weight inside the range, and the step everywhere. For "int4", inputs of the
+    dense layers are rounded to 8 bits per token, as the runtime does it; for
+    "static_int8" and "full_int8", inputs and results have learned ranges, and so have
+    attention scores for the latter. Steps and ends are learned as powers of 2, so that
+    a step of the optimizer changes each by a share of itself. `compile` and `fit` it
+    as any model, with the answers of the float model as targets (distillation) where
     there are no labels; then give it to `to_tflite`.
 
     Args:
@@ -39,7 +49,7 @@ class QuantizationAware(keras.Model):
     Source:
         Esser et al. 2020, arXiv:1902.08153 (LSQ), eqs. (1) to (3) and section 2.2
         (gradient scale); the straight-through estimator of Bengio et al. 2013,
-        arXiv:1308.3432.
+        arXiv:1308.3432; Jain et al. 2019, arXiv:1903.08066, section 3 (powers of 2).
     """
 
     def __init__(self, inner, bits, recipe="int4", **kwargs):
@@ -47,24 +57,118 @@ class QuantizationAware(keras.Model):
         self.inner, self.bits, self.recipe = inner, list(bits), recipe
         for norm, _ in models.norm_readers(inner):
             norm.trainable = False  # its scale stands in the weights behind it
+        for scale, _ in models.layer_scales(inner):
+            scale.trainable = False  # and this one in the weights before it
         self.steps = [
             self.add_weight(shape=(dense.units,), name=f"step_{index}")
             for index, dense in enumerate(models.dense_layers(inner))
         ]
+        self.sites, self.given, self.results = [], [], []
+        self.bounds, self.scores = [], []
+        if recipe != "int4":
+            self._add_ranges()
+
+    def _add_ranges(self):
+        """Variables for what is learned of activations; None where nothing is."""
+        self.sites, full = find_sites(self.inner), self.recipe == "full_int8"
+        for place, site in enumerate(self.sites):
+            skipped = site.kind == "constant" or site.beside is not None
+            skipped |= site.kind == ("image" if full else "head")
+            ends = None if skipped else self._ends(2, f"given_{place}")
+            self.given.append(ends)
+            # The range of a GELU ends where that of its result does.
+            skipped = site.kind == "constant" or (site.kind == "head" and not full)
+            count = 1 if site.second is not None else 2
+            ends = None if skipped else self._ends(count, f"result_{place}")
+            self.results.append(ends)
+            self.bounds.append(None)
+            if site.second is not None:
+                self.bounds[-1] = self.add_weight(
+                    shape=(site.dense.units,),
+                    initializer=keras.initializers.Constant(UNBOUNDED),
+                    trainable=False,
+                    name=f"bound_{place}",
+                )
+        if full:
+            count = len(attentions(self.inner))
+            self.scores += [self._ends(2, f"score_{index}") for index in range(count)]
+
+    def _ends(self, count, name):
+        return self.add_weight(shape=(count,), initializer="zeros", name=name)
 
     def call(self, images, training=None):
         layers = models.dense_layers(self.inner)
-        plan = zip(self.steps, self.bits, strict=True)
-        plan = dict(zip(map(id, layers), plan, strict=True))
+        places = {id(dense): place for place, dense in enumerate(layers)}
 
         def compute(dense, inputs):
-            kernel = fake_weight(dense.kernel, *plan[id(dense)])
-            outputs = ops.matmul(fake_tokens(inputs), kernel)
+            place = places[id(dense)]
+            step = power(self.steps[place])
+            kernel = fake_weight(dense.kernel, step, self.bits[place])
+            site = self.sites[place] if self.sites else None
+            outputs = ops.matmul(self._taken(site, place, inputs), kernel)
             outputs = outputs if dense.bias is None else outputs + dense.bias
-            return dense.activation(outputs)
+            return dense.activation(self._made(site, place, outputs))
 
-        with models.replaced(layers, compute):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(models.replaced(layers, compute))
+            if self.scores:
+                stack.enter_context(self._rounded_scores())
             return self.inner(images, training=training)
+
+    def _taken(self, site, place, inputs):
+        """What a dense layer gets of its input."""
+        if site is None or (site.kind == "head" and self.given[place] is None):
+            return fake_tokens(inputs)
+        place = place if site.beside is None else site.beside
+        if self.given[place] is None:
+            return inputs
+        if site.first is None:
+            return fake_range(inputs, *self._range_given(place))
+        inside = ops.minimum(inputs, self.bounds[site.first])
+        return fake_range(inside, *self._range_given(place)) + (inputs - inside)
+
+    def _made(self, site, place, outputs):
+        """What is left of a dense layer's result."""
+        if site is None or self.results[place] is None:
+            return outputs
+        span = self._range_made(site, place)
+        if site.second is not None:
+            above = ops.relu(outputs - self.bounds[place])
+            return fake_range(outputs, *span) + above
+        if site.factor is None:
+            return fake_range(outputs, *span)
+        factor = ops.convert_to_tensor(site.factor)
+        return fake_range(outputs * factor, *span) / factor
+
+    def _range_given(self, place):
+        """(low, high) of a dense layer's input."""
+        low, high = _span(self.given[place])
+        first = self.sites[place].first
+        if first is None:
+            return low, high
+        top = ops.min(self.bounds[first])
+        return low, ops.where(top < UNBOUNDED, top, high)
+
+    def _range_made(self, site, place):
+        """(low, high) of a dense layer's result."""
+        if site.second is None:
+            return _span(self.results[place])
+        low = ops.maximum(-power(self.results[place][0]), GELU_FLOOR)
+        return low, self._range_given(site.second)[1]
+
+    @contextlib.contextmanager
+    def _rounded_scores(self):
+        """Attention on 8-bit scores and 8-bit weights."""
+        layers = attentions(self.inner)
+        ends = dict(zip(map(id, layers), self.scores, strict=True))
+
+        def attend(attention, query, key):
+            scores = attention.scores(query, key)
+            scores = fake_range(scores, *_span(ends[id(attention)]))
+            return fake_share(ops.softmax(scores, axis=-1))
+
+        with models.replaced(layers, attend, "_attend"):
+            yield
 
     def finished(self):
         """The model with rounded weights, to be run as any other.
@@ -72,15 +176,27 @@ class QuantizationAware(keras.Model):
         Returns:
             functional Keras model, and `Trained`, what its file must hold.
         """
-        made, plan = models.copy_of(self.inner), []
-        steps = [np.abs(ops.convert_to_numpy(step)) for step in self.steps]
-        layers = models.dense_layers(made)
-        for dense, step, bits in zip(layers, steps, self.bits, strict=True):
-            kernel = ops.convert_to_numpy(dense.kernel)
+        made, rows = models.copy_of(self.inner), []
+        for place, dense in enumerate(models.dense_layers(made)):
+            step = _value(power(self.steps[place])).astype("float32")
+            kernel, bits = _value(dense.kernel), self.bits[place]
             integers = np.clip(np.rint(kernel / step), *limits(bits))
             dense.kernel.assign(integers * step)
-            plan.append((integers.T.astype("int8"), step, bits))
-        return made, Trained(self.recipe, tuple(plan))
+            rows.append(Row(integers.T.astype("int8"), step, bits, *self._spans(place)))
+        scores = tuple(_numbers(_span(ends)) for ends in self.scores)
+        return made, Trained(self.recipe, tuple(rows), scores)
+
+    def _spans(self, place):
+        """given, result and bound of a `Row`."""
+        if not self.given:
+            return None, None, None
+        site, bound = self.sites[place], self.bounds[place]
+        shared, given, made = place if site.beside is None else site.beside, None, None
+        if self.given[shared] is not None:
+            given = _numbers(self._range_given(shared))
+        if self.results[place] is not None:
+            made = _numbers(self._range_made(site, place))
+        return given, made, None if bound is None else _value(bound)
 
     @property
     def preprocessing(self):
@@ -107,137 +223,54 @@ class QuantizationAware(keras.Model):
 def quantize_aware(model, recipe="int4", calibration=None):
     """Make a model that is fine-tuned under the integers of a recipe.
 
-    It starts where post-training quantization ends: norm scales folded, every dense
-    layer rounded on calibration images (see `gptq`), 8 bits where 4 cost most.
+    It starts where post-training quantization ends: scales folded; for "int4"
+    every dense layer rounded on calibration images (see `gptq`), 8 bits where 4 cost
+    most; for "static_int8" and "full_int8" ranges as observed, hidden units that
+    stand out split off (see `overflow`).
 
     Args:
         model: functional Keras model in float32.
-        recipe: "int4".
+        recipe: "static_int8", "full_int8" or "int4".
         calibration: (N, H, W, C), 32 to 128 images in the model's range.
 
     Returns:
-        `QuantizationAware`, for `fit` and then `to_tflite`.
+        `QuantizationAware`, for `fit` and then `to_tflite`, which wants the images
+        again for "full_int8".
 
     Raises:
+        UnsupportedLayer: for convolutions, in 8 bits.
         ValueError: for another recipe, or without images.
     """
-    if recipe not in RECIPES:
-        raise ValueError(
-            f"quantize_aware: recipe must be 'int4', got recipe={recipe!r}. The others "
-            "keep their accuracy without fine-tuning."
-        )
+    check_choice("recipe", recipe, RECIPES)
     if calibration is None or len(calibration) < 32:
         raise ValueError(
             "quantize_aware: calibration must hold at least 32 images, got "
             f"{0 if calibration is None else len(calibration)}. Pass training images."
         )
-    inner = models.fold_norm_scale(model)
-    layers = models.dense_layers(inner)
-    bits = [4 if dense.kernel.shape[0] % 2 == 0 else 8 for dense in layers]
-    coarse, _ = _rounded(inner, bits, calibration)
-    few = thinned(calibration, PROBE)
-    costs = _sensitivity(inner, coarse, few, bits)
-    sizes = {place: layers[place].kernel.shape.num_elements() / 2 for place in costs}
-    for place in choose(costs, sizes, _bytes_left(inner, layers)):
-        bits[place] = 8
-    made, steps = _rounded(inner, bits, calibration)
-    for dense, old, step in zip(models.dense_layers(made), layers, steps, strict=True):
-        dense.kernel.assign(_within(dense.kernel, old.kernel, step))
-    made = QuantizationAware(made, bits, recipe, name=f"{model.name}_{recipe}")
+    name = f"{model.name}_{recipe}"
+    inner = models.fold_layer_scale(models.fold_norm_scale(model))
+    if recipe == "int4":
+        inner, steps, bits = qat_start.rounded_to_4_bits(inner, calibration)
+    else:
+        steps = qat_start.plain_steps(inner)
+        bits = [8] * len(steps)
+    made = QuantizationAware(inner, bits, recipe, name=name)
     for variable, step in zip(made.steps, steps, strict=True):
-        variable.assign(step)
+        variable.assign(np.log2(step))
+    if made.given:
+        qat_start.observe(made, calibration)
     made(calibration[:1])
     return made
 
 
-def fake_weight(kernel, step, bits):
-    """Round a kernel (in, out) to multiples of a step per output, differentiably.
-
-    `s * round(clip(w / s, low, top))`; the gradient of s is scaled by
-    1 / sqrt(inputs * top), which makes it as large as the weights'.
-    """
-    low, top = limits(bits)
-    share = float(kernel.shape[0] * top) ** -0.5
-    step = ops.absolute(step)
-    step = step * share + ops.stop_gradient(step * (1 - share))
-    return _through(ops.clip(kernel / step, low, top)) * step
+def _span(ends):
+    """(low, high) out of their logarithms."""
+    return -power(ends[0]), power(ends[1])
 
 
-def fake_tokens(inputs):
-    """Round each token to 256 levels between its least and greatest value, and 0."""
-    low = ops.minimum(ops.min(inputs, axis=-1, keepdims=True), 0.0)
-    high = ops.maximum(ops.max(inputs, axis=-1, keepdims=True), 0.0)
-    step = ops.stop_gradient(ops.maximum((high - low) / 255.0, 1e-12))
-    return _through(inputs / step) * step
+def _value(tensor):
+    return ops.convert_to_numpy(tensor)
 
 
-def _through(x):
-    """Round; the gradient is that of the identity."""
-    return x + ops.stop_gradient(ops.round(x) - x)
-
-
-def _rounded(model, bits, images):
-    """A copy with every dense layer rounded, in order; and the steps."""
-    made = models.copy_of(model)
-    layers, wanted = models.dense_layers(made), models.dense_layers(model)
-    means, steps, places = {}, {}, {id(d): p for p, d in enumerate(layers)}
-
-    def keep(dense, inputs, outputs):
-        means[len(means)] = _rows(inputs).mean(axis=0)
-        return outputs
-
-    def compute(dense, inputs):
-        rows, weight = _rows(inputs), ops.convert_to_numpy(dense.kernel).T
-        mean, place = rows.mean(axis=0), places[id(dense)]
-        covariance = rows.T @ rows / len(rows) - np.outer(mean, mean)
-        integers, step = gptq(weight, covariance, len(rows), bits[place])
-        rounded, steps[place] = integers * step, step[:, 0]
-        dense.kernel.assign(rounded.T)
-        if dense.bias is not None:
-            bias = ops.convert_to_numpy(dense.bias)
-            dense.bias.assign(bias + weight @ means[len(steps) - 1] - rounded @ mean)
-        return type(dense).call(dense, inputs)
-
-    with models.watched(wanted, keep):
-        model(images, training=False)
-    with models.replaced(layers, compute):
-        made(images, training=False)
-    return made, [steps[place] for place in range(len(layers))]
-
-
-def _within(rounded, kernel, step):
-    """The weight that rounds to the same integers and is closest to the original."""
-    rounded, kernel = (ops.convert_to_numpy(x) for x in (rounded, kernel))
-    return rounded + np.clip(kernel - rounded, -EDGE * step, EDGE * step)
-
-
-def _sensitivity(model, coarse, images, bits):
-    """{place: noise power over signal power} of 4 bits in one layer alone."""
-    expected = [ops.convert_to_numpy(y) for y in keras.tree.flatten(model(images))]
-    trial, costs = models.copy_of(model), {}
-    layers, rounded = models.dense_layers(trial), models.dense_layers(coarse)
-    for place, (dense, other) in enumerate(zip(layers, rounded, strict=True)):
-        if bits[place] != 4:
-            continue
-        kernel = ops.convert_to_numpy(dense.kernel)
-        dense.kernel.assign(other.kernel)
-        got = [ops.convert_to_numpy(y) for y in keras.tree.flatten(trial(images))]
-        dense.kernel.assign(kernel)
-        costs[place] = sum(
-            float(((y - z) ** 2).sum() / max((z**2).sum(), 1e-30))
-            for y, z in zip(got, expected, strict=True)
-        )
-    return costs
-
-
-def _bytes_left(model, layers):
-    """What 4 bits in all dense layers leave of the size to stay below."""
-    kernels = sum(dense.kernel.shape.num_elements() for dense in layers)
-    steps, total = sum(dense.units for dense in layers), model.count_params()
-    least = kernels / 2 + 4 * (total - kernels + steps) + FRAME_BYTES
-    return BUDGET * 4 * total - least
-
-
-def _rows(inputs):
-    values = ops.convert_to_numpy(inputs)
-    return values.reshape(-1, values.shape[-1])
+def _numbers(span):
+    return tuple(float(_value(end)) for end in span)

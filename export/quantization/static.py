@@ -6,8 +6,9 @@ from keras_vit.export.noise import say
 from keras_vit.export.quantization import folds, residual
 from keras_vit.export.quantization.calibrated import Ranges, count_of
 from keras_vit.export.quantization.dense import (
-    VERSIONS,
     dynamic_layer,
+    find_layers,
+    integer_gelu,
     static_layer,
 )
 from keras_vit.export.quantization.graph import Graph
@@ -16,6 +17,7 @@ from keras_vit.export.quantization.observe import ranges
 from keras_vit.export.quantization.overflow import find_mlps, split_overflow
 from keras_vit.export.quantization.packing import short
 from keras_vit.export.quantization.seen import see_all
+from keras_vit.export.quantization.trained import Trained, static_trained
 
 # GELU(-4) = -1.3e-4: what lies below is worth no code of its input.
 GELU_FLOOR = -4.0
@@ -33,9 +35,12 @@ def static_int8(source, target, images, verbose=1):
 
     Args:
         source: float32 `.tflite` file with a batch of 1. target: file to write.
-        images: (N, H, W, C) float32, as `read_calibration` gives them, or `Ranges`.
+        images: (N, H, W, C) float32, as `read_calibration` gives them, `Ranges`, or
+            `Trained`.
         verbose: 0 for no progress.
     """
+    if isinstance(images, Trained):
+        return static_trained(source, target, images)
     graph = Graph(source)
     prepare(graph)
     kept = spared(graph, images)
@@ -53,21 +58,6 @@ def static_int8(source, target, images, verbose=1):
             static_layer(graph, op, given, result)
     integer_gelu(graph)
     pathlib.Path(target).write_bytes(graph.save()[0])
-
-
-def find_layers(graph):
-    """Dense and convolution layers with known float weights, in order.
-
-    Args:
-        graph: float `Graph`.
-    """
-    found = []
-    for op in graph.ordered():
-        weight = graph.value(op.inputs[1]) if op.name in VERSIONS else None
-        fixed = weight is not None and weight.dtype == "float32"
-        if fixed and graph.value(op.inputs[0]) is None:
-            found.append(op)
-    return found
 
 
 def named_layers(graph):
@@ -117,24 +107,6 @@ def result_range(graph, limits, layer):
         after = bound.outputs[0]
     high = limits[after][1] if after in limits else high
     return max(low, GELU_FLOOR), high
-
-
-def integer_gelu(graph):
-    """Let GELU stay in integers between two integer layers: a table of 256 values.
-
-    A MINIMUM behind it goes away, since the integer range ends at the same bound.
-
-    Args:
-        graph: `Graph` with integer layers.
-    """
-    for gelu in [op for op in graph.operators if op.name == "GELU"]:
-        before, after = graph.maker(gelu.inputs[0]), graph.only_user(gelu.outputs[0])
-        if after is not None and after.name == "MINIMUM":
-            after = graph.only_user(after.outputs[0])
-        names = [op and op.name for op in (before, after)]
-        if names == ["DEQUANTIZE", "QUANTIZE"]:
-            gelu.inputs, gelu.outputs = [before.inputs[0]], [after.outputs[0]]
-            graph.operators.remove(after)
 
 
 def prepare(graph):

@@ -25,6 +25,9 @@ def add_commands(commands):
         "floats can hold them",
     )
     verify.add_argument(
+        "--signature", help="of a file with several (default: the first)"
+    )
+    verify.add_argument(
         "--max-points-lost",
         type=float,
         default=0.5,
@@ -51,6 +54,9 @@ def add_commands(commands):
         help="numbers of processor threads (default: 1 and all cores)",
     )
     bench.add_argument("--rounds", type=positive, default=30, help="(default: 30)")
+    bench.add_argument(
+        "--signature", help="of a file with several (default: the first)"
+    )
     bench.add_argument(
         "--cross-check",
         action="store_true",
@@ -123,6 +129,7 @@ def run_verify(args):
         validation_images(args, model),
         max_points_lost=args.max_points_lost,
         layers=args.layers,
+        signature=args.signature,
         on_failure="report",
         verbose=0 if args.json else 1,
     )
@@ -137,6 +144,7 @@ def run_benchmark(args):
         args.files,
         threads=args.threads,
         rounds=args.rounds,
+        signature=args.signature,
         cross_check=args.cross_check,
         verbose=0 if args.json else 1,
     )

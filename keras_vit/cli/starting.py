@@ -31,14 +31,14 @@ def starting_point(name, data, precision):
 
 def _classes(model, data):
     """Outputs of a new head, or None where the head is that of the data."""
-    from keras_vit import training
+    from keras_vit import classes, training
     from keras_vit.errors import DataError
 
     names = training.class_names(data)
     if model.labels is None:
         return None if model.output_shape[-1] == len(names) else len(names)
     try:
-        order = training.data.classes.numbers(data, names, model.labels)
+        order = classes.numbers(data, names, model.labels)
     except DataError:  # another class is another head
         return len(names)
     return None if order == list(range(model.output_shape[-1])) else len(names)

@@ -141,10 +141,15 @@ class Attention(keras.layers.Layer):
         skewed = ops.reshape(flat, (-1, self.heads, length, 2 * length - 1))
         return skewed[:, :, :, length - 1 :]  # (B, A, T, T)
 
-    def _attend(self, query, key):
-        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (B, A, T, T)
+    def scores(self, query, key):
+        """How well each query fits each key, scaled: (B, A, T, T), before softmax."""
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         if self.relative_position:
             scores = scores + self._offset_logits(query)
+        return scores
+
+    def _attend(self, query, key):
+        scores = self.scores(query, key)
         wide = keras.backend.result_type(self.compute_dtype, "float32")
         return ops.softmax(ops.cast(scores, wide), axis=-1)
 

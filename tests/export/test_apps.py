@@ -284,16 +284,43 @@ def test_saved_ranges_are_for_the_model_alone(model, never, tmp_path):
 def test_verify_compares_what_a_signature_gives(model, several, photos, answers):
     """Pixels in, best classes out: the same figures, and the report says of what."""
     report = export.verify(
-        model, several, photos, answers, layers=True, signature="classify", verbose=0
+        model, several, photos, answers, signature="classify", verbose=0
     )
 
     assert report.passed and 40 == report.images
     assert report.agreement > 90 and report.top1 > 90
     assert "uint8 pixels of 32x32, prepared by the file" in report.compared
     assert "2 best classes and their logits" in str(report)
-    assert "several signatures" in report.layers.note
     features = export.verify(model, several, photos, signature="embed", verbose=0)
     assert features.agreement is None and features.signal_to_noise_db > 20
+
+
+@pytest.mark.parametrize("signature", ["classify", "embed", "batch"])
+def test_every_signature_is_compared_block_by_block(signature, model, several, photos):
+    """Its own graph, on the images that it makes of what it takes."""
+    report = export.verify(
+        model, several, photos[:8], layers=True, signature=signature, verbose=0
+    )
+
+    assert "" == report.layers.note and 5 == len(report.layers.points)
+    assert min(report.layers.points.values()) > 20
+    assert report.half["fits"]
+
+
+def test_a_benchmark_calls_the_signature_that_is_asked_for(several):
+    """By default the first of the file, not of the alphabet."""
+    first, small = (
+        np.zeros((1, 32, 32, 3), "uint8"),
+        np.zeros((1, 16, 16, 3), "float32"),
+    )
+
+    for images, signature in ((first, None), (small, "small")):
+        result = export.benchmark(
+            several, images, threads=1, rounds=1, signature=signature, verbose=0
+        )
+        assert result.rows[0].timings[1].median_ms > 0
+    with pytest.raises(ValueError, match="one of classify, embed.*got 'x'. Leave it"):
+        export.benchmark(several, signature="x", verbose=0)
 
 
 def test_verify_takes_pixels(model, several):

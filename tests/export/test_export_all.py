@@ -122,7 +122,7 @@ def test_snippets_of_the_page_run(report, model, tmp_path):
     Image.fromarray(photo).save(report.directory / "photo.jpg", quality=95)
     parts = [snippets.load_image(contract, model.preprocessing)]
     for artefact in report.artefacts:
-        code = snippets.run_file(artefact.format, artefact.path.name, "logits")
+        code = snippets.run_file(artefact, "logits")
         parts += [code, "answers.append(np.array(answer))"]
         assert code.replace('"', "&quot;") in report.html.read_text()
     check = "import sys; assert 'keras_vit' not in sys.modules"

@@ -46,6 +46,19 @@ def test_folders_names_are_labels_where_the_model_knows_them(folder):
     assert not other.labelled and next(iter(other))[1] is None
 
 
+def test_names_are_compared_as_training_compares_them(folder, tmp_path):
+    """Synonyms, case and underscores do not matter; a few images at equal distances."""
+    names = ["ant", "Bee, honey_bee", "CAT"]
+    table = tmp_path / "labels.csv"
+    table.write_text("bee/0.png,honey bee\nbee/1.png,BEE\ncat/0.png,cat\n")
+
+    assert [1, 2] == next(iter(LabelledFolder(folder, NOTE, names=names, most=2)))[
+        1
+    ].tolist()
+    found = LabelledFolder(folder, NOTE, table, names, classes=3)
+    assert [1, 1, 2] == next(iter(found))[1].tolist()
+
+
 def test_a_table_gives_labels_by_index_or_name(folder, tmp_path):
     """With or without a first line that names the columns."""
     table = tmp_path / "labels.csv"

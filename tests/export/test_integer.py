@@ -1,16 +1,18 @@
 """Files without floats: what stands in them, how close they come, what is refused."""
 
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from keras_vit import Preprocessing, export
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export import contract
+from keras_vit.export import contract, snippets
 from keras_vit.export.compare import Tally
-from keras_vit.export.quantization import integer, integer_norm, seen
+from keras_vit.export.quantization import integer, integer_norm, seen, static
 from keras_vit.export.quantization.graph import FLOAT32, INT8, UINT8, Graph
+from keras_vit.export.quantization.norms import is_dense
 from keras_vit.export.runtimes import open_file
 
 # Rounding to 8 bits in width 16 costs this much, and rarely a choice.
@@ -87,6 +89,40 @@ def test_floats_at_both_ends_of_an_int16x8_file(written):
 
     ends = {graph.tensors[i].name for i in (*graph.inputs, *graph.outputs)}
     assert ends == floats(written["int16x8"])
+
+
+def test_the_page_tells_how_to_feed_it(written, images, monkeypatch):
+    """The code for an integer file turns values into codes, and codes into values."""
+    runtime = open_file(written["full_int8"])
+    monkeypatch.chdir(runtime.path.parent)
+    space = {"np": np, "image": images[:1]}
+
+    exec(snippets.run_file(runtime, "logits"), space)
+
+    np.testing.assert_allclose(runtime(images[:1])[0], space["answer"], rtol=1e-6)
+
+
+def test_a_nearly_empty_channel_keeps_its_bias(exported, photos, tmp_path):
+    """Weights of 1e-12 would give a bias more steps than an int32 can count."""
+    for recipe in (static.static_int8, integer.full_int8):
+        graph = Graph(exported["tflite"].path)
+        dense = [op for op in graph.operators if is_dense(graph, op)][2]  # projection
+        weight, bias = graph.value(dense.inputs[1]).copy(), np.zeros(16)
+        weight[5], bias[5] = 1e-12, 3.0
+        graph.replace(dense, 1, weight)
+        graph.replace(dense, 2, bias)
+        source, target = tmp_path / "f.tflite", tmp_path / "q.tflite"
+        source.write_bytes(graph.save()[0])
+
+        # Without the rewrites, which would spread the channel over all others.
+        with (
+            mock.patch.object(static, "prepare"),
+            mock.patch.object(integer, "prepare"),
+        ):
+            recipe(source, target, photos[:32], verbose=0)
+
+        expected, got = (open_file(file)(photos)[0] for file in (source, target))
+        assert decibel(expected, got) > 20
 
 
 def test_bytes_of_a_photograph_are_codes(written):

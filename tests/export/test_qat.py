@@ -7,8 +7,8 @@ import pytest
 from keras_vit import export
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.compare import Tally
-from keras_vit.export.quantization import gptq, int4, models, qat
-from keras_vit.export.quantization.graph import INT4, Graph
+from keras_vit.export.quantization import fake, gptq, int4, models, qat
+from keras_vit.export.quantization.graph import FLOAT32, INT4, INT8, Graph
 from keras_vit.export.runtimes import open_file
 
 
@@ -44,7 +44,8 @@ def test_it_learns(tiny, photos):
     made = qat.QuantizationAware(inner, [2] * 10)
     for dense, step in zip(models.dense_layers(inner), made.steps, strict=True):
         kernel = dense.kernel.numpy().T
-        step.assign(gptq.plain_scale(kernel, np.ones(kernel.shape[1]), 2)[:, 0])
+        plain = gptq.plain_scale(kernel, np.ones(kernel.shape[1]), 2)[:, 0]
+        step.assign(np.log2(plain))
     made.compile(keras.optimizers.Adam(3e-3), "mse")
     targets = model.predict(photos, verbose=0)
     before, start = made.evaluate(photos, targets, verbose=0), made.get_weights()
@@ -67,7 +68,7 @@ def test_the_file_holds_what_was_trained(twin, photos, tmp_path):
     assert decibel(twin.predict(photos, verbose=0), got) > 30
     _, plan = twin.finished()
     held = [t.data for t in Graph(result.path).tensors if t.type == INT4]
-    wanted = [integers for integers, _, bits in plan.rows if bits == 4]
+    wanted = [row.integers for row in plan.rows if row.bits == 4]
     assert held and len(wanted) == len(held)
     for one in wanted:
         assert any(one.shape == x.shape and (one == x).all() for x in held)
@@ -92,7 +93,7 @@ def test_rounding_forward_identity_backward():
     step = tf.constant([0.1, 0.1, 0.1])
     with tf.GradientTape() as tape:
         tape.watch([kernel, step])
-        rounded = qat.fake_weight(kernel, step, bits=4)
+        rounded = fake.fake_weight(kernel, step, bits=4)
         total = tf.reduce_sum(rounded)
     inner, scale = tape.gradient(total, [kernel, step])
 
@@ -108,16 +109,132 @@ def test_tokens_are_rounded_each_by_itself():
     """256 levels between least and greatest, 0 among them."""
     tokens = np.array([[0.0, 1.0, 0.5], [-100.0, 155.0, 0.4]], "float32")
 
-    got = keras.ops.convert_to_numpy(qat.fake_tokens(tokens))
+    got = keras.ops.convert_to_numpy(fake.fake_tokens(tokens))
 
     np.testing.assert_allclose(tokens[0], got[0], atol=0.5 / 255 + 1e-6)
     np.testing.assert_allclose([-100.0, 155.0, 0.0], got[1], atol=1e-4)
 
 
+@pytest.fixture(scope="module", params=["static_int8", "full_int8"])
+def ranged(request, tiny, photos):
+    """A model with a massive hidden unit under 8-bit ranges, trained a little."""
+    model = spiked(tiny(layer_scale=0.5))
+    made = qat.quantize_aware(model, request.param, photos)
+    made.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=False)
+    made.fit(photos, model.predict(photos, verbose=0), batch_size=20, verbose=0)
+    return made
+
+
+def spiked(model):
+    """One hidden unit of the first block dwarfs all others, as on trained models."""
+    first = model.get_layer("block_0").mlp.fc1
+    bias = first.bias.numpy()
+    bias[3] = 60.0
+    first.bias.assign(bias)
+    return model
+
+
+def test_ranges_and_integers_reach_the_file(ranged, photos, tmp_path):
+    """The file answers as the trained model does, with its very codes and ranges."""
+    images = photos if ranged.recipe == "full_int8" else None
+
+    result = export.to_tflite(
+        ranged, tmp_path / "m.tflite", ranged.recipe, calibration=images, verbose=0
+    )
+
+    got = open_file(result)(photos)[0]
+    assert decibel(ranged.predict(photos, verbose=0), got) > 25
+    graph, (_, plan) = Graph(result.path), ranged.finished()
+    held = [
+        t.data.tobytes() for t in graph.tensors if t.type == INT8 and t.data is not None
+    ]
+    assert {row.integers.tobytes() for row in plan.rows} <= set(held)
+    scales = {
+        float(t.scale[0]) for t in graph.tensors if t.type == INT8 and t.data is None
+    }
+    learned = [row.given for row in plan.rows if row.given and row.result]
+    inner = learned[1 if ranged.recipe == "full_int8" else 0 :]
+    for low, high in inner:
+        assert min(abs(scale - (high - low) / 255) for scale in scales) < 1e-6
+    bounds = [row.bound for row in plan.rows if row.bound is not None]
+    assert [[], [3]] == sorted(np.flatnonzero(b < 1e9).tolist() for b in bounds)
+    if ranged.recipe == "full_int8":
+        assert not [t for t in graph.tensors if t.type == FLOAT32]
+
+
+def test_all_that_can_learn_does(ranged, tiny, photos):
+    """Weights, steps and both ends of every range were moved by training."""
+    start = qat.quantize_aware(spiked(tiny(layer_scale=0.5)), ranged.recipe, photos)
+
+    pairs = zip(start.trainable_weights, ranged.trainable_weights, strict=True)
+    still = [b.path for a, b in pairs if (a.numpy() == b.numpy()).all()]
+    assert [] == still
+    assert len(ranged.sites) == len(ranged.given) == len(ranged.steps) == 10
+
+
+def test_ranges_are_saved_and_loaded(ranged, photos, tmp_path):
+    """A `.keras` file keeps ranges and bounds beside weights and steps."""
+    ranged.save(tmp_path / "m.keras")
+
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+
+    expected = ranged.predict(photos[:4], verbose=0)
+    np.testing.assert_allclose(expected, loaded.predict(photos[:4], verbose=0), 1e-5)
+
+
+def test_a_range_is_learned_at_its_ends():
+    """256 codes, 0 among them; values outside pull at the end they lie beyond."""
+    import tensorflow as tf
+
+    values = tf.constant([-9.0, -1.0, 0.0, 0.4, 9.0])
+    low, high = tf.Variable(-1.0), tf.Variable(1.55)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        rounded = fake.fake_range(values, low, high)
+        total = tf.reduce_sum(rounded * [1.0, 0.0, 0.0, 0.0, 1.0])
+    inner, *ends = tape.gradient(total, [values, low, high])
+
+    np.testing.assert_allclose([-1.0, -1.0, 0.0, 0.4, 1.55], rounded, atol=1e-6)
+    np.testing.assert_allclose([0, 0, 0, 0, 0], inner, atol=1e-6)
+    np.testing.assert_allclose([1.0, 1.0], ends, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_training_regains_what_rounding_loses(tiny, photos, tmp_path):
+    """Values 300 times apart do not fit one 8-bit range; training helps."""
+    model = tiny()
+    for block in (model.get_layer(f"block_{index}") for index in range(2)):
+        attention = block.attention
+        factor = np.geomspace(1, 300, 16).astype("float32")
+        whole = np.concatenate([np.ones(32, "float32"), factor])
+        attention.qkv.kernel.assign(attention.qkv.kernel * whole)
+        attention.qkv.bias.assign(attention.qkv.bias * whole)
+        attention.proj.kernel.assign(attention.proj.kernel / factor[:, None])
+    targets = model.predict(photos, verbose=0)
+    made = qat.quantize_aware(model, "static_int8", photos)
+    before = decibel(targets, made.predict(photos, verbose=0))
+    made.compile(keras.optimizers.Adam(2e-3), "mse")
+
+    made.fit(photos, targets, epochs=60, batch_size=20, verbose=0)
+
+    result = export.to_tflite(made, tmp_path / "m.tflite", "static_int8", verbose=0)
+    after = decibel(targets, open_file(result)(photos)[0])
+    assert after > before + 3
+
+
 def test_wrong_use(twin, model, photos, tmp_path, exported):
     """Another recipe, too few images, a file of another model: what to do."""
-    with pytest.raises(ValueError, match="recipe must be 'int4', got recipe='float16'"):
+    with pytest.raises(
+        ValueError, match="recipe: must be one of static_int8.*'float16'"
+    ):
         qat.quantize_aware(model, "float16", photos)
+    convolution = keras.layers.Conv2D(4, 3)
+    inputs = keras.Input((32, 32, 3))
+    outputs = keras.layers.Dense(5)(keras.layers.Flatten()(convolution(inputs)))
+    with pytest.raises(
+        UnsupportedLayer, match="must be dense, got Conv2D.*static_int8"
+    ):
+        qat.quantize_aware(keras.Model(inputs, outputs), "full_int8", photos)
     with pytest.raises(ValueError, match="at least 32 images, got 4. Pass training"):
         qat.quantize_aware(model, "int4", photos[:4])
     with pytest.raises(ValueError, match="must be 'int4'.*got None. Export model.fin"):

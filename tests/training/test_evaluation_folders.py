@@ -4,9 +4,8 @@ import keras
 import pytest
 
 import keras_vit
-from keras_vit import training
+from keras_vit import classes, training
 from keras_vit.errors import DataError
-from keras_vit.training.data import classes
 
 
 def write_classes(root, counts):

@@ -4,10 +4,10 @@ import dataclasses
 
 import tensorflow as tf
 
+from keras_vit.classes import numbers
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data import ops
-from keras_vit.training.data.classes import numbers
 from keras_vit.training.data.feed import Feed
 from keras_vit.training.data.info import DataInfo
 from keras_vit.training.data.mix import Mix

@@ -1,4 +1,4 @@
-"""Which output of a model stands for a class of a data set."""
+"""Which output of a model stands for a class of a data set, found by its name."""
 
 from keras_vit import imagenet
 from keras_vit.errors import DataError
@@ -27,17 +27,12 @@ def numbers(source, class_names, labels):
     >>> numbers("folder:pets", ["cat", "Great Dane"], ["great_dane", "hen", "cat"])
     [2, 0]
     """
-    known = [{plain(word) for word in [text, *text.split(",")]} for text in labels]
-    if len(labels) == len(imagenet.WORDNET) and plain(imagenet.NAMES[0]) in known[0]:
-        known = [k | {w} for k, w in zip(known, imagenet.WORDNET, strict=True)]
+    known = _words(labels)
     if len(class_names) == len(known) and all(
         plain(name) in words for name, words in zip(class_names, known, strict=True)
     ):
         return list(range(len(known)))  # names that occur twice are told by place
-    found = [
-        [k for k, words in enumerate(known) if plain(name) in words]
-        for name in class_names
-    ]
+    found = matches(class_names, labels)
     wrong = [n for n, k in zip(class_names, found, strict=True) if len(k) != 1]
     if wrong:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
@@ -49,6 +44,33 @@ def numbers(source, class_names, labels):
             "--by-order)."
         )
     return [k for (k,) in found]
+
+
+def matches(names, labels):
+    """Every label that each name may stand for; see `numbers` for the rule.
+
+    Args:
+        names, labels: lists of names.
+
+    Returns:
+        For each name a list of numbers of labels.
+
+    >>> matches(["Crane", "dog"], ["crane", "hen", "crane"])
+    [[0, 2], []]
+    """
+    places = {}
+    for number, words in enumerate(_words(labels)):
+        for word in words:
+            places.setdefault(word, []).append(number)
+    return [list(places.get(plain(name), ())) for name in names]
+
+
+def _words(labels):
+    """The words that stand for each label, as they are compared."""
+    known = [{plain(word) for word in [text, *text.split(",")]} for text in labels]
+    if len(labels) == len(imagenet.WORDNET) and plain(imagenet.NAMES[0]) in known[0]:
+        known = [k | {w} for k, w in zip(known, imagenet.WORDNET, strict=True)]
+    return known
 
 
 def plain(text):
