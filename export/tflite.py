@@ -16,6 +16,7 @@ from keras_vit.export.auto import Judge, check_unused, smallest, smallest_dresse
 from keras_vit.export.contract import check_choice, check_suffix
 from keras_vit.export.metadata import check_labels
 from keras_vit.export.proof import write_and_prove
+from keras_vit.export.quantization.trained import Trained
 from keras_vit.export.quantize import (
     CALIBRATED,
     INTEGER,
@@ -189,7 +190,7 @@ def export_tflite(
         path,
         write,
         calibrate=finish,
-        images=images if isinstance(images, np.ndarray) else None,
+        images=_held(images),
         quantization=quantization,
         room=(2.2 if quantization is None else 2.5) + len(cores),
         overwrite=overwrite,
@@ -197,6 +198,12 @@ def export_tflite(
         faces=faces,
         memory=MEMORY,
     )
+
+
+def _held(images):
+    """The images that were given, if they were, to be compared on."""
+    images = images.images if isinstance(images, Trained) else images
+    return images if isinstance(images, np.ndarray) else None
 
 
 def _check_ranges(images, core, reference):

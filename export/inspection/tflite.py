@@ -42,8 +42,8 @@ def _graph_of(model, wanted):
     return 0
 
 
-def _anatomy(schema, model, number):
-    graph = model.Subgraphs(number)
+def _anatomy(schema, model, place):
+    graph = model.Subgraphs(place)
     types = {value: key.lower() for key, value in vars(schema.TensorType).items()}
     names = {value: key for key, value in vars(schema.BuiltinOperator).items()}
     count = graph.TensorsLength()
@@ -67,7 +67,7 @@ def _anatomy(schema, model, number):
         macs, kind = _work(schema, op, name, [tensors[k] for k in sides[0]], tensors)
         operators.append(Operator(name, *sides, macs, kind))
     outputs = tuple(graph.Outputs(i) for i in range(graph.OutputsLength()))
-    return Anatomy("tflite", tensors, operators, inputs, outputs, number)
+    return Anatomy("tflite", tensors, operators, inputs, outputs, place)
 
 
 def _tensor(model, raw, types, constant):

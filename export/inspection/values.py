@@ -80,7 +80,8 @@ def with_outputs(path, numbers, graph=0):
     model.signatureDefs = [s for s in signatures if s.subgraphIndex == graph]
     for signature in model.signatureDefs:
         signature.subgraphIndex = 0
-    (only,) = model.subgraphs = [model.subgraphs[graph]]
+    only = model.subgraphs[graph]
+    model.subgraphs = [only]
     have = [int(k) for k in only.outputs]
     only.outputs = have + [k for k in numbers if k not in have]
     builder = flatbuffers.Builder(os.path.getsize(path) + (1 << 20))
