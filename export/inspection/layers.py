@@ -111,7 +111,8 @@ def _mismatch(anatomy, stream, blocks):
             f"the file has {max(len(stream) - 1, 0)} residual additions in a row, the "
             f"model {2 * len(blocks)}"
         )
-    length = math.prod(blocks[0].input.shape[1:])
+    batch = anatomy.tensors[anatomy.inputs[0]].shape[0] or 1
+    length = batch * math.prod(blocks[0].input.shape[1:])
     for key in stream:
         shape = anatomy.tensors[key].shape
         if shape is not None and None not in shape and math.prod(shape) != length:
