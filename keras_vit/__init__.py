@@ -5,7 +5,10 @@ from keras_vit import _command
 _command.start_quietly()
 
 from keras_vit import _checkout, introspect, layers, models  # noqa: E402, I001
+from keras_vit.models.mae import MaskedAutoencoder  # noqa: E402
+from keras_vit.models.masked_patch import MaskedPatchPrediction  # noqa: E402
 from keras_vit.models.named import FUNCTIONS, create  # noqa: E402
+from keras_vit.models.pretraining import classifier_from  # noqa: E402
 from keras_vit.models.vit import VisionTransformer, feature_extractor  # noqa: E402
 from keras_vit.preprocess import (  # noqa: E402
     Preprocessing,
@@ -24,8 +27,11 @@ globals().update(FUNCTIONS)
 
 __version__ = "0.1.0"
 __all__ = [
+    "MaskedAutoencoder",
+    "MaskedPatchPrediction",
     "Preprocessing",
     "VisionTransformer",
+    "classifier_from",
     "create",
     "decode_predictions",
     "feature_extractor",

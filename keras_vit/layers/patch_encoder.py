@@ -150,14 +150,24 @@ class PatchEncoder(keras.layers.Layer):
             table = ops.pad(table, ((0, 0), (self.prefix_tokens, 0), (0, 0)))
         return prefix + table
 
-    def call(self, patches, training=None):
-        tokens = self.projection(patches)
+    def place(self, tokens):
+        """Put the prefix before projected patches, and add positions.
+
+        Args:
+            tokens: (B, N, D), `projection` of the patches.
+
+        Returns:
+            (B, prefix_tokens + N, D).
+        """
         if self.prefix_tokens:
             tokens = ops.pad(tokens, ((0, 0), (self.prefix_tokens, 0), (0, 0)))
         constant = self._constant()
         if constant is not None:
             tokens = tokens + ops.cast(constant, self.compute_dtype)
-        return self.drop(tokens, training=training)
+        return tokens
+
+    def call(self, patches, training=None):
+        return self.drop(self.place(self.projection(patches)), training=training)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.prefix_tokens + input_shape[1], self.width)

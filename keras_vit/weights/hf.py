@@ -200,7 +200,7 @@ def rules(options):
         Rule((POSITION,), ("patch_encoder/position/embedding",)),
         Rule((f"{PATCH}.weight",), ("patch_encoder/projection/kernel",), "patch_oihw"),
         Rule((f"{PATCH}.bias",), ("patch_encoder/projection/bias",)),
-        *numbered(_block(), i=range(options["depth"])),
+        *numbered(block_rules(), i=range(options["depth"])),
         *pair([_rule("layernorm", "norm")], NORM),
         *pair([_rule("pooler.dense", "pre_logits"), _rule(head, "head")], LINEAR),
         *pair([_rule("distillation_classifier", "head_dist")], LINEAR),
@@ -211,7 +211,7 @@ def _rule(file, model):
     return Rule((file,), (model,))
 
 
-def _block():
+def block_rules():
     """Rules of one block, under the names of block {i}."""
     at, ours = "encoder.layer.{i}.", "block_{i}/"
     parts = ("query", "key", "value")

@@ -185,7 +185,7 @@ def rules(options):
         ),
         Rule(("patch_embed.proj.bias",), ("patch_encoder/projection/bias",)),
         *pair([_rule("norm_pre", "norm_input")], NORM),
-        *numbered(_block(), i=range(options["depth"])),
+        *numbered(block_rules(), i=range(options["depth"])),
         *pair([_rule("norm", "norm"), _rule("fc_norm", "fc_norm")], NORM),
         *_pooling(),
         *pair(linear, LINEAR),
@@ -196,7 +196,7 @@ def _rule(file, model):
     return Rule((file,), (model,))
 
 
-def _block():
+def block_rules():
     """Rules of one block, under the names of block {i}."""
     at, ours = "blocks.{i}.", "block_{i}/"
     norms = [("norm1", "norm1"), ("norm2", "norm2")]

@@ -1,0 +1,163 @@
+"""What models that learn without labels have in common; and the way to a classifier."""
+
+import dataclasses
+
+import keras
+
+from keras_vit.models import vit
+from keras_vit.models.architecture import Architecture
+from keras_vit.preprocess import Preprocessing
+
+
+class PretrainingModel(keras.Model):
+    """A model whose `call` adds its own loss: it learns from images alone.
+
+    Args:
+        image_shape: (H, W, C). preprocessing: `keras_vit.Preprocessing`.
+        seed: of the draws. name, dtype: as usual.
+
+    Attributes:
+        preprocessing: how images must be prepared. labels: None.
+    """
+
+    def __init__(self, image_shape, preprocessing, seed, name, dtype):
+        super().__init__(name=name, dtype=dtype)
+        self.image_shape = tuple(image_shape)
+        self.preprocessing = preprocessing
+        self.labels = None
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def draw(self, shape, training):
+        """Uniform numbers: new ones while training, the same ones otherwise."""
+        seed = self.generator if training else self.seed
+        return keras.random.uniform(shape, seed=seed)
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild from `get_config`."""
+        note = Preprocessing(**config["preprocessing"])
+        return cls(**{**config, "preprocessing": note})
+
+
+class MaskedModel(PretrainingModel):
+    """A Vision Transformer that learns by what is hidden from it.
+
+    Args:
+        arch: `Architecture` of the encoder. seed: of the draws.
+
+    Attributes:
+        encoder: functional model, images -> tokens (B, 1 + N, D).
+    """
+
+    pooled = {}  # fields of `Architecture` for a classifier
+
+    def __init__(self, arch, seed):
+        shape = (*arch.image_size, arch.channels)
+        super().__init__(shape, arch.preprocessing, seed, arch.name, arch.dtype)
+        self.arch = arch
+        self.encoder = vit.build(arch)
+
+    def run_blocks(self, tokens, training):
+        """Tokens behind the embedding -> tokens behind the last norm."""
+        layers = self.encoder.get_layer
+        if self.arch.norm_input:
+            tokens = layers("norm_input")(tokens)
+        for index in range(self.arch.depth):
+            tokens = layers(f"block_{index}")(tokens, training=training)
+        return layers("norm")(tokens)
+
+    def make_classifier(self, classes, pooling=None, **options):
+        """See `classifier_from`."""
+        for name in ("image_size", "patch_size", "width", "depth", "heads", "mlp_dim"):
+            if options.get(name, getattr(self.arch, name)) != getattr(self.arch, name):
+                raise ValueError(
+                    f"{name}: is that of the model, {getattr(self.arch, name)!r}, got "
+                    f"{options[name]!r}. Leave it out."
+                )
+        pooled = {"pooling": pooling} if pooling else self.pooled
+        top = {"include_top": True, "classes": classes, "name": "classifier"}
+        arch = dataclasses.replace(self.arch, **{**top, **pooled, **options})
+        model = vit.build(arch)
+        own = {layer.name: layer for layer in model.layers}
+        for layer in self.encoder.layers:
+            if layer.name in own:
+                own[layer.name].set_weights(layer.get_weights())
+        return model
+
+    def get_config(self):
+        """Plain values that rebuild this model, the encoder's among them."""
+        names = [field.name for field in dataclasses.fields(self.arch)]
+        options = {
+            name: getattr(self.arch, name) for name in names if name not in FIXED
+        }
+        options["preprocessing"] = self.arch.preprocessing.get_config()
+        return {**options, "seed": self.seed}
+
+
+# What pre-training fixes about its encoder.
+FIXED = {
+    "include_top": False,
+    "pooling": None,
+    "class_token": True,
+    "position_prefix": True,
+    "registers": 0,
+    "distilled": False,
+    "stem": None,
+}
+
+
+def masked_architecture(name, mode, options, **fixed):
+    """The encoder of a `MaskedModel`.
+
+    Args:
+        name: of the model. mode: range of the images unless options say it.
+        options: fields of `Architecture`. **fixed: more of what the method fixes.
+
+    Raises:
+        ValueError: for an option that the method fixes to something else.
+    """
+    fixed = {**FIXED, **fixed}
+    for field, value in fixed.items():
+        if options.get(field, value) != value:
+            raise ValueError(
+                f"{field}: pre-training has {field}={value!r}, got {options[field]!r}. "
+                "Leave it out; classifier_from takes it."
+            )
+    arch = Architecture(**{"name": name, **options, **fixed})
+    if options.get("preprocessing") is None:
+        note = Preprocessing(image_size=arch.image_size, mode=mode)
+        arch = dataclasses.replace(arch, preprocessing=note)
+    return arch
+
+
+def classifier_from(model, classes, pooling=None, **options):
+    """A classifier that begins with what a model has learnt without labels.
+
+    Args:
+        model: `MaskedAutoencoder`, `MaskedPatchPrediction` or `ImageGPT`.
+        classes: K, units of a new head, which starts at zero.
+        pooling: "token", "gap" or "map"; None is the method's own: the mean of the
+            patches with a norm behind it for a masked autoencoder, the class token
+            for masked patch prediction. An image GPT takes the mean of all positions.
+        **options: other fields of `Architecture`, such as drop_path, labels, name; for
+            an image GPT `generative` and `name`.
+
+    Returns:
+        `ImageModel`, (B, H, W, C) -> (B, K) logits, with weights of its own, all
+        trainable.
+
+    Raises:
+        TypeError: for another model.
+
+    Source:
+        Masked autoencoder: arXiv:2111.06377, appendix A.1; its head starts with
+        normal numbers of std 2e-5, ours with zeros.
+    """
+    if not isinstance(model, PretrainingModel):
+        raise TypeError(
+            "model: must be a MaskedAutoencoder, MaskedPatchPrediction or ImageGPT, "
+            f"got {type(model).__name__}. Other models take classes=... when they are "
+            "built."
+        )
+    return model.make_classifier(classes, pooling, **options)
