@@ -5,6 +5,12 @@ from keras_vit import _command
 _command.start_quietly()
 
 from keras_vit import _checkout, introspect, layers, models  # noqa: E402, I001
+from keras_vit.models.image_gpt import (  # noqa: E402
+    ImageGPT,
+    ImageGPT_L,
+    ImageGPT_M,
+    ImageGPT_S,
+)
 from keras_vit.models.mae import MaskedAutoencoder  # noqa: E402
 from keras_vit.models.masked_patch import MaskedPatchPrediction  # noqa: E402
 from keras_vit.models.named import FUNCTIONS, create  # noqa: E402
@@ -27,6 +33,10 @@ globals().update(FUNCTIONS)
 
 __version__ = "0.1.0"
 __all__ = [
+    "ImageGPT",
+    "ImageGPT_L",
+    "ImageGPT_M",
+    "ImageGPT_S",
     "MaskedAutoencoder",
     "MaskedPatchPrediction",
     "Preprocessing",

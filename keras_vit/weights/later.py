@@ -26,8 +26,8 @@ def _refuse(arrays, request):
 FAMILIES = (
     Family(
         "image_gpt", _image_gpt, lambda a: a, _refuse, lambda o: [],
-        later="an image GPT, which classifies nothing. Build keras_vit.ImageGPT_S and "
-        "its like where this version has them",
+        later="an image GPT, which classifies nothing. Read it with "
+        "keras_vit.ImageGPT.from_checkpoint",
     ),
     Family(
         "big_vision_bit", _big_vision_bit, lambda a: a, _refuse, lambda o: [],

@@ -70,6 +70,10 @@ ARRANGE = {
         lambda x, n: x.T[:, :, None, None],
     ),
     "heads_in": (lambda x, n: x.reshape(x.shape[0], -1), _split_heads),
+    "heads_in_rows": (
+        lambda x, n: x.reshape(-1, x.shape[-1]).T,
+        lambda x, n: x.T.reshape(n.heads, -1, x.shape[0]),
+    ),
     "heads_bias": (lambda x, n: x.reshape(-1), _split_heads),
     "heads_out": (
         lambda x, n: x.reshape(-1, x.shape[-1]),

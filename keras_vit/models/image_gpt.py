@@ -1,0 +1,318 @@
+"""Image GPT: a Transformer that paints an image pixel by pixel.
+
+Chen et al. 2020, "Generative Pretraining from Pixels" (ICML 2020), and its code.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vit.layers.causal import CausalBlock, RMSNorm
+from keras_vit.layers.patches import pair
+from keras_vit.models.palette import grid_palette, quantize
+from keras_vit.models.pretraining import PretrainingModel
+from keras_vit.preprocess import Preprocessing
+
+OBJECTIVES = ("autoregressive", "bert")
+
+
+@keras.saving.register_keras_serializable("keras_vit")
+class ImageGPT(PretrainingModel):
+    """Predict each pixel from those before it, in raster order, by palette number.
+
+    `compile(optimizer)` without a loss, then `fit(images)`: the loss, in nats per
+    pixel, is inside. `keras_vit.models.generate` paints images with it.
+
+    Args:
+        image_size: side in px, or (H, W). width: D. depth: blocks. heads: a divisor
+            of D. mlp_dim: hidden units, None for 4 D.
+        colors: V, size of the palette.
+        palette: (V, 3) in -1..1, such as the released centres or `fit_palette`; None
+            is an even grid of V colours.
+        objective: "autoregressive", or "bert": 15% of the pixels are hidden, and
+            guessed from all others.
+        mask_ratio: share of hidden pixels for "bert", 0..1, drawn for each alone.
+        use_bias: whether dense layers have a bias; published models have none.
+        epsilon: of the norms. seed: of the draws. name, dtype: as usual.
+        preprocessing: None is Google's range, which palettes use.
+
+    Call:
+        inputs: (B, H, W, 3) images in -1..1, or (B, H*W) int palette numbers.
+
+    Returns:
+        (B, H*W, V) logits: those at place i are for the pixel at place i.
+
+    Weights:
+        embedding: (V + 1, D), the last row is the start token. position: (H*W, D).
+        palette: (V, 3), fixed.
+
+    Raises:
+        ValueError: for options that do not go together.
+
+    Source:
+        Chen et al. 2020, sections 3.1 to 3.4; initial values of its code.
+    """
+
+    def __init__(
+        self,
+        image_size=32,
+        width=512,
+        depth=24,
+        heads=8,
+        mlp_dim=None,
+        colors=512,
+        palette=None,
+        objective="autoregressive",
+        mask_ratio=0.15,
+        use_bias=False,
+        epsilon=1e-5,
+        seed=0,
+        preprocessing=None,
+        name="image_gpt",
+        dtype=None,
+    ):
+        size = pair(image_size, "image_size")
+        preprocessing = preprocessing or Preprocessing(image_size=size)
+        super().__init__((*size, 3), preprocessing, seed, name, dtype)
+        _check(objective, mask_ratio, width, heads)
+        self.width, self.depth, self.heads = width, depth, heads
+        self.mlp_dim = mlp_dim or 4 * width
+        self.colors = colors
+        self.objective, self.mask_ratio = objective, mask_ratio
+        self.use_bias, self.epsilon = use_bias, epsilon
+        self.length = size[0] * size[1]
+        self.blocks = [self._block(index) for index in range(depth)]
+        self.norm = RMSNorm(epsilon, dtype=dtype, name="norm")
+        self.head = keras.layers.Dense(
+            colors,
+            use_bias=False,
+            kernel_initializer="zeros",
+            dtype="float32",
+            name="head",
+        )
+        self.build((None, *self.image_shape))
+        self.palette.assign(_check_palette(palette, colors))
+
+    def _block(self, index):
+        return CausalBlock(
+            self.heads,
+            self.mlp_dim,
+            depth=self.depth,
+            causal=self.objective == "autoregressive",
+            use_bias=self.use_bias,
+            epsilon=self.epsilon,
+            dtype=self.dtype_policy,
+            name=f"block_{index}",
+        )
+
+    def build(self, input_shape):
+        def normal(deviation):
+            return keras.initializers.RandomNormal(stddev=deviation)
+
+        self.palette = self.add_weight(
+            (self.colors, 3), "zeros", trainable=False, name="palette", autocast=False
+        )
+        shape = (self.colors + 1, self.width)
+        self.embedding = self.add_weight(shape, normal(0.02), name="embedding")
+        shape = (self.length, self.width)
+        self.position = self.add_weight(shape, normal(0.01), name="position")
+        shape = (None, self.length, self.width)
+        for layer in (*self.blocks, self.norm, self.head):
+            layer.build(shape)
+
+    def call(self, inputs, training=None):
+        tokens = self.tokens(inputs)
+        mask = None
+        if self.objective == "autoregressive":
+            x = self.embed(self.before(tokens))
+        else:
+            mask = self.draw(ops.shape(tokens), training) < self.mask_ratio
+            x = self.embed(tokens, mask)
+        scores = self.head(self.hidden(x))
+        self.add_loss(self.token_loss(tokens, scores, mask))
+        return scores
+
+    def tokens(self, inputs):
+        """Palette numbers, (B, H*W) int32, of images or of numbers."""
+        if len(inputs.shape) == 2:
+            return ops.cast(inputs, "int32")
+        return quantize(inputs, self.palette)
+
+    def before(self, tokens):
+        """What stands before each place: the start token, then the pixels but one."""
+        start = ops.full_like(tokens[:, :1], self.colors)
+        return ops.concatenate([start, tokens[:, :-1]], axis=1)
+
+    def embed(self, numbers, mask=None, start=0):
+        """Vectors of palette numbers, with positions.
+
+        Args:
+            numbers: (B, S) int, V for the start token. mask: (B, S), true where the
+                vector is left out, or None. start: place of the first.
+
+        Returns:
+            (B, S, D).
+        """
+        x = ops.take(self.embedding, numbers, axis=0)
+        if mask is not None:
+            x = x * ops.cast(ops.expand_dims(ops.logical_not(mask), -1), x.dtype)
+        rows = (numbers.shape[1], self.width)
+        return x + ops.slice(self.position, (start, 0), rows)
+
+    def hidden(self, x, blocks=None):
+        """Run embedded pixels through the blocks.
+
+        Args:
+            x: (B, S, D). blocks: how many; None for all.
+
+        Returns:
+            (B, S, D), normalised by what stands next: the norm of the next block, or
+            the last.
+        """
+        blocks = self.depth if blocks is None else blocks
+        for block in self.blocks[:blocks]:
+            x = block(x)
+        return self.norm(x) if blocks == self.depth else self.blocks[blocks].norm1(x)
+
+    def token_loss(self, tokens, scores, mask=None):
+        """Mean negative log-likelihood, in nats per predicted pixel.
+
+        Args:
+            tokens: (B, S) int. scores: (B, S, V). mask: (B, S), true where a pixel
+                counts, or None for all; each image counts alike.
+
+        Returns:
+            Scalar, float32.
+        """
+        losses = keras.losses.sparse_categorical_crossentropy(
+            tokens, scores, from_logits=True
+        )
+        if mask is None:
+            return ops.mean(losses)
+        mask = ops.cast(mask, losses.dtype)
+        count = ops.maximum(ops.sum(mask, axis=1), 1.0)
+        return ops.mean(ops.sum(losses * mask, axis=1) / count)
+
+    def to_images(self, tokens):
+        """Palette numbers (B, H*W) -> images (B, H, W, 3) uint8 numpy array."""
+        palette = ops.convert_to_numpy(self.palette)
+        pixels = palette[ops.convert_to_numpy(tokens)]
+        pixels = np.rint(127.5 * (pixels + 1)).clip(0, 255).astype("uint8")
+        return pixels.reshape(-1, *self.image_shape)
+
+    def make_classifier(self, classes, pooling=None, generative=0.0, name="classifier"):
+        """See `classifier_from`.
+
+        Args:
+            classes: K. pooling: "gap" or None; there is no other.
+            generative: weight of the painting loss beside the loss of the classes; 1
+                in the paper. name: of the model.
+        """
+        from keras_vit.models.image_gpt_features import make_classifier
+
+        return make_classifier(self, classes, pooling, generative, name)
+
+    def get_config(self):
+        """Plain values that rebuild this model; the palette is among its weights."""
+        names = ("width", "depth", "heads", "mlp_dim", "colors", "objective")
+        names += ("mask_ratio", "use_bias", "epsilon", "seed", "name")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "image_size": list(self.image_shape[:2]),
+            "preprocessing": self.preprocessing.get_config(),
+            "dtype": self.dtype_policy.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild from `get_config`; the palette comes with the weights."""
+        return super().from_config(
+            {**config, "palette": np.zeros((config["colors"], 3))}
+        )
+
+    @classmethod
+    def from_checkpoint(cls, path, **options):
+        """Read a published image GPT.
+
+        Args:
+            path: a transformers folder of ImageGPT, or an .npz with the names of the
+                TensorFlow checkpoint.
+            **options: of the model, where a file cannot tell: `heads`, `image_size`,
+                `palette`, `objective`, `dtype`.
+
+        Returns:
+            `ImageGPT`.
+
+        Raises:
+            CheckpointError: for another model, or a damaged file.
+            WeightsMismatch: when arrays have no counterpart.
+        """
+        from keras_vit.weights.image_gpt import load
+
+        return load(path, **options)
+
+
+# Size -> (width, blocks, heads), Chen et al. 2020, section 3.3 and the released code.
+SIZES = {"S": (512, 24, 8), "M": (1024, 36, 8), "L": (1536, 48, 16)}
+
+
+def _named(size):
+    def model(name=f"ImageGPT_{size}", **options):
+        width, depth, heads = SIZES[size]
+        return ImageGPT(width=width, depth=depth, heads=heads, name=name, **options)
+
+    model.__name__ = model.__qualname__ = f"ImageGPT_{size}"
+    model.__doc__ = f"""Build image GPT {size} with random weights.
+
+    Args:
+        name: of the model. **options: of `ImageGPT`, such as image_size, palette.
+
+    Returns:
+        `ImageGPT`, (B, 32, 32, 3) -> (B, 1024, 512) logits.
+
+    Source:
+        Chen et al. 2020, section 3.3.
+    """
+    return model
+
+
+ImageGPT_S, ImageGPT_M, ImageGPT_L = map(_named, SIZES)
+
+
+def bits(nats):
+    """Nats -> bits.
+
+    >>> round(bits(2.0895), 4)
+    3.0145
+    """
+    return nats / math.log(2)
+
+
+def _check(objective, mask_ratio, width, heads):
+    if objective not in OBJECTIVES:
+        known = ", ".join(map(repr, OBJECTIVES))
+        raise ValueError(f"objective: must be one of {known}, got {objective!r}.")
+    if not 0 < mask_ratio < 1:
+        raise ValueError(
+            f"mask_ratio: must be between 0 and 1, got {mask_ratio!r}. Use 0.15."
+        )
+    if width % heads:
+        raise ValueError(
+            f"heads: must divide the width, got width={width}, heads={heads}. Use "
+            f"heads={max(1, width // 64)}, for example."
+        )
+
+
+def _check_palette(palette, colors):
+    if palette is None:
+        return grid_palette(colors)
+    palette = np.asarray(palette, "float32")
+    if palette.shape != (colors, 3) or not (np.abs(palette) <= 1.01).all():
+        raise ValueError(
+            f"palette: must be ({colors}, 3) colours in -1..1, got shape "
+            f"{palette.shape} from {palette.min():.3g} to {palette.max():.3g}. Divide "
+            "bytes by 127.5 and take 1 away, or pass colors=the number of rows."
+        )
+    return palette
