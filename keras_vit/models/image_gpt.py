@@ -158,8 +158,8 @@ class ImageGPT(PretrainingModel):
         x = ops.take(self.embedding, numbers, axis=0)
         if mask is not None:
             x = x * ops.cast(ops.expand_dims(ops.logical_not(mask), -1), x.dtype)
-        rows = (numbers.shape[1], self.width)
-        return x + ops.slice(self.position, (start, 0), rows)
+        table, rows = ops.convert_to_tensor(self.position), numbers.shape[1]
+        return x + ops.slice(table, (start, 0), (rows, self.width))
 
     def hidden(self, x, blocks=None):
         """Run embedded pixels through the blocks.

@@ -162,7 +162,7 @@ class MaskedPatchPrediction(MaskedModel):
         """(..., 3) mean colours in the range of the model -> (...) classes."""
         scale, shift = _to_bytes(self.arch.preprocessing.mode)
         bins = ops.clip(ops.floor((mean * scale + shift) / 32.0), 0, 7)
-        return ops.cast(ops.sum(bins * [64.0, 8.0, 1.0], axis=-1), "int32")
+        return ops.cast(ops.sum(bins * ops.array([64.0, 8.0, 1.0]), axis=-1), "int32")
 
     def get_config(self):
         """Plain values that rebuild this model."""
@@ -178,7 +178,7 @@ def _to_bytes(mode):
     if RANGES[mode] is None:
         return 1.0, 0.0
     mean, deviation = RANGES[mode]
-    return [255.0 * d for d in deviation], [255.0 * m for m in mean]
+    return 255.0 * ops.array(deviation), 255.0 * ops.array(mean)
 
 
 def _check(target, ratio, arch):
