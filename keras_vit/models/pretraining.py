@@ -28,6 +28,11 @@ class PretrainingModel(keras.Model):
         self.seed = seed
         self.generator = keras.random.SeedGenerator(seed)
 
+    @property
+    def input_shape(self):
+        """(None, H, W, C), as functional models have it."""
+        return (None, *self.image_shape)
+
     def draw(self, shape, training):
         """Uniform numbers: new ones while training, the same ones otherwise."""
         seed = self.generator if training else self.seed
