@@ -2,26 +2,52 @@
 
 import tensorflow as tf
 
+import keras_vit
 from keras_vit.models import VisionTransformer, create
+from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training import remat, tuning
+
+# What "kind" in the dict of a recipe's model may be: models with a loss of their own.
+KINDS = ("MaskedAutoencoder", "MaskedPatchPrediction", "ImageGPT")
 
 
 def check_given(model, recipe):
     """A model that is given decides its own size and precision."""
     if model is None:
         return
-    shapes = [tuple(model.input_shape), tuple(model.output_shape)]
-    if len(shapes[0]) != 4 or len(shapes[1]) != 2:
-        raise ValueError(
-            "model: must map images (B, H, W, C) to scores (B, K), got "
-            f"{shapes[0]} to {shapes[1]}. Give it a head for classes."
-        )
+    if isinstance(model, PretrainingModel):
+        _check_unlabelled(recipe)
+    else:
+        _check_shapes(model)
     if recipe.precision is not None:
         raise ValueError(
             "precision: is fixed when a model is built, got precision="
             f"{recipe.precision!r} for {model.name!r}. Build it with dtype="
             f"{recipe.precision!r}."
         )
+
+
+def _check_shapes(model):
+    shapes = [tuple(model.input_shape), tuple(model.output_shape)]
+    if len(shapes[0]) != 4 or len(shapes[1]) != 2:
+        raise ValueError(
+            "model: must map images (B, H, W, C) to scores (B, K), got "
+            f"{shapes[0]} to {shapes[1]}. Give it a head for classes."
+        )
+
+
+def _check_unlabelled(recipe):
+    """A model that learns without labels has a loss of its own, and no score."""
+    for field, value in (
+        ("monitor", "val_loss"),
+        ("teacher", None),
+        ("progressive", ()),
+    ):
+        if getattr(recipe, field) != value:
+            raise ValueError(
+                f"{field}: a model that learns without labels needs {field}={value!r}, "
+                f"got {getattr(recipe, field)!r}. Pass {field}={value!r}."
+            )
 
 
 def prepare_model(given, recipe, info):
@@ -37,7 +63,8 @@ def prepare_model(given, recipe, info):
     _tune(model, recipe)
     for noted in (model, given):
         if noted is not None:
-            noted.labels = list(info.class_names)
+            if not isinstance(model, PretrainingModel):
+                noted.labels = list(info.class_names)
             noted.preprocessing = info.preprocessing
     return model
 
@@ -61,6 +88,8 @@ def _build(recipe, info):
     """The recipe's model for these data."""
     shape = (*info.image_size, info.channels)
     options = {} if isinstance(recipe.model, str) else dict(recipe.model)
+    if "kind" in options:
+        return _build_unlabelled(options, recipe, info)
     variant = options.pop("variant", recipe.model)
     if isinstance(variant, str):
         given = {"input_shape": shape, "classes": info.classes}
@@ -76,14 +105,22 @@ def _build(recipe, info):
     )
 
 
+def _build_unlabelled(options, recipe, info):
+    """A model of `KINDS` for these data."""
+    kind = options.pop("kind")
+    if kind not in KINDS:
+        known = ", ".join(map(repr, KINDS))
+        raise ValueError(f"model: kind must be one of {known}, got {kind!r}.")
+    _check_unlabelled(recipe)
+    common = {"image_size": info.image_size, "dtype": recipe.precision}
+    note = {"preprocessing": info.preprocessing}
+    return getattr(keras_vit, kind)(**{**common, **note, **options})
+
+
 def _check_fit(model, info):
     """Make sure that model and data speak of the same images and classes."""
-    classes = model.output_shape[-1]
-    if classes != info.classes:
-        raise ValueError(
-            f"model: must have {info.classes} outputs, one per class of {info.source}, "
-            f"got {classes}. Build it with classes={info.classes}."
-        )
+    if not isinstance(model, PretrainingModel):
+        _check_classes(model, info)
     shape, images = model.input_shape[1:], (*info.image_size, info.channels)
     for side, expected in zip(shape, images, strict=True):
         if side not in (None, expected):
@@ -91,3 +128,12 @@ def _check_fit(model, info):
                 f"model: takes images of shape {shape}, got {images} from "
                 f"{info.source}. Load the data with image_size={shape[:2]}."
             )
+
+
+def _check_classes(model, info):
+    classes = model.output_shape[-1]
+    if classes != info.classes:
+        raise ValueError(
+            f"model: must have {info.classes} outputs, one per class of {info.source}, "
+            f"got {classes}. Build it with classes={info.classes}."
+        )

@@ -1,5 +1,6 @@
 """What a run makes small, and how: optimiser, schedule, loss and scores."""
 
+from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training import optimizers
 from keras_vit.training.distill import ends_in_logits
 from keras_vit.training.losses import make_loss
@@ -12,12 +13,15 @@ def compile_model(trainee, recipe, feeds):
     model = trainee.inner
     schedule = make_schedule(recipe, recipe.epochs, feeds.steps)
     optimizer = optimizers.make_optimizer(recipe, schedule, model)
-    metrics = [TopK(1, name="top1")]
-    if feeds.info.classes > 5:
-        metrics.append(TopK(5, name="top5"))
+    loss, metrics = None, []
+    if not isinstance(model, PretrainingModel):  # which has a loss of its own
+        loss = make_loss(recipe, ends_in_logits(model))
+        metrics = [TopK(1, name="top1")]
+        if feeds.info.classes > 5:
+            metrics.append(TopK(5, name="top5"))
     trainee.compile(
         optimizer,
-        loss=make_loss(recipe, ends_in_logits(model)),
+        loss=loss,
         metrics=metrics,
         steps_per_execution=_divisor(feeds.steps, recipe.steps_per_execution),
     )

@@ -50,7 +50,9 @@ TENSORFLOW_BLOCK = (
     Rule(("h{i}/mlp/c_fc/w",), ("block_{i}/fc1/kernel",)),
     Rule(("h{i}/mlp/c_proj/w",), ("block_{i}/fc2/kernel",)),
 )
-OTHERS = re.compile(r"clf/|h\.\d+\.attn\.(masked_)?bias$")  # a classifier; constant masks
+OTHERS = re.compile(
+    r"clf/|h\.\d+\.attn\.(masked_)?bias$"
+)  # a classifier; constant masks
 
 
 def load(path, heads=None, image_size=None, **wishes):

@@ -12,7 +12,7 @@ def sum_pieces(function, batch, count):
 
     Args:
         function: `tf.function` of the elements of `batch`, which returns gradients
-            and a dict of what was seen.
+            and a nest of what was seen.
         batch: tuple of nested tensors (b, ...) or None.
         count: of pieces; divides b.
 
@@ -28,9 +28,9 @@ def sum_pieces(function, batch, count):
     specs = _each(lambda tensor: tf.TensorSpec(tensor.shape[1:], tensor.dtype), cut)
     shapes = function.get_concrete_function(*specs).structured_outputs
     kept = [k for k, gradient in enumerate(shapes[0]) if gradient is not None]
-    seen = list(shapes[1])
+    seen = tree.flatten(shapes[1])
     sums = [tf.zeros(shapes[0][k].shape, tf.float32) for k in kept]
-    rows = [_empty(shapes[1][name], count) for name in seen]
+    rows = [_empty(tensor, count) for tensor in seen]
 
     def body(k, sums, rows):
         found, more = piece(k)
@@ -38,7 +38,8 @@ def sum_pieces(function, batch, count):
             total + tf.cast(tf.convert_to_tensor(found[place]), tf.float32)
             for total, place in zip(sums, kept, strict=True)
         ]
-        rows = [row.write(k, more[name]) for row, name in zip(rows, seen, strict=True)]
+        more = tree.flatten(more)
+        rows = [row.write(k, value) for row, value in zip(rows, more, strict=True)]
         return k + 1, sums, rows
 
     _, sums, rows = tf.while_loop(
@@ -47,9 +48,8 @@ def sum_pieces(function, batch, count):
     found = [None] * len(shapes[0])
     for place, total in zip(kept, sums, strict=True):
         found[place] = total
-    return found, {
-        name: _join(row, shapes[1][name]) for name, row in zip(seen, rows, strict=True)
-    }
+    joined = [_join(row, tensor) for row, tensor in zip(rows, seen, strict=True)]
+    return found, tree.pack_sequence_as(shapes[1], joined)
 
 
 def _cut(tensor, count):

@@ -18,7 +18,10 @@ FILES = (
     "deit",
     "deit_distilled",
     "deit3",
+    "mae_pretrain",
     "mae_finetune",
+    "masked_patch_prediction",
+    "igpt",
     "bit_hyperrule",
 )
 

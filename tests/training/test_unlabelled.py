@@ -1,0 +1,67 @@
+"""Models that learn without labels go through `fit` like all others."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_vit
+from keras_vit import training
+
+TINY = {"patch_size": 8, "width": 32, "depth": 1, "heads": 4, "mlp_dim": 64}
+KINDS = {
+    "MaskedAutoencoder": {
+        **TINY,
+        "decoder_width": 16,
+        "decoder_depth": 1,
+        "decoder_heads": 2,
+    },
+    "MaskedPatchPrediction": TINY,
+    "ImageGPT": {"width": 16, "depth": 1, "heads": 2, "colors": 8},
+}
+
+
+def _train(kind, path, **options):
+    sizes = {"ImageGPT": 8}
+    return training.fit(
+        recipe="digits",
+        model={"kind": kind, **KINDS[kind]},
+        image_size=sizes.get(kind, 32),
+        epochs=2,
+        monitor="val_loss",
+        output_dir=path,
+        verbose=0,
+        **{"ema": None, "augment": "none", **options},
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_trains_and_what_is_kept_loads(kind, tmp_path):
+    """The loss falls, the best model is on disk, a classifier can be made of it."""
+    result = _train(kind, tmp_path / "run", micro_batch=32)
+    assert result.history["val_loss"][-1] < result.history["val_loss"][0]
+    assert "top1" not in result.history
+    best = keras.saving.load_model(tmp_path / "run" / "best.keras")
+    images = np.zeros((2, *best.image_shape), "float32")
+    answers = zip(*(_arrays(m(images)) for m in (best, result.model)), strict=True)
+    assert all(np.array_equal(a, b) for a, b in answers)
+    classifier = keras_vit.classifier_from(best, classes=10)
+    assert classifier.output_shape == (None, 10)
+
+
+def _arrays(answer):
+    return [ops.convert_to_numpy(a) for a in keras.tree.flatten(answer)]
+
+
+def test_a_score_cannot_be_watched(tmp_path):
+    """There is no top-1 without labels; the message says what to pass."""
+    model = keras_vit.MaskedPatchPrediction(image_size=32, **TINY)
+    with pytest.raises(ValueError, match=r"monitor: .* got 'val_top1'.*'val_loss'"):
+        training.fit("digits", model, monitor="val_top1", output_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_kind_is_named(tmp_path):
+    """The message lists what there is."""
+    with pytest.raises(ValueError, match=r"kind must be one of .* got 'VAE'"):
+        training.fit("digits", {"kind": "VAE"}, output_dir=tmp_path / "run", verbose=0)
