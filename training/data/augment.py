@@ -254,6 +254,8 @@ def draw(image, seed, preset, note):
     if preset.erase:
         image = ops.to_range(image, note.mode)
         image = geometry.erase(image, tf.random.fold_in(seed, 0), preset.erase)
+    if not preset.warps:
+        return image, tf.zeros((0,))
     other = tf.random.fold_in(seed, 1)
     return image, tf.random.stateless_uniform((preset.numbers,), other, -1.0, 1.0)
 

@@ -27,16 +27,16 @@ def fill_gaps(rows, size, found):
         number, *tensors = row
         copies = number - expected + 1
 
-        def report():
-            with tf.control_dependencies(
-                [tf.py_function(found, (number, copies - 1, tensors[0]), [])]
-            ):
-                return tf.identity(copies)
+        def copied():
+            noted = tf.py_function(found, (number, copies - 1, tensors[0]), [])
+            with tf.control_dependencies([noted]):
+                lag = tf.range(copies - 1, -1, -1, dtype=tf.int64)
+            return lag, *(tf.repeat(tensor[None], copies, axis=0) for tensor in tensors)
 
-        count = tf.cond(copies > 1, report, lambda: copies)
-        lag = tf.range(count - 1, -1, -1, dtype=tf.int64)
-        stacked = [tf.repeat(tensor[None], count, axis=0) for tensor in tensors]
-        return number + 1, (lag, *stacked)
+        def alone():
+            return tf.zeros((1,), tf.int64), *(tensor[None] for tensor in tensors)
+
+        return number + 1, tf.cond(copies > 1, copied, alone)
 
     rows = rows.ignore_errors().scan(tf.constant(0, tf.int64), filled)
     return rows.rebatch(size, drop_remainder=True)
