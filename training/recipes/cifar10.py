@@ -7,7 +7,8 @@ blocks on an 8x8 grid; pictures are mirrored and moved by up to 4 px. Float32: o
 pictures mixed_bfloat16 gained a tenth of the CPU time.
 
 Measured: on 13,500 images (1,500 more chose the epoch) 74.1% of 3,000 test images, in
-37 minutes of CPU time. See docs/evaluation.md.
+37 minutes of CPU time. The same transformer on patches of 4 px, without convolutions:
+59.4% in 24 minutes. See docs/evaluation.md.
 """
 
 from keras_vit.training.recipes.base import Recipe
