@@ -198,29 +198,6 @@ def test_a_range_is_learned_at_its_ends():
     np.testing.assert_allclose([1.0, 1.0], ends, atol=1e-3)
 
 
-@pytest.mark.slow
-def test_training_regains_what_rounding_loses(tiny, photos, tmp_path):
-    """Values 300 times apart do not fit one 8-bit range; training helps."""
-    model = tiny()
-    for block in (model.get_layer(f"block_{index}") for index in range(2)):
-        attention = block.attention
-        factor = np.geomspace(1, 300, 16).astype("float32")
-        whole = np.concatenate([np.ones(32, "float32"), factor])
-        attention.qkv.kernel.assign(attention.qkv.kernel * whole)
-        attention.qkv.bias.assign(attention.qkv.bias * whole)
-        attention.proj.kernel.assign(attention.proj.kernel / factor[:, None])
-    targets = model.predict(photos, verbose=0)
-    made = qat.quantize_aware(model, "static_int8", photos)
-    before = decibel(targets, made.predict(photos, verbose=0))
-    made.compile(keras.optimizers.Adam(2e-3), "mse")
-
-    made.fit(photos, targets, epochs=60, batch_size=20, verbose=0)
-
-    result = export.to_tflite(made, tmp_path / "m.tflite", "static_int8", verbose=0)
-    after = decibel(targets, open_file(result)(photos)[0])
-    assert after > before + 3
-
-
 def test_wrong_use(twin, model, photos, tmp_path, exported):
     """Another recipe, too few images, a file of another model: what to do."""
     with pytest.raises(
