@@ -75,8 +75,7 @@ def fit(
 
     A run that was stopped, by Ctrl-C, SIGTERM, a crash or a power cut, goes on when
     the same call is made again, and ends with the same weights as if nothing had
-    happened. That holds for data that are named, not for data that were loaded
-    before.
+    happened. That holds for named data, not for data that were loaded before.
 
     Args:
         recipe: a name of `list_recipes`, or a `Recipe`.
@@ -91,8 +90,7 @@ def fit(
             `choose_strategy` made. Several workers make the same call, with an
             output_dir that all can read; the first writes there.
         verbose: 0 silent, 1 a line that is renewed, 2 a line per epoch.
-        callbacks: more Keras callbacks. Those with `adds_scores` (`ProbeFeatures`)
-            come first, so that what they put into the numbers is logged.
+        callbacks: more Keras callbacks; those with `adds_scores` before the logs.
         overwrite: whether an earlier run in output_dir may be replaced.
         teacher: `keras.Model` to learn from, or a name as in `Recipe`.
         **overrides: other fields of `Recipe`.
