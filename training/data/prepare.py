@@ -1,5 +1,7 @@
 """A folder of images as a prepared TFDS set: few large files instead of many small."""
 
+import contextlib
+import io
 import pathlib
 import re
 
@@ -104,7 +106,11 @@ def _write(name, class_names, rows, target, shards, verbose):
                 yield key, {"image": str(file), "label": label, "filename": key}
 
     Folder.name, Folder.VERSION = name, tfds.core.Version(VERSION)
-    if not verbose:
-        tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(num_shards=shards)
-    Folder(data_dir=str(target)).download_and_prepare(download_config=config)
+    builder = Folder(data_dir=str(target))
+    if verbose:
+        builder.download_and_prepare(download_config=config)
+        return
+    tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(io.StringIO()):  # where TFDS announces itself
+        builder.download_and_prepare(download_config=config)
