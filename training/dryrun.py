@@ -11,7 +11,7 @@ from keras_vit.training import strategy as strategies
 from keras_vit.training.building import check_given, prepare_model
 from keras_vit.training.data import DataInfo
 from keras_vit.training.feeds import open_feeds
-from keras_vit.training.learner import make_trainee, named
+from keras_vit.training.learner import make_trainee
 from keras_vit.training.objective import compile_model
 from keras_vit.training.recipes import Recipe
 
@@ -128,7 +128,7 @@ def dry_run(
     Raises:
         As `fit` before its first step.
     """
-    recipe = loop.settle(recipe, model, data, epochs, overrides | named(teacher))
+    recipe = loop.settle(recipe, model, data, epochs, overrides, teacher)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
     given = model if isinstance(model, keras.Model) else None

@@ -1,5 +1,7 @@
 """`Learner`: the step of a recipe with a teacher, sharpness, or growing images."""
 
+import pathlib
+
 import keras
 
 from keras_vit import weights
@@ -15,6 +17,20 @@ def named(teacher):
     if teacher is None:
         return {}
     return {"teacher": getattr(teacher, "name", teacher)}
+
+
+def check_teacher(teacher):
+    """Make sure that a file is there, before anything slow.
+
+    Raises:
+        FileNotFoundError: for a .keras file that is not.
+    """
+    if isinstance(teacher, str) and teacher.endswith(".keras"):
+        if not pathlib.Path(teacher).is_file():
+            raise FileNotFoundError(
+                f"teacher: must be a .keras file, a checkpoint or a model, got "
+                f"{teacher!r}, which does not exist. Check the path."
+            )
 
 
 def make_trainee(model, recipe, teacher, strategy, steps):
@@ -74,7 +90,8 @@ class Learner(Trainee):
             return self._compute_loss(images, labels, answers, weights, training=True)
 
         if self.growth is not None:
-            answers = self.growth(x, self.optimizer.iterations)
+            optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+            answers = self.growth(x, optimizer.iterations)
             return own(x, y, answers, sample_weight), answers
         if self.lesson is None:
             return super().judge(x, y, sample_weight)

@@ -13,7 +13,7 @@ from keras_vit.training.building import check_given, finish, prepare_model
 from keras_vit.training.data import DataInfo
 from keras_vit.training.engine import workers
 from keras_vit.training.feeds import Feeds, open_feeds, settled
-from keras_vit.training.learner import make_trainee, named
+from keras_vit.training.learner import check_teacher, make_trainee, named
 from keras_vit.training.objective import compile_model
 from keras_vit.training.recipes import Recipe, get_recipe
 from keras_vit.training.watching import Watch
@@ -81,10 +81,9 @@ def fit(
         recipe: a name of `list_recipes`, or a `Recipe`.
         model: `keras.Model` to go on with, a name or dict to build from (see
             `Recipe`), or None for the recipe's own.
-        data: source for `load_data`, data of your own included, the three things
-            `load_data` returned, or None for the recipe's own.
-        output_dir: folder for models and logs (see
-            `keras_vit.training.runs`); None is `runs/RECIPE-DATE-TIME`.
+        data: source for `load_data`, data of your own included, what `load_data`
+            returned, or None for the recipe's own.
+        output_dir: folder for models and logs; None is `runs/RECIPE-DATE-TIME`.
         epochs: passes over the data; None is the recipe's.
         strategy: "auto", "one", "mirrored", "multi_worker", "tpu", or one that
             `choose_strategy` made. Several workers make the same call, with an
@@ -108,7 +107,7 @@ def fit(
         FloatingPointError: when the loss is no number or above `loss_limit`.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
-    recipe = settle(recipe, model, data, epochs, overrides | named(teacher))
+    recipe = settle(recipe, model, data, epochs, overrides, teacher)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
     folder = runs.claim(output_dir, recipe, overwrite)
@@ -159,9 +158,9 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
     return Run(model, feeds.recipe, feeds, folder, keeper, arrays, facts)
 
 
-def settle(recipe, model, data, epochs, overrides):
+def settle(recipe, model, data, epochs, overrides, teacher=None):
     """The recipe with everything that the caller changed."""
-    changes = dict(overrides)
+    changes = overrides | named(teacher)
     if epochs is not None:
         changes["epochs"] = epochs
     if isinstance(model, str | dict):
@@ -182,6 +181,7 @@ def settle(recipe, model, data, epochs, overrides):
             f"teacher: recipe {recipe.name!r} learns from a teacher, got teacher=None. "
             "Pass teacher='teacher.keras', or a Keras model."
         )
+    check_teacher(recipe.teacher if teacher is None else teacher)
     if data is None and recipe.data is None:
         raise ValueError(
             f"data: recipe {recipe.name!r} has no data of its own, got data=None. "

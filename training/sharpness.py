@@ -50,6 +50,7 @@ class Sharpness:
         """rho of this step."""
         if self.rho_min is None:
             return self.rho
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         schedule = optimizer._learning_rate
         share = optimizer.learning_rate / getattr(schedule, "peak", schedule)
         return self.rho_min + (self.rho - self.rho_min) * share

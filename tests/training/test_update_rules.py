@@ -13,11 +13,15 @@ def schedule(t):
     return 0.1 / (1 + t)
 
 
+@keras.saving.register_keras_serializable("tests")
 class Falling(keras.optimizers.schedules.LearningRateSchedule):
     """The same for Keras."""
 
     def __call__(self, step):
         return 0.1 / (1.0 + keras.ops.cast(step, "float32"))
+
+    def get_config(self):
+        return {}
 
 
 def adam(p, g, s, t, b1=0.9, b2=0.999):
@@ -133,6 +137,29 @@ def test_an_optimizer_survives_its_configuration(name):
 
     assert optimizer.get_config() == again.get_config()
     assert (0.3, {"block": 0.5}) == (again.decay, again.rates)
+
+
+def test_rates_and_decay_survive_a_keras_file(tmp_path):
+    """The next step is the same, on the model and on its file."""
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3, name="a"), keras.layers.Dense(2)]
+    )
+    optimizer = update_rules.AdamW(
+        Falling(), weight_decay=0.2, rates={"^a/": 0.5}, decays={"bias": 1.0}
+    )
+    model.compile(optimizer, "mse")
+    x, y = np.ones((8, 4), "float32"), np.ones((8, 2), "float32")
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras")
+    before = model.get_weights()
+    for each in (model, again):
+        each.fit(x, y, verbose=0, shuffle=False)
+
+    assert ({"^a/": 0.5}, {"bias": 1.0}) == (again.optimizer.rates, optimizer.decays)
+    for old, a, b in zip(before, model.get_weights(), again.get_weights(), strict=True):
+        assert (old != a).any()
+        np.testing.assert_allclose(b, a, rtol=1e-6, atol=1e-7)
 
 
 def test_lars_equals_the_recorded_steps(shared):
