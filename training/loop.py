@@ -81,8 +81,7 @@ def fit(
         recipe: a name of `list_recipes`, or a `Recipe`.
         model: `keras.Model` to go on with, a name or dict to build from (see
             `Recipe`), or None for the recipe's own.
-        data: source for `load_data`, data of your own included, what `load_data`
-            returned, or None for the recipe's own.
+        data: source for `load_data`, what it returned, or None for the recipe's own.
         output_dir: folder for models and logs; None is `runs/RECIPE-DATE-TIME`.
         epochs: passes over the data; None is the recipe's.
         strategy: "auto", "one", "mirrored", "multi_worker", "tpu", or one that

@@ -5,9 +5,8 @@
 Cost: about 5.3e18 multiply-adds for S/16; published: 53 hours on 8 V100 for B/16.
 Published: Ti 72.2, S 79.9, B 81.8 % top-1; not run here.
 
-Source: Touvron et al. 2020, arXiv:2012.12877, table 9 and code. Beside the code: no
-repeated augmentation, which the code has on several devices; rates change once per
-epoch, with the first one twice, as there.
+Source: Touvron et al. 2020, arXiv:2012.12877, table 9 and code: rates change once per
+epoch, and the first one stays for two.
 """
 
 from keras_vit.training.recipes.base import Recipe
@@ -37,4 +36,5 @@ RECIPE = Recipe(
     mixup=0.8,
     cutmix=1.0,
     mix_rule="timm",
+    repeats=3,
 )

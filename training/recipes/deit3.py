@@ -5,8 +5,8 @@
 Cost: about 1.4e19 multiply-adds for S/16. Published: S 81.4, B 83.8, L 84.9, H 85.2 %
 top-1; not run here.
 
-Source: Touvron et al. 2022, arXiv:2204.07118, table 1 and code. Beside the code: no
-repeated augmentation. The rate is not scaled with the batch.
+Source: Touvron et al. 2022, arXiv:2204.07118, table 1 and code. The rate is not
+scaled with the batch.
 """
 
 from keras_vit.training.recipes.base import Recipe
@@ -41,4 +41,5 @@ RECIPE = Recipe(
     mixup=0.8,
     cutmix=1.0,
     mix_rule="timm",
+    repeats=3,
 )
