@@ -108,10 +108,11 @@ def layer_rates(model, decay):
     rates = {}
     for place, (path, block) in enumerate(zip(paths, blocks, strict=True)):
         if block:
-            prefix = f"^{re.escape(block.group(1))}/"
-            rates[prefix] = decay ** (depth - int(block.group(2)))
+            name = block.group(1).rpartition("/")[2]
+            rates[f"(^|/){re.escape(name)}/"] = decay ** (depth - int(block.group(2)))
         elif place < places[0]:
-            rates[f"^{re.escape(path)}$"] = decay ** (depth + 1)
+            path = path.removeprefix(f"{model.name}/")  # gone in a model from a file
+            rates[f"(^|/){re.escape(path)}$"] = decay ** (depth + 1)
     return rates
 
 
