@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_vit import training
-from keras_vit.training import states, stopping
+from keras_vit.training import states
 
 SMALL = {"patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
 OPTIONS = {
@@ -149,32 +149,13 @@ def steps_done(folder):
 
 
 def test_a_killed_process_goes_on(whole, tmp_path):
-    """SIGKILL while a state is written, then SIGTERM, then to the end: the same."""
+    """SIGKILL while a state is written, then to the end: the same."""
     process = start(tmp_path)
     writing = tmp_path / "states"
-    wait_for(lambda: list(writing.glob(".*000000002.npz*")), process)
+    wait_for(lambda: list(writing.glob(".*000000006.npz*")), process)
     process.kill()
     assert -signal.SIGKILL == process.wait()
-
-    process, before = start(tmp_path), steps_done(tmp_path)
-    wait_for(lambda: steps_done(tmp_path) > before + 3, process)
-    process.terminate()
-    assert stopping.TERMINATED == process.wait()
+    assert steps_done(tmp_path) < 8
 
     assert 0 == start(tmp_path).wait()
     assert_same_end(whole.output_dir, tmp_path)
-
-
-@pytest.mark.slow
-def test_twenty_kills_at_random(tmp_path):
-    """However often and wherever it is killed, it ends with the same weights."""
-    whole = training.fit(output_dir=tmp_path / "whole", **{**OPTIONS, "epochs": 200})
-    folder, rng = tmp_path / "killed", np.random.default_rng()
-    for _ in range(20):
-        process, before = start(folder, 200), steps_done(folder)
-        wait_for(lambda before=before: steps_done(folder) != before, process)
-        time.sleep(rng.uniform(0, 0.5))
-        process.kill()
-        assert -signal.SIGKILL == process.wait(), "the run was over too early"
-    assert 0 == start(folder, 200).wait()
-    assert_same_end(whole.output_dir, folder)
