@@ -91,6 +91,13 @@ class RunFolder:
         with files.replacing(self.recipe) as path:
             path.write_text(json.dumps(record, indent=2) + "\n")
 
+    def sweep(self):
+        """Let go of what a killed process was writing; nobody else may write here."""
+        places = [self.best, self.last, self.history, self.states.path / "state-"]
+        for place in places:
+            for rest in place.parent.glob(f".{place.name}*"):
+                shutil.rmtree(rest, ignore_errors=True)
+
 
 def plain(recipe):
     """The fields of a recipe as JSON has them."""

@@ -20,6 +20,7 @@ class Watch:
 
     def __init__(self, run, verbose):
         self.run, self.verbose = run, verbose
+        run.folder.sweep()
         self.lost = False  # whether going on would fail again
         facts, recipe, feeds = run.facts, run.recipe, run.feeds
         self.epoch, self.done = facts.get("epochs", 0), facts.get("step", 0)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_vit import training
-from keras_vit.training import states
+from keras_vit.training import runs, states
 
 SMALL = {"patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
 OPTIONS = {
@@ -111,6 +111,19 @@ def test_a_damaged_state_falls_back_to_the_one_before(tmp_path):
     assert oldest == folder.newest_path()
     oldest.write_bytes(oldest.read_bytes() + b"x")
     assert folder.newest() is None
+
+
+def test_what_a_killed_process_was_writing_is_swept_away(tmp_path):
+    """Whole files stay."""
+    folder = runs.RunFolder(tmp_path)
+    folder.states.open()
+    for path in (folder.best, folder.history, folder.states.path / "state-01.npz"):
+        path.write_text("whole")
+        (path.parent / f".{path.name}.x7").mkdir()
+    folder.sweep()
+
+    assert ["best.keras", "history.csv", "states"] == sorted(os.listdir(tmp_path))
+    assert ["state-01.npz"] == os.listdir(folder.states.path)
 
 
 def test_a_state_of_another_model_is_refused(tiny):
