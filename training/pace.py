@@ -36,6 +36,7 @@ class ShowProgress(keras.callbacks.Callback):
         self._epoch = self._first = 0
         self._validation = 0.0
         self._step_seconds = None
+        self._compiled = False
 
     def on_epoch_begin(self, epoch, logs=None):
         """The clock of the epoch starts."""
@@ -47,7 +48,7 @@ class ShowProgress(keras.callbacks.Callback):
         """The first step of an epoch may be one in the middle."""
         if self._first is None:
             self._first = batch
-            if self._step_seconds is not None:
+            if self._compiled:
                 self._marks.append((time.monotonic(), batch))
 
     def on_train_batch_end(self, batch, logs=None):
@@ -55,13 +56,12 @@ class ShowProgress(keras.callbacks.Callback):
         now = time.monotonic()
         # The first step of a run compiles, which says nothing about those that follow.
         self._marks.append((now, batch + 1))
+        self._compiled = True
         while now - self._marks[0][0] > SECONDS and len(self._marks) > 2:
             self._marks.popleft()
         if len(self._marks) > 1:
             (then, before), steps = self._marks[0], batch + 1
             self._step_seconds = (now - then) / (steps - before)
-        elif batch + 1 == self.params["steps"]:
-            self._step_seconds = (now - self._began) / (batch + 1 - self._first)
         if self.verbose == 1:
             if now - self._shown >= (self.renewed if self.live else self.noted):
                 self._shown = now
