@@ -153,7 +153,7 @@ strategy = training.choose_strategy(sys.argv[1])
 options = json.loads(sys.argv[3])
 training.fit(output_dir=sys.argv[2], strategy=strategy, **options)
 """
-LONG = {**OPTIONS, "epochs": 60, "save_minutes": 0}
+LONG = {**OPTIONS, "epochs": 120, "save_minutes": 0}
 
 
 def start(folder, strategy):
