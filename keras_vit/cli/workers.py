@@ -64,7 +64,7 @@ def _without_workers(words):
 
 def _start(words, logs):
     """One process per log; the first writes to this screen, all complain to theirs."""
-    addresses = _free_addresses(len(logs))
+    addresses = free_addresses(len(logs))
     processes = []
     for number, log in enumerate(logs):
         task = {"type": "worker", "index": number}
@@ -82,7 +82,7 @@ def _start(words, logs):
     return processes
 
 
-def _free_addresses(count):
+def free_addresses(count):
     """Addresses of this machine that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:

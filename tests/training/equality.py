@@ -1,0 +1,93 @@
+"""Trains one small model in many ways and prints its last weights: no test by itself.
+
+`equality.py OUT` runs every case on one device and on two logical CPU devices;
+with TF_CONFIG set it runs them as one worker of several. Weights of each case and kind
+go to OUT/KIND-CASE.npz. `--steps N` and `--cases A,B` choose less.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# The bias of keys has no gradient but rounding errors, which Adam turns into steps.
+MODEL = {
+    "patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32,
+    "qkv_bias": False,
+}  # fmt: skip
+CASES = {
+    "plain": {},
+    "pieces": {"micro_batch": 8},
+    "clipping": {"clipnorm": 0.05},
+    "ema": {"ema": 0.9},
+    "mixup": {"mixup": 0.2},
+    "bfloat16": {"precision": "mixed_bfloat16"},
+    "bfloat16_pieces": {"precision": "mixed_bfloat16", "micro_batch": 16},
+    "all": {"micro_batch": 8, "clipnorm": 0.05, "ema": 0.9},
+    "together": {"steps_per_execution": 13, "xla": True},  # 39 = 3 * 13
+}
+
+
+class Look(keras.callbacks.Callback):
+    """Copy weights and averages after so many steps, and stop."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.left, self.found = steps, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        """One step or several are over."""
+        self.left -= self.model.steps_per_execution
+        if self.left == 0:
+            optimizer = self.model.optimizer
+            averages = getattr(optimizer, "_model_variables_moving_average", [])
+            kept = [*self.model.trainable_variables, *averages]
+            self.found = [keras.ops.convert_to_numpy(v.value) for v in kept]
+            self.model.stop_training = True
+
+
+def train(strategy, case, steps, folder):
+    """Weights and averages of one run after so many steps."""
+    from keras_vit import training
+
+    look = Look(steps)
+    training.fit(
+        "digits",
+        model=MODEL,
+        epochs=2,
+        batch_size=32,
+        strategy=strategy,
+        output_dir=folder,
+        verbose=0,
+        callbacks=[look],
+        **{"steps_per_execution": 1, "ema": None, **CASES[case]},
+    )
+    return look.found
+
+
+def main(words):
+    """Run what is asked for."""
+    out, options = words[0], dict(zip(words[1::2], words[2::2], strict=True))
+    steps = int(options.get("--steps", 50))
+    cases = options.get("--cases", ",".join(CASES)).split(",")
+    if "TF_CONFIG" not in os.environ:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        half = tf.config.LogicalDeviceConfiguration()
+        tf.config.set_logical_device_configuration(cpu, [half, half])
+        kinds = {"one": "one", "mirrored": "mirrored"}
+    else:
+        from keras_vit.training import choose_strategy
+
+        kinds = {"workers": choose_strategy("multi_worker")}
+    for case in cases:
+        for kind, strategy in kinds.items():
+            arrays = train(strategy, case, steps, f"{out}/{kind}-{case}")
+            np.savez(f"{out}/{kind}-{case}.npz", *arrays)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
