@@ -113,7 +113,11 @@ def fit(
     given = model if isinstance(model, keras.Model) else None
     check_given(given, recipe)
     verbose = verbose if workers.place(strategy)[0] == 0 else 0
-    with workers.noticing_losses(strategy), workers.own_folder(strategy) as scratch:
+    with (
+        strategies.on(strategy),
+        workers.noticing_losses(strategy),
+        workers.own_folder(strategy) as scratch,
+    ):
         run = _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher)
         history = _train(run, callbacks, verbose)
     return _hand_over(run, given, history, folder.path)

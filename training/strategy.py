@@ -1,12 +1,13 @@
 """Which devices share the work."""
 
+import contextlib
 import functools
 import os
 
 import keras
 import tensorflow as tf
 
-from keras_vit.training.engine import workers
+from keras_vit.training.engine import jax_devices, workers
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
@@ -19,16 +20,25 @@ def choose(name):
             logical CPUs where there is no GPU; "multi_worker" over the processes of
             TF_CONFIG; "tpu"; "auto" is multi_worker where TF_CONFIG names several
             processes, else mirrored with two GPUs or more, else one. A strategy that
-            was made before is taken as it is.
+            was made before is taken as it is. On JAX's backend see
+            `keras_vit.training.engine.jax_devices.choose`.
 
     Returns:
-        `tf.distribute.Strategy`.
+        `tf.distribute.Strategy`, or `JaxDevices`.
 
     Raises:
         ValueError: for an unknown name, or devices that are not there.
     """
-    if isinstance(name, tf.distribute.Strategy):
+    if isinstance(name, tf.distribute.Strategy | jax_devices.JaxDevices):
         return name
+    if keras.config.backend() == "jax":
+        return jax_devices.choose(name)
+    if name in jax_devices.STRATEGIES and name not in STRATEGIES:
+        raise ValueError(
+            f"strategy: {name!r} needs JAX's backend, got {keras.config.backend()!r}, "
+            "where Keras would train on one device and say nothing. Set "
+            "KERAS_BACKEND=jax, or use 'mirrored'."
+        )
     if name not in STRATEGIES:
         known = ", ".join(map(repr, STRATEGIES))
         raise ValueError(f"strategy: must be one of {known}, got {name!r}.")
@@ -131,3 +141,9 @@ def spread(feeds, strategy):
         lambda context: feeds.train.rebatch(own // devices, drop_remainder=True)
     )
     return train, validation
+
+
+def on(strategy):
+    """Around a whole run: JAX asks for the devices whenever it compiles a step."""
+    is_jax = isinstance(strategy, jax_devices.JaxDevices)
+    return strategy.scope() if is_jax else contextlib.nullcontext()

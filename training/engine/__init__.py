@@ -4,6 +4,17 @@ Stock `model.fit` runs it. What a loss is, which optimiser follows the gradients
 where the images come from is decided elsewhere.
 """
 
-from keras_vit.training.engine.trainee import Trainee, inner
+import keras
+
+if keras.config.backend() == "jax":
+    from keras_vit.training.engine.jax_trainee import JaxTrainee as Trainee
+else:
+    from keras_vit.training.engine.trainee import Trainee
+
+
+def inner(model):
+    """The user's own model, out of its `Trainee` or as it is."""
+    return model.inner if isinstance(model, Trainee) else model
+
 
 __all__ = ["Trainee", "inner"]

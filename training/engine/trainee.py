@@ -8,11 +8,6 @@ from keras_vit.training.engine.division import undivided
 from keras_vit.training.engine.pieces import sum_pieces
 
 
-def inner(model):
-    """The user's own model, out of its `Trainee` or as it is."""
-    return model.inner if isinstance(model, Trainee) else model
-
-
 class Trainee(keras.Model):
     """A model in training, so that several devices do the work of one.
 

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from keras_vit.training.engine.trainee import inner
+from keras_vit.training.engine import inner
 from keras_vit.training.evaluate.features import as_features, encoder
 from keras_vit.training.evaluate.fewshot import few_shot
 from keras_vit.training.evaluate.neighbours import knn
