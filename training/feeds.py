@@ -8,6 +8,7 @@ from keras_vit.training.data import DataInfo, own
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.pipeline import open_data, sides
 from keras_vit.training.length import length
+from keras_vit.training.patience import tell
 from keras_vit.training.recipes import Recipe, for_data
 
 
@@ -64,9 +65,21 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
         feed = dataclasses.replace(feed, mix=mix)
     validation = feed.in_order(source.split("validation"))
     recipe, steps = _settle_length(recipe, feed.batches(train))
+    if verbose and not state:
+        _tell_left(train.size, recipe.batch_size)
     first = state.get("epochs", 0) * steps + state.get("step", 0)
     stream, names = feed.stream(train, first), functools.partial(feed.names, train)
     return Feeds(stream, validation, steps, info, source.fixed, recipe, names)
+
+
+def _tell_left(images, batch_size):
+    """Say what does not fill a batch; the numbers of the stream go on with it."""
+    left = images % batch_size
+    if left:
+        tell(
+            f"{left} of {images} training images do not fill a batch of {batch_size}: "
+            "the next epoch begins with them."
+        )
 
 
 def _settle_length(recipe, per_epoch):

@@ -84,9 +84,8 @@ def fit(
         data: source for `load_data`, what it returned, or None for the recipe's own.
         output_dir: folder for models and logs; None is `runs/RECIPE-DATE-TIME`.
         epochs: passes over the data; None is the recipe's.
-        strategy: "auto", "one", "mirrored", "multi_worker", "tpu", or one that
-            `choose_strategy` made. Several workers make the same call, with an
-            output_dir that all can read; the first writes there.
+        strategy: name, or what `choose_strategy` made of one. Several workers make
+            the same call, with an output_dir that all can read.
         verbose: 0 silent, 1 a line that is renewed, 2 a line per epoch.
         callbacks: more Keras callbacks; those with `adds_scores` before the logs.
         overwrite: whether an earlier run in output_dir may be replaced.
@@ -102,8 +101,7 @@ def fit(
         DataError, FileNotFoundError: for data that cannot be used.
         FileExistsError: for an output_dir with an earlier run that is finished, or
             of another recipe.
-        WorkerLost: when another worker is gone.
-        FloatingPointError: when the loss is no number or above `loss_limit`.
+        FloatingPointError, WorkerLost: for a loss that is no number; a lost worker.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
     recipe = settle(recipe, model, data, epochs, overrides, teacher)
@@ -113,11 +111,7 @@ def fit(
     given = model if isinstance(model, keras.Model) else None
     check_given(given, recipe)
     verbose = verbose if workers.place(strategy)[0] == 0 else 0
-    with (
-        strategies.on(strategy),
-        workers.noticing_losses(strategy),
-        workers.own_folder(strategy) as scratch,
-    ):
+    with strategies.on(strategy) as scratch:
         run = _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher)
         history = _train(run, callbacks, verbose)
     return _hand_over(run, given, history, folder.path)

@@ -143,7 +143,17 @@ def spread(feeds, strategy):
     return train, validation
 
 
+@contextlib.contextmanager
 def on(strategy):
-    """Around a whole run: JAX asks for the devices whenever it compiles a step."""
+    """Around a whole run: its devices, and what is said when a worker is gone.
+
+    Yields:
+        Folder for what this process writes beside the run's, or None; see
+        `workers.own_folder`.
+    """
+    # JAX asks for the devices whenever it compiles a step, TensorFlow at the beginning.
     is_jax = isinstance(strategy, jax_devices.JaxDevices)
-    return strategy.scope() if is_jax else contextlib.nullcontext()
+    scope = strategy.scope() if is_jax else contextlib.nullcontext()
+    with scope, workers.noticing_losses(strategy):
+        with workers.own_folder(strategy) as scratch:
+            yield scratch
