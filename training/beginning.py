@@ -42,8 +42,6 @@ class PassOver(keras.callbacks.CallbackList):
     def on_train_batch_end(self, batch, logs=None):
         """Pass it on, once the steps that were done are over."""
         if batch >= self.done:
-            # JAX keeps the state of a run outside of the variables until it is asked.
-            getattr(self.model, "jax_state_sync", lambda: None)()
             super().on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -67,13 +65,12 @@ def passing_over(model, done, logs):
     model.make_train_function()
     left, real = done, model.train_function
 
-    def train(*state_and_data):
+    def train(iterator):
         nonlocal left
         if left <= 0:
-            return real(*state_and_data)
+            return real(iterator)
         left -= model.steps_per_execution
-        *state, _ = state_and_data  # JAX hands the state over, TensorFlow does not
-        return (logs, *state) if state else logs
+        return logs
 
     model.train_function = train
     try:

@@ -7,7 +7,7 @@ import os
 import keras
 import tensorflow as tf
 
-from keras_vit.training.engine import jax_devices, workers
+from keras_vit.training.engine import workers
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
@@ -20,25 +20,22 @@ def choose(name):
             logical CPUs where there is no GPU; "multi_worker" over the processes of
             TF_CONFIG; "tpu"; "auto" is multi_worker where TF_CONFIG names several
             processes, else mirrored with two GPUs or more, else one. A strategy that
-            was made before is taken as it is. On JAX's backend see
-            `keras_vit.training.engine.jax_devices.choose`.
+            was made before is taken as it is.
 
     Returns:
-        `tf.distribute.Strategy`, or `JaxDevices`.
+        `tf.distribute.Strategy`.
 
     Raises:
         ValueError: for an unknown name, or devices that are not there.
     """
-    if isinstance(name, tf.distribute.Strategy | jax_devices.JaxDevices):
-        return name
-    if keras.config.backend() == "jax":
-        return jax_devices.choose(name)
-    if name in jax_devices.STRATEGIES and name not in STRATEGIES:
+    if keras.config.backend() != "tensorflow":
         raise ValueError(
-            f"strategy: {name!r} needs JAX's backend, got {keras.config.backend()!r}, "
-            "where Keras would train on one device and say nothing. Set "
-            "KERAS_BACKEND=jax, or use 'mirrored'."
+            "strategy: recipes train on TensorFlow's backend, got "
+            f"{keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow; the trained "
+            "model opens on every backend."
         )
+    if isinstance(name, tf.distribute.Strategy):
+        return name
     if name not in STRATEGIES:
         known = ", ".join(map(repr, STRATEGIES))
         raise ValueError(f"strategy: must be one of {known}, got {name!r}.")
@@ -83,8 +80,7 @@ def _tpu():
         raise ValueError(
             "strategy: 'tpu' needs a TPU that TensorFlow can reach, got none ("
             f"{str(err).splitlines()[0]}). No build of TensorFlow {tf.__version__} for "
-            "TPUs is published: set KERAS_BACKEND=jax and use "
-            "strategy='data_parallel'."
+            "TPUs is published. Use strategy='auto' on a machine with GPUs."
         ) from err
     return tf.distribute.TPUStrategy(resolver)
 
@@ -145,15 +141,11 @@ def spread(feeds, strategy):
 
 @contextlib.contextmanager
 def on(strategy):
-    """Around a whole run: its devices, and what is said when a worker is gone.
+    """Around a whole run: what is said when a worker is gone, and where it writes.
 
     Yields:
         Folder for what this process writes beside the run's, or None; see
         `workers.own_folder`.
     """
-    # JAX asks for the devices whenever it compiles a step, TensorFlow at the beginning.
-    is_jax = isinstance(strategy, jax_devices.JaxDevices)
-    scope = strategy.scope() if is_jax else contextlib.nullcontext()
-    with scope, workers.noticing_losses(strategy):
-        with workers.own_folder(strategy) as scratch:
-            yield scratch
+    with workers.noticing_losses(strategy), workers.own_folder(strategy) as scratch:
+        yield scratch

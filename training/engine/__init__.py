@@ -4,12 +4,7 @@ Stock `model.fit` runs it. What a loss is, which optimiser follows the gradients
 where the images come from is decided elsewhere.
 """
 
-import keras
-
-if keras.config.backend() == "jax":
-    from keras_vit.training.engine.jax_trainee import JaxTrainee as Trainee
-else:
-    from keras_vit.training.engine.trainee import Trainee
+from keras_vit.training.engine.trainee import Trainee
 
 
 def inner(model):
