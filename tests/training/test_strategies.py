@@ -50,9 +50,7 @@ def test_workers_that_are_not_there_are_explained(monkeypatch):
 def test_without_a_tpu_the_way_to_one_is_told(monkeypatch):
     """The message says that there is none to be had, and what to use."""
     monkeypatch.setenv("TPU_NAME", "none")
-    with pytest.raises(
-        ValueError, match="got none .*is published. Use strategy='auto'"
-    ):
+    with pytest.raises(ValueError, match="got none .*published. Use strategy='auto'"):
         training.choose_strategy("tpu")
 
 
