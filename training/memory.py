@@ -18,16 +18,18 @@ def estimate(trainee, element_spec, images):
 
     Returns:
         Dict: "weights"; "optimizer", with averages; "step", the most that activations
-        and gradients take together when operators run in the order of the graph;
-        "total".
+        and gradients take together when operators run in the order of the graph, at
+        least the gradients; "total". For B/16 at 224 px it says 215 MB per image where
+        232 were measured, with `remat` 28 where 40 were.
     """
     optimizer = trainee.optimizer
     ours = {id(v) for v in trainee.variables}
     slots = [v for v in optimizer.variables if id(v) not in ours]
+    gradients = sum(map(_bytes, trainee.trainable_weights))
     sizes = {
         "weights": sum(map(_bytes, trainee.inner.weights)),
         "optimizer": sum(map(_bytes, slots)),
-        "step": peak(_trace(trainee, element_spec, images)),
+        "step": max(gradients, peak(_trace(trainee, element_spec, images))),
     }
     return {**sizes, "total": sum(sizes.values())}
 
@@ -51,17 +53,17 @@ def peak(graph):
     owner, last, size = {}, {}, {}
     for place, operator in enumerate(operators):
         for tensor in operator.inputs:
-            if id(tensor) in owner:
-                last[owner[id(tensor)]] = place
+            if tensor.name in owner:
+                last[owner[tensor.name]] = place
         alias = operator.type in ALIASES and operator.inputs
         for tensor in operator.outputs:
             source = operator.inputs[0] if alias else tensor
-            key = owner.get(id(source), id(tensor)) if alias else id(tensor)
-            owner[id(tensor)] = key
+            key = owner.get(source.name, tensor.name) if alias else tensor.name
+            owner[tensor.name] = key
             if not alias and operator.type not in HELD:
                 size[key] = _tensor_bytes(tensor), place
     for tensor in graph.outputs:
-        last[owner.get(id(tensor))] = len(operators)
+        last[owner.get(tensor.name)] = len(operators)
     changes = [0] * (len(operators) + 2)
     for key, (count, born) in size.items():
         changes[born] += count
