@@ -198,6 +198,31 @@ def test_a_range_is_learned_at_its_ends():
     np.testing.assert_allclose([1.0, 1.0], ends, atol=1e-3)
 
 
+@pytest.mark.slow
+def test_training_regains_what_rounding_loses(tiny, tmp_path):
+    """Values 300 times apart do not fit one 8-bit range; on images not trained on."""
+    model = tiny()
+    for attention in (model.get_layer(f"block_{k}").attention for k in range(2)):
+        factor = np.geomspace(1, 300, 16).astype("float32")
+        whole = np.concatenate([np.ones(32, "float32"), factor])
+        attention.qkv.kernel.assign(attention.qkv.kernel * whole)
+        attention.qkv.bias.assign(attention.qkv.bias * whole)
+        attention.proj.kernel.assign(attention.proj.kernel / factor[:, None])
+    images = np.random.default_rng(0).uniform(-1, 1, (704, 32, 32, 3)).astype("float32")
+    targets = model.predict(images, verbose=0)
+    made = qat.quantize_aware(model, "static_int8", images[:64])
+    before = decibel(targets[640:], made(images[640:]).numpy())
+    rate = keras.optimizers.schedules.CosineDecay(1e-3, 200)
+    made.compile(keras.optimizers.Adam(rate), "mse", jit_compile=False)
+
+    made.fit(images[:640], targets[:640], epochs=10, batch_size=32, verbose=0)
+
+    result = export.to_tflite(made, tmp_path / "m.tflite", "static_int8", verbose=0)
+    after = decibel(targets[640:], open_file(result)(images[640:])[0])
+    print(f"{before:.1f} dB before, {after:.1f} dB after")
+    assert after > before + 5
+
+
 def test_wrong_use(twin, model, photos, tmp_path, exported):
     """Another recipe, too few images, a file of another model: what to do."""
     with pytest.raises(
