@@ -219,7 +219,6 @@ def test_training_regains_what_rounding_loses(tiny, tmp_path):
 
     result = export.to_tflite(made, tmp_path / "m.tflite", "static_int8", verbose=0)
     after = decibel(targets[640:], open_file(result)(images[640:])[0])
-    print(f"{before:.1f} dB before, {after:.1f} dB after")
     assert after > before + 5
 
 
