@@ -6,6 +6,7 @@ import os
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from keras_vit.training.engine import workers
 
@@ -101,7 +102,7 @@ def check(recipe, strategy):
             f"batch_size: must be a multiple of {unit}, the number of devices{pieces}, "
             f"got {recipe.batch_size}. Use batch_size={fits}."
         )
-    if recipe.xla and tf.config.experimental.is_op_determinism_enabled():
+    if recipe.xla and is_op_determinism_enabled():
         raise ValueError(
             "xla: does not keep to the order of operations that determinism asks for, "
             "got xla=True after enable_op_determinism(). Use xla=False."

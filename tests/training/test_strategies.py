@@ -116,3 +116,12 @@ def test_a_model_with_a_step_of_its_own_is_refused():
     """The message has its class and both ways out."""
     with pytest.raises(ValueError, match="got OwnStep.*compute_loss, or call"):
         Trainee(OwnStep())
+
+
+def test_xla_does_not_go_with_determinism(monkeypatch):
+    """By itself it is taken; after enable_op_determinism the message says why not."""
+    one, recipe = tf.distribute.get_strategy(), Recipe(name="x", xla=True)
+    strategies.check(recipe, one)
+    monkeypatch.setattr(strategies, "is_op_determinism_enabled", lambda: True)
+    with pytest.raises(ValueError, match="got xla=True after.*Use xla=False"):
+        strategies.check(recipe, one)
