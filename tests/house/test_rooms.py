@@ -23,7 +23,11 @@ ONLY = {
     "tensorflow": ("training/", "export/"),
     "tensorflow_datasets": ("training/data/",),
     "keras_cv": ("training/data/",),
-    "sklearn": ("training/data/", "training/evaluate/"),
+    "sklearn": (
+        "training/data/",
+        "training/evaluate/",
+        "keras_vit/models/palette.py",
+    ),
     "tf2onnx": ("export/",),
     "onnx": ("export/",),
     "onnxruntime": ("export/",),
