@@ -21,7 +21,8 @@ test-jax: $(VENV)/.jax
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/layers tests/models/test_vit.py \
 		tests/introspect/test_formulas.py tests/models/test_stems.py \
 		tests/models/test_bit.py tests/weights/test_bit.py \
-		tests/weights/test_published_files.py tests/weights/test_hybrids.py
+		tests/weights/test_published_files.py tests/weights/test_hybrids.py \
+		tests/training/test_jax.py
 
 check: $(VENV)/.tests
 	$(BIN)/ruff check .

@@ -42,6 +42,8 @@ class PassOver(keras.callbacks.CallbackList):
     def on_train_batch_end(self, batch, logs=None):
         """Pass it on, once the steps that were done are over."""
         if batch >= self.done:
+            if keras.config.backend() == "jax":  # which keeps the state to itself
+                self.model.jax_state_sync()
             super().on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -65,12 +67,13 @@ def passing_over(model, done, logs):
     model.make_train_function()
     left, real = done, model.train_function
 
-    def train(iterator):
+    def train(*state_and_data):
         nonlocal left
         if left <= 0:
-            return real(iterator)
+            return real(*state_and_data)
         left -= model.steps_per_execution
-        return logs
+        *state, _ = state_and_data  # JAX hands the state over, TensorFlow does not
+        return (logs, *state) if state else logs
 
     model.train_function = train
     try:

@@ -1,5 +1,6 @@
 """The model of a run: given or built, and checked against the data."""
 
+import keras
 import tensorflow as tf
 
 import keras_vit
@@ -54,7 +55,7 @@ def prepare_model(given, recipe, info):
     """The model to train, with its two notes; under a strategy, on its devices."""
     if given is None:
         model = _build(recipe, info)
-    elif not tf.distribute.has_strategy():
+    elif not (tf.distribute.has_strategy() or keras.distribution.distribution()):
         model = given
     else:
         model = type(given).from_config(given.get_config())

@@ -117,8 +117,8 @@ class ShowAverage(keras.callbacks.Callback):
         """Put the average into the model, and the plain weights aside."""
         pairs = self._pairs()
         self.plain = [keras.ops.convert_to_numpy(weight) for weight, _ in pairs]
-        for weight, average in pairs:
-            weight.assign(average)
+        for weight, average in pairs:  # a copy: JAX would let both share their memory
+            weight.assign(keras.ops.convert_to_numpy(average))
 
     def on_epoch_begin(self, epoch, logs=None):
         """Put the plain weights back."""

@@ -128,6 +128,11 @@ def dry_run(
     Raises:
         As `fit` before its first step.
     """
+    if keras.config.backend() != "tensorflow":
+        raise ValueError(
+            "dry_run: reads memory off TensorFlow's graphs, got the backend "
+            f"{keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow for it."
+        )
     recipe = loop.settle(recipe, model, data, epochs, overrides, teacher)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)

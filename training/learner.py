@@ -6,7 +6,7 @@ import keras
 
 from keras_vit import weights
 from keras_vit.training.distill import Distillation, Lesson
-from keras_vit.training.engine import Trainee
+from keras_vit.training.engine import JaxTrainee, Trainee
 from keras_vit.training.growth import Growth
 from keras_vit.training.recipes.checks import record
 from keras_vit.training.sharpness import Sharpness
@@ -42,8 +42,10 @@ def make_trainee(model, recipe, teacher, strategy, steps):
         steps: of the run.
 
     Returns:
-        `Trainee`.
+        `Trainee`, or `JaxTrainee`.
     """
+    if keras.config.backend() == "jax":
+        return JaxTrainee(model)
     pieces = {"micro_batch": recipe.micro_batch, "xla": recipe.xla}
     teacher = _load(recipe.teacher if teacher is None else teacher, strategy)
     sharpness = record("sharpness", Sharpness, recipe.sharpness)

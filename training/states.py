@@ -165,6 +165,8 @@ def restore_scores(model, arrays):
 
 def _copies(model, variable):
     """The variable of each device of this process."""
+    if keras.config.backend() == "jax":
+        return [variable]
     return model.distribute_strategy.experimental_local_results(variable.value)
 
 

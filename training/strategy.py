@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from keras_vit.training.engine import workers
+from keras_vit.training.engine import jax_devices, workers
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
@@ -21,22 +21,36 @@ def choose(name):
             logical CPUs where there is no GPU; "multi_worker" over the processes of
             TF_CONFIG; "tpu"; "auto" is multi_worker where TF_CONFIG names several
             processes, else mirrored with two GPUs or more, else one. A strategy that
-            was made before is taken as it is.
+            was made before is taken as it is. On JAX's backend see
+            `engine.jax_devices.choose`.
 
     Returns:
-        `tf.distribute.Strategy`.
+        `tf.distribute.Strategy`, on JAX `JaxDevices`.
 
     Raises:
-        ValueError: for an unknown name, or devices that are not there.
+        ValueError: for an unknown name, another backend, or devices that are not there.
     """
-    if keras.config.backend() != "tensorflow":
+    backend = keras.config.backend()
+    if backend == "jax":
+        return (
+            name
+            if isinstance(name, jax_devices.JaxDevices)
+            else jax_devices.choose(name)
+        )
+    if backend != "tensorflow":
         raise ValueError(
-            "strategy: recipes train on TensorFlow's backend, got "
-            f"{keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow; the trained "
-            "model opens on every backend."
+            "strategy: recipes train on TensorFlow's and JAX's backend, got "
+            f"{backend!r}. Set KERAS_BACKEND=tensorflow; the trained model opens on "
+            "every backend."
         )
     if isinstance(name, tf.distribute.Strategy):
         return name
+    if name in ("data_parallel", "model_parallel"):
+        raise ValueError(
+            f"strategy: {name!r} needs JAX's backend, got {backend!r}, where Keras "
+            "would train on one device and say nothing. Set KERAS_BACKEND=jax, or use "
+            "'mirrored'."
+        )
     if name not in STRATEGIES:
         known = ", ".join(map(repr, STRATEGIES))
         raise ValueError(f"strategy: must be one of {known}, got {name!r}.")
@@ -91,8 +105,10 @@ def check(recipe, strategy):
 
     Raises:
         ValueError: for a batch that cannot be dealt out evenly, naming one that can;
-            for XLA where it cannot be.
+            for XLA where it cannot be, and for what JAX's step does not do.
     """
+    if isinstance(strategy, jax_devices.JaxDevices):
+        jax_devices.check_recipe(recipe)
     replicas, piece = strategy.num_replicas_in_sync, recipe.micro_batch or 1
     unit = replicas * piece
     if recipe.batch_size % unit:
@@ -122,6 +138,8 @@ def spread(feeds, strategy):
     Returns:
         Training set, validation set.
     """
+    if keras.config.backend() == "jax":
+        return feeds.train, jax_devices.validation(feeds)
     _, processes = workers.place(strategy)
     if processes == 1:
         return feeds.train, feeds.validation
@@ -144,9 +162,14 @@ def spread(feeds, strategy):
 def on(strategy):
     """Around a whole run: what is said when a worker is gone, and where it writes.
 
+    JAX asks for its devices whenever it compiles a step.
+
     Yields:
         Folder for what this process writes beside the run's, or None; see
         `workers.own_folder`.
     """
-    with workers.noticing_losses(strategy), workers.own_folder(strategy) as scratch:
-        yield scratch
+    is_jax = isinstance(strategy, jax_devices.JaxDevices)
+    devices = strategy.scope() if is_jax else contextlib.nullcontext()
+    with devices, workers.noticing_losses(strategy):
+        with workers.own_folder(strategy) as scratch:
+            yield scratch

@@ -90,7 +90,8 @@ def _add_train(commands):
     train.add_argument(
         "--strategy",
         default="auto",
-        help="auto, one, mirrored, multi_worker or tpu (default: auto, all there is)",
+        help="auto, one, mirrored, multi_worker or tpu; with KERAS_BACKEND=jax auto, "
+        "one, data_parallel or model_parallel (default: auto, all there is)",
     )
     train.add_argument(
         "--workers",

@@ -4,12 +4,13 @@ Stock `model.fit` runs it. What a loss is, which optimiser follows the gradients
 where the images come from is decided elsewhere.
 """
 
+from keras_vit.training.engine.jax_trainee import JaxTrainee
 from keras_vit.training.engine.trainee import Trainee
 
 
 def inner(model):
     """The user's own model, out of its `Trainee` or as it is."""
-    return model.inner if isinstance(model, Trainee) else model
+    return model.inner if isinstance(model, Trainee | JaxTrainee) else model
 
 
-__all__ = ["Trainee", "inner"]
+__all__ = ["JaxTrainee", "Trainee", "inner"]

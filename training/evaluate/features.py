@@ -75,6 +75,8 @@ def answers(model, dataset, verbose=1):
     total = getattr(dataset, "cardinality", lambda: -1)()
     progress = keras.utils.Progbar(int(total) if total > 0 else None, verbose=verbose)
     for images, labels in dataset:
+        if keras.config.backend() == "jax":  # which knows no tensors of tf.data
+            images = np.asarray(images)
         outputs = keras.ops.convert_to_numpy(model.predict_on_batch(images))
         yield outputs, np.asarray(labels)
         progress.add(1)
