@@ -6,7 +6,6 @@ import pathlib
 import sys
 
 import numpy as np
-from keras import ops
 
 from keras_vit import preprocess
 from keras_vit.cli.models import load
@@ -15,6 +14,7 @@ from keras_vit.cli.table import table
 from keras_vit.cli.usage import UsageError, positive
 from keras_vit.cli.workers import launch
 from keras_vit.errors import DataError
+from keras_vit.introspect import inspection
 
 
 def add_commands(commands):
@@ -262,12 +262,12 @@ def load_split(args, model):
 def run_predict(args):
     """Names with probabilities, best first."""
     model = load_prepared(args)
+    note = inspection.preparation(model)
     answer, lines = {}, []
     for path in args.images:
-        image = preprocess.preprocess_image_file(path, model.preprocessing)
-        logits = model(np.asarray(image)[None], training=False)
-        scores = ops.softmax(logits)
-        (names,) = preprocess.decode_predictions(scores, args.top, model.labels)
+        image = preprocess.preprocess_image_file(path, note)
+        outputs = model(np.asarray(image)[None], training=False)
+        names = inspection.guesses(model, outputs, args.top)
         answer[path] = [{"label": name, "probability": p} for name, p in names]
         lines.append(path)
         lines += [f"  {p:6.1%}  {name}" for name, p in names]

@@ -83,7 +83,7 @@ def inspect_model(model, pictures, preprocessing=None, top=5, verbose=1):
     """
     if not pictures:
         raise ValueError("pictures: needs at least one, got none. Name an image file.")
-    note = _preprocessing(model, preprocessing)
+    note = preparation(model, preprocessing)
     see, found = _watch(model, top), []
     bar = keras.utils.Progbar(len(pictures), verbose=verbose, unit_name="picture")
     for name, picture in pictures.items():
@@ -115,7 +115,7 @@ def _watch(model, top):
         sight = Sight(
             name,
             np.round(pixels).clip(0, 255).astype("uint8"),
-            _guesses(model, found[2 * depth], top),
+            guesses(model, found[2 * depth], top),
             layout.to_grid(roll(maps, rows))[0],
             layout.to_grid(reader_rows(maps, layout))[0],
             norms_of(found[depth : 2 * depth]),
@@ -125,8 +125,15 @@ def _watch(model, top):
     return see
 
 
-def _preprocessing(model, given):
-    """The model's way to prepare pictures, at the size that it takes."""
+def preparation(model, given=None):
+    """The model's way to prepare pictures, at the size that it takes.
+
+    Args:
+        model: with `preprocessing`. given: `Preprocessing` to take instead.
+
+    Raises:
+        ValueError: when neither says how, or pictures have no colours.
+    """
     note = given or getattr(model, "preprocessing", None)
     shape = tuple(model.input_shape[1:])
     if note is None:
@@ -140,7 +147,7 @@ def _preprocessing(model, given):
             f"model: must take pictures of one or three channels, got {shape[-1]}. "
             "Pass arrays to the functions of keras_vit.introspect instead."
         )
-    return note.resized(shape[:2])
+    return note if None in shape[:2] else note.resized(shape[:2])
 
 
 def _pixels(picture, note, channels):
@@ -151,8 +158,16 @@ def _pixels(picture, note, channels):
     return ops.convert_to_numpy(note.resize_images(picture))
 
 
-def _guesses(model, outputs, top):
-    """[(class name, probability)], or nothing for features."""
+def guesses(model, outputs, top=5):
+    """Name the likeliest classes of the first image.
+
+    Args:
+        model: with `labels`, or the 1,000 classes of ImageNet, or numbered.
+        outputs: (B, K) of the model, logits or probabilities. top: how many.
+
+    Returns:
+        [(class name, probability)], the best first; nothing for features.
+    """
     last, scores = model.layers[-1], ops.cast(outputs, "float32")
     activation = getattr(last, "activation", None)
     shares = activation in (keras.activations.softmax, keras.activations.sigmoid)

@@ -9,6 +9,8 @@ import sys
 import keras
 import pytest
 
+import keras_vit
+
 
 @pytest.fixture(scope="module")
 def saved(tiny, tmp_path_factory):
@@ -76,6 +78,20 @@ def test_predict_names_what_it_sees(run, saved, picture):
     assert 0 == code and 3 == len(names)
     scores = [n["probability"] for n in names]
     assert scores == sorted(scores, reverse=True) and sum(scores) <= 1
+
+
+def test_predict_takes_probabilities_as_they_are(run, picture, tmp_path):
+    """A model that ends in a softmax gets no second one."""
+    sizes = {"patch_size": 8, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 16}
+    model = keras_vit.VisionTransformer(
+        image_size=16, classes=2, classifier_activation="softmax", **sizes
+    )
+    model.get_layer("head").bias.assign([4.0, 0.0])
+    model.save(tmp_path / "model.keras")
+    _, out, _ = run("predict", tmp_path / "model.keras", picture, "--json")
+
+    (names,) = json.loads(out).values()
+    assert names[0]["probability"] > 0.95
 
 
 def test_predict_refuses_what_is_no_image(run, saved, tmp_path):

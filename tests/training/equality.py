@@ -42,7 +42,7 @@ class Look(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """One step or several are over."""
         self.left -= self.model.steps_per_execution
-        if self.left == 0:
+        if self.left <= 0 and not self.found:
             optimizer = self.model.optimizer
             averages = getattr(optimizer, "_model_variables_moving_average", [])
             kept = [*self.model.trainable_variables, *averages]
