@@ -14,6 +14,7 @@ from keras_vit.introspect.inspection import Inspection, inspect_model
 from keras_vit.introspect.layout import TokenLayout, token_layout
 from keras_vit.introspect.norms import plot_token_norms, token_norms
 from keras_vit.introspect.page import render_page
+from keras_vit.introspect.painting import plot_completion, plot_reconstruction
 from keras_vit.introspect.position import plot_position_similarity, position_similarity
 from keras_vit.introspect.rollout import attention_rollout, plot_attention_rollout
 
@@ -28,8 +29,10 @@ __all__ = [
     "plot_attention_distance",
     "plot_attention_maps",
     "plot_attention_rollout",
+    "plot_completion",
     "plot_embedding_filters",
     "plot_position_similarity",
+    "plot_reconstruction",
     "plot_token_norms",
     "position_similarity",
     "readout_attention",

@@ -1,0 +1,81 @@
+"""What models that learn without labels paint, beside what they were given."""
+
+import numpy as np
+from keras import ops
+
+from keras_vit.introspect import drawing
+from keras_vit.models import generate
+from keras_vit.preprocess import RANGES
+
+
+def plot_reconstruction(model, images, seed=0):
+    """Draw images, what a masked autoencoder sees of them, and what it paints.
+
+    Args:
+        model: `MaskedAutoencoder`. images: (B, H, W, 3), prepared. seed: of the draw.
+
+    Returns:
+        `matplotlib.figure.Figure`, a column per image: image, seen, painted.
+
+    Source:
+        He et al. 2021, arXiv:2111.06377, fig. 2.
+    """
+    seen, painted = model.reconstruct(images, seed)
+    hidden = ~np.any(seen, axis=-1, keepdims=True)
+    mode = model.preprocessing.mode
+    rows = [_bytes(x, mode) for x in (ops.convert_to_numpy(images), seen, painted)]
+    rows[1] = np.where(hidden, np.uint8(128), rows[1])
+    return _table(rows, ["image", "seen", "painted"])
+
+
+def plot_completion(model, images, share=0.5, paintings=3, seed=0, verbose=1):
+    """Draw images, their upper part, and what an image GPT makes of the rest.
+
+    Args:
+        model: `ImageGPT`. images: (B, H, W, 3) in -1..1. share: of the rows that are
+            known. paintings: different completions of each. seed: of the first.
+        verbose: 0 silent.
+
+    Returns:
+        `matplotlib.figure.Figure`, a column per image: the image in the colours of the
+        palette, what is known, and the paintings.
+
+    Source:
+        Chen et al. 2020, "Generative Pretraining from Pixels", fig. 1.
+    """
+    height, width = model.image_shape[:2]
+    tokens = ops.convert_to_numpy(model.tokens(images))
+    count = int(height * share)
+    whole = model.to_images(tokens)
+    known = whole.copy()
+    known[:, count:] = 128
+    rows, names = [whole, known], ["image", "known"]
+    for number in range(paintings):
+        painted = generate.sample(
+            model, tokens[:, : count * width], seed=seed + number, verbose=verbose
+        )
+        rows.append(model.to_images(painted))
+        names.append(f"painted {number + 1}")
+    return _table(rows, names)
+
+
+def _bytes(images, mode):
+    """Prepared images -> uint8; undoes `preprocess_input`."""
+    if RANGES[mode] is not None:
+        mean, deviation = (255 * np.array(x) for x in RANGES[mode])
+        images = images * deviation + mean
+    return np.rint(images).clip(0, 255).astype("uint8")
+
+
+def _table(rows, names):
+    """One row of pictures per name."""
+    count = len(rows[0])
+    figure, axes = drawing.figure(1.1 * count + 0.6, 1.1 * len(rows), len(rows), count)
+    axes = np.reshape(axes, (len(rows), count))
+    for row, name, places in zip(rows, names, axes, strict=True):
+        places[0].set_ylabel(name)
+        for picture, place in zip(row, places, strict=True):
+            place.imshow(picture, interpolation="nearest")
+            place.set_xticks([])
+            place.set_yticks([])
+    return figure
