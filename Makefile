@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCE := setup.cfg pyproject.toml constraints.txt
+# Two files of tests at a time: each keeps its own models and data.
+TWO    := -n 2 --dist loadfile
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo picture test test-jax check slow wheel install clean
@@ -15,10 +17,10 @@ picture: demo
 	$(BIN)/python docs/make_picture.py out/demo/training/best.keras docs/digits.png
 
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO)
 
 test-jax: $(VENV)/.jax
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/layers tests/models/test_vit.py \
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TWO) tests/layers tests/models/test_vit.py \
 		tests/introspect/test_formulas.py tests/models/test_stems.py \
 		tests/models/test_bit.py tests/weights/test_bit.py \
 		tests/weights/test_published_files.py tests/weights/test_hybrids.py \
