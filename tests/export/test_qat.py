@@ -225,7 +225,7 @@ def test_training_regains_what_rounding_loses(tiny, tmp_path):
 def test_wrong_use(twin, model, photos, tmp_path, exported):
     """Another recipe, too few images, a file of another model: what to do."""
     with pytest.raises(
-        ValueError, match="recipe: must be one of static_int8.*'float16'"
+        ValueError, match="recipe: must be one of 'static_int8'.*'float16'"
     ):
         qat.quantize_aware(model, "float16", photos)
     convolution = keras.layers.Conv2D(4, 3)

@@ -184,7 +184,8 @@ def test_a_bad_image_stops_who_asked_for_it(large):
     with pytest.raises(tf.errors.OpError, match=f"cannot be decoded: {name}"):
         streamed(f"folder:{large}", steps=2, on_bad_image="stop")
     train, val, info = training.load_data(f"folder:{large}", 8, 4, verbose=0)
-    assert 4 == sum(1 for _ in train)  # no batch is lost
+    for _ in range(5):  # one pass may leave it out, with the end of its images
+        assert 4 == sum(1 for _ in train)  # no batch is lost
     assert name in info.replaced
     skipped, _ = training.load_split(
         f"folder:{large}", "train", 8, 4, on_bad_image="skip", verbose=0
