@@ -23,6 +23,8 @@ test-jax: $(VENV)/.jax
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TWO) tests/layers tests/models/test_vit.py \
 		tests/introspect/test_formulas.py tests/models/test_stems.py \
 		tests/models/test_bit.py tests/weights/test_bit.py \
+		tests/models/test_mae.py tests/models/test_masked_patch.py \
+		tests/models/test_image_gpt.py \
 		tests/weights/test_published_files.py tests/weights/test_hybrids.py \
 		tests/training/test_jax.py
 
