@@ -8,7 +8,7 @@ SOURCE := setup.cfg pyproject.toml constraints.txt
 TWO    := -n 2 --dist loadfile
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo picture test test-jax check slow wheel install clean
+.PHONY: demo picture test test-jax test-torch check slow wheel install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/keras-vit demo --output out/demo --overwrite
@@ -19,14 +19,17 @@ picture: demo
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest $(TWO)
 
+# What must be right on every backend of Keras.
+BACKENDS := tests/layers tests/models tests/introspect/test_formulas.py \
+	tests/weights/test_bit.py tests/weights/test_published_files.py \
+	tests/weights/test_hybrids.py
+
 test-jax: $(VENV)/.jax
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TWO) tests/layers tests/models/test_vit.py \
-		tests/introspect/test_formulas.py tests/models/test_stems.py \
-		tests/models/test_bit.py tests/weights/test_bit.py \
-		tests/models/test_mae.py tests/models/test_masked_patch.py \
-		tests/models/test_image_gpt.py \
-		tests/weights/test_published_files.py tests/weights/test_hybrids.py \
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TWO) $(BACKENDS) \
 		tests/training/test_jax.py
+
+test-torch: $(VENV)/.torch
+	KERAS_BACKEND=torch $(BIN)/python -m pytest $(TWO) $(BACKENDS)
 
 check: $(VENV)/.tests
 	$(BIN)/ruff check .
@@ -55,6 +58,10 @@ $(VENV)/.tests: $(VENV)/.installed
 
 $(VENV)/.jax: $(VENV)/.tests
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tests,jax]'
+	touch $@
+
+$(VENV)/.torch: $(VENV)/.tests
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tests,torch]'
 	touch $@
 
 clean:

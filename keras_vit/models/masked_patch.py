@@ -105,6 +105,7 @@ class MaskedPatchPrediction(MaskedModel):
             (B, N, D), and the mask (B, N), 1 where a patch counts as corrupted.
         """
         count = self.patch_count
+        projected = ops.convert_to_tensor(projected)
         draws = self.draw((3, ops.shape(projected)[0], count), training)
         kept = count - int(count * self.mask_ratio)
         _, _, mask = masking.choose(draws[0], kept)
@@ -129,6 +130,7 @@ class MaskedPatchPrediction(MaskedModel):
             Scalar, float32.
         """
         target = self.targets(images)
+        scores, mask = map(ops.convert_to_tensor, (scores, mask))
         if self.target == "pixels":
             error = ops.mean(ops.square(scores - target), axis=-1)
         else:
