@@ -70,3 +70,20 @@ class Agreement:
         if self.count == 1:
             return rows
         return self._add(tf.constant(rows)).numpy() / self._share
+
+
+def check_same(strategy, done):
+    """Make sure that all workers go on from the same state; all wait here.
+
+    Args:
+        done: [epochs, steps of the next epoch] that this one finds finished.
+
+    Raises:
+        ValueError: naming what each finds.
+    """
+    found = Agreement(strategy).gather(done).astype("int64").tolist()
+    if any(other != found[0] for other in found):
+        raise ValueError(
+            "output_dir: must hold the same state for all workers, got [epochs, steps] "
+            f"{found}. Give all of them one folder that all can read."
+        )

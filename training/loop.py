@@ -9,6 +9,7 @@ from keras.src.utils import io_utils
 from keras_vit.training import callbacks as watchers
 from keras_vit.training import remat, runs, states
 from keras_vit.training import strategy as strategies
+from keras_vit.training.agreement import check_same
 from keras_vit.training.building import check_given, finish, prepare_model
 from keras_vit.training.data import DataInfo
 from keras_vit.training.engine import workers
@@ -144,7 +145,7 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
         keeper = watchers.KeepModels(folder, recipe.monitor)
         model.optimizer.build(model.trainable_variables)
         _go_on(model, keeper, arrays, facts)
-    workers.check_same(strategy, [facts.get("epochs", 0), facts.get("step", 0)])
+    check_same(strategy, [facts.get("epochs", 0), facts.get("step", 0)])
     if state is None or scratch is not None:
         folder.create(recipe, feeds.info, model, resumable=feeds.resumable)
     elif verbose:

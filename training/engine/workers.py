@@ -8,7 +8,6 @@ import pathlib
 import re
 import tempfile
 
-import numpy as np
 import tensorflow as tf
 
 from keras_vit.errors import WorkerLost
@@ -97,47 +96,6 @@ def place(strategy):
         return 0, 1
     cluster = read_cluster()
     return (0, 1) if cluster is None else (cluster.number, len(cluster.addresses))
-
-
-def gather(strategy, numbers):
-    """The same few numbers of every process; all wait here for each other.
-
-    Args:
-        numbers: list of n whole numbers below 2 ** 53.
-
-    Returns:
-        (processes, n) int64 array.
-    """
-    number, count = place(strategy)
-    rows = np.zeros((count, len(numbers)))
-    rows[number] = numbers
-    if count == 1:
-        return rows.astype(np.int64)
-
-    @tf.function
-    def add():
-        found = strategy.run(lambda: tf.constant(rows))
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
-
-    devices = strategy.num_replicas_in_sync // count
-    return np.rint(add().numpy() / devices).astype(np.int64)
-
-
-def check_same(strategy, done):
-    """Make sure that all workers go on from the same state; all wait here.
-
-    Args:
-        done: [epochs, steps of the next epoch] that this one finds finished.
-
-    Raises:
-        ValueError: naming what each finds.
-    """
-    found = gather(strategy, done).tolist()
-    if any(other != found[0] for other in found):
-        raise ValueError(
-            "output_dir: must hold the same state for all workers, got [epochs, steps] "
-            f"{found}. Give all of them one folder that all can read."
-        )
 
 
 @contextlib.contextmanager
