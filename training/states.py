@@ -88,17 +88,22 @@ class StateFolder:
         found.pop(None, None)
         return [found[m] for m in sorted(found, key=lambda m: int(m[1]), reverse=True)]
 
+    def _whole(self):
+        """(file, note) of the newest state that is whole, or (None, None)."""
+        found = ((path, _note(path)) for path in self._paths())
+        return next((pair for pair in found if pair[1]), (None, None))
+
     def newest_path(self):
         """File of the newest state that is whole, or None."""
-        return next((path for path in self._paths() if _note(path)), None)
+        return self._whole()[0]
 
     def newest(self):
         """The newest state that is whole: (arrays, facts), or None."""
-        path = self.newest_path()
+        path, note = self._whole()
         if path is None:
             return None
         with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays), _note(path)["facts"]
+            return dict(arrays), note["facts"]
 
 
 def _note(path):
