@@ -6,11 +6,6 @@ where the images come from is decided elsewhere.
 
 from keras_vit.training.engine.jax_trainee import JaxTrainee
 from keras_vit.training.engine.trainee import Trainee
-
-
-def inner(model):
-    """The user's own model, out of its `Trainee` or as it is."""
-    return model.inner if isinstance(model, Trainee | JaxTrainee) else model
-
+from keras_vit.training.engine.wrapping import inner
 
 __all__ = ["JaxTrainee", "Trainee", "inner"]

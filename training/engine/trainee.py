@@ -6,9 +6,10 @@ from keras import tree
 
 from keras_vit.training.engine.division import undivided
 from keras_vit.training.engine.pieces import sum_pieces
+from keras_vit.training.engine.wrapping import Wrapping
 
 
-class Trainee(keras.Model):
+class Trainee(Wrapping):
     """A model in training, so that several devices do the work of one.
 
     Stock Keras divides losses where some models do not expect it, clips the gradients
@@ -34,27 +35,14 @@ class Trainee(keras.Model):
     """
 
     def __init__(self, inner, micro_batch=None, xla=False):
-        super().__init__(name=inner.name)
-        if type(inner).train_step is not keras.Model.train_step:
-            raise ValueError(
-                "model: must leave the training step to the recipe, got "
-                f"{type(inner).__name__} with a train_step of its own. Say what is "
-                "made small in compute_loss, or call model.fit without a recipe."
-            )
-        self.inner = inner
+        super().__init__(inner)
         self.micro_batch = micro_batch
         self._piece = tf.function(self.gradients, jit_compile=xla or None)
         self._nested = xla
-        self.built = True
-
-    def call(self, images):
-        """What `inner` answers; Keras passes `training` on by itself."""
-        return self.inner(images)
 
     def compile(self, optimizer, **options):
         """As `keras.Model.compile`; the optimiser is told not to sum gradients."""
         super().compile(optimizer, jit_compile=False, **options)
-        self.inner._compile_loss = self._compile_loss  # for its own compute_loss
         base = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         base._all_reduce_sum_gradients = list
 
@@ -70,12 +58,6 @@ class Trainee(keras.Model):
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # `build_state` did it. Keras would average images over workers, and fail.
         pass
-
-    def compute_loss(self, *arguments, **options):
-        """The mean over the images that are given, by `inner` if it has a rule."""
-        if type(self.inner).compute_loss is keras.Model.compute_loss:
-            return super().compute_loss(*arguments, **options)
-        return self.inner.compute_loss(*arguments, **options)
 
     def judge(self, x, y, sample_weight):
         """Loss () and answers (b, ...) of one piece of a batch, in training."""
@@ -181,13 +163,3 @@ class Trainee(keras.Model):
             return logs
 
         return in_turn
-
-    def save(self, *arguments, **options):
-        """Save the user's model."""
-        self.inner.save(*arguments, **options)
-
-    def get_config(self):
-        """Refused: files hold the user's model."""
-        raise TypeError(
-            "Trainee: is never saved, got get_config(). Use its `inner` model."
-        )

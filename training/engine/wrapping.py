@@ -1,0 +1,56 @@
+"""What the models in training of all backends have in common."""
+
+import keras
+
+
+class Wrapping(keras.Model):
+    """A model in training: the weights, the loss and the files are those of `inner`.
+
+    Args:
+        inner: any built `keras.Model`. Its own `compute_loss` is used where it has one.
+
+    Raises:
+        ValueError: when `inner` has a `train_step` of its own.
+    """
+
+    def __init__(self, inner):
+        super().__init__(name=inner.name)
+        if type(inner).train_step is not keras.Model.train_step:
+            raise ValueError(
+                "model: must leave the training step to the recipe, got "
+                f"{type(inner).__name__} with a train_step of its own. Say what is "
+                "made small in compute_loss, or call model.fit without a recipe."
+            )
+        self.inner = inner
+        self.built = True
+
+    def call(self, images):
+        """What `inner` answers; Keras passes `training` on by itself."""
+        return self.inner(images)
+
+    def compile(self, optimizer, **options):
+        """As `keras.Model.compile`; `inner` has the loss for its own `compute_loss`."""
+        super().compile(optimizer, **options)
+        self.inner._compile_loss = self._compile_loss
+
+    def compute_loss(self, *arguments, **options):
+        """The mean over the images that are given, by `inner` if it has a rule."""
+        if type(self.inner).compute_loss is keras.Model.compute_loss:
+            return super().compute_loss(*arguments, **options)
+        return self.inner.compute_loss(*arguments, **options)
+
+    def save(self, *arguments, **options):
+        """Save the user's model."""
+        self.inner.save(*arguments, **options)
+
+    def get_config(self):
+        """Refused: files hold the user's model."""
+        raise TypeError(
+            f"{type(self).__name__}: is never saved, got get_config(). Use its `inner` "
+            "model."
+        )
+
+
+def inner(model):
+    """The user's own model, out of what wraps it in training, or as it is."""
+    return model.inner if isinstance(model, Wrapping) else model
