@@ -41,12 +41,12 @@ def prepare(
         raise ValueError(
             f"shards: must be a whole number above 0, got {shards!r}. Pass shards=16."
         )
-    files.check_target(output, overwrite)
+    output = files.check_target(output, overwrite)
     names, rows = folder.list_splits(path)
     rows, skipped = folder.check_images(rows, on_bad_image, verbose)
     folder.check_classes(path, rows, names)
     total = sum(file.stat().st_size for kept in rows.values() for file, _ in kept)
-    files.check_space(files.check_target(output, overwrite), 1.1 * total)
+    files.check_space(output, 1.1 * total)
     name = _name(path)
     with files.replacing(output, overwrite) as target:
         target.mkdir()

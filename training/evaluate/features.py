@@ -51,8 +51,6 @@ def features(model, dataset, verbose=1):
         ValueError: for an empty data set, or a model that gives no vector.
     """
     pairs = list(answers(encoder(model), dataset, verbose))
-    if not pairs:
-        raise ValueError("dataset: must hold an image, got none. Check the split.")
     found, labels = (np.concatenate(rows) for rows in zip(*pairs, strict=True))
     if found.ndim != 2:
         raise ValueError(
@@ -71,7 +69,11 @@ def answers(model, dataset, verbose=1):
 
     Yields:
         (outputs, labels), numpy arrays.
+
+    Raises:
+        ValueError: for an empty data set.
     """
+    outputs = None
     total = getattr(dataset, "cardinality", lambda: -1)()
     progress = keras.utils.Progbar(int(total) if total > 0 else None, verbose=verbose)
     for images, labels in dataset:
@@ -80,6 +82,8 @@ def answers(model, dataset, verbose=1):
         outputs = keras.ops.convert_to_numpy(model.predict_on_batch(images))
         yield outputs, np.asarray(labels)
         progress.add(1)
+    if outputs is None:
+        raise ValueError("dataset: must hold an image, got none. Check the split.")
 
 
 def as_features(model, dataset, verbose=1):
