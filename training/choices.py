@@ -1,6 +1,6 @@
 """Fields of a recipe that are a name, or a dict with a name and options."""
 
-import difflib
+from keras_vit.spelling import did_you_mean
 
 
 def read(where, given, table, options_of):
@@ -22,8 +22,7 @@ def read(where, given, table, options_of):
     options = {"name": given} if isinstance(given, str) else dict(given)
     name = options.pop("name", None)
     if name not in table:
-        near = difflib.get_close_matches(str(name), table, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, table)
         known = ", ".join(table)
         raise ValueError(f"{where}: must be one of {known}, got {name!r}.{hint}")
     known = options_of(table[name])

@@ -4,11 +4,11 @@ A name is the function that builds the model, what it was trained on, and the
 image size: "ViT_B16.augreg_in21k_ft_in1k_224".
 """
 
-import difflib
 import fnmatch
 import functools
 
 from keras_vit.preprocess import Preprocessing
+from keras_vit.spelling import did_you_mean
 from keras_vit.weights import catalog_bit, catalog_google, catalog_torch
 
 # How a code base prepares images; the size is that of the row.
@@ -104,11 +104,10 @@ def find(name):
     """
     if name in rows():
         return rows()[name]
-    near = difflib.get_close_matches(str(name), list(rows()), n=1, cutoff=0.3)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
         f"weights: must be an existing file or folder, or a name of "
-        f"keras_vit.list_checkpoints(), got {str(name)!r}.{hint}"
+        f"keras_vit.list_checkpoints(), got {str(name)!r}."
+        f"{did_you_mean(name, rows(), cutoff=0.3)}"
     )
 
 

@@ -4,7 +4,6 @@ An augmentation is a text of steps, as in the configurations of big_vision:
 "inception_crop(0.05)|flip|randaug(2,10)". PRESETS gives names to the usual ones.
 """
 
-import difflib
 import functools
 import re
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_vit.preprocess import RANGES
+from keras_vit.spelling import did_you_mean
 from keras_vit.training.data import geometry, ops, policies
 
 
@@ -197,11 +197,10 @@ def _read_step(text):
 
 def _refuse(text):
     known = [*PRESETS, *FORMS, *(f"keras_cv:{key}" for key in KERAS_CV)]
-    near = difflib.get_close_matches(text, known, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
     raise ValueError(
         f"augment: must be one of {', '.join(known)}, 'rand-m9-mstd0.5-inc1', or steps "
-        f"joined by '|', got {text!r}. {hint}Use 'none' for no augmentation."
+        f"joined by '|', got {text!r}.{did_you_mean(text, known)} Use 'none' for no "
+        "augmentation."
     )
 
 

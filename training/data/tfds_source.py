@@ -1,12 +1,12 @@
 """TensorFlow Datasets by name, prepared ones without a network."""
 
-import difflib
 import pathlib
 import re
 
 import tensorflow as tf
 
 from keras_vit.errors import DataError
+from keras_vit.spelling import did_you_mean
 from keras_vit.training.data import ops
 from keras_vit.training.data.splits import SequentialSplit
 
@@ -40,10 +40,9 @@ def open_builder(name, dataset):
     try:
         builder = tfds.builder(dataset)
     except (tfds.core.registered.DatasetNotFoundError, ValueError) as err:
-        near = difflib.get_close_matches(dataset, tfds.list_builders(), n=1)
-        hint = f"Did you mean 'tfds:{near[0]}'? " if near else ""
+        hint = did_you_mean(dataset, tfds.list_builders(), start="tfds:")
         raise DataError(
-            f"data: TFDS must know the set, got {name!r}. {hint}"
+            f"data: TFDS must know the set, got {name!r}.{hint} "
             "See https://www.tensorflow.org/datasets/catalog for the names."
         ) from err
     if not builder.info.splits:

@@ -8,13 +8,13 @@ in its code, task_adaptation (data/). Which tasks are not flipped or cropped:
 Kolesnikov et al. 2020, arXiv:1912.11370 (BiT).
 """
 
-import difflib
 from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from keras_vit.errors import DataError
+from keras_vit.spelling import did_you_mean
 from keras_vit.training.data import tfds_source
 
 
@@ -126,10 +126,9 @@ def open_vtab(name, rest, cache=False):
     """
     key, _, query = rest.partition("?")
     if key not in TASKS:
-        near = difflib.get_close_matches(key, TASKS, n=1)
-        hint = f"Did you mean 'vtab:{near[0]}'? " if near else ""
+        hint = did_you_mean(key, TASKS, start="vtab:")
         raise DataError(
-            f"data: VTAB has the tasks {', '.join(TASKS)}, got {name!r}. {hint}"
+            f"data: VTAB has the tasks {', '.join(TASKS)}, got {name!r}.{hint}"
         )
     task = TASKS[key]
     builder = tfds_source.open_builder(name, task.dataset)

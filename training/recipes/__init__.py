@@ -1,8 +1,8 @@
 """Recipes by name: everything that decides a training run, on one page each."""
 
-import difflib
 import importlib
 
+from keras_vit.spelling import did_you_mean
 from keras_vit.training.recipes.base import Recipe
 
 FILES = (
@@ -89,10 +89,9 @@ def get_recipe(name, /, **overrides):
     if isinstance(name, Recipe):
         return name.override(**overrides)
     if name not in RECIPES:
-        near = difflib.get_close_matches(str(name), RECIPES, n=1)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(name, RECIPES)
         known = ", ".join(list_recipes())
-        raise ValueError(f"no recipe {name!r}. {hint}Known recipes: {known}.")
+        raise ValueError(f"no recipe {name!r}.{hint} Known recipes: {known}.")
     return RECIPES[name].override(**overrides)
 
 

@@ -1,9 +1,9 @@
 """The record that a recipe fills in."""
 
 import dataclasses
-import difflib
 import numbers
 
+from keras_vit.spelling import did_you_mean
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import ON_BAD_IMAGE
@@ -223,10 +223,9 @@ class Recipe:
         fields = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             if name not in fields:
-                near = difflib.get_close_matches(name, fields, n=1)
-                hint = f"Did you mean {near[0]!r}? " if near else ""
+                hint = did_you_mean(name, fields)
                 raise TypeError(
-                    f"recipe: has no field {name!r}. {hint}Fields: {', '.join(fields)}."
+                    f"recipe: has no field {name!r}.{hint} Fields: {', '.join(fields)}."
                 )
         if "batch_size" in changes and "learning_rate" not in changes:
             ratio = changes["batch_size"] / self.batch_size
