@@ -7,7 +7,7 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_vit.preprocess import RANGES, preprocess_input
+from keras_vit.preprocess import preprocess_input
 
 INPUT = "image"
 TIE = 1 / 1024  # in codes
@@ -171,26 +171,6 @@ def _between(values, positions, axis):
     share = (positions - low).reshape(shape)
     first, second = values.take(low, axis), values.take(low + 1, axis)
     return first * (1 - share) + second * share
-
-
-def to_pixels(images, mode):
-    """Undo `keras_vit.preprocess_input`, for showing images.
-
-    Args:
-        images: (..., C) float. mode: the range they are in.
-
-    Returns:
-        uint8, same shape.
-    """
-    images = np.asarray(images, "float32")
-    if RANGES[mode] is not None:
-        mean, std = (np.array(row, "float32") for row in RANGES[mode])
-        if images.shape[-1] != 3:
-            mean, std = mean[0], std[0]
-        images = (images * std + mean) * 255.0
-    elif images.size and images.max() <= 1.0:
-        images = images * 255.0
-    return np.clip(np.round(images), 0, 255).astype("uint8")
 
 
 def check_suffix(path, suffix):

@@ -10,9 +10,14 @@ import io
 
 import numpy as np
 
-from keras_vit.export.contract import Contract, Tensor, to_pixels
+from keras_vit.export.contract import Contract, Tensor
 from keras_vit.layers.interpolate import matrix
-from keras_vit.preprocess import RANGES, Preprocessing, preprocess_image_file
+from keras_vit.preprocess import (
+    Preprocessing,
+    pixel_statistics,
+    preprocess_image_file,
+    to_pixels,
+)
 
 FEATURES, CLASSES = "features", "classes"
 
@@ -122,7 +127,7 @@ class Face:
             top, left, height, width = self.crop()
             images = images[:, top : top + height, left : left + width]
             images = _resize(images, self.core.image.shape[1:3])
-        mean, std = statistics(self.mode, images.shape[-1])
+        mean, std = pixel_statistics(self.mode, images.shape[-1])
         return (images - mean) / std
 
     def pixels(self, images):
@@ -166,17 +171,6 @@ class Face:
         known = np.clip(classes, 0, rows.shape[1] - 1)
         np.put_along_axis(rows, known, scores, axis=1)
         return [rows]
-
-
-def statistics(mode, channels):
-    """(mean, std), (C,) float32 arrays on a scale of 0 to 255; 0 and 1 for "none".
-
-    >>> statistics("google", 1)
-    (array([127.5], dtype=float32), array([127.5], dtype=float32))
-    """
-    values = RANGES[mode] or ((0.0,) * 3, (1 / 255,) * 3)
-    rows = values if channels == 3 else [row[:1] * channels for row in values]
-    return tuple(np.float32([255.0 * value for value in row]) for row in rows)
 
 
 def _resize(images, size):

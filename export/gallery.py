@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 
 from keras_vit import introspect
-from keras_vit.export.contract import to_pixels
 from keras_vit.export.pictures import data_uri, with_heat
 from keras_vit.layers import TransformerBlock
+from keras_vit.preprocess import to_pixels
 
 
 @dataclasses.dataclass(frozen=True)

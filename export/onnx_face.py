@@ -5,7 +5,8 @@ import json
 import numpy as np
 
 from keras_vit.export import onnx_file
-from keras_vit.export.face import CLASSES, statistics
+from keras_vit.export.face import CLASSES
+from keras_vit.preprocess import pixel_statistics
 
 
 def dress(file, face, labels=None):
@@ -43,7 +44,7 @@ def _pixels(graph, face):
     steps = [("Cast", [], {"to": TensorProto.FLOAT})]
     if face.resizes:
         steps += _geometry(graph, face)
-    mean, std = statistics(face.mode, image.shape[-1])
+    mean, std = pixel_statistics(face.mode, image.shape[-1])
     steps.append(("Sub", [_constant(graph, "mean", mean)], {}))
     steps.append(("Div", [_constant(graph, "std", std)], {}))
     names = [image.name, *(f"{image.name}/{name}" for name, _, _ in steps[:-1])]

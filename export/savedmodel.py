@@ -7,12 +7,13 @@ import pathlib
 import keras
 
 from keras_vit.export.decoding import decode
-from keras_vit.export.face import Faced, statistics
+from keras_vit.export.face import Faced
 from keras_vit.export.metadata import LABELS, check_labels, lines
 from keras_vit.export.proof import write_and_prove
 from keras_vit.export.reference import Reference, require_tensorflow
 from keras_vit.export.runtimes import SERVE
 from keras_vit.export.signature import plan, show_fields
+from keras_vit.preprocess import pixel_statistics
 
 # What this format can do in front of the model.
 PREPARATIONS = (None, "embed", "decode")
@@ -141,7 +142,7 @@ def preparation(face):
         return decode(face.note)
     if not face.embedded:
         return lambda image: image
-    mean, std = statistics(face.mode, face.image.shape[-1])
+    mean, std = pixel_statistics(face.mode, face.image.shape[-1])
 
     def prepare(image):
         image = tf.cast(image, "float32")

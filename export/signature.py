@@ -5,11 +5,11 @@ import inspect
 
 from keras_vit.export.contract import check_choice
 from keras_vit.export.cores import Cores
-from keras_vit.export.face import Face, statistics
+from keras_vit.export.face import Face
 from keras_vit.export.quantize import CALIBRATED
 from keras_vit.export.runtimes import SERVE
 from keras_vit.layers.patches import pair
-from keras_vit.preprocess import RANGES
+from keras_vit.preprocess import RANGES, pixel_statistics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _check_recipe(quantization, faces):
             "'dynamic_int8', or export it as a file of its own."
         )
     mode = next(iter(faces.values())).face.mode
-    mean, std = statistics(mode, 3)
+    mean, std = pixel_statistics(mode, 3)
     alike = len({*mean}) == len({*std}) == 1
     if quantization == "full_int8" and not (alike and RANGES[mode]):
         for faced in faces.values():

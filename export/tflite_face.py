@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from keras_vit.export.face import CLASSES, statistics
+from keras_vit.export.face import CLASSES
+from keras_vit.preprocess import pixel_statistics
 
 
 def dress(piece, face):
@@ -44,7 +45,7 @@ def _pixels(piece, face):
 
 def _normalisation(piece, face):
     """Steps that bring pixels to the model's range."""
-    mean, std = statistics(face.mode, face.image.shape[-1])
+    mean, std = pixel_statistics(face.mode, face.image.shape[-1])
     shape, steps = face.core.image.shape, []
     if not (std == 1).all():
         factor = piece.tensor("scale", std.shape, "float32", 1 / std)

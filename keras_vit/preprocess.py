@@ -241,6 +241,34 @@ def preprocess_input(x, mode="google"):
     return x if backend_tensor else ops.convert_to_numpy(x)
 
 
+def pixel_statistics(mode, channels=3):
+    """(mean, std), (C,) float32 arrays on a scale of 0 to 255; 0 and 1 for "none".
+
+    >>> pixel_statistics("google", 1)
+    (array([127.5], dtype=float32), array([127.5], dtype=float32))
+    """
+    values = RANGES[mode] or ((0.0,) * 3, (1 / 255,) * 3)
+    rows = values if channels == 3 else [row[:1] * channels for row in values]
+    return tuple(np.float32([255.0 * value for value in row]) for row in rows)
+
+
+def to_pixels(images, mode):
+    """Undo `preprocess_input`, for showing images.
+
+    Args:
+        images: (..., C) float. mode: the range they are in; "none" is 0 to 255, or
+            0 to 1 where nothing is above.
+
+    Returns:
+        uint8, same shape.
+    """
+    images = np.asarray(images, "float32")
+    if RANGES[mode] is None and images.size and images.max() <= 1.0:
+        images = images * 255.0
+    mean, std = pixel_statistics(mode, images.shape[-1])
+    return np.clip(np.round(images * std + mean), 0, 255).astype("uint8")
+
+
 def decode_predictions(predictions, top=5, labels=None):
     """Name the classes with the largest scores.
 

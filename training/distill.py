@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_vit.preprocess import RANGES
+from keras_vit.preprocess import pixel_statistics
 from keras_vit.training.losses import hard_distillation, soft_distillation
 
 KINDS = ("hard", "soft")
@@ -159,18 +159,12 @@ def translation(student, teacher):
 
     def translate(images):
         if convert:
-            mean, std = _statistics(own.mode)
+            mean, std = pixel_statistics(own.mode)
             images = images * std + mean
-            mean, std = _statistics(theirs.mode)
+            mean, std = pixel_statistics(theirs.mode)
             images = (images - mean) / std
         if None not in size and size != tuple(images.shape[1:3]):
             images = tf.image.resize(images, size, antialias=True)
         return images
 
     return translate
-
-
-def _statistics(mode):
-    """Mean and std of a range, on the scale 0 to 255."""
-    mean, std = RANGES[mode] or ((0.0,) * 3, (1.0 / 255.0,) * 3)
-    return [255.0 * tf.constant(row, tf.float32) for row in (mean, std)]

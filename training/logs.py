@@ -3,10 +3,10 @@
 import csv
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_vit import files
+from keras_vit.preprocess import to_pixels
 from keras_vit.training.patience import Patience
 
 IMAGES = 16  # of the first batch, for TensorBoard
@@ -77,7 +77,8 @@ class WriteTensorBoard(keras.callbacks.Callback):
         self._train = writer(str(self.folder / "train"))
         self._validation = writer(str(self.folder / "validation"))
         if self.batches is not None:
-            images = to_unit(next(iter(self.batches))[0][:IMAGES], self.preprocessing)
+            images = next(iter(self.batches))[0][:IMAGES]
+            images = to_pixels(images, self.preprocessing.mode)
             with self._train.as_default():
                 tf.summary.image("images", images, 0, max_outputs=IMAGES)
 
@@ -119,15 +120,3 @@ class WriteTensorBoard(keras.callbacks.Callback):
         """Close the files."""
         for writer in (self._train, self._validation):
             self.patience.attempt(writer.close)
-
-
-def to_unit(images, preprocessing):
-    """Undo the value range of a model's input, for showing: (..., C) in 0..1."""
-    images = np.asarray(images, "float32")
-    statistics = preprocessing.statistics()
-    if statistics is not None:
-        mean, std = (np.array(row, "float32") for row in statistics)
-        images = images * std + mean
-    elif images.max() > 1.0:
-        images = images / 255.0
-    return np.clip(images, 0.0, 1.0)

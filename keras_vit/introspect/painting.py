@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_vit.introspect import drawing
 from keras_vit.models import generate
-from keras_vit.preprocess import RANGES
+from keras_vit.preprocess import to_pixels
 
 
 def plot_reconstruction(model, images, seed=0):
@@ -23,7 +23,7 @@ def plot_reconstruction(model, images, seed=0):
     seen, painted = model.reconstruct(images, seed)
     hidden = ~np.any(seen, axis=-1, keepdims=True)
     mode = model.preprocessing.mode
-    rows = [_bytes(x, mode) for x in (ops.convert_to_numpy(images), seen, painted)]
+    rows = [to_pixels(x, mode) for x in (ops.convert_to_numpy(images), seen, painted)]
     rows[1] = np.where(hidden, np.uint8(128), rows[1])
     return _table(rows, ["image", "seen", "painted"])
 
@@ -57,14 +57,6 @@ def plot_completion(model, images, share=0.5, paintings=3, seed=0, verbose=1):
         rows.append(model.to_images(painted))
         names.append(f"painted {number + 1}")
     return _table(rows, names)
-
-
-def _bytes(images, mode):
-    """Prepared images -> uint8; undoes `preprocess_input`."""
-    if RANGES[mode] is not None:
-        mean, deviation = (255 * np.array(x) for x in RANGES[mode])
-        images = images * deviation + mean
-    return np.rint(images).clip(0, 255).astype("uint8")
 
 
 def _table(rows, names):

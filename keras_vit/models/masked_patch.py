@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_vit.layers import Patches, masking
 from keras_vit.models.pretraining import MaskedModel, masked_architecture
-from keras_vit.preprocess import RANGES
+from keras_vit.preprocess import pixel_statistics
 
 COLORS = 512  # 3 bits per channel
 SMALL = 4  # side of a patch that was made small
@@ -162,7 +162,8 @@ class MaskedPatchPrediction(MaskedModel):
 
     def _colors(self, mean):
         """(..., 3) mean colours in the range of the model -> (...) classes."""
-        scale, shift = _to_bytes(self.arch.preprocessing.mode)
+        rows = pixel_statistics(self.arch.preprocessing.mode)
+        shift, scale = (ops.convert_to_tensor(row) for row in rows)
         bins = ops.clip(ops.floor((mean * scale + shift) / 32.0), 0, 7)
         return ops.cast(ops.sum(bins * ops.array([64.0, 8.0, 1.0]), axis=-1), "int32")
 
@@ -173,14 +174,6 @@ class MaskedPatchPrediction(MaskedModel):
             "target": self.target,
             "mask_ratio": self.mask_ratio,
         }
-
-
-def _to_bytes(mode):
-    """(scale, shift) per channel that undo `preprocess_input`."""
-    if RANGES[mode] is None:
-        return 1.0, 0.0
-    mean, deviation = RANGES[mode]
-    return 255.0 * ops.array(deviation), 255.0 * ops.array(mean)
 
 
 def _check(target, ratio, arch):

@@ -8,9 +8,10 @@ import pytest
 from keras_vit import export, layers
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import flatbuffer
-from keras_vit.export.contract import check_images, contract_of, to_pixels
+from keras_vit.export.contract import check_images, contract_of
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
+from keras_vit.preprocess import to_pixels
 
 LARGEST = 1e-4  # of a float32 file, on logits
 

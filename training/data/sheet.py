@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_vit import files
-from keras_vit.preprocess import RANGES
+from keras_vit.preprocess import to_pixels
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.pipeline import open_data
 from keras_vit.training.recipes import get_recipe
@@ -51,7 +51,7 @@ def draw_batch(source, output, recipe="finetune", step=0, overwrite=False, **ove
     feed.batches(train)
     images, labels = next(feed.stream(train, step).take(1).as_numpy_iterator())
     captions = [caption(label, info.class_names) for label in labels]
-    pixels = sheet(levels(images, info.preprocessing.mode), captions)
+    pixels = sheet(to_pixels(images, info.preprocessing.mode), captions)
     with files.replacing(output, overwrite) as target:
         Image.fromarray(pixels).save(target)
     return {
@@ -71,14 +71,6 @@ def caption(label, names):
         return names[label]
     best = [k for k in np.argsort(-label)[:SHOWN] if label[k] > 0]
     return ", ".join(f"{names[k]} {label[k]:.0%}" for k in best)
-
-
-def levels(images, mode):
-    """From the range of the model back to 0 to 255, uint8."""
-    if RANGES[mode] is not None:
-        mean, std = (np.array(numbers) for numbers in RANGES[mode])
-        images = (images * std + mean) * 255
-    return np.clip(np.rint(images), 0, 255).astype("uint8")
 
 
 def sheet(images, captions):
