@@ -58,6 +58,14 @@ def read_calibration(images, contract):
     return images
 
 
+def image_range(mode, seen):
+    """(low, high) of the image, as its range says, or as `seen` in the images."""
+    if RANGES[mode] is None:
+        return seen
+    mean, std = (np.array(row) for row in RANGES[mode])
+    return float((-mean / std).min()), float(((1 - mean) / std).max())
+
+
 def _check_range(images, mode):
     """Refuse pixels that were not brought to the model's range."""
     low, high = float(images.min()), float(images.max())
@@ -66,10 +74,7 @@ def _check_range(images, mode):
             f"calibration: must hold photographs, got {low:g} in every pixel. Look how "
             "the images were read."
         )
-    if mode == "none" or RANGES[mode] is None:
-        return
-    mean, std = (np.array(row) for row in RANGES[mode])
-    least, most = float((-mean / std).min()), float(((1 - mean) / std).max())
+    least, most = image_range(mode, (low, high))
     slack = SLACK * (most - least)
     if low < least - slack or high > most + slack:
         raise ValueError(

@@ -8,6 +8,7 @@ import numpy as np
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.noise import say
 from keras_vit.export.quantization.calibrated import count_of
+from keras_vit.export.quantization.calibration import image_range
 from keras_vit.export.quantization.graph import (
     FLOAT32,
     INT8,
@@ -99,14 +100,6 @@ def _observed(recipe, source, images, verbose):
     say(f"calibrating on {count_of(images)} images", verbose)
     branches = split_all(graph, images, verbose)
     return graph, see_all(graph, images, verbose), [*branches, *kept]
-
-
-def image_range(mode, seen):
-    """(low, high) of the image, as its range says, or as `seen` in the images."""
-    if RANGES[mode] is None:
-        return seen
-    mean, std = (np.array(row) for row in RANGES[mode])
-    return float((-mean / std).min()), float(((1 - mean) / std).max())
 
 
 def image_codes(mode, seen):
