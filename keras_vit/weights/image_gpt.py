@@ -150,18 +150,10 @@ def _tensorflow(arrays, heads):
 
 def _fill(model, arrays, rules):
     """Give every weight its array; the palette keeps its values."""
-    start = f"{model.name}/"
-    weights = {weight.path.removeprefix(start): weight for weight in model.weights}
-    shapes = {path: tuple(weight.shape) for path, weight in weights.items()}
+    numbers = mapping.Numbers(model.heads, (1, 1), 3)
     skip = () if model.use_bias else ("h.*.bias",)
 
     def reason(path):
         return "not in any file" if path == "palette" else None
 
-    plan = mapping.plan(rules, arrays, shapes, reason, skip)
-    numbers = mapping.Numbers(model.heads, (1, 1), 3)
-    for rule in plan.used:
-        found = [arrays.array(name) for name in rule.files]
-        values = mapping.assemble(rule, found, numbers)
-        for path, value in zip(rule.models, values, strict=True):
-            weights[path].assign(value)
+    mapping.fill(model, rules, arrays, numbers, reason, skip)

@@ -127,19 +127,9 @@ def _rules(family, depth):
 
 def _fill(model, decoder, family):
     """Give the decoder its arrays; positions of another grid stay as computed."""
-    start = f"{model.name}/"
-    weights = {
-        w.path.removeprefix(start): w for w in model.weights if w.path.startswith(start)
-    }
-    shapes = {path: tuple(weight.shape) for path, weight in weights.items()}
-    position = decoder.shape("decoder_pos_embed", 3)
-    skip = () if position == shapes["decoder_position"] else ("decoder_position",)
+    same = decoder.shape("decoder_pos_embed", 3) == tuple(model.decoder_position.shape)
     table = _rules(hf if family is hf.FAMILY else timm, model.decoder_depth)
-    plan = mapping.plan(table, decoder, shapes, lambda path: None, skip)
     arch = model.arch
     numbers = mapping.Numbers(model.decoder_heads, arch.patch_size, arch.channels)
-    for rule in plan.used:
-        found = [decoder.array(name) for name in rule.files]
-        values = mapping.assemble(rule, found, numbers)
-        for path, value in zip(rule.models, values, strict=True):
-            weights[path].assign(value)
+    skip = () if same else ("decoder_position",)
+    mapping.fill(model, table, decoder, numbers, skip=skip)

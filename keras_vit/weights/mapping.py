@@ -210,6 +210,27 @@ def plan(rules, arrays, shapes, requested, skip=()):
     return Plan(used, fresh, skipped)
 
 
+def fill(model, rules, arrays, numbers, requested=lambda path: None, skip=()):
+    """Give the weights under a model's own name the arrays of a file.
+
+    Args:
+        model: built. rules, arrays, requested, skip: as in `plan`, with weight paths
+            below the model's name. numbers: `Numbers`.
+
+    Raises:
+        WeightsMismatch: as `plan`.
+    """
+    own = [w for w in model.weights if w.path.startswith(f"{model.name}/")]
+    weights = {weight.path.removeprefix(f"{model.name}/"): weight for weight in own}
+    shapes = {path: tuple(weight.shape) for path, weight in weights.items()}
+    for rule in plan(rules, arrays, shapes, requested, skip).used:
+        found = [arrays.array(name) for name in rule.files]
+        for path, value in zip(
+            rule.models, assemble(rule, found, numbers), strict=True
+        ):
+            weights[path].assign(value)
+
+
 def _matcher(patterns):
     return lambda name: any(fnmatch.fnmatchcase(name, p) for p in patterns)
 
