@@ -1,6 +1,6 @@
 """`keras-vit prepare`, `inspect-data`."""
 
-from keras_vit.cli.training import read_fields
+from keras_vit.cli.training import add_fields, read_fields
 
 
 def add_commands(commands):
@@ -27,13 +27,7 @@ def add_commands(commands):
     inspect.add_argument("--batch-size", type=int, default=16, help="images drawn")
     inspect.add_argument("--step", type=int, default=0, help="number of the batch")
     inspect.add_argument("--overwrite", action="store_true")
-    inspect.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="any other field of the recipe; may be repeated",
-    )
+    add_fields(inspect)
     inspect.set_defaults(run=run_inspect)
 
 

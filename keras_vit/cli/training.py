@@ -101,14 +101,19 @@ def _add_train(commands):
     )
     train.add_argument("--on-bad-image", choices=("refuse", "skip"), default="refuse")
     train.add_argument("--overwrite", action="store_true")
-    train.add_argument(
+    add_fields(train)
+    train.set_defaults(run=run_train)
+
+
+def add_fields(command):
+    """Add the option that changes any field of a recipe."""
+    command.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
         help="any other field of the recipe; may be repeated",
     )
-    train.set_defaults(run=run_train)
 
 
 def read_overrides(args):
