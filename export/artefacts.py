@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 
-from keras_vit.export.contract import check_choice
+from keras_vit.choices import check_choice
 from keras_vit.export.onnx_quantize import RECIPES as ONNX_RECIPES
 from keras_vit.export.onnx_quantize import STATIC
 from keras_vit.export.quantize import CALIBRATED, INTEGER, RECIPES

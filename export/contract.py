@@ -186,17 +186,6 @@ def check_suffix(path, suffix):
         )
 
 
-def check_choice(name, value, choices):
-    """Make sure that an option is among the known ones.
-
-    Raises:
-        ValueError: when it is not.
-    """
-    if value not in choices:
-        known = ", ".join(map(repr, choices))
-        raise ValueError(f"{name}: must be one of {known}, got {value!r}.")
-
-
 def data_file(path):
     """Where an `.onnx` file that is too large for one keeps its arrays.
 

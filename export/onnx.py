@@ -10,10 +10,10 @@ import keras
 
 import keras_vit
 from keras_vit import files
+from keras_vit.choices import check_choice
 from keras_vit.export import onnx_file, onnx_foreign, provenance
 from keras_vit.export.auto import Judge, check_unused, smallest, smallest_dressed
 from keras_vit.export.contract import (
-    check_choice,
     check_images,
     check_suffix,
     data_file,

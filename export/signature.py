@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 
-from keras_vit.export.contract import check_choice
+from keras_vit.choices import check_choice
 from keras_vit.export.cores import Cores
 from keras_vit.export.face import Face
 from keras_vit.export.quantize import CALIBRATED

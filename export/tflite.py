@@ -9,11 +9,12 @@ import shutil
 import numpy as np
 
 from keras_vit import files
+from keras_vit.choices import check_choice
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import flatbuffer, litert_torch
 from keras_vit.export.assembly import assemble
 from keras_vit.export.auto import Judge, check_unused, smallest, smallest_dressed
-from keras_vit.export.contract import check_choice, check_suffix
+from keras_vit.export.contract import check_suffix
 from keras_vit.export.metadata import check_labels
 from keras_vit.export.proof import write_and_prove
 from keras_vit.export.quantization.trained import Trained

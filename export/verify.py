@@ -8,9 +8,10 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_vit.choices import check_choice
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.compare import Tally, as_meant, worst
-from keras_vit.export.contract import check_choice, size_of
+from keras_vit.export.contract import size_of
 from keras_vit.export.facing import batches_for, described, face_of
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import LayerReport, compare_layers

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_vit import imagenet
+from keras_vit.choices import check_choice
 from keras_vit.layers.interpolate import matrix
 
 # mode -> (mean, std) of the pixel values, on a scale of 0 to 1, per channel.
@@ -23,12 +24,6 @@ RESIZES = ("squash", "short_side")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
 ROUNDINGS = ("none", "each_pass", "truncate")
 GEOMETRIES = ("torchvision", "tensorflow")
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        known = ", ".join(map(repr, choices))
-        raise ValueError(f"{name}: must be one of {known}, got {value!r}.")
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -67,11 +62,11 @@ class Preprocessing:
 
     def __post_init__(self):
         object.__setattr__(self, "image_size", tuple(self.image_size))
-        _check_choice("mode", self.mode, RANGES)
-        _check_choice("resize", self.resize, RESIZES)
-        _check_choice("interpolation", self.interpolation, INTERPOLATIONS)
-        _check_choice("rounding", self.rounding, ROUNDINGS)
-        _check_choice("geometry", self.geometry, GEOMETRIES)
+        check_choice("mode", self.mode, RANGES)
+        check_choice("resize", self.resize, RESIZES)
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
+        check_choice("rounding", self.rounding, ROUNDINGS)
+        check_choice("geometry", self.geometry, GEOMETRIES)
         if not 0 < self.crop <= 1:
             raise ValueError(f"crop: must be above 0 and at most 1, got {self.crop}.")
 
@@ -230,7 +225,7 @@ def preprocess_input(x, mode="google"):
     >>> preprocess_input([0.0, 127.5, 255.0]).tolist()
     [-1.0, 0.0, 1.0]
     """
-    _check_choice("mode", mode, RANGES)
+    check_choice("mode", mode, RANGES)
     backend_tensor = ops.is_tensor(x)
     x = ops.cast(ops.convert_to_tensor(x), "float32")
     if mode == "google":

@@ -1,6 +1,6 @@
 """Fields of a recipe that are a name, or a dict with a name and options."""
 
-from keras_vit.spelling import did_you_mean
+from keras_vit.choices import did_you_mean
 
 
 def read(where, given, table, options_of):

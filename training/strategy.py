@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
+from keras_vit.choices import check_choice
 from keras_vit.training.engine import jax_devices, workers
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
@@ -51,9 +52,7 @@ def choose(name):
             "would train on one device and say nothing. Set KERAS_BACKEND=jax, or use "
             "'mirrored'."
         )
-    if name not in STRATEGIES:
-        known = ", ".join(map(repr, STRATEGIES))
-        raise ValueError(f"strategy: must be one of {known}, got {name!r}.")
+    check_choice("strategy", name, STRATEGIES)
     if name == "auto":
         name = _automatic()
     made = {"multi_worker": workers.connect, "tpu": _tpu, "mirrored": _mirrored}

@@ -10,6 +10,7 @@ import tempfile
 import numpy as np
 
 from keras_vit import files
+from keras_vit.choices import check_choice
 from keras_vit.errors import CheckpointError
 from keras_vit.export.noise import quiet, say
 from keras_vit.export.quantization.ranges import DEFAULT, METHODS
@@ -255,7 +256,6 @@ def calibrate(model, images, method=DEFAULT, verbose=1):
     Raises:
         TypeError, ValueError, RuntimeError: as `to_tflite`.
     """
-    from keras_vit.export.contract import check_choice
     from keras_vit.export.quantization import observe, overflow, seen, static
     from keras_vit.export.quantization.calibration import read_calibration
 

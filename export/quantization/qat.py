@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.export.contract import check_choice
+from keras_vit.choices import check_choice
 from keras_vit.export.quantization import models, qat_start
 from keras_vit.export.quantization.fake import (
     fake_range,

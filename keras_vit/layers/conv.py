@@ -6,6 +6,8 @@ Defaults are the constants of vit_jax's hybrids. Big Transfer has others.
 import keras
 from keras import ops
 
+from keras_vit.choices import check_choice
+
 GROUPS = 32
 PADDINGS = ("same", "symmetric")
 
@@ -57,9 +59,7 @@ class StdConv(keras.layers.Layer):
         super().__init__(**kwargs)
         if size % 2 == 0:
             raise ValueError(f"size: must be odd, got {size}. Use {size + 1}.")
-        if padding not in PADDINGS:
-            known = ", ".join(map(repr, PADDINGS))
-            raise ValueError(f"padding: must be one of {known}, got {padding!r}.")
+        check_choice("padding", padding, PADDINGS)
         self.filters = filters
         self.size = size
         self.strides = strides

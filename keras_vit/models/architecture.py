@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from keras_vit.choices import check_choice
 from keras_vit.layers.mlp import get_activation
 from keras_vit.layers.patches import pair, patch_grid
 from keras_vit.layers.pooling import POOLINGS
@@ -191,11 +192,7 @@ class Architecture:
         get_activation(self.activation)
         choices = {"pooling": (*POOLINGS, None), "position": POSITIONS}
         for name, known in choices.items():
-            if getattr(self, name) not in known:
-                shown = ", ".join(map(repr, known))
-                raise ValueError(
-                    f"{name}: must be one of {shown}, got {getattr(self, name)!r}."
-                )
+            check_choice(name, getattr(self, name), known)
 
     def _check_wiring(self):
         if self.stem is not None and self.conv_stem is not None:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit.choices import check_choice
 from keras_vit.layers.causal import CausalBlock, RMSNorm
 from keras_vit.layers.patches import pair
 from keras_vit.models.palette import grid_palette, quantize
@@ -291,9 +292,7 @@ def bits(nats):
 
 
 def _check(objective, mask_ratio, width, heads):
-    if objective not in OBJECTIVES:
-        known = ", ".join(map(repr, OBJECTIVES))
-        raise ValueError(f"objective: must be one of {known}, got {objective!r}.")
+    check_choice("objective", objective, OBJECTIVES)
     if not 0 < mask_ratio < 1:
         raise ValueError(
             f"mask_ratio: must be between 0 and 1, got {mask_ratio!r}. Use 0.15."

@@ -7,6 +7,7 @@ the paper leaves open is decided here, and said.
 import keras
 from keras import ops
 
+from keras_vit.choices import check_choice
 from keras_vit.layers import Patches, masking
 from keras_vit.models.pretraining import MaskedModel, masked_architecture
 from keras_vit.preprocess import pixel_statistics
@@ -177,9 +178,7 @@ class MaskedPatchPrediction(MaskedModel):
 
 
 def _check(target, ratio, arch):
-    if target not in TARGETS:
-        known = ", ".join(map(repr, TARGETS))
-        raise ValueError(f"target: must be one of {known}, got {target!r}.")
+    check_choice("target", target, TARGETS)
     count = arch.grid[0] * arch.grid[1]
     if not 0 < ratio <= 1 or not int(count * ratio):
         raise ValueError(

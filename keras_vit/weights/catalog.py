@@ -7,8 +7,8 @@ image size: "ViT_B16.augreg_in21k_ft_in1k_224".
 import fnmatch
 import functools
 
+from keras_vit.choices import did_you_mean
 from keras_vit.preprocess import Preprocessing
-from keras_vit.spelling import did_you_mean
 from keras_vit.weights import catalog_bit, catalog_google, catalog_torch
 
 # How a code base prepares images; the size is that of the row.

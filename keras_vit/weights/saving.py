@@ -5,6 +5,7 @@ import json
 import numpy as np
 from keras import ops
 
+from keras_vit.choices import check_choice
 from keras_vit.errors import WeightsMismatch
 from keras_vit.files import replacing
 from keras_vit.layers import PatchEncoder, TransformerBlock
@@ -41,9 +42,7 @@ def save_checkpoint(model, path, format="google_npz", overwrite=False):
         WeightsMismatch: when the format has no name for a part of the model.
         FileExistsError: when it exists and overwrite is False.
     """
-    if format not in FORMATS:
-        known = ", ".join(map(repr, FORMATS))
-        raise ValueError(f"format: must be one of {known}, got {format!r}.")
+    check_choice("format", format, FORMATS)
     facts = facts_of(model)
     arrays = dict(_arrays(model, _rules(format, facts), facts, format))
     note = _note(model, facts)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_vit.choices import did_you_mean
 from keras_vit.preprocess import RANGES
-from keras_vit.spelling import did_you_mean
 from keras_vit.training.data import geometry, ops, policies
 
 

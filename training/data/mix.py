@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_vit.choices import check_choice
+
 SALT = 7  # sets the random numbers of a batch apart from those of its images
 
 
@@ -65,9 +67,7 @@ class Mix:
                     f"{name}: must be a number of 0 or more, got {value!r}. "
                     f"Pass {name}=0 for none."
                 )
-        if self.rule not in RULES:
-            known = ", ".join(map(repr, RULES))
-            raise ValueError(f"mix_rule: must be one of {known}, got {self.rule!r}.")
+        check_choice("mix_rule", self.rule, RULES)
         if self.cutmix and not RULES[self.rule].cutmix:
             raise ValueError(
                 f"cutmix: mix_rule={self.rule!r} knows none, got cutmix={self.cutmix}. "

@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 
 from keras_vit import files
+from keras_vit.choices import check_choice
 from keras_vit.errors import DataError
 from keras_vit.training.data import folder, own, tfds_source, vtab
 from keras_vit.training.data.splits import IndexedSplit
@@ -85,9 +86,7 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
         ValueError: for a name of another kind.
         DataError, FileNotFoundError: when the data are missing or damaged.
     """
-    if on_bad_image not in ON_BAD_IMAGE:
-        known = ", ".join(map(repr, ON_BAD_IMAGE))
-        raise ValueError(f"on_bad_image: must be one of {known}, got {on_bad_image!r}.")
+    check_choice("on_bad_image", on_bad_image, ON_BAD_IMAGE)
     if own.is_own(name):
         names, opened, key, fixed = own.read_own(name)
         return Source(key, names, opened, 224, "light", fixed=fixed)

@@ -5,8 +5,8 @@ import re
 
 import tensorflow as tf
 
+from keras_vit.choices import did_you_mean
 from keras_vit.errors import DataError
-from keras_vit.spelling import did_you_mean
 from keras_vit.training.data import ops
 from keras_vit.training.data.splits import SequentialSplit
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_vit.choices import did_you_mean
 from keras_vit.errors import DataError
-from keras_vit.spelling import did_you_mean
 from keras_vit.training.data import tfds_source
 
 

@@ -2,7 +2,7 @@
 
 import importlib
 
-from keras_vit.spelling import did_you_mean
+from keras_vit.choices import did_you_mean
 from keras_vit.training.recipes.base import Recipe
 
 FILES = (

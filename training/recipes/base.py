@@ -3,7 +3,7 @@
 import dataclasses
 import numbers
 
-from keras_vit.spelling import did_you_mean
+from keras_vit.choices import check_choice, did_you_mean
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import ON_BAD_IMAGE
@@ -165,8 +165,8 @@ class Recipe:
         self._check_number("learning_rate", numbers.Real, 0, None)
         checks.check_optimisation(self)
         checks.check_learning(self)
-        self._check_choice("scaling", POWERS)
-        self._check_choice("data_rule", DATA_RULES)
+        check_choice("scaling", self.scaling, POWERS)
+        check_choice("data_rule", self.data_rule, DATA_RULES)
         for name in ("steps", "lora"):
             if getattr(self, name) is not None:
                 self._check_number(name, numbers.Integral, 1, None)
@@ -183,12 +183,12 @@ class Recipe:
         self._check_number("save_minutes", numbers.Real, 0, None)
         if self.micro_batch is not None:
             self._check_number("micro_batch", numbers.Integral, 1, None)
-        self._check_choice("xla", (False, True))
+        check_choice("xla", self.xla, (False, True))
         self._check_number("loss_limit", numbers.Real, 0, None)
-        self._check_choice("cache", (False, True))
-        self._check_choice("precision", (None, *PRECISIONS))
-        self._check_choice("on_bad_image", ON_BAD_IMAGE)
-        self._check_choice("monitor", MONITORS)
+        check_choice("cache", self.cache, (False, True))
+        check_choice("precision", self.precision, (None, *PRECISIONS))
+        check_choice("on_bad_image", self.on_bad_image, ON_BAD_IMAGE)
+        check_choice("monitor", self.monitor, MONITORS)
         Mix(self.mixup, self.cutmix, self.mix_rule)
         if self.augment != "auto":
             augmentation.get_preset(self.augment)
@@ -205,13 +205,6 @@ class Recipe:
             f"{name}: must be {words}, at least {least}{below}, got {value!r}. "
             f"Pass {name}={EXAMPLES.get(name, getattr(Recipe, name))!r}, for example."
         )
-
-    def _check_choice(self, name, choices):
-        if getattr(self, name) not in choices:
-            known = ", ".join(map(repr, choices))
-            raise ValueError(
-                f"{name}: must be one of {known}, got {getattr(self, name)!r}."
-            )
 
     def override(self, **changes):
         """The same recipe with other values.

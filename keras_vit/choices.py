@@ -1,6 +1,17 @@
-"""What somebody probably meant who wrote a name that does not exist."""
+"""A value that is one of several: checked, and what was probably meant."""
 
 import difflib
+
+
+def check_choice(name, value, choices):
+    """Make sure that an option is among the known ones.
+
+    Raises:
+        ValueError: when it is not.
+    """
+    if value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise ValueError(f"{name}: must be one of {known}, got {value!r}.")
 
 
 def did_you_mean(name, known, cutoff=0.6, start=""):
