@@ -13,11 +13,7 @@ from keras_vit import files
 from keras_vit.choices import check_choice
 from keras_vit.export import onnx_file, onnx_foreign, provenance
 from keras_vit.export.auto import Judge, check_unused, smallest, smallest_dressed
-from keras_vit.export.contract import (
-    check_images,
-    check_suffix,
-    data_file,
-)
+from keras_vit.export.contract import check_images, check_suffix, data_file
 from keras_vit.export.metadata import check_labels
 from keras_vit.export.noise import say
 from keras_vit.export.onnx_face import dress

@@ -10,8 +10,6 @@ from keras_vit.export.inspection.anatomy import (
     product_kind,
 )
 
-# Operators that only change how numbers are stored.
-CASTS = ("QuantizeLinear", "DequantizeLinear", "Cast", "DynamicQuantizeLinear")
 # Where weight and activation stand among the inputs.
 PRODUCTS = ("MatMul", "Gemm", "Conv", "MatMulInteger", "ConvInteger")
 LINEAR = {"QLinearMatMul": (0, 3), "QLinearConv": (0, 3)}

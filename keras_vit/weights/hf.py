@@ -33,7 +33,6 @@ ACTIVATIONS = {
     "gelu_fast": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
 }
-MODELS = ("vit", "deit", "vit_mae")
 
 
 def recognises(arrays):
