@@ -1,0 +1,193 @@
+"""The choices of the ViT paper, each switched alone: what is it worth?
+
+    python benchmarks/ablations.py cifar10/ --output runs/ablations
+
+`cifar10/` is a folder of images, `train/CLASS/*.png` and `test/CLASS/*.png`. A small
+plain Vision Transformer is trained from scratch once per row; the first row is the one
+that all others differ from. The same command goes on where it was stopped; `--seeds 3`
+trains every row so often, `--rows position` only those whose names begin so.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import time
+from typing import NamedTuple
+
+RATE, LOW_RATE = 1e-3, 3e-4
+
+
+class Row(NamedTuple):
+    """One model to train.
+
+    Args:
+        name: of the row. model: fields of `Architecture` that differ from the first.
+        rate: learning rate. published: what the paper found for ViT-B/16, or "".
+    """
+
+    name: str
+    model: dict
+    rate: float = RATE
+    published: str = ""
+
+
+# Published: arXiv:2010.11929, table 8 (default placement), 5-shot linear on ImageNet.
+ROWS = (
+    Row("baseline: learned 1-D, class token, linear head", {}, RATE, "64.2"),
+    Row("position: none", {"position": "none"}, RATE, "61.4"),
+    Row("position: learned 2-D", {"position": "learned2d"}, RATE, "64.0"),
+    Row("position: fixed sine-cosine 2-D", {"position": "sincos2d"}),
+    Row("position: relative", {"position": "relative"}, RATE, "64.0"),
+    Row("mean of the patches", {"pooling": "gap"}),
+    Row("mean of the patches, lower rate", {"pooling": "gap"}, LOW_RATE),
+    Row("class token, lower rate", {}, LOW_RATE),
+    Row("MLP head (tanh)", {"representation_size": "width"}),
+)
+
+
+def main(words=None):
+    """Train what is missing, then print the table and write it down."""
+    options = _options(words)
+    from keras_vit import files, training
+
+    rows = [row for row in ROWS if row.name.startswith(tuple(options.rows))]
+    if not rows:
+        names = ", ".join(repr(row.name) for row in ROWS)
+        raise SystemExit(f"--rows: must begin one of {names}, got {options.rows}.")
+    data = f"folder:{options.folder}"
+    training.class_names(data)  # a folder that cannot be read is told before all else
+    table = files.check_target(options.output / "table.md", overwrite=True)
+    runs = _runs(rows, options)
+    found = {}
+    for number, (row, seed) in enumerate(runs, 1):
+        print(f"{number} of {len(runs)}: {row.name}, seed {seed}", flush=True)
+        found.setdefault(row.name, []).append(_score(row, seed, data, options))
+    text = "\n".join(_lines(rows, found))
+    with files.replacing(table, overwrite=True) as path:
+        path.write_text(text + "\n")
+    print(f"\n{text}")
+
+
+def _options(words):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="with train/CLASS/*.png and test/CLASS/*.png")
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--rows", nargs="+", default=[""], metavar="BEGINNING")
+    parser.add_argument("--seeds", type=int, default=1, help="of every row")
+    parser.add_argument("--baseline-seeds", type=int, default=3, help="of the first")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--image-size", type=int, default=32, help="px")
+    parser.add_argument("--patch-size", type=int, default=4, help="px")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--heads", type=int, default=4)
+    return parser.parse_args(words)
+
+
+def _runs(rows, options):
+    """(row, seed), one seed of every row first: a stopped table is then whole."""
+    seeds = {row.name: options.seeds for row in rows}
+    first = ROWS[0].name
+    seeds[first] = max(options.seeds, options.baseline_seeds)
+    pairs = [(row, seed) for row in rows for seed in range(seeds[row.name])]
+    return sorted(pairs, key=lambda pair: pair[1])
+
+
+def _score(row, seed, data, options):
+    """Figures of one run: read when it is finished, else trained."""
+    from keras_vit import files
+
+    name = "".join(c if c.isalnum() else "-" for c in row.name)
+    folder = options.output / f"{name}-{seed}"
+    note = folder / "score.json"
+    asked = {"model": _model(row, options), "rate": row.rate, "data": data}
+    asked |= {"epochs": options.epochs, "image_size": options.image_size, "seed": seed}
+    if note.is_file():
+        known = json.loads(note.read_text())
+        if known["asked"] != asked:
+            raise SystemExit(
+                f"{note}: must be of the same options, got {known['asked']}, not "
+                f"{asked}. Choose another --output."
+            )
+        return known
+    scores = _train(asked, folder)
+    with files.replacing(note) as path:
+        path.write_text(json.dumps({"asked": asked, **scores}, indent=2))
+    return scores
+
+
+def _model(row, options):
+    """The model of a row, as a recipe takes it."""
+    model = {
+        "patch_size": options.patch_size,
+        "width": options.width,
+        "depth": options.depth,
+        "heads": options.heads,
+        "mlp_dim": 2 * options.width,
+        **row.model,
+    }
+    if model.get("representation_size") == "width":
+        model["representation_size"] = options.width
+    return model
+
+
+def _train(asked, folder):
+    """Train one model, and score it on the test images."""
+    import keras
+    import tensorflow as tf
+
+    from keras_vit import training
+    from keras_vit.training.runs import RunFolder
+
+    keras.utils.clear_session()
+    tf.get_logger().setLevel("ERROR")  # it counts the functions of all runs together
+    busy = time.process_time()
+    run = RunFolder(folder)
+    finished = run.best.is_file() and not run.states.path.exists()
+    result = training.fit(  # goes on by itself where it was stopped
+        "cifar10",
+        data=asked["data"],
+        model=asked["model"],
+        image_size=asked["image_size"],
+        epochs=asked["epochs"],
+        learning_rate=asked["rate"],
+        seed=asked["seed"],
+        cache=True,
+        output_dir=folder,
+        overwrite=finished,  # a run whose score was never written is made again
+    )
+    note = result.model.preprocessing
+    test, _ = training.load_split(asked["data"], preprocessing=note, verbose=0)
+    scored = training.evaluate.top_k(result.model, test, verbose=0)
+    seconds = round(time.process_time() - busy)
+    print(f"  {scored['top1']:.1%} of {scored['count']} images, {seconds} CPU s")
+    return {
+        "parameters": result.model.count_params(),
+        "validation": max(result.history["val_top1"]),
+        "test": scored["top1"],
+        "count": scored["count"],
+        "cpu_s": seconds,
+    }
+
+
+def _lines(rows, found):
+    """The table, in Markdown."""
+    head = "| | parameters | learning rate | test images right | seeds |"
+    yield f"{head} ViT-B/16 (published) |"
+    yield "|---|---|---|---|---|---|"
+    for row in rows:
+        scores = [100 * score["test"] for score in found[row.name]]
+        shown = f"{statistics.mean(scores):.1f}%"
+        if len(scores) > 1:
+            shown += f" ({min(scores):.1f} to {max(scores):.1f})"
+        parameters = found[row.name][0]["parameters"]
+        published = f"{row.published}%" if row.published else ""
+        yield (
+            f"| {row.name} | {parameters:,} | {row.rate:g} | {shown} | {len(scores)} "
+            f"| {published} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
