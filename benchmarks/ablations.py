@@ -58,11 +58,17 @@ def main(words=None):
     data = f"folder:{options.folder}"
     training.class_names(data)  # a folder that cannot be read is told before all else
     table = files.check_target(options.output / "table.md", overwrite=True)
-    runs = _runs(rows, options)
+    pairs = _seeds(rows, options)
+    runs = [(row, *_asked(row, seed, data, options)) for row, seed in pairs]
+    known = [_known(asked, folder) for _, asked, folder in runs]
     found = {}
-    for number, (row, seed) in enumerate(runs, 1):
-        print(f"{number} of {len(runs)}: {row.name}, seed {seed}", flush=True)
-        found.setdefault(row.name, []).append(_score(row, seed, data, options))
+    for number, (row, asked, folder) in enumerate(runs, 1):
+        scores = known[number - 1]
+        if scores is None:
+            place = f"{number} of {len(runs)}"
+            print(f"{place}: {row.name}, seed {asked['seed']}", flush=True)
+            scores = _train(asked, folder)
+        found.setdefault(row.name, []).append(scores)
     text = "\n".join(_lines(rows, found))
     with files.replacing(table, overwrite=True) as path:
         path.write_text(text + "\n")
@@ -76,45 +82,45 @@ def _options(words):
     parser.add_argument("--rows", nargs="+", default=[""], metavar="BEGINNING")
     parser.add_argument("--seeds", type=int, default=1, help="of every row")
     parser.add_argument("--baseline-seeds", type=int, default=3, help="of the first")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--image-size", type=int, default=32, help="px")
-    parser.add_argument("--patch-size", type=int, default=4, help="px")
+    parser.add_argument("--patch-size", type=int, default=8, help="px")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--heads", type=int, default=4)
     return parser.parse_args(words)
 
 
-def _runs(rows, options):
-    """(row, seed), one seed of every row first: a stopped table is then whole."""
-    seeds = {row.name: options.seeds for row in rows}
-    first = ROWS[0].name
-    seeds[first] = max(options.seeds, options.baseline_seeds)
-    pairs = [(row, seed) for row in rows for seed in range(seeds[row.name])]
+def _seeds(rows, options):
+    """(row, seed), one seed of every row first: most is known early."""
+    counts = {row.name: options.seeds for row in rows}
+    counts[ROWS[0].name] = max(options.seeds, options.baseline_seeds)
+    pairs = [(row, seed) for row in rows for seed in range(counts[row.name])]
     return sorted(pairs, key=lambda pair: pair[1])
 
 
-def _score(row, seed, data, options):
-    """Figures of one run: read when it is finished, else trained."""
-    from keras_vit import files
-
+def _asked(row, seed, data, options):
+    """Arguments of `training.fit` for one run, and its folder."""
     name = "".join(c if c.isalnum() else "-" for c in row.name)
-    folder = options.output / f"{name}-{seed}"
+    asked = {"model": _model(row, options), "learning_rate": row.rate, "data": data}
+    names = ("epochs", "batch_size", "image_size")
+    asked |= {name: getattr(options, name) for name in names} | {"seed": seed}
+    return asked, options.output / f"{name}-{seed}"
+
+
+def _known(asked, folder):
+    """Figures of a run that is finished, or None."""
     note = folder / "score.json"
-    asked = {"model": _model(row, options), "rate": row.rate, "data": data}
-    asked |= {"epochs": options.epochs, "image_size": options.image_size, "seed": seed}
-    if note.is_file():
-        known = json.loads(note.read_text())
-        if known["asked"] != asked:
-            raise SystemExit(
-                f"{note}: must be of the same options, got {known['asked']}, not "
-                f"{asked}. Choose another --output."
-            )
-        return known
-    scores = _train(asked, folder)
-    with files.replacing(note) as path:
-        path.write_text(json.dumps({"asked": asked, **scores}, indent=2))
-    return scores
+    if not note.is_file():
+        return None
+    known = json.loads(note.read_text())
+    if known["asked"] != asked:
+        raise SystemExit(
+            f"{note}: must be of the same options, got {known['asked']}, not {asked}. "
+            "Choose another --output."
+        )
+    return known
 
 
 def _model(row, options):
@@ -137,7 +143,7 @@ def _train(asked, folder):
     import keras
     import tensorflow as tf
 
-    from keras_vit import training
+    from keras_vit import files, training
     from keras_vit.training.runs import RunFolder
 
     keras.utils.clear_session()
@@ -147,12 +153,7 @@ def _train(asked, folder):
     finished = run.best.is_file() and not run.states.path.exists()
     result = training.fit(  # goes on by itself where it was stopped
         "cifar10",
-        data=asked["data"],
-        model=asked["model"],
-        image_size=asked["image_size"],
-        epochs=asked["epochs"],
-        learning_rate=asked["rate"],
-        seed=asked["seed"],
+        **asked,
         cache=True,
         output_dir=folder,
         overwrite=finished,  # a run whose score was never written is made again
@@ -160,15 +161,18 @@ def _train(asked, folder):
     note = result.model.preprocessing
     test, _ = training.load_split(asked["data"], preprocessing=note, verbose=0)
     scored = training.evaluate.top_k(result.model, test, verbose=0)
-    seconds = round(time.process_time() - busy)
-    print(f"  {scored['top1']:.1%} of {scored['count']} images, {seconds} CPU s")
-    return {
+    scores = {
+        "asked": asked,
         "parameters": result.model.count_params(),
         "validation": max(result.history["val_top1"]),
         "test": scored["top1"],
         "count": scored["count"],
-        "cpu_s": seconds,
+        "cpu_s": round(time.process_time() - busy),
     }
+    with files.replacing(folder / "score.json") as path:
+        path.write_text(json.dumps(scores, indent=2))
+    print("  {test:.1%} of {count} images, {cpu_s} CPU s".format(**scores), flush=True)
+    return scores
 
 
 def _lines(rows, found):

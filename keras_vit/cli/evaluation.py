@@ -1,10 +1,22 @@
-"""`keras-vit evaluate`: scores of a classifier, or probes of its features."""
+"""`keras-vit evaluate`: scores of a classifier, or probes of many encoders."""
 
+import pathlib
+
+import keras
+
+from keras_vit.cli.models import load
 from keras_vit.cli.table import table
-from keras_vit.cli.training import add_data, add_preprocess, load_prepared, load_split
+from keras_vit.cli.training import (
+    add_data,
+    add_preprocess,
+    load_prepared,
+    load_split,
+    prepared,
+)
 from keras_vit.cli.usage import UsageError, words
 
-PROBES = ("linear", "few_shot", "knn")
+PROBES = ("linear", "few_shot", "knn", "depth")
+PIXELS, RANDOM = "pixels", "random:"
 SHOWN = 60  # classes in the table of a terminal
 
 
@@ -13,7 +25,13 @@ def add_commands(commands):
     evaluate = commands.add_parser(
         "evaluate", help="accuracy, calibration, mistakes, or probes of the features"
     )
-    evaluate.add_argument("model", help="a .keras file or a checkpoint")
+    evaluate.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help=f"a .keras file or a checkpoint; with --probe several, {RANDOM}MODEL for "
+        f"the same model untrained, {PIXELS} for the image itself",
+    )
     add_data(evaluate)
     add_preprocess(evaluate)
     evaluate.add_argument(
@@ -36,7 +54,15 @@ def add_commands(commands):
         type=words,
         metavar="KIND[,KIND]",
         help=f"instead: {', '.join(PROBES)}, learnt on the features of the training "
-        "split; the head is not used",
+        "split; the heads are not used; a table with a row per model",
+    )
+    evaluate.add_argument(
+        "--pooling",
+        choices=("token", "gap"),
+        help="for --probe, of models that give all tokens (default: the model's own)",
+    )
+    evaluate.add_argument(
+        "--picture", metavar="PNG", help="for --probe depth: draw accuracy over depth"
     )
     evaluate.set_defaults(run=run_evaluate)
 
@@ -45,6 +71,7 @@ def run_evaluate(args):
     """Every score of a split, or probes on it."""
     if args.probe is not None:
         return run_probes(args)
+    _only_scores(args)
     from keras_vit import files, training
 
     if args.confusion:
@@ -70,6 +97,16 @@ def run_evaluate(args):
         answer["confusion"] = str(path)
         lines.append(f"confusion: {path}")
     return answer, "\n".join(lines), 0
+
+
+def _only_scores(args):
+    """Scores are those of one classifier."""
+    if len(args.models) > 1 or args.pooling or args.picture:
+        raise UsageError(
+            "--probe: needed for several models, --pooling and --picture, got none. "
+            "Add --probe linear,few_shot,knn."
+        )
+    (args.model,) = args.models
 
 
 def _verbose(args):
@@ -100,29 +137,73 @@ def _classes(rows):
 
 
 def run_probes(args):
-    """What simple classifiers read out of the features."""
+    """What simple classifiers read out of the features, a row per model."""
     if args.confusion or args.real or args.per_class:
         raise UsageError(
             "--probe: learns a classifier of its own, got options about the head of "
             "the model too. Leave out --confusion, --real and --per-class."
         )
+    if args.picture and "depth" not in args.probe:
+        raise UsageError(
+            f"--picture: draws accuracy over depth, got --probe {','.join(args.probe)}."
+            " Add depth to it."
+        )
+    from keras_vit import training
+    from keras_vit.training.evaluate.comparison import KINDS
+    from keras_vit.training.evaluate.depths import check_picture
+
+    training.evaluate.check_kinds(args.probe, KINDS)
+    if args.picture:
+        check_picture(args.picture, args.overwrite)
+    found = training.evaluate.compare(
+        _encoders(args),
+        args.data,
+        args.probe,
+        args.split,
+        args.pooling,
+        args.batch_size,
+        args.on_bad_image,
+        _verbose(args),
+    )
+    answer, lines = found.to_dict(), [str(found)]
+    if args.picture:
+        path = found.plot_depths(args.picture, args.overwrite)
+        answer["picture"] = str(path)
+        lines.append(f"picture: {path}")
+    lines.append("{}, {:,} images to learn from, {:,} scored".format(*_counts(found)))
+    return answer, "\n".join(lines), 0
+
+
+def _counts(found):
+    return f"{found.data} ({found.split})", *found.counts
+
+
+def _encoders(args):
+    """Name -> model, or "pixels"; every file is there before the first is read."""
     from keras_vit import training
 
-    training.evaluate.check_kinds(args.probe)
-    model = load_prepared(args)
-    splits = []
-    for split in ("train", args.split):
-        data, info = training.load_split(
-            args.data,
-            split,
-            batch_size=args.batch_size,
-            preprocessing=model.preprocessing,
-            on_bad_image=args.on_bad_image,
-            verbose=_verbose(args),
-        )
-        splits.append(data)
-    scores = training.evaluate.probes(model, *splits, args.probe, _verbose(args))
-    tested = args.split or info.test_split
-    answer = {"data": info.source, "split": tested, **scores}
-    rows = [[name, f"{share:.2%}"] for name, share in scores.items()]
-    return answer, table(rows, ["probe", f"on {tested}"]), 0
+    paths = {word: word.removeprefix(RANDOM) for word in args.models}
+    for path in paths.values():
+        if path.endswith(".keras") and not pathlib.Path(path).is_file():
+            load(path)  # says what is wrong
+    found, loaded = {}, {PIXELS: PIXELS}
+    for word, path in paths.items():
+        if path not in loaded:
+            loaded[path] = prepared(load(path), args)
+        model = loaded[path]
+        if word.startswith(RANDOM) and path != PIXELS:
+            keras.utils.set_random_seed(0)
+            model = prepared(training.evaluate.untrained(model), args)
+        found[_name(word, paths)] = model
+    return found
+
+
+def _name(word, paths):
+    """The file's name without its end, where no other has the same."""
+
+    def short(text):
+        folder = text[: len(RANDOM)] if text.startswith(RANDOM) else ""
+        return folder + pathlib.Path(paths[text]).stem
+
+    same = [other for other in paths if short(other) == short(word)]
+    return word if len(same) > 1 else short(word)

@@ -221,7 +221,11 @@ def _run_dry(args, recipe, model, strategy):
 
 def load_prepared(args):
     """The model that the options name, with their way to prepare images."""
-    model = load(args.model)
+    return prepared(load(args.model), args)
+
+
+def prepared(model, args):
+    """A model with the way to prepare images that the options say."""
     fields = read_fields(args.preprocess, "--preprocess")
     known = {field.name for field in dataclasses.fields(preprocess.Preprocessing)}
     if not fields.keys() <= known:

@@ -177,6 +177,13 @@ class ImageGPT(PretrainingModel):
             x = block(x)
         return self.norm(x) if blocks == self.depth else self.blocks[blocks].norm1(x)
 
+    def every_hidden(self, x):
+        """Yield what `hidden` returns for each number of blocks, in one pass."""
+        for block in self.blocks:
+            yield block.norm1(x)
+            x = block(x)
+        yield self.norm(x)
+
     def token_loss(self, tokens, scores, mask=None):
         """Mean negative log-likelihood, in nats per predicted pixel.
 

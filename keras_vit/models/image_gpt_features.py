@@ -5,6 +5,8 @@ from keras import ops
 
 from keras_vit.models.image_model import ImageModel
 
+EVERY = "every"  # block: one vector for each depth
+
 
 @keras.saving.register_keras_serializable("keras_vit")
 class PixelFeatures(keras.layers.Layer):
@@ -13,11 +15,11 @@ class PixelFeatures(keras.layers.Layer):
     Args:
         trunk: `ImageGPT`.
         block: index of the block whose norm is read; the depth, or None, is the last
-            norm.
+            norm; "every" reads all of them in one pass.
         generative: weight of the trunk's own loss while training.
 
     Call:
-        images: (B, H, W, 3) in -1..1. Returns: (B, D).
+        images: (B, H, W, 3) in -1..1. Returns: (B, D), or (B, depth + 1, D).
 
     Source:
         Chen et al. 2020, section 3.5 (`f^l`, the mean of `n^l`) and 3.4 (the sum of
@@ -35,6 +37,9 @@ class PixelFeatures(keras.layers.Layer):
         tokens = trunk.tokens(images)
         causal = trunk.objective == "autoregressive"
         x = trunk.embed(trunk.before(tokens) if causal else tokens)
+        if self.block == EVERY:
+            means = [ops.mean(normed, axis=1) for normed in trunk.every_hidden(x)]
+            return ops.stack(means, axis=1)
         x = trunk.hidden(x, self.block)
         if self.generative and training:
             loss = trunk.token_loss(tokens, trunk.head(x))
@@ -42,7 +47,8 @@ class PixelFeatures(keras.layers.Layer):
         return ops.mean(x, axis=1)
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], self.trunk.width)
+        depths = (self.trunk.depth + 1,) if self.block == EVERY else ()
+        return (input_shape[0], *depths, self.trunk.width)
 
     def get_config(self):
         return {

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import keras_vit
+
 
 @pytest.fixture(scope="module")
 def saved(tiny, tmp_path_factory):
@@ -48,19 +50,40 @@ def test_every_score_of_a_model(run, saved, colours, tmp_path):
     assert 0 <= scores["calibration_error"] <= 1 and str(path) == scores["confusion"]
 
 
-def test_probes_of_the_features(run, saved, colours):
-    """Learnt on the training images: colours are told apart by any of them."""
-    words = ("evaluate", saved, "--data", colours, "--json")
-    code, out, _ = run(*words, "--probe", "linear,knn,few_shot")
+def test_probes_of_many_encoders(run, saved, colours, tmp_path):
+    """A row per model in the order given, floors too, and a picture over depth."""
+    picture = tmp_path / "depths.png"
+    gpt = tmp_path / "gpt.keras"
+    keras_vit.ImageGPT(image_size=8, width=8, depth=2, heads=2, colors=8).save(gpt)
+    words = ("evaluate", saved, gpt, f"random:{saved}", "pixels", "--data", colours)
+    kinds = "linear,few_shot,knn,depth"
+    code, out, _ = run(*words, "--probe", kinds, "--picture", picture, "--json")
 
-    scores = json.loads(out)
-    assert 0 == code and "test" == scores["split"]
-    assert ["linear_top1", "shot1_top1", "shot5_top1", "knn_top1"] == list(scores)[2:]
-    assert 1.0 == scores["linear_top1"]
-    code, _, err = run(*words, "--probe", "svm")
-    assert 1 == code and "linear, few_shot, knn" in err
-    code, _, err = run(*words, "--probe", "knn", "--per-class")
-    assert 2 == code and "Leave out --confusion" in err
+    answer = json.loads(out)
+    rows = {row["name"]: row for row in answer["encoders"]}
+    assert 0 == code and "test" == answer["split"]
+    assert ["colours", "gpt", "random:colours", "pixels"] == list(rows)
+    assert {"linear_top1", "shot1_top1", "shot5_top1", "knn_top1"} < set(rows["pixels"])
+    assert 1.0 == rows["colours"]["linear_top1"] == rows["pixels"]["linear_top1"]
+    assert "ImageGPT" == rows["gpt"]["kind"] and 3072 == rows["pixels"]["features"]
+    assert rows["gpt"]["curve"]["best"] == rows["gpt"]["depth"]
+    assert str(picture) == answer["picture"] and picture.is_file()
+
+
+def test_probes_refuse_early(run, saved, colours, tmp_path):
+    """Each wrong word before a model is read or an image looked at."""
+    words = ("evaluate", saved, "--data", colours)
+    for code, more, says in (
+        (1, ("--probe", "svm"), "linear, few_shot, knn, depth"),
+        (2, ("--probe", "knn", "--per-class"), "Leave out --confusion"),
+        (2, ("--probe", "knn", "--picture", "a.png"), "Add depth"),
+        (1, ("--probe", "depth", "--picture", "a.svg"), "must end in .png"),
+        (2, ("--pooling", "gap"), "Add --probe linear,few_shot,knn"),
+        (2, (saved,), "needed for several models"),
+        (1, ("gone.keras", "--probe", "knn"), "gone.keras: must be an existing"),
+    ):
+        found = run(*words[:2], *more, *words[2:])
+        assert code == found[0] and says in found[2], found
 
 
 def test_reassessed_labels_need_imagenet(run, saved, colours, tmp_path):

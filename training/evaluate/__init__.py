@@ -1,11 +1,14 @@
 """Scores of a trained model on data it has not seen."""
 
+from keras_vit.models.encoders import encoder, every_depth, untrained
 from keras_vit.training.evaluate.calibration import (
     calibration_bins,
     calibration_error,
 )
+from keras_vit.training.evaluate.comparison import Comparison, compare
 from keras_vit.training.evaluate.confusion import confusion_matrix, plot_confusion
-from keras_vit.training.evaluate.features import encoder, features
+from keras_vit.training.evaluate.depths import DepthCurve, depth_probe, plot_depths
+from keras_vit.training.evaluate.features import features
 from keras_vit.training.evaluate.fewshot import few_shot, least_squares
 from keras_vit.training.evaluate.neighbours import knn
 from keras_vit.training.evaluate.outcomes import outcomes
@@ -16,12 +19,17 @@ from keras_vit.training.evaluate.report import report
 from keras_vit.training.evaluate.top1 import top_k
 
 __all__ = [
+    "Comparison",
+    "DepthCurve",
     "ProbeFeatures",
     "calibration_bins",
     "calibration_error",
     "check_kinds",
+    "compare",
     "confusion_matrix",
+    "depth_probe",
     "encoder",
+    "every_depth",
     "features",
     "few_shot",
     "knn",
@@ -29,10 +37,12 @@ __all__ = [
     "linear_probe",
     "outcomes",
     "plot_confusion",
+    "plot_depths",
     "probes",
     "real",
     "real_labels",
     "real_share",
     "report",
     "top_k",
+    "untrained",
 ]

@@ -3,37 +3,7 @@
 import keras
 import numpy as np
 
-
-def encoder(model):
-    """Cut the head off a classifier, if it has one.
-
-    Args:
-        model: (B, H, W, C) -> (B, K) with a last Dense layer, or (B, D) features. A
-            subclassed model cannot be cut: it is taken for an encoder.
-
-    Returns:
-        `keras.Model`, (B, H, W, C) -> (B, D), sharing weights with `model`, or the
-        model itself. With two heads (DeiT) it is what the first one reads.
-
-    Raises:
-        ValueError: when the model gives no vector per image.
-    """
-    if not getattr(model, "inputs", None):
-        return model
-    heads = [layer for layer in model.layers if layer.name == "head"]
-    if not heads and isinstance(model.layers[-1], keras.layers.Dense):
-        heads = [model.layers[-1]]
-    outputs = [heads[0].input] if heads else model.outputs
-    if len(outputs) > 1 or len(outputs[0].shape) != 2:
-        shapes = ", ".join(str(output.shape) for output in outputs)
-        raise ValueError(
-            f"model: must give one vector per image, got an output of shape {shapes}. "
-            "Build it with pooling='token' or 'gap'."
-        )
-    if not heads:
-        return model
-    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
-    return keras.Model(inputs, outputs[0], name="encoder")
+from keras_vit.models.encoders import encoder
 
 
 def features(model, dataset, verbose=1):
@@ -50,13 +20,29 @@ def features(model, dataset, verbose=1):
     Raises:
         ValueError: for an empty data set, or a model that gives no vector.
     """
-    pairs = list(answers(encoder(model), dataset, verbose))
-    found, labels = (np.concatenate(rows) for rows in zip(*pairs, strict=True))
+    found, labels = collect(encoder(model), dataset, verbose)
     if found.ndim != 2:
         raise ValueError(
             f"model: must give one vector per image, got an output of shape "
             f"{found.shape}. Average over the tokens, for example."
         )
+    return found, labels
+
+
+def collect(model, dataset, verbose=1):
+    """All outputs of a model, and the labels beside them.
+
+    Args:
+        model: with `predict_on_batch`. dataset, verbose: as in `features`.
+
+    Returns:
+        (N, ...) float32, (N,) int64.
+
+    Raises:
+        ValueError: for an empty data set.
+    """
+    pairs = list(answers(model, dataset, verbose))
+    found, labels = (np.concatenate(rows) for rows in zip(*pairs, strict=True))
     return found.astype("float32"), labels.astype("int64")
 
 

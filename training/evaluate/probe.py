@@ -1,5 +1,7 @@
 """How much a linear classifier reads out of frozen features."""
 
+import math
+
 import keras
 import numpy as np
 
@@ -8,6 +10,7 @@ from keras_vit.training.optimizers import LARS
 from keras_vit.training.schedules import WarmupCosine
 
 METHODS = ("lbfgs", "lars")
+PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 
 
 def linear_probe(
@@ -63,34 +66,50 @@ def linear_probe(
         predict = _lars(x, y, epochs, learning_rate, seed, verbose)
         facts = {}
     else:
-        mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
-        x, x_test = (x - mean) / deviation, (x_test - mean) / deviation
-        penalty = _choose(x, y, seed) if penalty is None else penalty
-        predict = _logistic(x, y, penalty)
+        x, x_test = standardised(x, x_test)
+        penalty = choose_penalty(x, y, seed)[0] if penalty is None else penalty
+        predict = logistic(x, y, penalty)
         facts = {"penalty": penalty}
     top1 = float(np.mean(predict(x_test) == y_test))
     return {"top1": top1, "count": len(x_test), **facts}
 
 
-def _logistic(x, y, penalty):
+def standardised(x, *others):
+    """Features with mean 0 and deviation 1 over the first; the rest moved alike."""
+    mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
+    return [(rows - mean) / deviation for rows in (x, *others)]
+
+
+def choose_penalty(x, y, seed):
+    """The penalty that does best on a tenth of the images held out.
+
+    Args:
+        x: (N, D) standardised features. y: (N,) int labels. seed: of the draw.
+
+    Returns:
+        Penalty, and the share of the held-out images that it gets right, NaN where
+        too few images are left to learn two classes from.
+    """
+    order = np.random.default_rng(seed).permutation(len(x))
+    held, kept = np.split(order, [max(1, len(x) // 10)])
+    if len(np.unique(y[kept])) < 2:
+        return 1e-2, math.nan
+
+    def share(penalty):
+        predict = logistic(x[kept], y[kept], penalty)
+        return float(np.mean(predict(x[held]) == y[held]))
+
+    shares = {penalty: share(penalty) for penalty in PENALTIES}
+    best = max(shares, key=shares.get)
+    return best, shares[best]
+
+
+def logistic(x, y, penalty):
+    """Logistic regression on standardised features, as a function of features."""
     from sklearn.linear_model import LogisticRegression
 
     strength = 1.0 / (penalty * len(x))
     return LogisticRegression(C=strength, max_iter=1000).fit(x, y).predict
-
-
-def _choose(x, y, seed):
-    """The penalty that does best on a tenth of the images held out."""
-    order = np.random.default_rng(seed).permutation(len(x))
-    held, kept = np.split(order, [max(1, len(x) // 10)])
-    if len(np.unique(y[kept])) < 2:
-        return 1e-2
-
-    def score(penalty):
-        predict = _logistic(x[kept], y[kept], penalty)
-        return np.mean(predict(x[held]) == y[held])
-
-    return max((1.0, 1e-1, 1e-2, 1e-3, 1e-4), key=score)
 
 
 def _lars(x, y, epochs, learning_rate, seed, verbose):

@@ -53,16 +53,16 @@ def probes(model, train, test, kinds=PROBES, verbose=1):
     return scores
 
 
-def check_kinds(kinds):
+def check_kinds(kinds, known=PROBES):
     """Make sure that there are such probes.
 
     Raises:
         ValueError: naming those that there are.
     """
-    unknown = [kind for kind in kinds if kind not in PROBES]
+    unknown = [kind for kind in kinds if kind not in known]
     if unknown or not kinds or isinstance(kinds, str):
         raise ValueError(
-            f"probes: must be some of {', '.join(PROBES)}, got {kinds!r}. "
+            f"probes: must be some of {', '.join(known)}, got {kinds!r}. "
             "Use ('knn',), the quickest, for example."
         )
 
