@@ -199,11 +199,12 @@ def _encoders(args):
 
 
 def _name(word, paths):
-    """The file's name without its end, where no other has the same."""
+    """The file's name without its end, and its folder where that says more."""
 
     def short(text):
-        folder = text[: len(RANDOM)] if text.startswith(RANDOM) else ""
-        return folder + pathlib.Path(paths[text]).stem
+        path = pathlib.Path(paths[text])
+        run = f"{path.parent.name}/" if path.stem in ("best", "last") else ""
+        return f"{RANDOM if text.startswith(RANDOM) else ''}{run}{path.stem}"
 
     same = [other for other in paths if short(other) == short(word)]
     return word if len(same) > 1 else short(word)

@@ -150,6 +150,34 @@ def test_one_table_for_all_kinds(models, colours, tmp_path):
         found.plot_depths(tmp_path / "d.png")
 
 
+def test_every_batch_has_one_size_for_the_model(models, images):
+    """A smaller last batch is filled up, and what it is filled with is left out."""
+    sizes = []
+
+    class Watched:
+        def predict_on_batch(self, batch):
+            sizes.append(len(batch))
+            return batch.reshape(len(batch), -1)
+
+    data = [(images[:3], np.arange(3)), (images[3:], np.arange(1))]
+    found, labels = evaluate.features(Watched(), data, verbose=0)
+    assert [3, 3] == sizes and [0, 1, 2, 0] == labels.tolist()
+    np.testing.assert_array_equal(images.reshape(4, -1), found)
+
+
+def test_a_model_is_probed_while_it_learns_without_labels(models, colours):
+    """The features of its encoder, beside its loss."""
+    parts = [
+        training.load_split(colours, part, image_size=32, verbose=0)[0]
+        for part in ("train", "test")
+    ]
+    watch = evaluate.ProbeFeatures(*parts, kinds=("knn",))
+    watch.set_model(models["patches"])
+    logs = {"loss": 1.0}
+    watch.on_epoch_end(0, logs)
+    assert 0 <= logs["knn_top1"] <= 1
+
+
 def test_a_table_is_refused_before_anything_is_computed(models, tiny):
     """By name of the encoder that cannot be read."""
     tokens = tiny(include_top=False, pooling=None)

@@ -33,7 +33,7 @@ class Scripted:
 
 def report_of(scores, **options):
     """A report on four images in two batches."""
-    data = [(None, LABELS[:3]), (None, LABELS[3:])]
+    data = [(np.zeros((3, 1)), LABELS[:3]), (np.zeros((1, 1)), LABELS[3:])]
     return evaluate.report(Scripted(scores[:3], scores[3:]), data, verbose=0, **options)
 
 

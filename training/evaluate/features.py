@@ -49,6 +49,9 @@ def collect(model, dataset, verbose=1):
 def answers(model, dataset, verbose=1):
     """Run a data set through a model, batch by batch.
 
+    A batch with fewer images than the first is filled up for the model, which is then
+    traced for one size alone.
+
     Args:
         model: with `predict_on_batch`. dataset: gives (images, labels).
         verbose: 1 shows progress.
@@ -59,16 +62,19 @@ def answers(model, dataset, verbose=1):
     Raises:
         ValueError: for an empty data set.
     """
-    outputs = None
+    size = 0
     total = getattr(dataset, "cardinality", lambda: -1)()
     progress = keras.utils.Progbar(int(total) if total > 0 else None, verbose=verbose)
     for images, labels in dataset:
-        if keras.config.backend() == "jax":  # which knows no tensors of tf.data
-            images = np.asarray(images)
+        images, count = np.asarray(images), len(labels)
+        size = size or count
+        if count < size:
+            missing = [(0, size - count), *[(0, 0)] * (images.ndim - 1)]
+            images = np.pad(images, missing, "edge")
         outputs = keras.ops.convert_to_numpy(model.predict_on_batch(images))
-        yield outputs, np.asarray(labels)
+        yield outputs[:count], np.asarray(labels)
         progress.add(1)
-    if outputs is None:
+    if not size:
         raise ValueError("dataset: must hold an image, got none. Check the split.")
 
 
