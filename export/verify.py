@@ -27,7 +27,7 @@ class Verification:
 
     Attributes:
         path, format, size_bytes: of the file.
-        precision: "float32", "float16" or "int8", of its weights.
+        precision: "float32", "float16", "int8" or "int4", of its weights.
         inputs, outputs: lists of `keras_vit.export.contract.Tensor`.
         inspection: what stands in the file, see `inspection.summary.inspect`.
         images: how many were compared.
@@ -152,9 +152,8 @@ def verify(
     runtime, first = open_file(path, signature=signature), FirstImages()
     faced = face_of(reference, runtime)
     batches = batches_for(faced, images, labels, reference.contract)
-    report = verify_all(faced, [runtime], batches, max_points_lost, verbose, first.add)[
-        0
-    ]
+    given = (batches, max_points_lost, verbose, first.add)
+    (report,) = verify_all(faced, [runtime], *given)
     report.compared = described(faced.face)
     if layers:
         few, kind = first.images(), runtime.format

@@ -57,6 +57,29 @@ def observe(made, images):
     Args:
         made: `QuantizationAware`, changed in place. images: (N, H, W, C).
     """
+    given, results, scores, tops = _seen(made, images)
+    for place, site in enumerate(made.sites):
+        _assign(made.given[place], min_max(given[place]))
+        whole = site.kind == "head" or site.second is not None
+        span = (min_max if whole else percentile)(results[place])
+        _assign(made.results[place], span)
+    for ends, histogram in zip(made.scores, scores, strict=True):
+        _assign(ends, min_max(histogram))
+    for place, top in tops.items():
+        units, bound = outliers(top)
+        bounds = made.bounds[made.sites[place].first]
+        values = ops.convert_to_numpy(bounds).copy()
+        values[units] = bound
+        bounds.assign(values)
+
+
+def _seen(made, images):
+    """What passes: inputs, results and scores as `Histogram`s, and hidden units' tops.
+
+    Returns:
+        A list per dense layer, another, one per attention with ranges, and place of
+        the second dense layer of an MLP -> (hidden,) largest values.
+    """
     sites, layers = made.sites, models.dense_layers(made.inner)
     places = {id(dense): place for place, dense in enumerate(layers)}
     given, results = [[Histogram() for _ in layers] for _ in range(2)]
@@ -82,19 +105,7 @@ def observe(made, images):
     with models.watched(layers, see), models.replaced(seen, attend, "_attend"):
         for start in range(0, len(images), BATCH):
             made.inner(images[start : start + BATCH], training=False)
-    for place, site in enumerate(sites):
-        _assign(made.given[place], min_max(given[place]))
-        whole = site.kind == "head" or site.second is not None
-        span = (min_max if whole else percentile)(results[place])
-        _assign(made.results[place], span)
-    for ends, histogram in zip(made.scores, scores, strict=True):
-        _assign(ends, min_max(histogram))
-    for place, top in tops.items():
-        units, bound = outliers(top)
-        bounds = made.bounds[sites[place].first]
-        values = ops.convert_to_numpy(bounds).copy()
-        values[units] = bound
-        bounds.assign(values)
+    return given, results, scores, tops
 
 
 def _assign(ends, span):

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from keras_vit.errors import DataError
 from keras_vit.training.data import ops
+from keras_vit.training.data.splits import SPLITS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 SPLIT_NAMES = {
@@ -92,11 +93,7 @@ def _list_split_folders(root, folders):
         files["train"], files["validation"] = _hold_out(
             files["train"], VALIDATION_SHARE
         )
-    return names, {name: files[name] for name in sorted(files, key=_order)}
-
-
-def _order(split):
-    return ("train", "validation", "test").index(split)
+    return names, {name: files[name] for name in SPLITS if name in files}
 
 
 def _listed(folder):

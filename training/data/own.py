@@ -6,9 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vit.errors import DataError
-from keras_vit.training.data.splits import IndexedSplit, SequentialSplit
+from keras_vit.training.data.splits import SPLITS, IndexedSplit, SequentialSplit
 
-SPLITS = ("train", "validation", "test")
 HELD_OUT = 10  # one in so many, where there is no validation split
 SAMPLE = 64  # images that a digest looks at
 

@@ -12,9 +12,8 @@ from keras_vit import files
 from keras_vit.choices import check_choice
 from keras_vit.errors import DataError
 from keras_vit.training.data import folder, own, tfds_source, vtab
-from keras_vit.training.data.splits import IndexedSplit
+from keras_vit.training.data.splits import SPLITS, IndexedSplit
 
-SPLITS = ("train", "validation", "test")
 ON_BAD_IMAGE = ("refuse", "skip", "stop")
 MOST_CHECKED = 20_000  # images of a folder that are decoded before training
 DIGITS_TEST, DIGITS_VALIDATION = 360, 180  # images

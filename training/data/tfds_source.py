@@ -8,9 +8,8 @@ import tensorflow as tf
 from keras_vit.choices import did_you_mean
 from keras_vit.errors import DataError
 from keras_vit.training.data import ops
-from keras_vit.training.data.splits import SequentialSplit
+from keras_vit.training.data.splits import SPLITS, SequentialSplit
 
-SPLITS = ("train", "validation", "test")
 FILE_NAMES = ("file_name", "filename", "image/filename")
 EVEN = re.compile(r"even_splits\((\w+), ?(\d+)\)\[(\d+)\]")
 
