@@ -16,21 +16,7 @@ PIXELS = RNG.integers(0, 256, (COUNT, 9, 12, 3), "uint8")
 LABELS = np.arange(COUNT) % 4
 
 
-def rows(data):
-    """Images and labels of every batch, joined."""
-    images, labels = zip(*data.as_numpy_iterator(), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
-
-
-def streamed(source, start=0, steps=3, **options):
-    """Batches of a training stream, and the feed."""
-    options = {"image_size": 8, "batch_size": 10, "augment": "none", **options}
-    opened, feed, _ = open_data(source, **options, verbose=0)
-    stream = feed.stream(opened.split("train"), start)
-    return list(stream.take(steps).as_numpy_iterator()), feed, opened
-
-
-def test_arrays_become_splits():
+def test_arrays_become_splits(rows):
     """A tenth of each label is validation; floats and uint8 are the same."""
     train, val, info = training.load_data(
         (PIXELS, LABELS), image_size=8, batch_size=6, augment="none", verbose=0
@@ -49,7 +35,7 @@ def test_arrays_become_splits():
     assert changed.source != info.source
 
 
-def test_a_data_set_of_the_user_is_augmented_alike():
+def test_a_data_set_of_the_user_is_augmented_alike(streamed):
     """The same images as arrays and as tf.data give the same pixels for a seed."""
     data = tf.data.Dataset.from_tensor_slices((PIXELS, LABELS))
     parts = {"train": data, "validation": data.take(4), "class_names": list("abcd")}
@@ -112,7 +98,7 @@ def test_wrong_data_are_explained(data, message):
         training.load_data(data, verbose=0)
 
 
-def test_repeated_images_are_augmented_each_in_its_own_way():
+def test_repeated_images_are_augmented_each_in_its_own_way(streamed):
     """Three in a row have one label and one source, but other pixels."""
     arrays = (PIXELS, np.arange(COUNT))
     steps, feed, opened = streamed(
@@ -135,23 +121,14 @@ def test_repeated_images_are_augmented_each_in_its_own_way():
     assert feed.names(opened.split("train"), 0)[0].startswith("image ")
 
 
-def write_folder(root, count=12):
-    """Two classes of so many JPEGs."""
-    for number in range(2 * count):
-        path = root / "ab"[number % 2] / f"{number:02}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tf.io.encode_jpeg(PIXELS[number]).numpy())
-    return root
-
-
 @pytest.fixture
-def large(tmp_path, monkeypatch):
+def large(tmp_path, monkeypatch, write_folder):
     """A folder that is too large to be checked before."""
     monkeypatch.setattr(training.data.sources, "MOST_CHECKED", 3)
     return write_folder(tmp_path / "photos")
 
 
-def test_a_bad_image_in_the_middle_is_replaced(large, capsys):
+def test_a_bad_image_in_the_middle_is_replaced(large, capsys, streamed):
     """The next one takes its place, everything else stays where it was, and it is
     named; parts of workers still make the same batches."""
     options = {"batch_size": 4}
@@ -176,7 +153,7 @@ def test_a_bad_image_in_the_middle_is_replaced(large, capsys):
         np.testing.assert_array_equal(labels, joined[1])
 
 
-def test_a_bad_image_stops_who_asked_for_it(large):
+def test_a_bad_image_stops_who_asked_for_it(large, rows, streamed):
     """With its name."""
     _, feed, opened = streamed(f"folder:{large}", steps=1)
     name = feed.names(opened.split("train"), 0)[2]
@@ -193,7 +170,7 @@ def test_a_bad_image_stops_who_asked_for_it(large):
     assert info.counts["train"] - 1 == len(rows(skipped)[1])
 
 
-def test_a_file_that_is_gone_is_a_bad_image(large):
+def test_a_file_that_is_gone_is_a_bad_image(large, streamed):
     """It is named, and the next one takes its place."""
     _, feed, opened = streamed(f"folder:{large}", steps=1)
     name = feed.names(opened.split("train"), 0)[2]
@@ -205,7 +182,7 @@ def test_a_file_that_is_gone_is_a_bad_image(large):
     np.testing.assert_array_equal(found[0][0][2], found[0][0][3])
 
 
-def test_cached_files_are_read_once(tmp_path):
+def test_cached_files_are_read_once(tmp_path, streamed, write_folder):
     """Batches are the same, also when the files are gone."""
     folder = write_folder(tmp_path / "photos")
     options = {"batch_size": 4, "augment": "light"}

@@ -7,36 +7,10 @@ import tensorflow as tf
 from keras_vit import training
 from keras_vit.errors import DataError
 from keras_vit.training.data import tfds_source, vtab
-from keras_vit.training.data.pipeline import open_data
-
-PIXELS = np.random.default_rng(0).integers(0, 256, (40, 9, 12, 3), "uint8")
-
-
-def rows(data):
-    """Images and labels of every batch, joined."""
-    images, labels = zip(*data.as_numpy_iterator(), strict=True)
-    return np.concatenate(images), np.concatenate(labels)
-
-
-def streamed(source, start=0, steps=3, **options):
-    """Batches of a training stream, and the feed."""
-    options = {"image_size": 8, "batch_size": 10, "augment": "none", **options}
-    opened, feed, _ = open_data(source, **options, verbose=0)
-    stream = feed.stream(opened.split("train"), start)
-    return list(stream.take(steps).as_numpy_iterator()), feed, opened
-
-
-def write_folder(root, count=12):
-    """Two classes of so many JPEGs."""
-    for number in range(2 * count):
-        path = root / "ab"[number % 2] / f"{number:02}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tf.io.encode_jpeg(PIXELS[number]).numpy())
-    return root
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+def prepared(tmp_path_factory, write_folder):
     """A folder as a TFDS set in two shards: (folder, output, answer)."""
     pytest.importorskip("tensorflow_datasets")
     root = tmp_path_factory.mktemp("sets")
@@ -45,7 +19,7 @@ def prepared(tmp_path_factory):
     return folder, root / "out", answer
 
 
-def test_a_folder_is_prepared_for_tfds(prepared, monkeypatch):
+def test_a_folder_is_prepared_for_tfds(prepared, monkeypatch, rows):
     """Same splits and classes as the folder; read back by path and by name."""
     folder, output, answer = prepared
     train, val, info = training.load_data(f"tfds:{output}", 8, 4, "none", verbose=0)
@@ -86,7 +60,7 @@ def test_preparing_twice_gives_the_same_files(prepared, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_records_can_be_started_shared_and_cached(prepared):
+def test_records_can_be_started_shared_and_cached(prepared, streamed):
     """Step 2 is the same in a later start, from two workers, and in a second pass."""
     output = prepared[1]
     options = {"batch_size": 4, "seed": 3}
@@ -210,7 +184,7 @@ def test_structured_labels_are_counted_and_binned():
     np.testing.assert_array_equal(np.full((2, 2, 3), 255), bright)
 
 
-def test_a_task_is_read_like_any_set(tmp_path, monkeypatch):
+def test_a_task_is_read_like_any_set(tmp_path, monkeypatch, write_folder):
     """Splits by their VTAB names; the set is the one in the row."""
     pytest.importorskip("tensorflow_datasets")
     folder = write_folder(tmp_path / "photos", 20)
