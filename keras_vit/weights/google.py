@@ -11,9 +11,10 @@ import re
 import numpy as np
 
 from keras_vit.errors import CheckpointError
+from keras_vit.models.hybrid import shrink
 from keras_vit.weights.arrays import ArrayFile, Entry
 from keras_vit.weights.facts import Facts, Family, blocks, position
-from keras_vit.weights.mapping import Rule, numbered, pair
+from keras_vit.weights.mapping import Rule, numbered, pair, single
 
 BLOCK = r"Transformer/encoderblock_(\d+)/"
 POSITION = "Transformer/posembed_input/pos_embedding"
@@ -88,8 +89,8 @@ def read(arrays, request):
 def patch_stride(options):
     """(rows, columns) px of the image per patch."""
     stem = options["stem"]
-    shrink = 1 if stem is None else 4 * 2 ** max(len(stem) - 1, 0)
-    return tuple(side * shrink for side in options["patch_size"])
+    step = 1 if stem is None else shrink(stem)
+    return tuple(side * step for side in options["patch_size"])
 
 
 def encoder(arrays):
@@ -145,11 +146,11 @@ def units(arrays):
 def rules(options, position_name=POSITION):
     """The table of names, for one architecture."""
     block = [
-        *pair([_rule("LayerNorm_0", "norm1"), _rule("LayerNorm_1", "norm2")], NORM),
+        *pair([single("LayerNorm_0", "norm1"), single("LayerNorm_1", "norm2")], NORM),
         *pair([_fused(ATTENTION, "attention/qkv")], HEADS_IN),
-        *pair([_rule(f"{ATTENTION}/out", "attention/proj")], HEADS_OUT),
-        *pair([_rule("MlpBlock_0/Dense_0", "mlp/fc1")], DENSE),
-        *pair([_rule("MlpBlock_0/Dense_1", "mlp/fc2")], DENSE),
+        *pair([single(f"{ATTENTION}/out", "attention/proj")], HEADS_OUT),
+        *pair([single("MlpBlock_0/Dense_0", "mlp/fc1")], DENSE),
+        *pair([single("MlpBlock_0/Dense_1", "mlp/fc2")], DENSE),
     ]
     return [
         *_stem(options.get("stem")),
@@ -158,14 +159,10 @@ def rules(options, position_name=POSITION):
         Rule(("embedding/kernel",), ("patch_encoder/projection/kernel",), "patch_hwio"),
         Rule(("embedding/bias",), ("patch_encoder/projection/bias",)),
         *numbered(_inside(block), i=range(options["depth"])),
-        *pair([_rule("Transformer/encoder_norm", "norm")], NORM),
+        *pair([single("Transformer/encoder_norm", "norm")], NORM),
         *_pooling(),
-        *pair([_rule("pre_logits", "pre_logits"), _rule("head", "head")], DENSE),
+        *pair([single("pre_logits", "pre_logits"), single("head", "head")], DENSE),
     ]
-
-
-def _rule(file, model):
-    return Rule((file,), (model,))
 
 
 def _fused(file, model):
@@ -187,16 +184,16 @@ def _pooling():
     """Attention pooling, which only big_vision has."""
     attention = f"MAPHead_0/{ATTENTION}"
     separate = [
-        _rule(f"{attention}/{part}", f"pool/{part}")
+        single(f"{attention}/{part}", f"pool/{part}")
         for part in ("query", "key", "value")
     ]
     return [
         Rule(("MAPHead_0/probe",), ("pool/probe",)),
         *pair(separate, HEADS_IN),
-        *pair([_rule(f"{attention}/out", "pool/proj")], HEADS_OUT),
-        *pair([_rule("MAPHead_0/LayerNorm_0", "pool/norm")], NORM),
-        *pair([_rule("MAPHead_0/MlpBlock_0/Dense_0", "pool/mlp/fc1")], DENSE),
-        *pair([_rule("MAPHead_0/MlpBlock_0/Dense_1", "pool/mlp/fc2")], DENSE),
+        *pair([single(f"{attention}/out", "pool/proj")], HEADS_OUT),
+        *pair([single("MAPHead_0/LayerNorm_0", "pool/norm")], NORM),
+        *pair([single("MAPHead_0/MlpBlock_0/Dense_0", "pool/mlp/fc1")], DENSE),
+        *pair([single("MAPHead_0/MlpBlock_0/Dense_1", "pool/mlp/fc2")], DENSE),
     ]
 
 
@@ -206,7 +203,7 @@ def _stem(stem):
         return []
     found = [
         Rule(("conv_root/kernel",), ("stem_root/kernel",)),
-        *pair([_rule("gn_root", "stem_norm")], GROUP_NORM),
+        *pair([single("gn_root", "stem_norm")], GROUP_NORM),
     ]
     for stage, count in enumerate(stem, start=1):
         for unit in range(1, count + 1):
@@ -217,7 +214,7 @@ def _stem(stem):
                         (f"{theirs}/conv{part}/kernel",), (f"{ours}/conv{part}/kernel",)
                     )
                 )
-                norm = _rule(f"{theirs}/gn{part}", f"{ours}/norm{part}")
+                norm = single(f"{theirs}/gn{part}", f"{ours}/norm{part}")
                 found += pair([norm], GROUP_NORM)
     return found
 

@@ -8,7 +8,7 @@ import re
 
 from keras_vit.errors import CheckpointError
 from keras_vit.weights.facts import Facts, Family, blocks, position
-from keras_vit.weights.mapping import Rule, numbered, pair
+from keras_vit.weights.mapping import Rule, numbered, pair, single
 
 BLOCK = r"encoder\.layer\.(\d+)\."
 LINEAR = ((".weight", "/kernel", "transpose"), (".bias", "/bias", "same"))
@@ -77,7 +77,7 @@ class Config(dict):
         return value
 
     def number(self, name, default):
-        """A number above 0."""
+        """A number between 0 and 1."""
         value = self.get(name, default)
         if type(value) not in (int, float) or not 0 < value < 1:
             self._refuse(name, "between 0 and 1", value)
@@ -163,9 +163,7 @@ def _position(arrays, config, options, request):
 
 def _top(arrays, config):
     """What stands behind the blocks."""
-    if arrays.left_out and any(
-        "decoder" in reason for reason in arrays.left_out.values()
-    ):
+    if any("decoder" in reason for reason in arrays.left_out.values()):
         return {"include_top": False, "pooling": None}
     head = _head(arrays)
     options = {"pooling": "token", "include_top": head is not None}
@@ -200,14 +198,10 @@ def rules(options):
         Rule((f"{PATCH}.weight",), ("patch_encoder/projection/kernel",), "patch_oihw"),
         Rule((f"{PATCH}.bias",), ("patch_encoder/projection/bias",)),
         *numbered(block_rules(), i=range(options["depth"])),
-        *pair([_rule("layernorm", "norm")], NORM),
-        *pair([_rule("pooler.dense", "pre_logits"), _rule(head, "head")], LINEAR),
-        *pair([_rule("distillation_classifier", "head_dist")], LINEAR),
+        *pair([single("layernorm", "norm")], NORM),
+        *pair([single("pooler.dense", "pre_logits"), single(head, "head")], LINEAR),
+        *pair([single("distillation_classifier", "head_dist")], LINEAR),
     ]
-
-
-def _rule(file, model):
-    return Rule((file,), (model,))
 
 
 def block_rules():
@@ -219,13 +213,13 @@ def block_rules():
         (f"{ours}attention/qkv",),
     )
     dense = [
-        _rule(f"{at}attention.output.dense", f"{ours}attention/proj"),
-        _rule(f"{at}intermediate.dense", f"{ours}mlp/fc1"),
-        _rule(f"{at}output.dense", f"{ours}mlp/fc2"),
+        single(f"{at}attention.output.dense", f"{ours}attention/proj"),
+        single(f"{at}intermediate.dense", f"{ours}mlp/fc1"),
+        single(f"{at}output.dense", f"{ours}mlp/fc2"),
     ]
     norms = [
-        _rule(f"{at}layernorm_before", f"{ours}norm1"),
-        _rule(f"{at}layernorm_after", f"{ours}norm2"),
+        single(f"{at}layernorm_before", f"{ours}norm1"),
+        single(f"{at}layernorm_after", f"{ours}norm2"),
     ]
     return [*pair([fused, *dense], LINEAR), *pair(norms, NORM)]
 

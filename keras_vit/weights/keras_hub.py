@@ -12,7 +12,7 @@ import numpy as np
 from keras_vit.errors import CheckpointError
 from keras_vit.weights.arrays import ArrayFile, Entry
 from keras_vit.weights.facts import Facts, Family, blocks, position
-from keras_vit.weights.mapping import Rule, numbered, pair
+from keras_vit.weights.mapping import Rule, numbered, pair, single
 
 ENCODER = "layers/vi_t_encoder/"
 EMBEDDING = "layers/vi_t_patching_and_embedding/"
@@ -181,8 +181,8 @@ def rules(options):
     """The table of names, for one architecture."""
     hidden = options.get("representation_size") is not None
     head = "task/layers/dense_1" if hidden else "task/layers/dense"
-    dense = [_rule(head, "head")]
-    dense += [_rule("task/layers/dense", "pre_logits")] if hidden else []
+    dense = [single(head, "head")]
+    dense += [single("task/layers/dense", "pre_logits")] if hidden else []
     at = EMBEDDING
     return [
         Rule((f"{at}vars/0",), ("patch_encoder/class_token",)),
@@ -194,13 +194,9 @@ def rules(options):
         ),
         Rule((f"{at}patch_embedding/vars/1",), ("patch_encoder/projection/bias",)),
         *numbered(_block(), i=range(options["depth"])),
-        *pair([_rule(f"{ENCODER}layer_norm", "norm")], NORM),
+        *pair([single(f"{ENCODER}layer_norm", "norm")], NORM),
         *pair(dense, DENSE),
     ]
-
-
-def _rule(file, model):
-    return Rule((file,), (model,))
 
 
 def _block():
@@ -211,12 +207,12 @@ def _block():
         tuple(f"{at}mha/{part}_dense" for part in ("query", "key", "value")),
         (f"{ours}attention/qkv",),
     )
-    norms = [_rule(f"{at}layer_norm_{n}", f"{ours}norm{n}") for n in (1, 2)]
-    dense = [_rule(f"{at}mlp/dense_{n}", f"{ours}mlp/fc{n}") for n in (1, 2)]
+    norms = [single(f"{at}layer_norm_{n}", f"{ours}norm{n}") for n in (1, 2)]
+    dense = [single(f"{at}mlp/dense_{n}", f"{ours}mlp/fc{n}") for n in (1, 2)]
     return [
         *pair(norms, NORM),
         *pair([fused], HEADS_IN),
-        *pair([_rule(f"{at}mha/output_dense", f"{ours}attention/proj")], HEADS_OUT),
+        *pair([single(f"{at}mha/output_dense", f"{ours}attention/proj")], HEADS_OUT),
         *pair(dense, DENSE),
     ]
 

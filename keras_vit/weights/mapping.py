@@ -82,6 +82,11 @@ ARRANGE = {
 }
 
 
+def single(file, model):
+    """The rule of one array that is one weight."""
+    return Rule((file,), (model,))
+
+
 def pair(rules, suffixes):
     """Repeat rules for each (file suffix, model suffix, arrangement)."""
     return [

@@ -6,7 +6,7 @@ import re
 from keras_vit.errors import CheckpointError
 from keras_vit.weights.facts import Facts, Family, blocks, heads_of, position
 from keras_vit.weights.google import patch_stride
-from keras_vit.weights.mapping import Rule, numbered, pair
+from keras_vit.weights.mapping import Rule, numbered, pair, single
 
 BLOCK = r"blocks\.(\d+)\."
 LINEAR = ((".weight", "/kernel", "transpose"), (".bias", "/bias", "same"))
@@ -169,9 +169,9 @@ def rules(options):
     """The table of names, for one architecture."""
     tokens = ("cls_token", "dist_token") if options.get("distilled") else ("cls_token",)
     linear = (
-        _rule("pre_logits", "pre_logits"),
-        _rule("head", "head"),
-        _rule("head_dist", "head_dist"),
+        single("pre_logits", "pre_logits"),
+        single("head", "head"),
+        single("head_dist", "head_dist"),
     )
     return [
         *_stem(options.get("stem")),
@@ -184,16 +184,12 @@ def rules(options):
             "patch_oihw",
         ),
         Rule(("patch_embed.proj.bias",), ("patch_encoder/projection/bias",)),
-        *pair([_rule("norm_pre", "norm_input")], NORM),
+        *pair([single("norm_pre", "norm_input")], NORM),
         *numbered(block_rules(), i=range(options["depth"])),
-        *pair([_rule("norm", "norm"), _rule("fc_norm", "fc_norm")], NORM),
+        *pair([single("norm", "norm"), single("fc_norm", "fc_norm")], NORM),
         *_pooling(),
         *pair(linear, LINEAR),
     ]
-
-
-def _rule(file, model):
-    return Rule((file,), (model,))
 
 
 def block_rules():
@@ -206,10 +202,10 @@ def block_rules():
     ]
     dense = [("attn.qkv", "attention/qkv"), ("attn.proj", "attention/proj")]
     dense += [("mlp.fc1", "mlp/fc1"), ("mlp.fc2", "mlp/fc2")]
-    scales = [_rule(f"{at}ls{n}.gamma", f"{ours}scale{n}/gamma") for n in (1, 2)]
+    scales = [single(f"{at}ls{n}.gamma", f"{ours}scale{n}/gamma") for n in (1, 2)]
     return [
-        *pair([_rule(at + file, ours + model) for file, model in norms], NORM),
-        *pair([_rule(at + file, ours + model) for file, model in dense], LINEAR),
+        *pair([single(at + file, ours + model) for file, model in norms], NORM),
+        *pair([single(at + file, ours + model) for file, model in dense], LINEAR),
         *scales,
     ]
 
@@ -220,17 +216,17 @@ def _stem(stem):
         return []
     root = f"{BACKBONE}{'stem.' if stem else ''}"
     found = [_convolution(f"{root}conv", "stem_root")]
-    norms = [_rule(f"{root}norm", "stem_norm")]
+    norms = [single(f"{root}norm", "stem_norm")]
     for stage, count in enumerate(stem):
         for unit in range(count):
             theirs = f"{BACKBONE}stages.{stage}.blocks.{unit}"
             ours = f"stage{stage + 1}_unit{unit + 1}"
             for part in "123":
                 found.append(_convolution(f"{theirs}.conv{part}", f"{ours}/conv{part}"))
-                norms.append(_rule(f"{theirs}.norm{part}", f"{ours}/norm{part}"))
+                norms.append(single(f"{theirs}.norm{part}", f"{ours}/norm{part}"))
             down = f"{theirs}.downsample"
             found.append(_convolution(f"{down}.conv", f"{ours}/conv_proj"))
-            norms.append(_rule(f"{down}.norm", f"{ours}/norm_proj"))
+            norms.append(single(f"{down}.norm", f"{ours}/norm_proj"))
     return [*found, *pair(norms, NORM)]
 
 
@@ -241,16 +237,16 @@ def _convolution(file, model):
 def _pooling():
     """timm's attention pooling, with a fused key-value matrix."""
     linear = [
-        _rule("attn_pool.q", "pool/query"),
+        single("attn_pool.q", "pool/query"),
         Rule(("attn_pool.kv",), ("pool/key", "pool/value")),
-        _rule("attn_pool.proj", "pool/proj"),
-        _rule("attn_pool.mlp.fc1", "pool/mlp/fc1"),
-        _rule("attn_pool.mlp.fc2", "pool/mlp/fc2"),
+        single("attn_pool.proj", "pool/proj"),
+        single("attn_pool.mlp.fc1", "pool/mlp/fc1"),
+        single("attn_pool.mlp.fc2", "pool/mlp/fc2"),
     ]
     return [
         Rule(("attn_pool.latent",), ("pool/probe",)),
         *pair(linear, LINEAR),
-        *pair([_rule("attn_pool.norm", "pool/norm")], NORM),
+        *pair([single("attn_pool.norm", "pool/norm")], NORM),
     ]
 
 
