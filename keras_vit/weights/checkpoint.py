@@ -2,6 +2,8 @@
 
 import pathlib
 
+from keras.src.utils import io_utils
+
 from keras_vit import imagenet
 from keras_vit.errors import WeightsMismatch
 from keras_vit.layers.patches import pair
@@ -73,7 +75,7 @@ def from_checkpoint(
     opened, request, wishes = prepare(path, row, heads, stored_grid, wishes)
     model = loading.load(opened, request, skip, **wishes)
     if verbose and not model.loading_report.clean:
-        print(model.loading_report)
+        io_utils.print_msg(str(model.loading_report))
     return model
 
 
@@ -185,7 +187,7 @@ def from_variant(weights, variant, numbers, function, classes=None, **wishes):
         )
     model = loading.load(opened, request, **wishes)
     if not model.loading_report.clean:
-        print(model.loading_report)
+        io_utils.print_msg(str(model.loading_report))
     return model
 
 
