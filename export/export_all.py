@@ -20,6 +20,7 @@ from keras_vit.export.gallery import Gallery
 from keras_vit.export.history import read_history
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
+from keras_vit.export.metadata import LABELS, lines
 from keras_vit.export.noise import say
 from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.reference import Reference
@@ -30,7 +31,7 @@ from keras_vit.export.tflite import export_tflite
 from keras_vit.export.verify import FirstImages, verify_all
 from keras_vit.layers import TransformerBlock
 
-EXTRAS = ("labels.txt", "report.json", "report.html", "MODEL_CARD.md")
+EXTRAS = (LABELS, "report.json", "report.html", "MODEL_CARD.md")
 SOURCE = ".float32.tflite"
 
 
@@ -271,8 +272,8 @@ def _facts(reference):
 def _write_extras(report, folder):
     """labels.txt, report.json, report.html, MODEL_CARD.md."""
     if report.labels:
-        names = "\n".join(" ".join(str(name).split()) for name in report.labels)
-        (folder / "labels.txt").write_text(names + "\n", encoding="utf-8")
+        names = lines(report.labels) + "\n"
+        (folder / LABELS).write_text(names, encoding="utf-8")
     facts = json.dumps(report.to_dict(), indent=2, allow_nan=False)
     (folder / "report.json").write_text(facts + "\n", encoding="utf-8")
     (folder / "report.html").write_text(page.render(report), encoding="utf-8")

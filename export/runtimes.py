@@ -77,7 +77,7 @@ class Runtime:
 
     @property
     def precision(self):
-        """What weights are stored in: "float32", "float16" or "int8"."""
+        """What weights are stored in: "float32", "float16", "int8" or "int4"."""
         return "float32"
 
 
