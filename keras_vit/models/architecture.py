@@ -190,9 +190,8 @@ class Architecture:
 
     def _check_choices(self):
         get_activation(self.activation)
-        choices = {"pooling": (*POOLINGS, None), "position": POSITIONS}
-        for name, known in choices.items():
-            check_choice(name, getattr(self, name), known)
+        check_choice("pooling", self.pooling, (*POOLINGS, None))
+        check_choice("position", self.position, POSITIONS)
 
     def _check_wiring(self):
         if self.stem is not None and self.conv_stem is not None:
