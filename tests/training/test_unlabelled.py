@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 import keras_vit
 from keras_vit import training
+from keras_vit.training.engine import Trainee
 
 TINY = {"patch_size": 8, "width": 32, "depth": 1, "heads": 4, "mlp_dim": 64}
 KINDS = {
@@ -65,3 +67,14 @@ def test_an_unknown_kind_is_named(tmp_path):
     """The message lists what there is."""
     with pytest.raises(ValueError, match=r"kind must be one of .* got 'VAE'"):
         training.fit("digits", {"kind": "VAE"}, output_dir=tmp_path / "run", verbose=0)
+
+
+def test_the_gradient_of_a_table_that_is_looked_up_is_whole():
+    """An image GPT trains without clipping too: no rule has to add IndexedSlices."""
+    model = keras_vit.ImageGPT(image_size=4, **KINDS["ImageGPT"])
+    trainee = Trainee(model)
+    trainee.compile(keras.optimizers.SGD())
+    found, _ = trainee.gradients(tf.zeros((2, 4, 4, 3)), None, None)
+    assert all(isinstance(gradient, tf.Tensor) for gradient in found)
+    shapes = [tuple(gradient.shape) for gradient in found]
+    assert shapes == [tuple(weight.shape) for weight in model.trainable_weights]

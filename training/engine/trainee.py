@@ -80,7 +80,9 @@ class Trainee(Wrapping):
             loss, answers = self.judge(x, y, sample_weight)
             scaled = self.optimizer.scale_loss(loss)
         found = tape.gradient(scaled, self._weights_in_training())
-        return found, {"loss": loss, "answers": answers}
+        # Rows that were looked up come as IndexedSlices, which update rules cannot add.
+        whole = [None if g is None else tf.convert_to_tensor(g) for g in found]
+        return whole, {"loss": loss, "answers": answers}
 
     def _weights_in_training(self):
         return [v.value for v in self.trainable_weights]

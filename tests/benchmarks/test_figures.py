@@ -1,0 +1,94 @@
+"""The scripts that measure what is learnt without labels work, in small form."""
+
+import importlib.util
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+BENCHMARKS = pathlib.Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def script(name):
+    """A script of that folder as a module."""
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def against():
+    """benchmarks/mae_against_scratch.py with a very small encoder."""
+    module = script("mae_against_scratch")
+    module.ENCODER.update(width=16, depth=1, mlp_dim=16)
+    module.DECODER.update(decoder_width=16)
+    return module
+
+
+@pytest.fixture(scope="module")
+def painting():
+    """benchmarks/painting.py."""
+    return script("painting")
+
+
+def test_both_arms_get_the_same_time_and_what_is_finished_stays(
+    against, tmp_path, capsys
+):
+    """From scratch trains at least as long; finished runs are read, not repeated."""
+    words = ["digits", "--output", str(tmp_path), "--labels", "100", "--seeds", "3"]
+    words += ["--pretrain", "1", "--finetune", "1", "--image-size", "16"]
+    against.main(words)
+    found = json.loads((tmp_path / "labels-100.json").read_text())["3"]
+    assert 0 < found["mae"]["minutes"][0] < found["scratch"]["minutes"][-1]
+    assert len(found["scratch"]["val_top1"]) >= 2
+    assert all(0.05 < found[arm]["test_top1"] <= 1 for arm in against.ARMS)
+    assert "from scratch" in capsys.readouterr().out
+    folder = tmp_path / "pretrain-3"
+    model, history = against.train(folder, "mae_pretrain", None, None, epochs=1)
+    assert model.arch.patch_size == (4, 4) and len(history["seconds"]) == 1
+    assert "finished before" in capsys.readouterr().out
+    assert (tmp_path / "labels-100.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_labels_are_drawn_class_by_class(against):
+    """As many of each class, others for another seed, no row twice."""
+    labels = np.repeat(np.arange(4), 10)
+    rows = against.balanced(labels, 20, 4, seed=0)
+    assert [5] * 4 == np.bincount(labels[rows]).tolist()
+    assert 20 == len(set(rows))
+    assert rows.tolist() != against.balanced(labels, 20, 4, seed=1).tolist()
+    with pytest.raises(SystemExit, match=r"multiple of 4 classes, 4 to 40, got 44"):
+        against.balanced(labels, 44, 4, seed=0)
+
+
+def test_painting_prints_its_loss_beside_what_is_known_without_a_model(
+    painting, tmp_path, capsys
+):
+    """Five lines, two pictures; an untrained or broken model would not beat entropy."""
+    words = ["digits", "--output", str(tmp_path), "--image-size", "8", "--colors", "8"]
+    words += ["--width", "16", "--depth", "1", "--epochs", "3"]
+    painting.main(words)
+    nats = list(json.loads((tmp_path / "losses.json").read_text()).values())
+    uniform, entropy, left, both, own = nats
+    assert uniform == pytest.approx(np.log(8))
+    assert uniform > entropy > left > both > 0
+    assert own < entropy
+    assert 5 == capsys.readouterr().out.count(" bits per pixel")
+    for name in ("completions", "samples"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_tables_know_what_stands_beside(painting):
+    """Stripes are told by the pixel to the left, rows of one colour by both."""
+    stripes = np.tile(np.arange(4) % 2, (500, 4))
+    noise = np.random.default_rng(0).integers(0, 2, (500, 16))
+    assert painting.entropy(noise, 2) == pytest.approx(np.log(2), abs=1e-3)
+    found = painting.table_losses(stripes, stripes, 4, 2)
+    assert all(nats < 0.01 for nats in found.values())
+    found = painting.table_losses(noise, noise, 4, 2)
+    assert found["left"] == pytest.approx(np.log(2), abs=1e-2)
+    above = np.repeat(noise[:, :4], 4, axis=1)  # rows that have one colour each
+    found = painting.table_losses(above, above, 4, 2)
+    assert found["left"] == pytest.approx(np.log(2) / 4, abs=0.05)
