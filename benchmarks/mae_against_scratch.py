@@ -28,6 +28,7 @@ import time
 
 import keras
 import numpy as np
+from pictures import Pictures, read_pictures
 
 import keras_vit
 from keras_vit import files, training
@@ -78,33 +79,19 @@ class CountSeconds(keras.callbacks.Callback):
         logs["seconds"] = (self.ended - self.begun) / steps * self.params["steps"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Images:
-    """What is learnt from: arrays, split name -> (images uint8, labels).
+def labelled(pictures, count, seed):
+    """So many labelled training images, as many of each class, over and over.
 
     Args:
-        splits: "train", "validation" and "test". class_names: in label order.
+        pictures: `Pictures`. count: 0 for all. seed: of the choice.
     """
-
-    splits: dict
-    class_names: tuple
-
-    def unlabelled(self):
-        """What the masked autoencoder is given; labels are not looked at."""
-        return self._with(self.splits["train"])
-
-    def labelled(self, count, seed):
-        """So many labelled training images, as many of each class, over and over."""
-        images, labels = self.splits["train"]
-        if count:
-            chosen = balanced(labels, count, len(self.class_names), seed)
-            images, labels = images[chosen], labels[chosen]
-        times = -(-min(STRETCH, len(self.splits["train"][0])) // len(images))
-        return self._with((np.tile(images, (times, 1, 1, 1)), np.tile(labels, times)))
-
-    def _with(self, train):
-        held = self.splits["validation"]
-        return {"train": train, "validation": held, "class_names": self.class_names}
+    images, labels = pictures.splits["train"]
+    stretch = min(STRETCH, len(images))
+    if count:
+        chosen = balanced(labels, count, len(pictures.class_names), seed)
+        images, labels = images[chosen], labels[chosen]
+    times = -(-stretch // len(images))
+    return pictures.data(np.tile(images, (times, 1, 1, 1)), np.tile(labels, times))
 
 
 def balanced(labels, count, classes, seed):
@@ -121,18 +108,6 @@ def balanced(labels, count, classes, seed):
         for k in range(classes)
     ]
     return np.sort(np.concatenate(rows))
-
-
-def read_images(source, size):
-    """`Images` of a source of `load_data`."""
-    note = keras_vit.Preprocessing((size, size), mode="none")
-    splits = {}
-    for name in ("train", "validation", "test"):
-        data, info = training.load_split(source, name, preprocessing=note)
-        parts = [[np.asarray(part) for part in batch] for batch in data]
-        images, labels = map(np.concatenate, zip(*parts, strict=True))
-        splits[name] = np.rint(images).astype("uint8"), labels
-    return Images(splits, info.class_names)
 
 
 def autoencoder(size, patch, seed):
@@ -167,18 +142,19 @@ class Plan:
     """One seed of the comparison.
 
     Args:
-        images: `Images`. out: folder of all runs. size, patch: px. labels: how many
-            labelled images, 0 for all. pretrain, finetune: epochs. seed: of all draws.
+        pictures: `Pictures`. out: folder of all runs. size, patch: px. labels: how many
+            labelled images, 0 for all. pretrain, finetune: epochs. layer_decay: of the
+            fine-tuning, or None. seed: of all draws.
     """
 
-    images: Images
+    pictures: Pictures
     out: pathlib.Path
     size: int
     patch: int
     labels: int
     pretrain: int
     finetune: int
-    layer_decay: float
+    layer_decay: float | None
     seed: int
 
     def folder(self, arm):
@@ -191,7 +167,7 @@ class Plan:
             self.out / f"pretrain-{self.seed}",
             "mae_pretrain",
             autoencoder(self.size, self.patch, self.seed),
-            self.images.unlabelled(),
+            self.pictures.data(*self.pictures.splits["train"]),
             epochs=self.pretrain,
             seed=self.seed,
             **PRETRAIN,
@@ -199,8 +175,8 @@ class Plan:
 
     def learn(self, arm, mae, epochs, **options):
         """Learn from labels, beginning with an encoder: (model, history)."""
-        classifier = keras_vit.classifier_from(mae, len(self.images.class_names))
-        data = self.images.labelled(self.labels, self.seed)
+        classifier = keras_vit.classifier_from(mae, len(self.pictures.class_names))
+        data = labelled(self.pictures, self.labels, self.seed)
         options = {"epochs": epochs, "seed": self.seed, **LEARN, **options}
         return train(self.folder(arm), "cifar10", classifier, data, **options)
 
@@ -220,7 +196,7 @@ class Plan:
     def numbers(self, model, history, spent):
         """What the table and the picture need of one run."""
         note = model.preprocessing
-        data, _ = training.load_split(self.images.splits, "test", preprocessing=note)
+        data, _ = training.load_split(self.pictures.splits, "test", preprocessing=note)
         score = training.evaluate.top_k(model, data, 1, verbose=0)
         return {
             "minutes": ((spent + np.cumsum(history["seconds"])) / 60).tolist(),
@@ -282,24 +258,23 @@ def report(found, out, name, title):
 def main(words=None):
     """Train, print the table, draw the curves."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", help="folder of images, or digits")
+    parser.add_argument("folder", help="of images in folders of their classes")
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--labels", type=int, default=0, help="0 for all (default)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--pretrain", type=int, default=10, help="epochs")
     parser.add_argument("--finetune", type=int, default=4, help="epochs")
-    parser.add_argument("--layer-decay", type=float, default=0.8)
+    parser.add_argument("--layer-decay", type=float, help="none by default")
     parser.add_argument("--image-size", type=int, default=32, help="px")
     parser.add_argument("--patch-size", type=int, default=4, help="px")
     args = parser.parse_args(words)
-    source = args.data if args.data == "digits" else f"folder:{args.data}"
-    images = read_images(source, args.image_size)
+    pictures = read_pictures(args.folder, args.image_size)
     lengths = args.labels, args.pretrain, args.finetune, args.layer_decay
     found = {}
     for seed in args.seeds:
         sides = args.image_size, args.patch_size
-        found[seed] = Plan(images, args.output, *sides, *lengths, seed).compare()
-    count = len(images.splits["train"][0])
+        found[seed] = Plan(pictures, args.output, *sides, *lengths, seed).compare()
+    count = len(pictures.splits["train"][0])
     title = f"{args.labels or count} labels, {count} images, {len(found)} seeds"
     report(found, args.output, f"labels-{args.labels}", title)
 

@@ -25,6 +25,7 @@ import pathlib
 
 import keras
 import numpy as np
+from pictures import read_pictures
 
 import keras_vit
 from keras_vit import files, introspect, training
@@ -38,12 +39,9 @@ PALETTE_IMAGES = 2000  # that the palette is found in
 SHOWN, PAINTED = 10, 30  # images that are continued; that are painted from nothing
 
 
-def read_images(source, split, size):
-    """(n, H, W, 3) float32 in -1..1, and labels (n,), of a split."""
-    note = keras_vit.Preprocessing((size, size))
-    data, _ = training.load_split(source, split, preprocessing=note)
-    parts = [[np.asarray(part) for part in batch] for batch in data]
-    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+def prepared(images):
+    """Bytes -> -1..1."""
+    return images.astype("float32") / 127.5 - 1.0
 
 
 def entropy(tokens, colors):
@@ -101,12 +99,12 @@ def _lean(counts, simpler):
     return (counts + BACKED * simpler) / (seen + BACKED)
 
 
-def train(source, args):
+def train(pictures, args):
     """The image GPT of args.output, trained now or before."""
     folder = runs.RunFolder(args.output / "run")
     if not folder.states.path.is_dir() and folder.best.is_file():
         return keras.saving.load_model(folder.best)
-    images, _ = read_images(source, "train", args.image_size)
+    images, labels = pictures.splits["train"]
     rows = np.random.default_rng(0).permutation(len(images))[:PALETTE_IMAGES]
     keras.utils.set_random_seed(args.seed)
     model = keras_vit.ImageGPT(
@@ -115,20 +113,19 @@ def train(source, args):
         depth=args.depth,
         heads=args.heads,
         colors=args.colors,
-        palette=palette.fit_palette(images[rows], args.colors),
+        palette=palette.fit_palette(prepared(images[rows]), args.colors),
         seed=args.seed,
     )
     result = training.fit(
         "igpt",
         model,
-        data=source,
+        data=pictures.data(images, labels),
         output_dir=folder.path,
         epochs=args.epochs,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         warmup=0.05,
         augment="flip",
-        cache=source != "digits",
         seed=args.seed,
         verbose=2,
     )
@@ -138,15 +135,14 @@ def train(source, args):
 def tokens(model, images):
     """Palette numbers (n, H*W), a few hundred images at a time."""
     pieces = np.array_split(images, -(-len(images) // 500))
-    return np.concatenate([np.asarray(model.tokens(piece)) for piece in pieces])
+    return np.concatenate([np.asarray(model.tokens(prepared(x))) for x in pieces])
 
 
-def losses(model, source):
+def losses(model, pictures):
     """Name -> nats per pixel of the test images."""
     size, colors = model.image_shape[0], model.colors
     seen, painted = (
-        tokens(model, read_images(source, split, size)[0])
-        for split in ("train", "test")
+        tokens(model, pictures.splits[split][0]) for split in ("train", "test")
     )
     model.compile("sgd")
     own = model.evaluate(painted, batch_size=64, verbose=0)
@@ -159,11 +155,11 @@ def losses(model, source):
     }
 
 
-def draw_completions(model, source):
+def draw_completions(model, pictures):
     """Test images, one of each class, their upper halves and what is painted below."""
-    images, labels = read_images(source, "test", model.image_shape[0])
+    images, labels = pictures.splits["test"]
     rows = [np.flatnonzero(labels == k)[0] for k in np.unique(labels)[:SHOWN]]
-    return introspect.plot_completion(model, images[rows], paintings=3)
+    return introspect.plot_completion(model, prepared(images[rows]), paintings=3)
 
 
 def draw_samples(model, seed, columns=10):
@@ -188,7 +184,7 @@ def save(figure, path):
 def main(words=None):
     """Train, print the table, draw the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", help="folder of images, or digits")
+    parser.add_argument("folder", help="of images in folders of their classes")
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--image-size", type=int, default=16, help="px")
     parser.add_argument("--colors", type=int, default=64, help="of the palette")
@@ -200,14 +196,14 @@ def main(words=None):
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(words)
-    source = args.data if args.data == "digits" else f"folder:{args.data}"
-    model = train(source, args)
-    found = losses(model, source)
+    pictures = read_pictures(args.folder, args.image_size)
+    model = train(pictures, args)
+    found = losses(model, pictures)
     for name, nats in found.items():
         print(f"{name:32}{nats:8.3f} nats{bits(nats):8.3f} bits per pixel")
     with files.replacing(args.output / "losses.json", overwrite=True) as partial:
         partial.write_text(json.dumps(found, indent=1) + "\n")
-    save(draw_completions(model, source), args.output / "completions.png")
+    save(draw_completions(model, pictures), args.output / "completions.png")
     save(draw_samples(model, args.seed), args.output / "samples.png")
 
 
