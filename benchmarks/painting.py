@@ -14,8 +14,9 @@ images beside what is known without any model:
   the left and above, counted in the training images.
 
 The same call goes on after it was stopped, and is quick when all is done. OUT/run has
-the model, OUT/completions.png test images whose lower half is painted (mind the licence
-of the images), OUT/samples.png images that are painted from nothing.
+the model, OUT/completions.png test images whose lower half is painted (those of another
+folder with --show: mind the licence of images that you pass on), OUT/samples.png images
+that are painted from nothing.
 """
 
 import argparse
@@ -195,6 +196,7 @@ def main(words=None):
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--show", help="folder whose test images are continued")
     args = parser.parse_args(words)
     pictures = read_pictures(args.folder, args.image_size)
     model = train(pictures, args)
@@ -203,6 +205,8 @@ def main(words=None):
         print(f"{name:32}{nats:8.3f} nats{bits(nats):8.3f} bits per pixel")
     with files.replacing(args.output / "losses.json", overwrite=True) as partial:
         partial.write_text(json.dumps(found, indent=1) + "\n")
+    if args.show:
+        pictures = read_pictures(args.show, args.image_size)
     save(draw_completions(model, pictures), args.output / "completions.png")
     save(draw_samples(model, args.seed), args.output / "samples.png")
 
