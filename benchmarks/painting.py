@@ -29,7 +29,7 @@ import numpy as np
 from pictures import read_pictures
 
 import keras_vit
-from keras_vit import files, introspect, training
+from keras_vit import files, introspect, preprocess, training
 from keras_vit.introspect import drawing
 from keras_vit.models import generate, palette
 from keras_vit.models.image_gpt import bits
@@ -42,7 +42,7 @@ SHOWN, PAINTED = 10, 30  # images that are continued; that are painted from noth
 
 def prepared(images):
     """Bytes -> -1..1."""
-    return images.astype("float32") / 127.5 - 1.0
+    return np.asarray(preprocess.preprocess_input(images))
 
 
 def entropy(tokens, colors):
