@@ -11,6 +11,7 @@ if __name__ != "keras_vit.training":
     )
 
 from keras_vit.training import evaluate
+from keras_vit.training.curves import draw_curves
 from keras_vit.training.data import (
     DataInfo,
     class_names,
@@ -34,6 +35,7 @@ __all__ = [
     "class_names",
     "choose_strategy",
     "draw_batch",
+    "draw_curves",
     "dry_run",
     "evaluate",
     "fit",

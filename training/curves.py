@@ -51,7 +51,8 @@ def draw_curves(runs, path, overwrite=False):
     """Draw a panel for each number, validation strong and training pale.
 
     Args:
-        runs: name -> what `read_curves` returned. path: of the picture, PNG.
+        runs: name -> `Result.history`, or what `read_curves` returned.
+        path: of the picture, PNG.
         overwrite: whether an existing file may be replaced.
 
     Returns:

@@ -89,6 +89,9 @@ class Plan:
         lines = [f"{name:8} {text}" for name, text in rows.items()]
         return "\n".join([*lines, "", curve.text(self.learning_rates)])
 
+    def __str__(self):
+        return self.text()
+
     def save_picture(self, path, overwrite=False):
         """Draw the learning rate over steps.
 

@@ -3,6 +3,8 @@
 Figures are matplotlib's, made without pyplot: nothing is kept, no window opens.
 """
 
+import io
+
 import numpy as np
 
 from keras_vit.layers.interpolate import matrix
@@ -19,7 +21,8 @@ def figure(width, height, rows=1, columns=1, widths=None):
         width, height: inches. rows, columns: of axes. widths: shares of the columns.
 
     Returns:
-        (`matplotlib.figure.Figure`, axes as of `Figure.subplots`).
+        (`matplotlib.figure.Figure`, which a notebook shows when it is the last line of
+        a cell; axes as of `Figure.subplots`).
 
     Raises:
         ImportError: without matplotlib, with the line that installs it.
@@ -31,7 +34,15 @@ def figure(width, height, rows=1, columns=1, widths=None):
             "matplotlib: must be installed to draw, got none. "
             "Run: pip install 'matplotlib>=3.10'"
         ) from err
-    drawn = Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+    class Shown(Figure):
+        def _repr_png_(self):
+            """The picture itself, where pyplot would have to be imported for it."""
+            data = io.BytesIO()
+            self.savefig(data, format="png")
+            return data.getvalue()
+
+    drawn = Shown(figsize=(width, height), dpi=150, layout="constrained")
     axes = drawn.subplots(rows, columns, width_ratios=widths)
     for place in np.atleast_1d(axes).ravel():
         _quiet(place)

@@ -41,3 +41,4 @@ def test_a_completion_keeps_the_upper_part(images):
         assert np.array_equal(picture[:4], whole[:4])
     assert (known[4:] == 128).all()
     assert not np.array_equal(first[4:], second[4:])
+    assert figure._repr_png_().startswith(b"\x89PNG")  # a notebook shows it

@@ -65,6 +65,7 @@ def test_a_dry_run_leaves_a_given_model_as_it_is():
     assert 4 * plan.parameters == plan.memory["weights"]
     sizes = ("weights", "optimizer", "step")
     assert plan.memory["total"] == sum(plan.memory[name] for name in sizes)
+    assert "78 = 2 epochs of 39" in str(plan)
 
 
 def test_memory_is_the_largest_sum_of_living_buffers():
