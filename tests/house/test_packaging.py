@@ -53,7 +53,7 @@ def test_constraints_name_every_requirement(setup):
     pinned = (ROOT / "constraints.txt").read_text().lower().replace("_", "-")
     pinned = {line.split("==")[0] for line in pinned.split()}
     asked = words(setup["options"]["install_requires"])
-    for extra in ("tests", "onnxruntime", "jax"):
+    for extra in ("tests", "onnxruntime", "notebooks", "jax"):
         asked += words(setup["options.extras_require"][extra])
 
     names = {re.split(r"[><=]", line)[0].lower() for line in asked}
