@@ -13,8 +13,10 @@ from keras_vit.models.image_gpt import (  # noqa: E402
 )
 from keras_vit.models.mae import MaskedAutoencoder  # noqa: E402
 from keras_vit.models.masked_patch import MaskedPatchPrediction  # noqa: E402
+from keras_vit.models.moco_v3 import MoCoV3  # noqa: E402
 from keras_vit.models.named import FUNCTIONS, create  # noqa: E402
 from keras_vit.models.pretraining import classifier_from  # noqa: E402
+from keras_vit.models.simclr import SimCLR  # noqa: E402
 from keras_vit.models.vit import VisionTransformer, feature_extractor  # noqa: E402
 from keras_vit.preprocess import (  # noqa: E402
     Preprocessing,
@@ -39,7 +41,9 @@ __all__ = [
     "ImageGPT_S",
     "MaskedAutoencoder",
     "MaskedPatchPrediction",
+    "MoCoV3",
     "Preprocessing",
+    "SimCLR",
     "VisionTransformer",
     "classifier_from",
     "create",

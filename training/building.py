@@ -7,13 +7,27 @@ import keras_vit
 from keras_vit.models import VisionTransformer, create
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training import remat, tuning
+from keras_vit.training.data.augment import get_preset
 
 # What "kind" in the dict of a recipe's model may be: models with a loss of their own.
-KINDS = ("MaskedAutoencoder", "MaskedPatchPrediction", "ImageGPT")
+KINDS = (
+    "MaskedAutoencoder",
+    "MaskedPatchPrediction",
+    "SimCLR",
+    "MoCoV3",
+    "ImageGPT",
+)
 
 
-def check_given(model, recipe):
-    """A model that is given decides its own size and precision."""
+def check_given(model, recipe, data=None, devices=1):
+    """A model that is given decides its own size and precision.
+
+    Args:
+        model: `keras.Model`, or None when the recipe's will be built.
+        recipe: `Recipe`. data: that were given, of which loaded ones were augmented.
+        devices: that share each batch.
+    """
+    _check_batches(model, recipe, data, devices)
     if model is None:
         return
     if isinstance(model, PretrainingModel):
@@ -34,6 +48,55 @@ def _check_shapes(model):
         raise ValueError(
             "model: must map images (B, H, W, C) to scores (B, K), got "
             f"{shapes[0]} to {shapes[1]}. Give it a head for classes."
+        )
+
+
+def _check_batches(model, recipe, data, devices):
+    """Views of each image, and batches that may not be cut, are the model's affair."""
+    kind = _kind(model, recipe)
+    loaded = getattr(data[-1], "augment", None) if isinstance(data, tuple) else None
+    check_views(kind, loaded or recipe.augment)
+    if not getattr(kind, "whole_batch", False):
+        return
+    for field, value, bad in (
+        ("micro_batch", None, recipe.micro_batch is not None),
+        ("sharpness", None, recipe.sharpness is not None),
+        ("xla", False, recipe.xla and devices > 1),
+    ):
+        if bad:
+            raise ValueError(
+                f"{field}: must be {value!r} for {kind.__name__}, whose loss compares "
+                "all images of a step with each other once, got "
+                f"{getattr(recipe, field)!r} on {devices} devices. Leave it out; "
+                "remat=True saves memory."
+            )
+
+
+def _kind(model, recipe):
+    """The class that learns without labels, before it is built, or None."""
+    if model is not None:
+        return type(model) if isinstance(model, PretrainingModel) else None
+    name = recipe.model.get("kind") if isinstance(recipe.model, dict) else None
+    return getattr(keras_vit, name) if name in KINDS else None
+
+
+def check_views(kind, augment):
+    """Make sure that there are as many views of each image as the model compares.
+
+    Args:
+        kind: class of the model, or None. augment: name or text.
+
+    Raises:
+        ValueError: when there are more, or fewer.
+    """
+    views = 1 if augment == "auto" else get_preset(augment).views
+    wanted = getattr(kind, "views", 1)
+    if views != wanted:
+        name = "the model" if kind is None else kind.__name__
+        other = "'simclr' or 'moco_v3'" if wanted > 1 else "'light'"
+        raise ValueError(
+            f"augment: {name} takes {wanted} view{'s' * (wanted > 1)} of each image, "
+            f"got {augment!r}, which makes {views}. Pass augment={other}."
         )
 
 

@@ -140,7 +140,7 @@ def dry_run(
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
     given = model if isinstance(model, keras.Model) else None
-    check_given(given, recipe)
+    check_given(given, recipe, data, strategy.num_replicas_in_sync)
     feeds = open_feeds(data, recipe, given, verbose, {})
     recipe = feeds.recipe
     steps = recipe.epochs * feeds.steps

@@ -78,6 +78,8 @@ class WriteTensorBoard(keras.callbacks.Callback):
         self._validation = writer(str(self.folder / "validation"))
         if self.batches is not None:
             images = next(iter(self.batches))[0][:IMAGES]
+            if images.shape.rank == 5:  # two views beside each other
+                images = tf.concat(tf.unstack(images, axis=1), axis=2)
             images = to_pixels(images, self.preprocessing.mode)
             with self._train.as_default():
                 tf.summary.image("images", images, 0, max_outputs=IMAGES)

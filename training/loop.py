@@ -6,6 +6,7 @@ import pathlib
 import keras
 from keras.src.utils import io_utils
 
+from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training import callbacks as watchers
 from keras_vit.training import remat, runs, states
 from keras_vit.training import strategy as strategies
@@ -110,7 +111,7 @@ def fit(
     strategies.check(recipe, strategy)
     folder = runs.claim(output_dir, recipe, overwrite)
     given = model if isinstance(model, keras.Model) else None
-    check_given(given, recipe)
+    check_given(given, recipe, data, strategy.num_replicas_in_sync)
     verbose = verbose if workers.place(strategy)[0] == 0 else 0
     with strategies.on(strategy) as scratch:
         run = _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher)
@@ -140,6 +141,8 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
         model = prepare_model(given, recipe, feeds.info)
+        if isinstance(model, PretrainingModel):
+            model.begin(steps)
         model = make_trainee(model, feeds.recipe, teacher, strategy, steps)
         compile_model(model, feeds.recipe, feeds)
         keeper = watchers.KeepModels(folder, recipe.monitor)

@@ -4,12 +4,15 @@ He et al. 2021, "Masked Autoencoders Are Scalable Vision Learners", arXiv:2111.0
 """
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_vit.layers import LayerNorm, Patches, TransformerBlock, masking
-from keras_vit.layers.position import sincos2d
-from keras_vit.models.pretraining import MaskedModel, masked_architecture
+from keras_vit.models.pretraining import (
+    MASKING,
+    MaskedModel,
+    encoder_architecture,
+    fixed_table,
+)
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -64,7 +67,8 @@ class MaskedAutoencoder(MaskedModel):
         seed=0,
         **options,
     ):
-        arch = masked_architecture("mae", "imagenet", options, position="learned")
+        fixed = {**MASKING, "position": "learned"}
+        arch = encoder_architecture("mae", "imagenet", options, fixed)
         super().__init__(arch, seed)
         self.decoder_width = decoder_width
         self.decoder_depth = decoder_depth
@@ -74,15 +78,9 @@ class MaskedAutoencoder(MaskedModel):
         self.normalise_pixels = normalise_pixels
         self.patch_count = arch.grid[0] * arch.grid[1]
         self.kept = _kept(self.patch_count, mask_ratio)
-        self._fix_positions()
+        self.fix_positions()
         self._make_decoder(arch)
         self.build((None, *self.image_shape))
-
-    def _fix_positions(self):
-        """Fixed sines and cosines, in the spacing of this method, zeros first."""
-        table = self.encoder.get_layer("patch_encoder").table
-        table.embedding.assign(_table(self.arch.grid, self.arch.width))
-        table.trainable = False
 
     def _make_decoder(self, arch):
         width, dtype = self.decoder_width, arch.dtype
@@ -110,7 +108,7 @@ class MaskedAutoencoder(MaskedModel):
         self.decoder_position = self.add_weight(
             (1, rows, width), "zeros", trainable=False, name="decoder_position"
         )
-        self.decoder_position.assign(_table(self.arch.grid, width))
+        self.decoder_position.assign(fixed_table(self.arch.grid, width))
         self.to_target.build(input_shape)
         self.decoder_embed.build((None, None, self.arch.width))
         for layer in (*self.decoder_blocks, self.decoder_norm, self.decoder_head):
@@ -244,12 +242,6 @@ def _kept(count, ratio):
             f"{ratio!r}. Use mask_ratio=0.75."
         )
     return kept
-
-
-def _table(grid, width):
-    """(1, 1 + N, D) positions: zeros for the class token, then the grid."""
-    table = sincos2d(grid, width, reach_last=False)
-    return np.concatenate([np.zeros((1, width), "float32"), table])[None]
 
 
 def _statistics(target):

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_vit.choices import check_choice
 from keras_vit.layers import Patches, masking
-from keras_vit.models.pretraining import MaskedModel, masked_architecture
+from keras_vit.models.pretraining import MASKING, MaskedModel, encoder_architecture
 from keras_vit.preprocess import pixel_statistics
 
 COLORS = 512  # 3 bits per channel
@@ -56,7 +56,9 @@ class MaskedPatchPrediction(MaskedModel):
     pooled = {"pooling": "token"}
 
     def __init__(self, target="mean_color", mask_ratio=0.5, seed=0, **options):
-        arch = masked_architecture("masked_patch_prediction", "google", options)
+        arch = encoder_architecture(
+            "masked_patch_prediction", "google", options, MASKING
+        )
         _check(target, mask_ratio, arch)
         super().__init__(arch, seed)
         self.target = target

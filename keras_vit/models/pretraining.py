@@ -3,7 +3,9 @@
 import dataclasses
 
 import keras
+import numpy as np
 
+from keras_vit.layers.position import sincos2d
 from keras_vit.models import vit
 from keras_vit.models.architecture import Architecture
 from keras_vit.preprocess import Preprocessing
@@ -18,7 +20,14 @@ class PretrainingModel(keras.Model):
 
     Attributes:
         preprocessing: how images must be prepared. labels: None.
+        views: so many differently augmented copies of each image are compared; with
+            two, images are (B, 2, H, W, C).
+        whole_batch: whether the loss is one of all images of a step together, so that
+            a batch cannot be worked on in pieces.
     """
+
+    views = 1
+    whole_batch = False
 
     def __init__(self, image_shape, preprocessing, seed, name, dtype):
         super().__init__(name=name, dtype=dtype)
@@ -33,6 +42,23 @@ class PretrainingModel(keras.Model):
         """(None, H, W, C), as functional models have it."""
         return (None, *self.image_shape)
 
+    def begin(self, steps):
+        """Hear how many updates the run has that begins; most need not know."""
+
+    def gather(self, rows):
+        """The rows of all devices, and the place of the first of these.
+
+        Here one device has all of them. Who shares a batch out puts another function
+        in the place of this one.
+
+        Args:
+            rows: (b, D).
+
+        Returns:
+            (B, D) and a number.
+        """
+        return rows, 0
+
     def draw(self, shape, training):
         """Uniform numbers: new ones while training, the same ones otherwise."""
         seed = self.generator if training else self.seed
@@ -45,32 +71,32 @@ class PretrainingModel(keras.Model):
         return cls(**{**config, "preprocessing": note})
 
 
-class MaskedModel(PretrainingModel):
-    """A Vision Transformer that learns by what is hidden from it.
+class EncoderModel(PretrainingModel):
+    """A model that trains an encoder which is a Vision Transformer.
 
     Args:
         arch: `Architecture` of the encoder. seed: of the draws.
+        dtype: of what the model computes besides; None is that of the encoder.
 
     Attributes:
-        encoder: functional model, images -> tokens (B, 1 + N, D).
+        encoder: functional model, images -> features.
     """
 
     pooled = {}  # fields of `Architecture` for a classifier
+    fixed = {}  # fields that the method decides, which are no options
 
-    def __init__(self, arch, seed):
+    def __init__(self, arch, seed, dtype=None):
         shape = (*arch.image_size, arch.channels)
-        super().__init__(shape, arch.preprocessing, seed, arch.name, arch.dtype)
+        dtype = dtype or arch.dtype
+        super().__init__(shape, arch.preprocessing, seed, arch.name, dtype)
         self.arch = arch
         self.encoder = vit.build(arch)
 
-    def run_blocks(self, tokens, training):
-        """Tokens behind the embedding -> tokens behind the last norm."""
-        layers = self.encoder.get_layer
-        if self.arch.norm_input:
-            tokens = layers("norm_input")(tokens)
-        for index in range(self.arch.depth):
-            tokens = layers(f"block_{index}")(tokens, training=training)
-        return layers("norm")(tokens)
+    def fix_positions(self):
+        """Fixed sines and cosines in the encoder, in the spacing of `fixed_table`."""
+        table = self.encoder.get_layer("patch_encoder").table
+        table.embedding.assign(fixed_table(self.arch.grid, self.arch.width))
+        table.trainable = False
 
     def make_classifier(self, classes, pooling=None, **options):
         """See `classifier_from`."""
@@ -94,14 +120,14 @@ class MaskedModel(PretrainingModel):
         """Plain values that rebuild this model, the encoder's among them."""
         names = [field.name for field in dataclasses.fields(self.arch)]
         options = {
-            name: getattr(self.arch, name) for name in names if name not in FIXED
+            name: getattr(self.arch, name) for name in names if name not in self.fixed
         }
         options["preprocessing"] = self.arch.preprocessing.get_config()
         return {**options, "seed": self.seed}
 
 
-# What pre-training fixes about its encoder.
-FIXED = {
+# What hiding parts of an image fixes about its encoder.
+MASKING = {
     "include_top": False,
     "pooling": None,
     "class_token": True,
@@ -112,17 +138,35 @@ FIXED = {
 }
 
 
-def masked_architecture(name, mode, options, **fixed):
-    """The encoder of a `MaskedModel`.
+class MaskedModel(EncoderModel):
+    """A Vision Transformer that learns by what is hidden from it.
+
+    Attributes:
+        encoder: functional model, images -> tokens (B, 1 + N, D).
+    """
+
+    fixed = MASKING
+
+    def run_blocks(self, tokens, training):
+        """Tokens behind the embedding -> tokens behind the last norm."""
+        layers = self.encoder.get_layer
+        if self.arch.norm_input:
+            tokens = layers("norm_input")(tokens)
+        for index in range(self.arch.depth):
+            tokens = layers(f"block_{index}")(tokens, training=training)
+        return layers("norm")(tokens)
+
+
+def encoder_architecture(name, mode, options, fixed):
+    """The encoder of an `EncoderModel`.
 
     Args:
         name: of the model. mode: range of the images unless options say it.
-        options: fields of `Architecture`. **fixed: more of what the method fixes.
+        options: fields of `Architecture`. fixed: dict of those the method fixes.
 
     Raises:
         ValueError: for an option that the method fixes to something else.
     """
-    fixed = {**FIXED, **fixed}
     for field, value in fixed.items():
         if options.get(field, value) != value:
             raise ValueError(
@@ -136,15 +180,23 @@ def masked_architecture(name, mode, options, **fixed):
     return arch
 
 
+def fixed_table(grid, width):
+    """(1, 1 + N, D) positions of MAE and MoCo v3: zeros for the class token first."""
+    table = sincos2d(grid, width, reach_last=False)
+    return np.concatenate([np.zeros((1, width), "float32"), table])[None]
+
+
 def classifier_from(model, classes, pooling=None, **options):
     """A classifier that begins with what a model has learnt without labels.
 
     Args:
-        model: `MaskedAutoencoder`, `MaskedPatchPrediction` or `ImageGPT`.
+        model: `MaskedAutoencoder`, `MaskedPatchPrediction`, `SimCLR`, `MoCoV3` or
+            `ImageGPT`.
         classes: K, units of a new head, which starts at zero.
         pooling: "token", "gap" or "map"; None is the method's own: the mean of the
             patches with a norm behind it for a masked autoencoder, the class token
-            for masked patch prediction. An image GPT takes the mean of all positions.
+            for masked patch prediction; what it was trained with for SimCLR and
+            MoCo v3. An image GPT takes the mean of all positions.
         **options: other fields of `Architecture`, such as drop_path, labels, name; for
             an image GPT `generative` and `name`.
 
@@ -161,8 +213,8 @@ def classifier_from(model, classes, pooling=None, **options):
     """
     if not isinstance(model, PretrainingModel):
         raise TypeError(
-            "model: must be a MaskedAutoencoder, MaskedPatchPrediction or ImageGPT, "
-            f"got {type(model).__name__}. Other models take classes=... when they are "
-            "built."
+            "model: must be a MaskedAutoencoder, MaskedPatchPrediction, SimCLR, MoCoV3 "
+            f"or ImageGPT, got {type(model).__name__}. Other models take classes=... "
+            "when they are built."
         )
     return model.make_classifier(classes, pooling, **options)

@@ -19,8 +19,16 @@ MODEL = {
     "patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32,
     "qkv_bias": False,
 }  # fmt: skip
+VIEWS = "flip|color_jitter(0.4,0.4,0.4,0.1) & flip|blur(0.5)|solarize(0.5)"
+CONTRAST = {"pooling": "gap", "projection_dim": 8, "hidden_dim": 16, **MODEL}
+# Batch norm takes shifts away: their gradients are rounding errors too, hence SGD.
+PAIRS = {
+    "augment": VIEWS, "monitor": "val_loss", "optimizer": "sgd", "learning_rate": 1e-3,
+}  # fmt: skip
 CASES = {
     "plain": {},
+    "simclr": {**PAIRS, "model": {"kind": "SimCLR", **CONTRAST}},
+    "moco_v3": {**PAIRS, "model": {"kind": "MoCoV3", **CONTRAST}},
     "pieces": {"micro_batch": 8},
     "clipping": {"clipnorm": 0.05},
     "ema": {"ema": 0.9},
@@ -57,14 +65,13 @@ def train(strategy, case, steps, folder):
     look = Look(steps)
     training.fit(
         "digits",
-        model=MODEL,
         epochs=2,
         batch_size=32,
         strategy=strategy,
         output_dir=folder,
         verbose=0,
         callbacks=[look],
-        **{"steps_per_execution": 1, "ema": None, **CASES[case]},
+        **{"model": MODEL, "steps_per_execution": 1, "ema": None, **CASES[case]},
     )
     return look.found
 

@@ -1,7 +1,8 @@
 """Augmentations by name: which random steps, in which order, how strong.
 
 An augmentation is a text of steps, as in the configurations of big_vision:
-"inception_crop(0.05)|flip|randaug(2,10)". PRESETS gives names to the usual ones.
+"inception_crop(0.05)|flip|randaug(2,10)". PRESETS gives names to the usual ones. Two
+such texts with "&" between them make two views of each image.
 """
 
 import functools
@@ -47,6 +48,19 @@ def _jitter(image, seed, note, strength):
     return policies.jitter(_cast(image), seed, strength)
 
 
+def _color_jitter(image, seed, note, *strengths):
+    return policies.color_jitter(_cast(image), seed, *strengths)
+
+
+def _sometimes(change):
+    """A change of colour that is made with a probability."""
+
+    def apply(image, seed, note, probability):
+        return policies.sometimes(change, _cast(image), seed, probability)
+
+    return apply
+
+
 def _timm(image, seed, note, **numbers):
     """timm's policy; what comes from outside has the mean colour of the data."""
     mean = (RANGES[note.mode] or RANGES["google"])[0]
@@ -54,7 +68,7 @@ def _timm(image, seed, note, **numbers):
     return policies.timm_randaug(_cast(image), seed, fill, **numbers)
 
 
-SHARE, SIDE = (1e-3, 1.0), (1, 10_000)
+SHARE, SIDE, CHANCE = (1e-3, 1.0), (1, 10_000), (0.0, 1.0)
 FORMS = {  # fmt: off
     # (image, seed, note, *numbers) -> (h, w, 3) of the model's size
     "inception_crop": Form("crop", ops.inception_crop, (0.05,), (SHARE,)),
@@ -66,6 +80,15 @@ FORMS = {  # fmt: off
     "randaug": Form("change", _randaug, (2, 10), ((1, 16), (0, 40))),
     "three_augment": Form("change", _three_augment),
     "jitter": Form("change", _jitter, (0.3,), ((0.0, 1.0),)),
+    "color_jitter": Form(
+        "change",
+        _color_jitter,
+        (0.8, 0.8, 0.8, 0.2, 0.8),
+        (CHANCE, CHANCE, CHANCE, (0.0, 0.5), CHANCE),
+    ),
+    "grey": Form("change", _sometimes(policies.grey), (0.2,), (CHANCE,)),
+    "blur": Form("change", _sometimes(policies.blur), (0.5,), (CHANCE,)),
+    "solarize": Form("change", _sometimes(policies.solarized), (0.2,), (CHANCE,)),
     # (images (B, h, w, 3), numbers (B, n) in -1..1, *numbers) -> images
     "affine": Form(
         "warp",
@@ -78,8 +101,11 @@ FORMS = {  # fmt: off
     # (image, seed, probability), in the range of the model
     "erase": Form("erase", geometry.erase, (0.25,), ((0.0, 1.0),)),
 }  # fmt: on
+VIEWS = 100  # sets the random numbers of a view apart from those of its steps
 WARP_NUMBERS = {"affine": 6, "elastic": 18, "shift": 2}  # per image
 INCEPTION = "inception_crop(0.05)|flip"
+SIMCLR = "random_resized_crop(0.08)|flip|color_jitter(0.8,0.8,0.8,0.2)|grey(0.2)"
+MOCO = "random_resized_crop(0.08)|color_jitter(0.4,0.4,0.2,0.1)|grey(0.2)"
 PRESETS = {
     "none": "",
     "light": "inception_crop(0.3)|flip",
@@ -95,6 +121,10 @@ PRESETS = {
     "deit": "random_resized_crop(0.08)|flip|rand-m9-mstd0.5-inc1|erase(0.25)",
     "deit3": "random_resized_crop(0.08)|flip|three_augment|jitter(0.3)",
     "mae": "random_resized_crop(0.2)|flip",
+    # Two views of each image: SimCLR (arXiv:2002.05709, appendix A); MoCo v3
+    # (arXiv:2104.02057, section 4.1), the views of BYOL.
+    "simclr": f"{SIMCLR}|blur(0.5) & {SIMCLR}|blur(0.5)",
+    "moco_v3": f"{MOCO}|blur(1.0)|flip & {MOCO}|blur(0.1)|solarize(0.2)|flip",
     # Digits must not be mirrored.
     "digits": "affine(0.1,15,0.2,0.2)|elastic(0.07)",
 }
@@ -113,6 +143,12 @@ class Preset(NamedTuple):
     warps: tuple = ()  # (function, numbers per image), of whole batches
     erase: float = 0.0  # probability
     mixup: float = 0.0  # alpha that belongs to the name
+    others: tuple = ()  # presets of further views of the same image
+
+    @property
+    def views(self):
+        """So many augmented copies of an image stand beside each other."""
+        return 1 + len(self.others)
 
     @property
     def numbers(self):
@@ -126,7 +162,8 @@ def get_preset(name):
 
     Args:
         name: a key of PRESETS, a text of steps of FORMS and timm's "rand-...",
-            joined by "|", or "keras_cv:" and a key of KERAS_CV.
+            joined by "|", two such texts joined by "&", or "keras_cv:" and a key of
+            KERAS_CV.
 
     Returns:
         `Preset`; that of "light" for keras_cv, whose layer comes on top (see
@@ -140,6 +177,8 @@ def get_preset(name):
         raise ValueError(f"augment: must be a name, got {name!r}. Try 'light'.")
     if name in (f"keras_cv:{key}" for key in KERAS_CV):
         name = "light"
+    if "&" in PRESETS.get(name, name):
+        return _read_views(PRESETS.get(name, name))
     steps = [_read_step(step) for step in PRESETS.get(name, name).split("|") if step]
     stages = [form.stage for form, *_ in steps]
     order = list(dict.fromkeys(form.stage for form in FORMS.values()))
@@ -158,6 +197,19 @@ def get_preset(name):
         *([n[0] for _, n, _ in parts["erase"]] or [0.0]),
         MIXUP.get(name, 0.0),
     )
+
+
+def _read_views(text):
+    """The preset of the first view, with those of the others."""
+    first, *others = (get_preset(part.strip()) for part in text.split("&"))
+    views = (first, *others)
+    whole = any(view.warps or view.erase for view in views) or "keras_cv:" in text
+    if len(views) != 2 or whole:
+        raise ValueError(
+            "augment: views are two, and take crops and changes of colour, got "
+            f"{text!r}. Write 'random_resized_crop(0.08)|flip|color_jitter & ...'."
+        )
+    return first._replace(others=tuple(others), mixup=0.0)
 
 
 def partly(form, numbers):
@@ -240,8 +292,15 @@ def draw(image, seed, preset, note):
     Returns:
         (h, w, 3), uint8 or float32 of 0 to 255, or of the model's range where
         boxes are erased; and (n,) float32 in -1..1 for `change`. Without crop the
-        image is prepared as for evaluation.
+        image is prepared as for evaluation. Of two views (2, h, w, 3) uint8.
     """
+    if preset.others:
+        views = enumerate((preset._replace(others=()), *preset.others), VIEWS)
+        drawn = [
+            _cast(draw(image, tf.random.fold_in(seed, k), view, note)[0])
+            for k, view in views
+        ]
+        return tf.stack(drawn), tf.zeros((0,))
     size = note.image_size
     if preset.crop is None:
         image = ops.prepare(ops.decode(image), note)

@@ -58,7 +58,12 @@ class Feed:
     bad: list = dataclasses.field(default_factory=list, compare=False)
 
     def __post_init__(self):
-        augmentation.get_preset(self.augment)
+        preset = augmentation.get_preset(self.augment)
+        if preset.others and self.mix:
+            raise ValueError(
+                "mixup, cutmix: do not go with two views of each image, got "
+                f"augment={self.augment!r}. Pass mixup=0 and cutmix=0."
+            )
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise ValueError(
                 f"batch_size: must be a whole number above 0, got {self.batch_size!r}."
@@ -77,7 +82,8 @@ class Feed:
 
         Returns:
             Data set of (images (B, h, w, 3) float32, labels (B,) int32); with
-            several workers, of this one's part of B.
+            several workers, of this one's part of B. Of an augmentation with two
+            views, images are (B, 2, h, w, 3).
         """
         read, _, _ = self._shares()
         steps = tf.data.Dataset.range(start, tf.int64.max // self.batch_size)
@@ -123,9 +129,18 @@ class Feed:
         return split.size // self.batch_size
 
     def in_order(self, split):
-        """Every image once, in order, without chance; the last batch may be short."""
+        """Every image once, in order; the last batch may be short.
 
-        def prepared(_, image, label):
+        Without chance, but for an augmentation with two views: those of an image are
+        the same each time.
+        """
+        preset = augmentation.get_preset(self.augment)
+
+        def prepared(counter, image, label):
+            if preset.others:
+                seed = tf.stack([tf.constant(self.seed, tf.int64), counter])
+                views, _ = augmentation.draw(image, seed, preset, self.preprocessing)
+                return ops.to_range(views, self.preprocessing.mode), label
             image = ops.prepare(ops.decode(image), self.preprocessing)
             size = self.preprocessing.image_size
             image = tf.ensure_shape(image, (*size, ops.CHANNELS))
@@ -200,7 +215,8 @@ class Feed:
         if not self.mix:
             return images, labels
         _, own, other = self._shares()
-        targets = tf.one_hot(labels, self.classes)
+        soft = labels.shape.rank == 2  # a teacher's
+        targets = labels if soft else tf.one_hot(labels, self.classes)
         seed = tf.stack([tf.constant(self.seed, tf.int64), first])
         pairs = [tf.gather(x, rows) for x in (images, targets) for rows in (own, other)]
         return self.mix(*pairs, seed)

@@ -199,6 +199,73 @@ def three_augment(image, seed):
     return run(image, branches, order, second)
 
 
+def grey(image, seed):
+    """The grey image."""
+    return colour.grayscale(image)
+
+
+def blur(image, seed):
+    """Smoothed by a bell curve of 0.1 to 2 px."""
+    sigma = tf.random.stateless_uniform((), seed, 0.1, 2.0)
+    return colour.gaussian_blur(image, sigma)
+
+
+def solarized(image, seed):
+    """What is light becomes dark."""
+    return colour.solarize(image, 128)
+
+
+def sometimes(change, image, seed, probability):
+    """Make a change, a function of (image, seed), with a probability."""
+    coin, rest = tf.unstack(tf.random.split(seed, 2))
+    made = tf.random.stateless_uniform((), coin) < probability
+    return tf.cond(made, lambda: change(image, rest), lambda: image)
+
+
+def color_jitter(image, seed, brightness, contrast, saturation, hue, probability):
+    """All four changes of colour, in random order, or none of them.
+
+    Args:
+        image: (h, w, 3) uint8. seed: (2,) int64.
+        brightness, contrast, saturation: s, each for factors from 1 - s to 1 + s.
+        hue: largest turn of the colour circle, 0..0.5. probability: of all together.
+
+    Source:
+        Chen et al. 2020, arXiv:2002.05709 (SimCLR), appendix A; torchvision's
+        ColorJitter.
+    """
+
+    def by(change, strength):
+        def branch(i, s):
+            low, high = 1.0 - strength, 1.0 + strength
+            return change(i, tf.random.stateless_uniform((), s, low, high))
+
+        return branch
+
+    def turned(i, s):
+        turn = tf.random.stateless_uniform((), s, -hue, hue)
+        return tf.image.adjust_hue(i, turn)
+
+    branches = [
+        by(colour.brightness, brightness),
+        by(colour.contrast, contrast),
+        by(colour.color, saturation),
+        turned,
+    ]
+
+    def changed(i, s):
+        return _in_random_order(i, branches, s)
+
+    return sometimes(changed, image, seed, probability)
+
+
+def _in_random_order(image, branches, seed):
+    """Run every branch once."""
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    order = tf.argsort(tf.random.stateless_uniform((len(branches),), first))
+    return run(image, branches, order, second)
+
+
 def jitter(image, seed, strength):
     """Brightness, contrast and colour, each by 1 - strength to 1 + strength.
 
@@ -213,6 +280,4 @@ def jitter(image, seed, strength):
         lambda i, s: colour.contrast(i, factor(s)),
         lambda i, s: colour.color(i, factor(s)),
     ]
-    first, second = tf.unstack(tf.random.split(seed, 2))
-    order = tf.argsort(tf.random.stateless_uniform((len(branches),), first))
-    return run(image, branches, order, second)
+    return _in_random_order(image, branches, seed)

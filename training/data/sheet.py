@@ -51,6 +51,8 @@ def draw_batch(source, output, recipe="finetune", step=0, overwrite=False, **ove
     feed.batches(train)
     images, labels = next(feed.stream(train, step).take(1).as_numpy_iterator())
     captions = [caption(label, info.class_names) for label in labels]
+    if images.ndim == 5:  # two views beside each other
+        images = np.concatenate([images[:, 0], images[:, 1]], axis=2)
     pixels = sheet(to_pixels(images, info.preprocessing.mode), captions)
     with files.replacing(output, overwrite) as target:
         Image.fromarray(pixels).save(target)

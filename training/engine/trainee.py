@@ -4,7 +4,9 @@ import keras
 import tensorflow as tf
 from keras import tree
 
+from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training.engine.division import undivided
+from keras_vit.training.engine.gathering import gather_rows
 from keras_vit.training.engine.pieces import sum_pieces
 from keras_vit.training.engine.wrapping import Wrapping
 
@@ -36,6 +38,8 @@ class Trainee(Wrapping):
 
     def __init__(self, inner, micro_batch=None, xla=False):
         super().__init__(inner)
+        if isinstance(inner, PretrainingModel):
+            inner.gather = gather_rows
         self.micro_batch = micro_batch
         self._piece = tf.function(self.gradients, jit_compile=xla or None)
         self._nested = xla

@@ -21,6 +21,9 @@ FILES = (
     "mae_pretrain",
     "mae_finetune",
     "masked_patch_prediction",
+    "simclr",
+    "moco_v3",
+    "noisy_student",
     "igpt",
     "bit_hyperrule",
 )

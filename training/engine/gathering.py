@@ -1,0 +1,32 @@
+"""Rows of all devices at once, for losses that compare the images of a step."""
+
+import tensorflow as tf
+
+
+def gather_rows(rows):
+    """The rows of all devices in their order, and the place of the first of these.
+
+    Gradients flow back to the device that a row came from, from all devices. Devices
+    may have different numbers of rows, or none.
+
+    Args:
+        rows: (b, D) float, of this device.
+
+    Returns:
+        (B, D), and an int32 scalar; outside of a step on several devices the rows
+        themselves and 0.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return rows, 0
+    add = tf.distribute.ReduceOp.SUM
+    count, own = context.num_replicas_in_sync, context.replica_id_in_sync_group
+    size = tf.shape(rows)[0]
+    # Whole numbers are summed as floats: GPUs keep int32 in the memory of the host.
+    sizes = tf.one_hot(own, count) * tf.cast(size, tf.float32)
+    sizes = tf.cast(context.all_reduce(add, sizes), tf.int32)
+    first = tf.reduce_sum(tf.where(tf.range(count) < own, sizes, 0))
+    behind = tf.reduce_sum(sizes) - first - size
+    # The sum of arrays with zeros in the places of the others: its gradient is a sum
+    # over all devices again, of which each takes its own rows.
+    return context.all_reduce(add, tf.pad(rows, ((first, behind), (0, 0)))), first
