@@ -23,6 +23,7 @@ from keras_vit.training.data.prepare import prepare
 from keras_vit.training.data.sheet import draw_batch
 from keras_vit.training.dryrun import Plan, dry_run
 from keras_vit.training.loop import Result, fit
+from keras_vit.training.pseudo import pseudo_label
 from keras_vit.training.recipes import Recipe, get_recipe, list_recipes
 from keras_vit.training.strategy import choose as choose_strategy
 from keras_vit.training.tuning import merge_lora
@@ -46,4 +47,5 @@ __all__ = [
     "load_split",
     "merge_lora",
     "prepare",
+    "pseudo_label",
 ]

@@ -1,6 +1,11 @@
-"""`keras-vit prepare`, `inspect-data`."""
+"""`keras-vit prepare`, `pseudo-label`, `inspect-data`."""
 
-from keras_vit.cli.training import add_fields, read_fields
+from keras_vit.cli.training import (
+    add_fields,
+    add_preprocess,
+    load_prepared,
+    read_fields,
+)
 
 
 def add_commands(commands):
@@ -14,6 +19,19 @@ def add_commands(commands):
     prepare.add_argument("--on-bad-image", choices=("refuse", "skip"), default="refuse")
     prepare.add_argument("--overwrite", action="store_true")
     prepare.set_defaults(run=run_prepare)
+    label = commands.add_parser(
+        "pseudo-label", help="let a teacher label images, for the recipe noisy_student"
+    )
+    label.add_argument("model", help="the teacher: a .keras file or a checkpoint")
+    label.add_argument("folder", help="images, in folders of any depth")
+    label.add_argument("--labelled", required=True, help="folder:PATH with the classes")
+    label.add_argument("--output", required=True, help=".npz, read with pseudo:OUTPUT")
+    label.add_argument("--confidence", type=float, default=0.3, help="0..1")
+    label.add_argument("--per-class", type=int, help="images; the mean if left out")
+    label.add_argument("--batch-size", type=int, default=64)
+    add_preprocess(label)
+    label.add_argument("--overwrite", action="store_true")
+    label.set_defaults(run=run_label)
     inspect = commands.add_parser(
         "inspect-data", help="draw a training batch as the model sees it"
     )
@@ -46,6 +64,30 @@ def run_prepare(args):
     counts = ", ".join(f"{n} {split}" for split, n in answer["counts"].items())
     text = f"{answer['name']}: {counts} images, {len(answer['classes'])} classes"
     return answer, f"{text}. Read it with tfds:{args.output}", 0
+
+
+def run_label(args):
+    """Label the images, then say how to train on them."""
+    from keras_vit import files, training
+
+    files.check_target(args.output, args.overwrite)
+    answer = training.pseudo_label(
+        load_prepared(args),
+        args.folder,
+        args.labelled,
+        args.output,
+        args.confidence,
+        args.per_class,
+        args.batch_size,
+        overwrite=args.overwrite,
+        verbose=0 if args.json else 1,
+    )
+    text = (
+        f"{answer['confident']} of {answer['images']} images are sure, "
+        f"{answer['per_class']} per class are taken, {answer['copies']} of them "
+        f"copies. Train with --recipe noisy_student --data pseudo:{args.output}"
+    )
+    return answer, text, 0
 
 
 def run_inspect(args):

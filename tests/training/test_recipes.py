@@ -42,6 +42,8 @@ def shrink(recipe):
     given = recipe.model if isinstance(recipe.model, dict) else {}
     model = {**TINY, **{name: given[name] for name in OWN if name in given}}
     model["distilled"] = recipe.distillation is not None
+    if recipe.name in ("simclr", "moco_v3"):  # the data give them pairs of views
+        model = {**TINY, "kind": given["kind"]}
     steps = {"steps": 2} if recipe.steps else {"epochs": 1}
     return recipe.override(model=model, **steps, **SMALL)
 

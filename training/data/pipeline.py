@@ -101,7 +101,8 @@ def load_data(
     Args:
         source: "digits"; "folder:PATH" (rules in `keras_vit.training.data.folder`);
             "tfds:NAME" or "tfds:PATH" of a prepared set, with splits where wanted:
-            "tfds:cifar10?train=train[:98%]&validation=train[98%:]"; "vtab:TASK"; or
+            "tfds:cifar10?train=train[:98%]&validation=train[98%:]"; "vtab:TASK";
+            "pseudo:FILE" of `keras_vit.training.pseudo_label`; or
             data of your own (`keras_vit.training.data.own`).
         image_size: side in px, or (H, W); None takes that of `preprocessing`,
             else 32 for digits and 224 for the rest.
@@ -123,8 +124,9 @@ def load_data(
     Returns:
         Training set, validation set, `DataInfo`. The sets give (images (B, h,
         w, 3) float32 in the model's range, labels (B,) int32); training labels
-        are (B, K) float32 where images are mixed. Each pass over the training set
-        is a new epoch; its incomplete last batch is dropped.
+        are (B, K) float32 where images are mixed or a teacher labelled some; images
+        are (B, 2, h, w, 3) where two views are made of each. Each pass over the
+        training set is a new epoch; its incomplete last batch is dropped.
 
     Raises:
         FileNotFoundError: when the folder does not exist.

@@ -1,4 +1,4 @@
-"""Data sets by name: "digits", "folder:PATH", "tfds:NAME" and "vtab:TASK".
+"""Data sets by name: "digits", "folder:PATH", "tfds:NAME", "vtab:TASK", "pseudo:FILE".
 
 A source is opened into splits; a split hands out records, still encoded, by
 running number. What happens to a record afterwards is for `pipeline`.
@@ -11,7 +11,7 @@ import numpy as np
 from keras_vit import files
 from keras_vit.choices import check_choice
 from keras_vit.errors import DataError
-from keras_vit.training.data import folder, own, tfds_source, vtab
+from keras_vit.training.data import folder, own, pseudo, tfds_source, vtab
 from keras_vit.training.data.splits import SPLITS, IndexedSplit
 
 ON_BAD_IMAGE = ("refuse", "skip", "stop")
@@ -70,8 +70,9 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
     """Find a data set and look at its files, without reading all of it.
 
     Args:
-        name: "digits", "folder:PATH", "tfds:NAME", "tfds:PATH", "vtab:TASK", or data
-            of the user's own (see `keras_vit.training.data.own`).
+        name: "digits", "folder:PATH", "tfds:NAME", "tfds:PATH", "vtab:TASK",
+            "pseudo:FILE", or data of the user's own (see
+            `keras_vit.training.data.own`).
         splits: the splits that will be read; only these are checked. None is
             the one for the final score.
         on_bad_image: "refuse", "skip" or "stop", see `load_data`.
@@ -99,9 +100,14 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
     if kind == "vtab" and rest:
         names, opened, augment = vtab.open_vtab(name, rest, cache)
         return Source(name, names, opened, 224, augment)
+    if kind == "pseudo" and rest:
+        arrays = pseudo.read(rest)
+        names = str(arrays["labelled"]), splits, on_bad_image, verbose, cache
+        return pseudo.join(name, arrays, open_source(*names), cache)
     raise ValueError(
-        "data: must be 'digits', 'folder:PATH', 'tfds:NAME', 'vtab:TASK' or arrays "
-        f"(images, labels), got {name!r}. Put 'folder:' before the path of your images."
+        "data: must be 'digits', 'folder:PATH', 'tfds:NAME', 'vtab:TASK', "
+        f"'pseudo:FILE' or arrays (images, labels), got {name!r}. Put 'folder:' before "
+        "the path of your images."
     )
 
 

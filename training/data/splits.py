@@ -20,7 +20,7 @@ class IndexedSplit:
     Args:
         records: (n, H, W, C) uint8 pixels, or (n,) strings, paths or contents of
             image files.
-        labels: (n,) int32.
+        labels: (n,) int32, or (n, K) float32 probabilities.
         paths: (n,) strings, where records are the contents of files.
     """
 
