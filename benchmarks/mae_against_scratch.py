@@ -122,6 +122,7 @@ def train(folder, recipe, model, data, **options):
     """Train, go on, or read what was trained before: (model, history)."""
     folder = runs.RunFolder(folder)
     if not folder.states.path.is_dir() and folder.best.is_file():
+        check_same(folder, options)
         print(f"{folder.path}: finished before.")
         return keras.saving.load_model(folder.best), curves.read_curves(folder.path)
     print(f"{folder.path}: {options['epochs']} epochs.")
@@ -135,6 +136,18 @@ def train(folder, recipe, model, data, **options):
         **options,
     )
     return result.model, result.history
+
+
+def check_same(folder, options):
+    """Make sure that a finished run was made with these options of a recipe."""
+    before = json.loads(folder.recipe.read_text())["recipe"]
+    other = {name: before[name] for name in options if before[name] != options[name]}
+    if other:
+        now = {name: options[name] for name in other}
+        raise SystemExit(
+            f"{folder.path}: must hold a run with {now}, got {other}. Choose another "
+            "--output, or remove that folder."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +192,18 @@ class Plan:
         data = labelled(self.pictures, self.labels, self.seed)
         options = {"epochs": epochs, "seed": self.seed, **LEARN, **options}
         return train(self.folder(arm), "cifar10", classifier, data, **options)
+
+    def found(self):
+        """Arm -> its numbers, compared now or before."""
+        path = self.folder("seed").with_suffix(".json")
+        lengths = [self.pretrain, self.finetune, self.layer_decay]
+        if path.is_file():
+            known = json.loads(path.read_text())
+            if known["lengths"] == lengths:
+                return known["arms"]
+        arms = self.compare()
+        write(path, {"lengths": lengths, "arms": arms})
+        return arms
 
     def compare(self):
         """Do all of it: arm -> its numbers."""
@@ -227,15 +252,15 @@ def draw(found, title):
     drawing.rule(axes)
     colours = dict(zip(ARMS, ("#0072b2", "#d55e00"), strict=True))
     for arm, name in ARMS.items():
-        curves = [
+        runs_of = [
             (seeds[arm]["minutes"], 100 * np.array(seeds[arm]["val_top1"]))
             for seeds in found.values()
         ]
-        for minutes, scores in curves:
+        for minutes, scores in runs_of:
             axes.plot(minutes, scores, color=colours[arm], alpha=0.35, linewidth=1)
-        first = max(minutes[0] for minutes, _ in curves)
-        grid = np.linspace(first, min(minutes[-1] for minutes, _ in curves), 100)
-        mean = np.mean([np.interp(grid, *curve) for curve in curves], axis=0)
+        first = max(minutes[0] for minutes, _ in runs_of)
+        grid = np.linspace(first, min(minutes[-1] for minutes, _ in runs_of), 100)
+        mean = np.mean([np.interp(grid, *curve) for curve in runs_of], axis=0)
         axes.plot(grid, mean, color=colours[arm], linewidth=2.2, label=name)
     axes.set_xlim(left=0)
     axes.set_xlabel("processor time of the training steps, minutes")
@@ -245,11 +270,16 @@ def draw(found, title):
     return figure
 
 
+def write(path, values):
+    """Write numbers, all of them or nothing."""
+    with files.replacing(path, overwrite=True) as partial:
+        partial.write_text(json.dumps(values, indent=1) + "\n")
+
+
 def report(found, out, name, title):
     """Print the table; write the picture and the numbers."""
     print(table(found))
-    with files.replacing(out / f"{name}.json", overwrite=True) as partial:
-        partial.write_text(json.dumps(found, indent=1) + "\n")
+    write(out / f"{name}.json", found)
     with files.replacing(out / f"{name}.png", overwrite=True) as partial:
         draw(found, title).savefig(partial)
     print(f"{out / name}.png")
@@ -273,9 +303,10 @@ def main(words=None):
     found = {}
     for seed in args.seeds:
         sides = args.image_size, args.patch_size
-        found[seed] = Plan(pictures, args.output, *sides, *lengths, seed).compare()
+        found[seed] = Plan(pictures, args.output, *sides, *lengths, seed).found()
     count = len(pictures.splits["train"][0])
-    title = f"{args.labels or count} labels, {count} images, {len(found)} seeds"
+    seeds = ", ".join(map(str, args.seeds))
+    title = f"{args.labels or count} labels, {count} images; seeds {seeds}"
     report(found, args.output, f"labels-{args.labels}", title)
 
 
