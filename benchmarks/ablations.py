@@ -47,7 +47,7 @@ ROWS = (
 
 
 def main(words=None):
-    """Train what is missing, then print the table and write it down."""
+    """Train what is missing; write the table after each run, print it at the end."""
     options = _options(words)
     from keras_vit import files, training
 
@@ -69,9 +69,9 @@ def main(words=None):
             print(f"{place}: {row.name}, seed {asked['seed']}", flush=True)
             scores = _train(asked, folder)
         found.setdefault(row.name, []).append(scores)
-    text = "\n".join(_lines(rows, found))
-    with files.replacing(table, overwrite=True) as path:
-        path.write_text(text + "\n")
+        text = "\n".join(_lines(rows, found))
+        with files.replacing(table, overwrite=True) as path:
+            path.write_text(text + "\n")
     print(f"\n{text}")
 
 
@@ -176,11 +176,11 @@ def _train(asked, folder):
 
 
 def _lines(rows, found):
-    """The table, in Markdown."""
+    """The table in Markdown, of what is finished."""
     head = "| | parameters | learning rate | test images right | seeds |"
     yield f"{head} ViT-B/16 (published) |"
     yield "|---|---|---|---|---|---|"
-    for row in rows:
+    for row in [row for row in rows if row.name in found]:
         scores = [100 * score["test"] for score in found[row.name]]
         shown = f"{statistics.mean(scores):.1f}%"
         if len(scores) > 1:
