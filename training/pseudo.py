@@ -52,9 +52,8 @@ def pseudo_label(
         overwrite: whether `output` may exist. verbose: 0 silent, 1 progress.
 
     Returns:
-        Dict with "images" that were labelled, "confident" ones, "per_class" images,
-        "copies" among them, "skipped" files that are no images, and "kept", class name
-        -> different images.
+        Dict with "images" that were labelled, "skipped" files that are none, and what
+        `choose` tells.
 
     Raises:
         ValueError: for a teacher of other classes, or numbers out of range.
@@ -70,36 +69,29 @@ def pseudo_label(
     files.check_target(output, overwrite)
     source = _open_labelled(labelled, verbose)
     order = _order(teacher, source)
-    paths = _images(unlabelled)
+    paths = np.array(_images(unlabelled))
     found, scores = _ask(teacher, paths, batch_size, verbose)
-    scores = scores[:, order]
+    scores, names = scores[:, order], source.class_names
     rng = np.random.default_rng(seed)
-    rows, facts = choose(scores, confidence, per_class, rng)
-    pseudo.write(
-        output,
-        overwrite,
-        paths=np.array(paths)[found][rows],
-        scores=scores[rows],
-        classes=np.array(source.class_names),
-        labelled=np.array(source.name),
-    )
-    names = source.class_names
-    kept = dict(zip(names, facts.pop("kept"), strict=True))
-    missing = np.setdiff1d(np.arange(len(paths)), found)
-    skipped = [paths[k] for k in missing]
-    return {"images": len(found), **facts, "skipped": skipped, "kept": kept}
+    rows, facts = choose(scores, names, confidence, per_class, rng)
+    arrays = {"paths": paths[found][rows], "scores": scores[rows]}
+    arrays |= {"classes": np.array(names), "labelled": np.array(source.name)}
+    pseudo.write(output, overwrite, **arrays)
+    skipped = np.delete(paths, found).tolist()
+    return {"images": len(found), "skipped": skipped, **facts}
 
 
-def choose(scores, confidence, per_class, rng):
+def choose(scores, names, confidence, per_class, rng):
     """Which images are taken, as often as they are taken.
 
     Args:
-        scores: (n, K) probabilities. confidence, per_class: see `pseudo_label`.
-        rng: numpy generator, for copies.
+        scores: (n, K) probabilities. names: of the K classes.
+        confidence, per_class: see `pseudo_label`. rng: numpy generator, for copies.
 
     Returns:
-        Row numbers, class by class; dict of "confident", "per_class", "copies" and
-        "kept", one number per class.
+        Row numbers, class by class; and a dict with the numbers of "confident" images,
+        of those taken "per_class", of "copies" in all, and "kept", class name ->
+        different images.
 
     Raises:
         DataError: when no image is left.
@@ -112,16 +104,16 @@ def choose(scores, confidence, per_class, rng):
             f"the highest is {sure.max():.3f}. Lower it, or train the teacher longer."
         )
     count = per_class or math.ceil(confident.sum() / scores.shape[1])
-    rows, kept = [], []
-    for number in range(scores.shape[1]):
+    rows, kept = [], {}
+    for number, name in enumerate(names):
         own = np.flatnonzero(confident & (best == number))
         own = own[np.argsort(-sure[own], kind="stable")][:count]
         missing = count - len(own) if len(own) else 0
         rows += [own, rng.choice(own, missing) if missing else own[:0]]
-        kept.append(len(own))
+        kept[name] = len(own)
     rows = np.concatenate(rows)
     facts = {"confident": int(confident.sum()), "per_class": count}
-    return rows, {**facts, "copies": len(rows) - sum(kept), "kept": kept}
+    return rows, {**facts, "copies": len(rows) - sum(kept.values()), "kept": kept}
 
 
 def _check(confidence, per_class):
@@ -185,7 +177,7 @@ def _ask(teacher, paths, batch_size, verbose):
     """Numbers of the images that can be read, and their probabilities (n, K)."""
     note = getattr(teacher, "preprocessing", None)
     note = note or Preprocessing(image_size=tuple(teacher.input_shape[1:3]))
-    split = IndexedSplit(np.array(paths), np.arange(len(paths), dtype="int32"))
+    split = IndexedSplit(paths, np.arange(len(paths), dtype="int32"))
     feed = Feed(note, batch_size, "none", 0, on_bad_image="skip")
     pairs = list(answers(teacher, feed.in_order(split), verbose))
     scores, places = (np.concatenate(rows) for rows in zip(*pairs, strict=True))

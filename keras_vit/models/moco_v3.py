@@ -109,7 +109,7 @@ class MoCoV3(ContrastiveModel):
         self.predictor.build((None, self.projection_dim))
         self.run = self.add_weight((2,), "zeros", trainable=False, name="run")
         for mine, other in self._pairs():
-            other.assign(mine)
+            other.assign(mine + 0.0)  # a copy: JAX would let both share their memory
         copies = (self.momentum_encoder, self.momentum_projector)
         for weight in (w for copy in copies for w in copy.weights):
             weight.trainable = False  # the layer's flag would switch batch norm off

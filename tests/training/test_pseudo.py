@@ -84,12 +84,13 @@ def test_each_class_is_given_as_many_images(file, folders):
 def test_choosing_by_hand():
     """At the threshold is out; ties go by place; a class may stay empty."""
     scores = np.array([[0.5, 0.5, 0], [0.9, 0.1, 0], [0.8, 0.2, 0], [0.1, 0.9, 0]])
-    rows, facts = choose(scores, 0.5, 2, np.random.default_rng(0))
+    rows, facts = choose(scores, "abc", 0.5, 2, np.random.default_rng(0))
 
     assert [1, 2, 3, 3] == rows.tolist()
-    assert {"confident": 3, "per_class": 2, "copies": 1, "kept": [2, 1, 0]} == facts
+    kept = {"a": 2, "b": 1, "c": 0}
+    assert {"confident": 3, "per_class": 2, "copies": 1, "kept": kept} == facts
     with pytest.raises(DataError, match="got 0.95; the highest is 0.900. Lower it"):
-        choose(scores, 0.95, 2, np.random.default_rng(0))
+        choose(scores, "abc", 0.95, 2, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("cache", [False, True])
