@@ -136,7 +136,7 @@ class Feed:
         """
         preset = augmentation.get_preset(self.augment)
 
-        def prepared(counter, image, label):
+        def prepared(number, counter, image, label):
             if preset.others:
                 seed = tf.stack([tf.constant(self.seed, tf.int64), counter])
                 views, _ = augmentation.draw(image, seed, preset, self.preprocessing)
@@ -146,8 +146,7 @@ class Feed:
             image = tf.ensure_shape(image, (*size, ops.CHANNELS))
             return ops.to_range(image, self.preprocessing.mode), label
 
-        images = split.counted(tf.data.Dataset.range(split.size))
-        images = images.map(prepared, tf.data.AUTOTUNE, deterministic=True)
+        images = split.counted(tf.data.Dataset.range(split.size), then=prepared)
         if self.on_bad_image == "skip":
             images = images.ignore_errors(log_warning=True)
         return images.batch(self.batch_size).prefetch(tf.data.AUTOTUNE)
@@ -161,8 +160,7 @@ class Feed:
         layer = augmentation.keras_cv_layer(self.augment, self.seed)
         read, _, _ = self._shares()
 
-        def one(number, row):
-            counter, image, label = row
+        def one(number, counter, image, label):
             seed = tf.stack([tf.constant(self.seed, tf.int64), counter])
             image, numbers = augmentation.draw(image, seed, preset, self.preprocessing)
             return number, counter, image, numbers, label
@@ -178,16 +176,19 @@ class Feed:
             return self._mixed(images, labels, start)
 
         turn = None if self.workers == 1 else (self.batch_size, read)
-        images = split.counted(counters, self.seed, first, turn, self.repeats)
-        images = images.enumerate().map(one, tf.data.AUTOTUNE, deterministic=True)
+        images = split.counted(counters, self.seed, first, turn, self.repeats, one)
         batches = fill_gaps(images, len(read), functools.partial(self._found, split))
         batches = batches.map(batch, tf.data.AUTOTUNE, deterministic=True)
         return batches.prefetch(tf.data.AUTOTUNE)
 
-    def _found(self, split, number, count, counter):
-        """Take note of `count` bad images before the one with these numbers."""
-        back = range(int(count), 0, -1)
-        counters = [self._before(int(number), int(counter), k) for k in back]
+    def _found(self, split, numbers, copies, counters):
+        """Take note of the images that are missing before these, see `fill_gaps`."""
+        rows = zip(numbers.numpy(), copies.numpy(), counters.numpy(), strict=True)
+        counters = [
+            self._before(int(number), int(counter), back)
+            for number, count, counter in rows
+            for back in range(int(count) - 1, 0, -1)
+        ]
         names = split.names(counters, self.seed, self.repeats)
         self.bad.extend(names)
         shown = ", ".join(names)

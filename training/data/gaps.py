@@ -15,28 +15,29 @@ def fill_gaps(rows, size, found):
         rows: data set of (number, *tensors), some of which raise an error; number is
             the place of the row among all.
         size: of a batch.
-        found: function of (number, how many rows before it were bad, first tensor)
-            that takes note of them; may raise.
+        found: function of (numbers, copies, first tensors) that takes note of the
+            rows that are missing; copies (n,) is 1 for a row before which none is,
+            else 1 more than there are. May raise.
 
     Returns:
         Data set of (lag (size,) int64, *batches); lag is 0 for a good row, else how
         many places the copy stands before its own.
     """
 
-    def filled(expected, row):
-        number, *tensors = row
-        copies = number - expected + 1
+    def filled(expected, batch):
+        numbers, *tensors = batch
+        copies = numbers - tf.concat([[expected - 1], numbers[:-1]], axis=0)
 
         def copied():
-            noted = tf.py_function(found, (number, copies - 1, tensors[0]), [])
+            noted = tf.py_function(found, (numbers, copies, tensors[0]), [])
             with tf.control_dependencies([noted]):
-                lag = tf.range(copies - 1, -1, -1, dtype=tf.int64)
-            return lag, *(tf.repeat(tensor[None], copies, axis=0) for tensor in tensors)
+                places = tf.range(expected, numbers[-1] + 1)
+            lag = tf.repeat(numbers, copies) - places
+            return lag, *(tf.repeat(tensor, copies, axis=0) for tensor in tensors)
 
-        def alone():
-            return tf.zeros((1,), tf.int64), *(tensor[None] for tensor in tensors)
+        missing = numbers[-1] - expected + 1 > tf.size(numbers, tf.int64)
+        whole = (tf.zeros_like(numbers), *tensors)
+        return numbers[-1] + 1, tf.cond(missing, copied, lambda: whole)
 
-        return number + 1, tf.cond(copies > 1, copied, alone)
-
-    rows = rows.ignore_errors().scan(tf.constant(0, tf.int64), filled)
+    rows = rows.ignore_errors().batch(size).scan(tf.constant(0, tf.int64), filled)
     return rows.rebatch(size, drop_remainder=True)

@@ -105,7 +105,9 @@ def inception_crop(image, seed, note, least):
         (h, w, 3) uint8.
     """
     image = decode_crop(image, seed, (least, 1.0))
-    return tf.cast(tf.image.resize(image, note.image_size), tf.uint8)
+    # The same numbers come of bytes, pixel by pixel, in twice the time.
+    image = tf.image.resize(tf.cast(image, tf.float32), note.image_size)
+    return tf.cast(image, tf.uint8)
 
 
 def random_resized_crop(image, seed, note, least):

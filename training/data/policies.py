@@ -20,15 +20,25 @@ def run(image, branches, order, seed):
         image: (h, w, 3) uint8. branches: functions (image, seed) -> image.
         order: (n,) int32, numbers of branches. seed: (2,) int64.
     """
-    shape = image.shape
-
-    def step(k, image):
-        key = tf.random.fold_in(seed, k)
-        cases = [lambda b=b: tf.ensure_shape(b(image, key), shape) for b in branches]
-        return k + 1, tf.switch_case(order[k], cases)
-
-    count = order.shape[0]
-    return tf.while_loop(lambda k, _: k < count, step, (0, image))[1]
+    numbers = tf.unstack(order)
+    keys = [tf.random.fold_in(seed, k) for k in range(len(numbers))]
+    if tf.executing_eagerly():
+        for number, key in zip(numbers, keys, strict=True):
+            image = branches[int(number)](image, key)
+        return image
+    # A function that is called, not `tf.switch_case`: that becomes part of the graph
+    # and passes through all branches, which took longer than the one that is drawn.
+    given = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (image, keys[0])]
+    calls = [
+        tf.function(branch, autograph=False).get_concrete_function(*given)
+        for branch in branches
+    ]
+    for number, key in zip(numbers, keys, strict=True):
+        (image,) = tf.raw_ops.StatelessCase(
+            branch_index=number, input=[image, key], Tout=[image.dtype], branches=calls
+        )
+        image = tf.ensure_shape(image, given[0].shape)
+    return image
 
 
 def either_sign(value, seed):
