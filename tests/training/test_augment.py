@@ -53,6 +53,22 @@ def test_enhancing_equals_that_of_pillow(name, factor):
     )
 
 
+def test_policies_are_the_same_in_a_graph():
+    """What is called there is what is run eagerly: of every branch at least once."""
+    draw = {
+        "tf": lambda i, s: policies.randaug(i, s, 3, 9),
+        "timm": lambda i, s: policies.timm_randaug(i, s, (9, 9, 9), n=3),
+    }
+    for name, apply in draw.items():
+        seeds = np.stack([np.arange(20), np.full(20, 7)], 1)
+        data = tf.data.Dataset.from_tensor_slices(seeds)
+        results = data.map(lambda s, apply=apply: apply(IMAGE, s)).as_numpy_iterator()
+        for seed, result in zip(seeds, results, strict=True):
+            expected = apply(IMAGE, tf.constant(seed)).numpy().astype(int)
+
+            assert np.abs(expected - result).max() <= 1, name
+
+
 def test_a_flat_channel_stays():
     """Nothing is divided by zero."""
     flat = tf.fill((4, 4, 3), tf.constant(77, tf.uint8))
@@ -104,6 +120,11 @@ def test_places_are_read_from_their_origin(kind, amount):
     got = geometry.warp(IMAGE, matrix, (1, 2, 3)).numpy()
 
     assert (got != expected).any(-1).mean() < 0.01  # halves, to either side
+    if kind == "shift":
+        moved = geometry.move(IMAGE, -20 * amount, 30 * amount, (1, 2, 3))
+        np.testing.assert_array_equal(expected, moved)
+        gone = geometry.move(IMAGE, 0, np.sign(amount) * 99, (1, 2, 3))
+        assert (gone.numpy() == (1, 2, 3)).all()
     ramp = tf.cast(
         tf.broadcast_to(tf.range(40)[None, :, None] * 4, (32, 40, 3)), "uint8"
     )

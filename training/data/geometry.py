@@ -4,6 +4,7 @@ A matrix (a, b, c, d, e, f) tells where the pixel at column x and row y of the r
 comes from: column a x + b y + c, row d x + e y + f.
 """
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -37,6 +38,24 @@ def _framed(image, fill):
     side = tf.broadcast_to(fill, (height, 1, 3))
     edge = tf.broadcast_to(fill, (1, width + 2, 3))
     return tf.concat([edge, tf.concat([side, image, side], 1), edge], 0)
+
+
+def move(image, down, right, fill):
+    """Take every pixel from so many whole px further down and to the right.
+
+    What `warp` does for the matrix (1, 0, right, 0, 1, down), without a gather.
+
+    Args:
+        image: (h, w, 3) uint8. down, right: scalars, rounded.
+        fill: (3,) levels of what comes from outside.
+    """
+    sides = np.array(image.shape[:2], "int32")
+    offset = tf.cast(tf.floor(tf.stack([down, right]) + 0.5), tf.int32)
+    offset = tf.clip_by_value(offset, -sides, sides)
+    size = tf.concat([sides - tf.abs(offset), [3]], axis=0)
+    begin = tf.concat([tf.maximum(offset, 0), [0]], axis=0)
+    empty = np.broadcast_to(np.array(fill, "uint8"), image.shape)
+    return paste(empty, tf.slice(image, begin, size), tf.maximum(-offset, 0))
 
 
 def warp_smooth(image, matrix, fill):
@@ -75,7 +94,8 @@ def cutout(image, half, seed, fill):
     middle = tf.cast(middle * [height, width], tf.int32)
     begin = tf.maximum(middle - half, 0)
     size = tf.minimum(middle + half, [height, width]) - begin
-    patch = tf.broadcast_to(tf.cast(fill, image.dtype), tf.concat([size, [3]], 0))
+    whole = np.broadcast_to(np.array(fill, "uint8"), (2 * half, 2 * half, 3))
+    patch = tf.slice(whole, (0, 0, 0), tf.concat([size, [3]], 0))
     return paste(image, patch, begin)
 
 

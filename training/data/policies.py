@@ -97,8 +97,8 @@ def _tensorflow_branches(shape, share):
         lambda i, s: colour.sharpness(i, enhance),
         warped(lambda i, s: (1, slant(s), 0, 0, 1, 0)),
         warped(lambda i, s: (1, 0, 0, slant(s), 1, 0)),
-        warped(lambda i, s: (1, 0, shift(s), 0, 1, 0)),
-        warped(lambda i, s: (1, 0, 0, 0, 1, shift(s))),
+        lambda i, s: geometry.move(i, 0.0, shift(s), GREY),
+        lambda i, s: geometry.move(i, shift(s), 0.0, GREY),
         lambda i, s: geometry.cutout(i, int(40 * share), s, GREY),
         lambda i, s: colour.solarize_add(i, int(110 * share)),
     ]
