@@ -10,11 +10,13 @@ interpreter that has the latter:
     python -m venv torch
     torch/bin/pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu
 
-Time is processor time of the process, so that other programs disturb little;
-contestants take turns, and each ratio is the median of the rounds.
+Time is processor time of the process, so that other programs disturb little, between
+a short and a long pass: what a pass begins with is not counted, and nothing is read
+ahead of its end. Contestants take turns, and each ratio is the median of the rounds.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import statistics
@@ -35,18 +37,22 @@ def jpegs(folder, count):
     return [str(path) for path in found[:count]]
 
 
-def rate(batches, count):
-    """Images per second of processor time, after a first batch to warm up."""
-    batches = iter(batches)
-    seen = len(next(batches)[0]) * 0
+def seconds(batches):
+    """Processor time of a pass."""
     start = time.process_time()
-    while seen < count:
-        seen += len(next(batches)[0])
-    return seen / (time.process_time() - start)
+    for _ in batches:
+        pass
+    return time.process_time() - start
+
+
+def rate(make, count):
+    """Images per second of processor time."""
+    short, long = make(BATCH), make(BATCH + count)
+    return count / (seconds(long) - seconds(short))
 
 
 def tensorflow_contestants(paths):
-    """Name -> endless batches."""
+    """Name -> function of a number of images, which makes their batches."""
     import numpy as np
     import tensorflow as tf
 
@@ -56,13 +62,17 @@ def tensorflow_contestants(paths):
     from keras_vit.training.data.splits import IndexedSplit
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    split = IndexedSplit(np.array(paths), np.zeros(len(paths), "int32"))
     note = Preprocessing((SIZE, SIZE))
 
-    def pipeline(augment):
-        return Feed(note, BATCH, augment, 0).stream(split)
+    def pipeline(augment, count):
+        class Few(IndexedSplit):
+            def counted(self, counters, *how):
+                return super().counted(counters.take(count), *how)
 
-    def bare(resized):
+        split = Few(np.array(paths), np.zeros(len(paths), "int32"))
+        return Feed(note, BATCH, augment, 0).stream(split).take(count // BATCH)
+
+    def bare(resized, count):
         def one(counter):
             encoded = tf.io.read_file(tf.constant(paths)[counter % len(paths)])
             seed = tf.stack([tf.constant(0, tf.int64), counter])
@@ -71,17 +81,18 @@ def tensorflow_contestants(paths):
                 return tf.image.resize(image, (SIZE, SIZE))[0, 0]
             return image[0, 0]
 
-        rows = tf.data.Dataset.range(tf.int64.max)
+        rows = tf.data.Dataset.range(count)
         rows = rows.map(one, tf.data.AUTOTUNE, deterministic=True).batch(BATCH)
         return rows.map(lambda pixels: (pixels,)).prefetch(tf.data.AUTOTUNE)
 
     randaug = "inception_crop(0.05)|flip|randaug({},{})".format(*RANDAUGMENT)
-    return {
-        "bare decode and crop": bare(False),
-        "bare, with resize": bare(True),
-        "pipeline": pipeline("inception"),
-        "pipeline, RandAugment": pipeline(randaug),
+    found = {
+        "bare decode and crop": functools.partial(bare, False),
+        "bare, with resize": functools.partial(bare, True),
+        "pipeline": functools.partial(pipeline, "inception"),
+        "pipeline, RandAugment": functools.partial(pipeline, randaug),
     }
+    return {name: functools.lru_cache(make) for name, make in found.items()}
 
 
 def torch_contestants(paths):
@@ -93,7 +104,8 @@ def torch_contestants(paths):
     torch.set_num_threads(1)
 
     class Files(torch.utils.data.Dataset):
-        def __init__(self, *changes):
+        def __init__(self, count, *changes):
+            self.count = count
             self.change = transforms.Compose(
                 [
                     transforms.RandomResizedCrop(SIZE, scale=(0.05, 1.0)),
@@ -105,14 +117,16 @@ def torch_contestants(paths):
             )
 
         def __len__(self):
-            return 10**9
+            return self.count
 
         def __getitem__(self, row):
             with Image.open(paths[row % len(paths)]) as image:
                 return self.change(image.convert("RGB")), 0
 
     def batches(*changes):
-        return torch.utils.data.DataLoader(Files(*changes), batch_size=BATCH)
+        return lambda count: torch.utils.data.DataLoader(
+            Files(count, *changes), batch_size=BATCH
+        )
 
     return {
         "torchvision": batches(),
@@ -125,8 +139,23 @@ def serve(args):
     make = torch_contestants if args.serve == "torch" else tensorflow_contestants
     contestants = make(jpegs(args.folder, args.files))
     print(json.dumps(list(contestants)), flush=True)
+    for make in contestants.values():
+        seconds(make(BATCH))
     for line in sys.stdin:
         print(json.dumps(rate(contestants[line.strip()], args.images)), flush=True)
+
+
+def describe(paths):
+    """How many images there are, and how large they are on average."""
+    from PIL import Image
+
+    pixels = []
+    for path in paths:
+        with Image.open(path) as image:
+            pixels.append(image.size)
+    width, height = (statistics.mean(sides) for sides in zip(*pixels, strict=True))
+    size = statistics.mean(pathlib.Path(path).stat().st_size for path in paths)
+    return f"{len(paths)} JPEGs of {width:.0f} x {height:.0f} px, {size / 1e3:.0f} kB"
 
 
 def start(python, kind, args):
@@ -163,6 +192,7 @@ def main():
     args = parser.parse_args()
     if args.serve:
         return serve(args)
+    print(describe(jpegs(args.folder, args.files)), flush=True)
     servers = [start(sys.executable, "tensorflow", args)]
     if args.reference:
         servers.append(start(args.reference, "torch", args))

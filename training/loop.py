@@ -13,6 +13,7 @@ from keras_vit.training import strategy as strategies
 from keras_vit.training.agreement import check_same
 from keras_vit.training.building import check_given, finish, prepare_model
 from keras_vit.training.data import DataInfo
+from keras_vit.training.data.gaps import plain_errors
 from keras_vit.training.engine import workers
 from keras_vit.training.feeds import Feeds, open_feeds, settled
 from keras_vit.training.learner import check_teacher, make_trainee, named
@@ -113,7 +114,7 @@ def fit(
     given = model if isinstance(model, keras.Model) else None
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     verbose = verbose if workers.place(strategy)[0] == 0 else 0
-    with strategies.on(strategy) as scratch:
+    with strategies.on(strategy) as scratch, plain_errors():
         run = _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher)
         history = _train(run, callbacks, verbose)
     return _hand_over(run, given, history, folder.path)

@@ -11,7 +11,9 @@ import time
 
 from keras_vit.cli.usage import UsageError
 
-GRACE = 20.0  # s that the others have to write their state when one is gone
+GRACE = 20.0  # s that the others have to write their state after a signal to stop
+LOST_GRACE = 5.0  # s, when one is gone: without it no step can be finished
+STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)  # exit codes of a clean stop
 LINES = 12  # of what a worker said last
 
 
@@ -65,6 +67,7 @@ def _without_workers(words):
 def _start(words, logs):
     """One process per log; the first writes to this screen, all complain to theirs."""
     addresses = free_addresses(len(logs))
+    folder = os.path.dirname(logs[0])  # is removed, also when a worker cannot do so
     processes = []
     for number, log in enumerate(logs):
         task = {"type": "worker", "index": number}
@@ -73,7 +76,7 @@ def _start(words, logs):
             processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "keras_vit", *words],
-                    env={**os.environ, "TF_CONFIG": config},
+                    env={**os.environ, "TF_CONFIG": config, "TMPDIR": folder},
                     stdout=None if number == 0 else subprocess.DEVNULL,
                     stderr=said,
                     start_new_session=True,
@@ -106,7 +109,7 @@ def _watch(processes, logs):
         codes = [process.poll() for process in processes]
         bad = next((k for k, code in enumerate(codes) if code), None)
         if bad is not None:
-            _end(processes, GRACE)
+            _end(processes, GRACE if codes[bad] in STOPPED else LOST_GRACE)
             return _report(bad, codes[bad], len(processes), logs[bad])
         time.sleep(0.1)
     codes = [process.returncode for process in processes]

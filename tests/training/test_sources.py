@@ -125,6 +125,7 @@ def test_repeated_images_are_augmented_each_in_its_own_way(streamed):
 def large(tmp_path, monkeypatch, write_folder):
     """A folder that is too large to be checked before."""
     monkeypatch.setattr(training.data.sources, "MOST_CHECKED", 3)
+    monkeypatch.setattr(training.data.sources, "SAMPLED", 1)
     return write_folder(tmp_path / "photos")
 
 
@@ -180,6 +181,37 @@ def test_a_file_that_is_gone_is_a_bad_image(large, streamed):
 
     assert name in feed.bad
     np.testing.assert_array_equal(found[0][0][2], found[0][0][3])
+
+
+def test_a_large_folder_is_checked_by_a_sample(large, monkeypatch, capsys):
+    """It is said how large that is; a bad image in it is refused, or left out."""
+    bad = sorted(large.rglob("*.jpg"))[7]
+    bad.write_bytes(b"\xff\xd8\xff no image")
+    monkeypatch.setattr(training.data.sources, "SAMPLED", 24)
+    with pytest.raises(DataError, match=f"1 of 24 that cannot be decoded: {bad}"):
+        open_data(f"folder:{large}", image_size=8, verbose=0)
+    info = open_data(f"folder:{large}", on_bad_image="skip", image_size=8)[2]
+
+    assert (str(bad),) == info.skipped
+    assert "24 of 24 are checked, by chance" in capsys.readouterr().out
+
+
+def test_a_stream_ends_when_its_folder_is_gone(large, monkeypatch, streamed):
+    """After so many images in a row, with names and a way out."""
+    monkeypatch.setattr(
+        training.data.gaps.Patience, "IMAGES", 50
+    )  # ten batches are more
+    _, feed, opened = streamed(f"folder:{large}", steps=1)
+    train = opened.split("train")
+    batches = iter(feed.stream(train, 3))
+    next(batches)
+    large.rename(large.with_name("away"))
+    said = f"got 100 in a row that are not, near {large}/./.*Bring their folder"
+    with pytest.raises(DataError, match=said), training.data.gaps.plain_errors():
+        for _ in range(100):  # some were read before
+            next(batches)
+    large.with_name("away").rename(large)
+    assert 4 == len(next(iter(feed.stream(train, 3)))[0])
 
 
 def test_cached_files_are_read_once(tmp_path, streamed, write_folder):

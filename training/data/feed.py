@@ -15,9 +15,10 @@ from keras_vit.errors import DataError
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data import ops
-from keras_vit.training.data.gaps import fill_gaps
+from keras_vit.training.data.gaps import Patience, fill_gaps, then_raise
 from keras_vit.training.data.mix import Mix, shares
 
+SHOWN = 3  # names in an error message
 EPOCHS = 2**20  # epoch numbers a reshuffled epoch is drawn from
 
 
@@ -83,10 +84,13 @@ class Feed:
         Returns:
             Data set of (images (B, h, w, 3) float32, labels (B,) int32); with
             several workers, of this one's part of B. Of an augmentation with two
-            views, images are (B, 2, h, w, 3).
+            views, images are (B, 2, h, w, 3). It raises `DataError`, wrapped by
+            tf.data, where no image can be read any more, see `Patience`.
         """
         read, _, _ = self._shares()
+        patience = Patience(start, len(read))
         steps = tf.data.Dataset.range(start, tf.int64.max // self.batch_size)
+        steps = patience.while_it_lasts(steps)
         places = tf.constant(read, tf.int64)
         counters = steps.flat_map(
             lambda step: tf.data.Dataset.from_tensor_slices(
@@ -94,7 +98,7 @@ class Feed:
             )
         )
         first = start * self.batch_size
-        return self._augmented(split, counters, first)
+        return self._augmented(split, counters, first, patience)
 
     def names(self, split, step):
         """What the images of a training batch are called: list of B texts."""
@@ -155,7 +159,7 @@ class Feed:
         partners = self.mix.partners(self.batch_size) if self.mix else None
         return shares(self.batch_size, partners, self.worker, self.workers)
 
-    def _augmented(self, split, counters, first=0):
+    def _augmented(self, split, counters, first=0, patience=None):
         preset = augmentation.get_preset(self.augment)
         layer = augmentation.keras_cv_layer(self.augment, self.seed)
         read, _, _ = self._shares()
@@ -177,12 +181,29 @@ class Feed:
 
         turn = None if self.workers == 1 else (self.batch_size, read)
         images = split.counted(counters, self.seed, first, turn, self.repeats, one)
-        batches = fill_gaps(images, len(read), functools.partial(self._found, split))
+        found = functools.partial(self._found, split, patience)
+        batches = fill_gaps(images, len(read), found)
+        if patience is not None:
+            refuse = functools.partial(self._refuse, split, patience)
+            batches = then_raise(batches, refuse)
         batches = batches.map(batch, tf.data.AUTOTUNE, deterministic=True)
         return batches.prefetch(tf.data.AUTOTUNE)
 
-    def _found(self, split, numbers, copies, counters):
+    def _refuse(self, split, patience):
+        """Say that no image can be read any more."""
+        names = ", ".join(self.names(split, patience.step)[:SHOWN])
+        raise DataError(
+            f"images: some must be readable, got {patience.limit} in a row that are "
+            f"not, near {names}. Bring their folder back; the same call then goes on "
+            "from its last state."
+        )
+
+    def _found(self, split, patience, numbers, copies, counters):
         """Take note of the images that are missing before these, see `fill_gaps`."""
+        if patience is not None:
+            patience.good = int(numbers[-1])
+        if not (copies.numpy() > 1).any():
+            return
         rows = zip(numbers.numpy(), copies.numpy(), counters.numpy(), strict=True)
         counters = [
             self._before(int(number), int(counter), back)

@@ -15,6 +15,7 @@ one per class: the split depends on the names alone.
 
 import hashlib
 import pathlib
+import random
 
 import keras
 import tensorflow as tf
@@ -151,13 +152,14 @@ def _digest(path):
     return hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()
 
 
-def check_images(files, on_bad_image, verbose=1):
-    """Decode every image once, so that no run dies of one in the middle.
+def check_images(files, on_bad_image, verbose=1, sample=None):
+    """Decode images once, so that no run dies of one in the middle.
 
     Args:
         files: dict split -> list of (path, label).
         on_bad_image: "refuse" raises, "skip" leaves them out.
         verbose: 1 shows a progress bar.
+        sample: so many images are drawn, always the same; None is all of them.
 
     Returns:
         `files` without the bad ones, and a tuple of their paths.
@@ -166,6 +168,8 @@ def check_images(files, on_bad_image, verbose=1):
         DataError: with "refuse", naming the files that cannot be decoded.
     """
     paths = [str(path) for rows in files.values() for path, _ in rows]
+    if sample is not None:
+        paths = sorted(random.Random(0).sample(paths, min(sample, len(paths))))
     good = _decodable(paths, verbose)
     bad = tuple(path for index, path in enumerate(paths) if index not in good)
     if not bad:

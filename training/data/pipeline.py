@@ -112,10 +112,11 @@ def load_data(
         seed: of order and augmentation.
         preprocessing: `keras_vit.Preprocessing`, for instance
             `model.preprocessing`; None means Google's range, squashed.
-        on_bad_image: folders of up to 20,000 images are decoded before; "refuse" and
-            "stop" raise for a bad one, "skip" lists it in `info.skipped`. One that
-            shows itself later is named in `info.replaced`, and the next one takes
-            its place; "stop" raises there too.
+        on_bad_image: folders of up to 20,000 images are decoded before, and 1,000
+            images of larger ones; "refuse" and "stop" raise for a bad one, "skip"
+            lists it in `info.skipped`. One that shows itself later is named in
+            `info.replaced`, and the next one takes its place; "stop" raises there
+            too.
         verbose: 0 silent, 1 shows progress while files are checked.
         mixup, cutmix, mix_rule: see `keras_vit.training.data.mix.Mix`.
         repeats: so many augmented copies of an image stand in a row.

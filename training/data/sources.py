@@ -7,6 +7,7 @@ running number. What happens to a record afterwards is for `pipeline`.
 import dataclasses
 
 import numpy as np
+from keras.src.utils import io_utils
 
 from keras_vit import files
 from keras_vit.choices import check_choice
@@ -16,6 +17,7 @@ from keras_vit.training.data.splits import SPLITS, IndexedSplit
 
 ON_BAD_IMAGE = ("refuse", "skip", "stop")
 MOST_CHECKED = 20_000  # images of a folder that are decoded before training
+SAMPLED = 1_000  # images of a larger one
 DIGITS_TEST, DIGITS_VALIDATION = 360, 180  # images
 
 
@@ -141,10 +143,15 @@ def _open_folder(name, path, splits, on_bad_image, verbose, cache):
             f"{path}: must have a folder 'train', got {sorted(listed)}. Add one."
         )
     wanted = {split: rows for split, rows in listed.items() if split in splits}
-    skipped = ()
-    if sum(map(len, wanted.values())) <= MOST_CHECKED:  # else they show themselves
-        refuse = "skip" if on_bad_image == "skip" else "refuse"
-        wanted, skipped = folder.check_images(wanted, refuse, verbose)
+    refuse = "skip" if on_bad_image == "skip" else "refuse"
+    count, sample = sum(map(len, wanted.values())), None
+    if count > MOST_CHECKED:  # the others show themselves in the middle
+        sample = SAMPLED
+        if verbose:
+            io_utils.print_msg(
+                f"images: {sample:,} of {count:,} are checked, by chance"
+            )
+    wanted, skipped = folder.check_images(wanted, refuse, verbose, sample)
     folder.check_classes(path, wanted, class_names)
     opened = {
         split: _file_split(rows, cache and split in wanted)
