@@ -197,10 +197,8 @@ def test_a_large_folder_is_checked_by_a_sample(large, monkeypatch, capsys):
 
 
 def test_a_stream_ends_when_its_folder_is_gone(large, monkeypatch, streamed):
-    """After so many images in a row, with names and a way out."""
-    monkeypatch.setattr(
-        training.data.gaps.Patience, "IMAGES", 50
-    )  # ten batches are more
+    """After ten batches, which are more than 50, with names and a way out."""
+    monkeypatch.setattr(training.data.gaps.Patience, "IMAGES", 50)
     _, feed, opened = streamed(f"folder:{large}", steps=1)
     train = opened.split("train")
     batches = iter(feed.stream(train, 3))
@@ -211,7 +209,8 @@ def test_a_stream_ends_when_its_folder_is_gone(large, monkeypatch, streamed):
         for _ in range(100):  # some were read before
             next(batches)
     large.with_name("away").rename(large)
-    assert 4 == len(next(iter(feed.stream(train, 3)))[0])
+
+    assert 10 == len(next(iter(feed.stream(train, 3)))[0])
 
 
 def test_cached_files_are_read_once(tmp_path, streamed, write_folder):
