@@ -95,7 +95,8 @@ def test_a_run_goes_on_after_a_worker_was_killed(tmp_path, victim):
     with open(tmp_path / "said", "w") as said:
         launcher = subprocess.Popen(words, stdout=said, stderr=pipe, **options)
     while not list((tmp_path / "run" / "states").glob("*.npz")):
-        assert launcher.poll() is None, launcher.communicate()
+        if launcher.poll() is not None:
+            pytest.fail(launcher.communicate()[1])
         time.sleep(0.1)
     others = children(launcher.pid)
     os.kill(others.pop(victim), signal.SIGKILL)
