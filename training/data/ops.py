@@ -105,7 +105,7 @@ def inception_crop(image, seed, note, least):
         (h, w, 3) uint8.
     """
     image = decode_crop(image, seed, (least, 1.0))
-    # The same numbers come of bytes, pixel by pixel, in twice the time.
+    # TensorFlow makes the same numbers of bytes, but takes half as long again.
     image = tf.image.resize(tf.cast(image, tf.float32), note.image_size)
     return tf.cast(image, tf.uint8)
 
