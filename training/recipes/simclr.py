@@ -3,8 +3,8 @@
     keras-vit train --recipe simclr --output runs/simclr_b16
 
 Cost: about 1.4e19 multiply-adds for B/16 in 100 epochs (both views, three passes).
-Published, linear probe of ResNet-50 after 1,000 epochs: 69.1 % top-1 (the code's); not
-run here.
+Published, linear probe of ResNet-50 after 1,000 epochs: 69.1 % top-1 (the code's);
+not run here.
 
 Source: Chen et al. 2020, arXiv:2002.05709, sections 2 and 5 and appendix B, and code:
 100 epochs of 4,096 images, LARS with 0.3 per 256 images, decay 1e-6. The encoder is a
