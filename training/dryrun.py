@@ -14,6 +14,7 @@ from keras_vit.training.feeds import open_feeds
 from keras_vit.training.learner import make_trainee
 from keras_vit.training.objective import compile_model
 from keras_vit.training.recipes import Recipe
+from keras_vit.training.starting import start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +140,7 @@ def dry_run(
     recipe = loop.settle(recipe, model, data, epochs, overrides, teacher)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    given = model if isinstance(model, keras.Model) else None
+    recipe, given = start(recipe, model, data)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     feeds = open_feeds(data, recipe, given, verbose, {})
     recipe = feeds.recipe

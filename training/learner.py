@@ -60,9 +60,7 @@ def make_trainee(model, recipe, teacher, strategy, steps):
 def _load(teacher, strategy):
     """The model behind a name; on several devices, a copy on each of them."""
     if isinstance(teacher, str):
-        if teacher.endswith(".keras"):
-            return keras.saving.load_model(teacher, compile=False)
-        return weights.from_checkpoint(teacher)
+        return weights.load(teacher)
     if teacher is None or strategy.num_replicas_in_sync == 1:
         return teacher
     copied = type(teacher).from_config(teacher.get_config())

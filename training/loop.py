@@ -19,10 +19,11 @@ from keras_vit.training.feeds import Feeds, open_feeds, settled
 from keras_vit.training.learner import check_teacher, make_trainee, named
 from keras_vit.training.objective import compile_model
 from keras_vit.training.recipes import Recipe, get_recipe
+from keras_vit.training.starting import start
 from keras_vit.training.watching import Watch
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Result:
     """What a training run leaves behind.
 
@@ -41,6 +42,14 @@ class Result:
     info: DataInfo
     output_dir: pathlib.Path
     recipe: Recipe
+
+    def __repr__(self):
+        """One line: the best epoch, what it was chosen by, and where all is."""
+        monitor = self.recipe.monitor
+        score = self.history[monitor][self.best_epoch - 1]
+        epoch = f"best epoch {self.best_epoch} of {len(self.history[monitor])}"
+        found = f"{self.model.name}, {epoch}, {monitor} {score:.4g}"
+        return f"<Result: {found}, in {self.output_dir}>"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +91,9 @@ def fit(
 
     Args:
         recipe: a name of `list_recipes`, or a `Recipe`.
-        model: `keras.Model` to go on with, a name or dict to build from (see
-            `Recipe`), or None for the recipe's own.
+        model: `keras.Model` to go on with, a .keras file or a checkpoint (which gets
+            a new head where the data have other classes), a name or dict to build
+            from (see `Recipe`), or None for the recipe's own.
         data: source for `load_data`, what it returned, or None for the recipe's own.
         output_dir: folder for models and logs; None is `runs/RECIPE-DATE-TIME`.
         epochs: passes over the data; None is the recipe's.
@@ -110,8 +120,8 @@ def fit(
     recipe = settle(recipe, model, data, epochs, overrides, teacher)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
+    recipe, given = start(recipe, model, data)
     folder = runs.claim(output_dir, recipe, overwrite)
-    given = model if isinstance(model, keras.Model) else None
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     verbose = verbose if workers.place(strategy)[0] == 0 else 0
     with strategies.on(strategy) as scratch, plain_errors():

@@ -3,8 +3,7 @@
 import pathlib
 import time
 
-from keras_vit import files
-from keras_vit.cli.models import load
+from keras_vit import files, weights
 from keras_vit.cli.proof import add_images, check_images, validation_images
 from keras_vit.cli.table import table
 from keras_vit.cli.training import add_data
@@ -121,7 +120,7 @@ def run_export(args):
         return _export_all(args, options)
     _check_recipe(args, target.suffix[1:])
     files.check_target(target, args.overwrite)
-    model = load(args.model)
+    model = weights.load(args.model)
     options.update(_calibration(args, model))
     if args.quantization == "auto":
         options["validation"] = validation_images(args, model)
@@ -219,7 +218,7 @@ def _export_all(args, options):
         chosen(formats, args.calibration)
     except ValueError as err:
         raise UsageError(f"--{err}") from err
-    model = load(args.model)
+    model = weights.load(args.model)
     report = export.export_all(
         model,
         args.output,

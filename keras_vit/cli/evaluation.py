@@ -4,7 +4,7 @@ import pathlib
 
 import keras
 
-from keras_vit.cli.models import load
+from keras_vit import weights
 from keras_vit.cli.table import table
 from keras_vit.cli.training import (
     add_data,
@@ -185,11 +185,11 @@ def _encoders(args):
     paths = {word: word.removeprefix(RANDOM) for word in args.models}
     for path in paths.values():
         if path.endswith(".keras") and not pathlib.Path(path).is_file():
-            load(path)  # says what is wrong
+            weights.load(path)  # says what is wrong
     found, loaded = {}, {PIXELS: PIXELS}
     for word, path in paths.items():
         if path not in loaded:
-            loaded[path] = prepared(load(path), args)
+            loaded[path] = prepared(weights.load(path), args)
         model = loaded[path]
         if word.startswith(RANDOM) and path != PIXELS:
             keras.utils.set_random_seed(0)

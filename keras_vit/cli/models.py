@@ -2,8 +2,6 @@
 
 import pathlib
 
-import keras
-
 from keras_vit import models, variants, weights
 from keras_vit.cli.table import table
 
@@ -77,21 +75,10 @@ def run_show(args):
 def find(name):
     """A saved model, or the outline of a named one."""
     if name.endswith(".keras"):
-        return load(name)
+        return weights.load(name)
     if name in weights.list_checkpoints():
         name = weights.catalog.find(name).variant
     return models.outline(models.create, name)
-
-
-def load(name):
-    """Load a `.keras` file, or any checkpoint that `from_checkpoint` reads."""
-    if not name.endswith(".keras"):
-        return weights.from_checkpoint(name, verbose=0)
-    if not pathlib.Path(name).is_file():
-        raise FileNotFoundError(
-            f"{name}: must be an existing model file. Train one with `keras-vit train`."
-        )
-    return keras.saving.load_model(name)
 
 
 def describe(model):

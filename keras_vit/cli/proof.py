@@ -2,7 +2,7 @@
 
 import pathlib
 
-from keras_vit.cli.models import load
+from keras_vit import weights
 from keras_vit.cli.training import add_data, load_split
 from keras_vit.cli.usage import UsageError, numbers, positive
 
@@ -122,7 +122,7 @@ def run_verify(args):
     check_images(args, required=True)
     if not pathlib.Path(args.artefact).exists():
         raise FileNotFoundError(f"{args.artefact}: no such file or folder.")
-    model = load(args.model)
+    model = weights.load(args.model)
     report = export.verify(
         model,
         args.artefact,

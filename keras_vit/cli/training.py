@@ -7,9 +7,7 @@ import sys
 
 import numpy as np
 
-from keras_vit import preprocess
-from keras_vit.cli.models import load
-from keras_vit.cli.starting import starting_point
+from keras_vit import preprocess, weights
 from keras_vit.cli.table import table
 from keras_vit.cli.usage import UsageError, positive
 from keras_vit.cli.workers import launch
@@ -162,12 +160,12 @@ def run_train(args):
     if args.dry_run is None and args.output is None:
         raise UsageError("--output: needed for models and logs. Give a folder.")
     strategy = training.choose_strategy(args.strategy)  # before any model is loaded
-    recipe, model = _settle(args)
+    recipe = training.get_recipe(args.recipe, **read_overrides(args))
     if args.dry_run is not None:
-        return _run_dry(args, recipe, model, strategy)
+        return _run_dry(args, recipe, strategy)
     result = training.fit(
         recipe=recipe,
-        model=model,
+        model=args.model,
         data=args.data,
         output_dir=args.output,
         strategy=strategy,
@@ -185,21 +183,7 @@ def run_train(args):
     return answer, text, 0
 
 
-def _settle(args):
-    """The recipe with the changes of the command, and the model to begin with."""
-    from keras_vit import training
-
-    recipe = training.get_recipe(args.recipe, **read_overrides(args))
-    if not args.model:
-        return recipe, None
-    data = args.data or recipe.data
-    model = starting_point(args.model, data, recipe.precision)
-    if not isinstance(model, str):  # has its precision already
-        recipe = recipe.override(precision=None)
-    return recipe, model
-
-
-def _run_dry(args, recipe, model, strategy):
+def _run_dry(args, recipe, strategy):
     """What a run would be."""
     from keras_vit import files, training
 
@@ -208,7 +192,7 @@ def _run_dry(args, recipe, model, strategy):
         files.check_target(picture, args.overwrite)
     plan = training.dry_run(
         recipe,
-        model,
+        args.model,
         args.data,
         strategy=strategy,
         on_bad_image=args.on_bad_image,
@@ -221,7 +205,7 @@ def _run_dry(args, recipe, model, strategy):
 
 def load_prepared(args):
     """The model that the options name, with their way to prepare images."""
-    return prepared(load(args.model), args)
+    return prepared(weights.load(args.model), args)
 
 
 def prepared(model, args):

@@ -135,6 +135,7 @@ MASKING = {
     "registers": 0,
     "distilled": False,
     "stem": None,
+    "conv_stem": None,
 }
 
 

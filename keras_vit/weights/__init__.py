@@ -2,7 +2,12 @@
 
 from keras_vit.weights import catalog, hub
 from keras_vit.weights.catalog import list_checkpoints
-from keras_vit.weights.checkpoint import describe, from_checkpoint, from_variant
+from keras_vit.weights.checkpoint import (
+    describe,
+    from_checkpoint,
+    from_variant,
+    load,
+)
 from keras_vit.weights.saving import save_checkpoint
 
 __all__ = [
@@ -12,5 +17,6 @@ __all__ = [
     "from_variant",
     "hub",
     "list_checkpoints",
+    "load",
     "save_checkpoint",
 ]

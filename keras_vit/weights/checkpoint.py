@@ -2,6 +2,7 @@
 
 import pathlib
 
+import keras
 from keras.src.utils import io_utils
 
 from keras_vit import imagenet
@@ -189,6 +190,28 @@ def from_variant(weights, variant, numbers, function, classes=None, **wishes):
     if not model.loading_report.clean:
         io_utils.print_msg(str(model.loading_report))
     return model
+
+
+def load(name):
+    """Load a model that Keras saved, or any checkpoint.
+
+    Args:
+        name: `.keras` file, or what `from_checkpoint` takes.
+
+    Returns:
+        Model, not compiled.
+
+    Raises:
+        FileNotFoundError: for a file that does not exist.
+        ValueError, WeightsMismatch: as `from_checkpoint`.
+    """
+    if not name.endswith(".keras"):
+        return from_checkpoint(name, verbose=0)
+    if not pathlib.Path(name).is_file():
+        raise FileNotFoundError(
+            f"{name}: must be an existing model file. Train one with `keras-vit train`."
+        )
+    return keras.saving.load_model(name, compile=False)
 
 
 def describe(path, heads=None, image_size=None):

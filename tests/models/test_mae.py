@@ -127,6 +127,7 @@ def test_without_training_the_draw_is_always_the_same(tiny, images):
         ({"mask_ratio": 1.0}, r"mask_ratio: must hide some .* got 1.0"),
         ({"pooling": "token"}, r"pooling: .* got 'token'.*classifier_from"),
         ({"registers": 2}, r"registers: .* got 2"),
+        ({"conv_stem": (8, 16)}, r"conv_stem: .* got \(8, 16\)"),
     ],
 )
 def test_wrong_options(options, message):

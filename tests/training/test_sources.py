@@ -213,6 +213,27 @@ def test_a_stream_ends_when_its_folder_is_gone(large, monkeypatch, streamed):
     assert 10 == len(next(iter(feed.stream(train, 3)))[0])
 
 
+def test_images_are_checked_once(tmp_path, write_folder, monkeypatch):
+    """What was decoded is not decoded again, unless the file has changed since."""
+    folder = write_folder(tmp_path / "photos")
+    checked, decodable = [], training.data.folder._decodable
+
+    def note(paths, verbose):
+        checked.append(paths)
+        return decodable(paths, verbose)
+
+    monkeypatch.setattr(training.data.folder, "_decodable", note)
+    for _ in range(2):
+        open_data(f"folder:{folder}", image_size=8, verbose=0)
+    assert [24] == [len(paths) for paths in checked]
+    bad = folder / "a" / "00.jpg"
+    bad.write_bytes(b"\xff\xd8\xff no image")
+    for _ in range(2):  # what is bad is looked at again
+        with pytest.raises(DataError, match=f"1 of 24 that cannot be decoded: {bad}"):
+            open_data(f"folder:{folder}", image_size=8, verbose=0)
+    assert [[str(bad)], [str(bad)]] == checked[1:]
+
+
 def test_cached_files_are_read_once(tmp_path, streamed, write_folder):
     """Batches are the same, also when the files are gone."""
     folder = write_folder(tmp_path / "photos")

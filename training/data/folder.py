@@ -14,6 +14,7 @@ one per class: the split depends on the names alone.
 """
 
 import hashlib
+import os
 import pathlib
 import random
 
@@ -33,6 +34,7 @@ SPLIT_NAMES = {
 }
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
 SHOWN = 5  # names in an error message
+DECODED = set()  # versions of files that this process has decoded
 
 
 def list_splits(path, whole=False):
@@ -155,6 +157,8 @@ def _digest(path):
 def check_images(files, on_bad_image, verbose=1, sample=None):
     """Decode images once, so that no run dies of one in the middle.
 
+    Files that this process has decoded before, and that are unchanged, are not again.
+
     Args:
         files: dict split -> list of (path, label).
         on_bad_image: "refuse" raises, "skip" leaves them out.
@@ -170,8 +174,11 @@ def check_images(files, on_bad_image, verbose=1, sample=None):
     paths = [str(path) for rows in files.values() for path, _ in rows]
     if sample is not None:
         paths = sorted(random.Random(0).sample(paths, min(sample, len(paths))))
-    good = _decodable(paths, verbose)
-    bad = tuple(path for index, path in enumerate(paths) if index not in good)
+    versions = {path: _version(path) for path in paths}
+    fresh = [path for path in paths if versions[path] not in DECODED]
+    good = {fresh[index] for index in _decodable(fresh, verbose)} if fresh else set()
+    DECODED.update(versions[path] for path in good)
+    bad = tuple(path for path in fresh if path not in good)
     if not bad:
         return files, ()
     if on_bad_image == "refuse":
@@ -187,6 +194,15 @@ def check_images(files, on_bad_image, verbose=1, sample=None):
         for split, rows in files.items()
     }
     return kept, bad
+
+
+def _version(path):
+    """A file as it is now; None where it cannot be looked at."""
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return None
+    return path, facts.st_size, facts.st_mtime_ns
 
 
 def _decodable(paths, verbose):

@@ -33,7 +33,8 @@ class Recipe:
             `keras_vit.create`, or a dict of `keras_vit.VisionTransformer`
             arguments, or a dict with such a name as "variant" and other arguments
             of `create`, or a dict with a class that learns without labels as "kind"
-            ("MaskedAutoencoder") and its arguments; None when the user must give one.
+            ("MaskedAutoencoder") and its arguments, or a file as `fit` takes it; None
+            when the user must give one.
         image_size: side in px or (H, W), of models built here; None takes the
             data's own. A model that is given decides by itself.
         preprocessing: dict of fields of `keras_vit.Preprocessing` for models built
