@@ -137,10 +137,11 @@ def dry_run(
             "dry_run: reads memory off TensorFlow's graphs, got the backend "
             f"{keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow for it."
         )
+    asked = recipe
     recipe = loop.settle(recipe, model, data, epochs, overrides, teacher)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    recipe, given = start(recipe, model, data)
+    recipe, given = start(recipe, model, data, asked)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     feeds = open_feeds(data, recipe, given, verbose, {})
     recipe = feeds.recipe

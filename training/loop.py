@@ -92,7 +92,7 @@ def fit(
     Args:
         recipe: a name of `list_recipes`, or a `Recipe`.
         model: `keras.Model` to go on with, a .keras file or a checkpoint (which gets
-            a new head where the data have other classes), a name or dict to build
+            a new head where it has none for the data), a name or dict to build
             from (see `Recipe`), or None for the recipe's own.
         data: source for `load_data`, what it returned, or None for the recipe's own.
         output_dir: folder for models and logs; None is `runs/RECIPE-DATE-TIME`.
@@ -117,10 +117,10 @@ def fit(
         FloatingPointError, WorkerLost: for a loss that is no number; a lost worker.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
-    recipe = settle(recipe, model, data, epochs, overrides, teacher)
+    asked, recipe = recipe, settle(recipe, model, data, epochs, overrides, teacher)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    recipe, given = start(recipe, model, data)
+    recipe, given = start(recipe, model, data, asked)
     folder = runs.claim(output_dir, recipe, overwrite)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     verbose = verbose if workers.place(strategy)[0] == 0 else 0

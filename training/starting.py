@@ -6,20 +6,24 @@ import keras
 
 from keras_vit import classes, models, variants, weights
 from keras_vit.errors import DataError
+from keras_vit.models.pretraining import PretrainingModel, classifier_from
 from keras_vit.training.data import DataInfo, class_names
+from keras_vit.training.recipes import get_recipe
 
 
-def start(recipe, model, data):
+def start(recipe, model, data, asked):
     """Read the file that a recipe or its caller starts from, if it is one.
 
     Args:
         recipe: `Recipe`. model, data: as given to `fit`.
+        asked: the recipe as given to `fit`, before a file took its model's place.
 
     Returns:
         The recipe, and a model or None where `fit` builds it by the recipe.
 
     Raises:
-        ValueError: for a name that is none. FileNotFoundError, WeightsMismatch: for
+        ValueError: for a name that is none, or a model that the recipe cannot
+            train. FileNotFoundError, WeightsMismatch: for
             a file that cannot be read.
     """
     if isinstance(model, keras.Model):
@@ -27,10 +31,16 @@ def start(recipe, model, data):
     if not isinstance(recipe.model, str):
         return recipe, None
     names = _names(recipe.data if data is None else data)
-    model = starting_point(recipe.model, names, recipe.precision)
+    alone = _learns_alone(get_recipe(asked))
+    model = starting_point(recipe.model, names, recipe.precision, alone)
     if model is None:
         return recipe, None
     return recipe.override(precision=None), model  # it has its precision already
+
+
+def _learns_alone(recipe):
+    """Whether a recipe is one of learning without labels."""
+    return isinstance(recipe.model, dict) and "kind" in recipe.model
 
 
 def _names(data):
@@ -42,26 +52,54 @@ def _names(data):
     return None
 
 
-def starting_point(name, names, precision):
+def starting_point(name, names, precision, alone=False):
     """A model for the classes of the data.
 
     Args:
         name: of a model, which is built with random weights; or a .keras file or a
-            checkpoint. Where its classes are others, it gets a new head.
+            checkpoint. Where its classes are others, it gets a new head; so does one
+            that has learnt without labels.
         names: function that gives the data's name and class names, or None.
         precision: dtype policy, or None for that of the file.
+        alone: whether the run learns without labels: then there is no head.
 
     Returns:
         Model, or None for the name of one.
     """
     if not _is_stored(name):
         variants.parse(name)
+        _check_alone(name, None, alone)
         return None
     model = weights.load(name)
+    _check_alone(name, model, alone)
+    if isinstance(model, PretrainingModel):
+        model = model if alone else _with_head(name, model, names)
+        return model if precision is None else models.adapt(model, None, precision)
     classes = None if names is None else _classes(model, *names())
     if classes is None and precision is None:
         return model
     return models.adapt(model, classes, precision)
+
+
+def _check_alone(name, model, alone):
+    """A recipe without labels needs a model that can do without."""
+    if alone and not isinstance(model, PretrainingModel):
+        raise ValueError(
+            f"model: the recipe learns without labels, got {name!r}, which has no loss "
+            "of its own. Leave it out for the recipe's own model, give a .keras file "
+            "of an earlier pre-training, or take recipe='finetune'."
+        )
+
+
+def _with_head(name, model, names):
+    """The classifier that begins with what was learnt without labels."""
+    if names is None:
+        raise ValueError(
+            f"model: needs a head for the classes of these data, got {name!r}, a "
+            f"{type(model).__name__}. Pass model=keras_vit.classifier_from("
+            f"keras_vit.weights.load({name!r}), classes=...)."
+        )
+    return classifier_from(model, len(names()[1]))
 
 
 def _is_stored(name):

@@ -9,7 +9,7 @@ from keras_vit.cli.table import table
 from keras_vit.cli.training import (
     add_data,
     add_preprocess,
-    load_prepared,
+    load_classifier,
     load_split,
     prepared,
 )
@@ -76,7 +76,7 @@ def run_evaluate(args):
 
     if args.confusion:
         files.check_target(args.confusion, args.overwrite)
-    model = load_prepared(args)
+    model = load_classifier(args)
     dataset, info = load_split(args, model)
     labels = _real_labels(args, info)
     names = None if args.by_order else info.class_names

@@ -4,6 +4,7 @@ import pathlib
 
 from keras_vit import models, variants, weights
 from keras_vit.cli.table import table
+from keras_vit.models.pretraining import PretrainingModel
 
 
 def add_commands(commands):
@@ -87,10 +88,17 @@ def describe(model):
     return {
         "name": model.name,
         "input": "x".join(map(str, model.input_shape[1:])) + " (H, W, C) px",
-        "output": tuple(model.output_shape),
+        "output": _output(model),
         "parameters": f"{model.count_params():,}",
         "size": f"{model.count_params() * 4 / 2**20:.1f} MiB in float32",
         "layers": len(model.layers),
         "preprocessing": "unknown" if note is None else note.get_config(),
         "labels": "none" if model.labels is None else ", ".join(model.labels[:10]),
     }
+
+
+def _output(model):
+    """The shape of what a model gives; one that learns without labels has a loss."""
+    if isinstance(model, PretrainingModel):
+        return f"a loss of its own, without labels ({type(model).__name__})"
+    return tuple(model.output_shape)

@@ -13,6 +13,7 @@ from keras_vit.cli.usage import UsageError, positive
 from keras_vit.cli.workers import launch
 from keras_vit.errors import DataError
 from keras_vit.introspect import inspection
+from keras_vit.models.pretraining import PretrainingModel
 
 
 def add_commands(commands):
@@ -208,6 +209,19 @@ def load_prepared(args):
     return prepared(weights.load(args.model), args)
 
 
+def load_classifier(args):
+    """As `load_prepared`; what has learnt without labels knows no classes."""
+    model = load_prepared(args)
+    if isinstance(model, PretrainingModel):
+        raise ValueError(
+            f"{args.model}: must be a classifier, got a {type(model).__name__}, which "
+            "has learnt without labels. Judge its features with `keras-vit evaluate "
+            "--probe linear,knn`, or make a classifier of it: `keras-vit train --model "
+            f"{args.model}`."
+        )
+    return model
+
+
 def prepared(model, args):
     """A model with the way to prepare images that the options say."""
     fields = read_fields(args.preprocess, "--preprocess")
@@ -254,13 +268,18 @@ def load_split(args, model):
 
 def run_predict(args):
     """Names with probabilities, best first."""
-    model = load_prepared(args)
+    model = load_classifier(args)
     note = inspection.preparation(model)
     answer, lines = {}, []
     for path in args.images:
         image = preprocess.preprocess_image_file(path, note)
         outputs = model(np.asarray(image)[None], training=False)
         names = inspection.guesses(model, outputs, args.top)
+        if not names:
+            raise ValueError(
+                f"{args.model}: must end in a head for classes, got features. Train "
+                f"one with `keras-vit train --model {args.model}`."
+            )
         answer[path] = [{"label": name, "probability": p} for name, p in names]
         lines.append(path)
         lines += [f"  {p:6.1%}  {name}" for name, p in names]

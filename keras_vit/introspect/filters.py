@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_vit.introspect import drawing
-from keras_vit.introspect.layout import encoder_of
+from keras_vit.introspect.layout import encoder_of, transformer_of
 from keras_vit.layers import Patches, StdConv
 
 
@@ -55,7 +55,7 @@ def _kernel(model):
     """(P, P, C, D) float64, of the layer that sees the image."""
     seeing = [
         layer
-        for layer in model.layers
+        for layer in transformer_of(model).layers
         if isinstance(layer, (Patches, StdConv, keras.layers.Conv2D))
         and layer.input.shape[1:] == model.input_shape[1:]
     ]

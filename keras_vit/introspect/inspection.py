@@ -16,6 +16,7 @@ from keras_vit.introspect.layout import (
     probe_of,
     runner,
     token_layout,
+    transformer_of,
 )
 from keras_vit.introspect.norms import norms_of
 from keras_vit.introspect.position import position_similarity
@@ -83,7 +84,7 @@ def inspect_model(model, pictures, preprocessing=None, top=5, verbose=1):
     """
     if not pictures:
         raise ValueError("pictures: needs at least one, got none. Name an image file.")
-    note = preparation(model, preprocessing)
+    note, model = preparation(model, preprocessing), transformer_of(model)
     see, found = _watch(model, top), []
     bar = keras.utils.Progbar(len(pictures), verbose=verbose, unit_name="picture")
     for name, picture in pictures.items():
@@ -171,6 +172,7 @@ def guesses(model, outputs, top=5):
     last, scores = model.layers[-1], ops.cast(outputs, "float32")
     activation = getattr(last, "activation", None)
     shares = activation in (keras.activations.softmax, keras.activations.sigmoid)
+    shares = shares or isinstance(last, keras.layers.Softmax)
     logits = isinstance(last, keras.layers.Average) or (
         isinstance(last, keras.layers.Dense) and activation is keras.activations.linear
     )

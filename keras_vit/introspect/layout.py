@@ -13,6 +13,8 @@ from keras_vit.layers import (
     TokenPooling,
     TransformerBlock,
 )
+from keras_vit.models.encoders import pixel_trunk
+from keras_vit.models.pretraining import EncoderModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ def token_layout(model):
     Raises:
         ValueError: for a model without `PatchEncoder`.
     """
-    encoder = encoder_of(model)
+    model, encoder = transformer_of(model), encoder_of(model)
     prefix = ["class", "distillation"][: encoder.class_tokens]
     prefix += [f"class {k}" for k in range(3, encoder.class_tokens + 1)]
     prefix += [f"register {k + 1}" for k in range(encoder.registers)]
@@ -84,8 +86,14 @@ def _readers(model, encoder):
 
 def probe_of(model):
     """The `AttentionPooling` that asks the last tokens, or None."""
-    pools = (layer for layer in model.layers if isinstance(layer, AttentionPooling))
+    layers = transformer_of(model).layers
+    pools = (layer for layer in layers if isinstance(layer, AttentionPooling))
     return next(pools, None)
+
+
+def transformer_of(model):
+    """The Vision Transformer that a model is, or that it trains without labels."""
+    return model.encoder if isinstance(model, EncoderModel) else model
 
 
 def encoder_of(model):
@@ -107,7 +115,15 @@ def blocks_of(model):
 
 
 def _layers(model, kind):
-    found = [layer for layer in model.layers if isinstance(layer, kind)]
+    layers = transformer_of(model).layers
+    found = [layer for layer in layers if isinstance(layer, kind)]
+    if not found and pixel_trunk(model) is not None:
+        raise ValueError(
+            f"model: must cut images into patches, got {model.name!r}, an image GPT, "
+            "which reads single pixels. Look at it with "
+            "keras_vit.introspect.plot_completion, or with `keras-vit evaluate --probe "
+            "depth`."
+        )
     if not found:
         raise ValueError(
             f"model: has no {kind.__name__}, got {model.name!r}. Pass the Vision "
@@ -120,13 +136,14 @@ def runner(model, tensors):
     """A function from images to some tensors of a model, in one forward pass.
 
     Args:
-        model: functional. tensors: list of symbolic tensors inside it.
+        model: functional, or with such an encoder.
+        tensors: list of symbolic tensors inside it.
 
     Returns:
         A function: (B, H, W, C) images -> list of backend tensors, or ValueError for
         images that the model does not take.
     """
-    inside = keras.Model(model.input, tensors)
+    inside = keras.Model(transformer_of(model).input, tensors)
 
     def run(images):
         _check_images(model, images)

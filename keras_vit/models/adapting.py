@@ -1,5 +1,7 @@
 """A trained model for other classes, or in another precision."""
 
+from keras_vit.models.pretraining import PretrainingModel
+
 HEADS = ("head", "head_dist")
 KEPT = ("head", "head_dist", "mean_of_heads", "predictions")  # float32 as a rule
 
@@ -8,7 +10,8 @@ def adapt(model, classes=None, dtype=None):
     """Build a model again with another head or precision; other weights are copied.
 
     Args:
-        model: made by this package, with a head.
+        model: made by this package, with a head; or, for another precision alone, one
+            that learns without labels.
         classes: K of a new head, which starts at zero; None keeps the head.
         dtype: policy of all layers but the head, such as "mixed_bfloat16"; None
             keeps it.
@@ -24,6 +27,10 @@ def adapt(model, classes=None, dtype=None):
         A head that starts at zero: arXiv:2010.11929, section 3.2.
     """
     config = model.get_config()
+    if isinstance(model, PretrainingModel) and classes is None:
+        adapted = type(model).from_config({**config, "dtype": dtype or config["dtype"]})
+        adapted.set_weights(model.get_weights())
+        return adapted
     layers = config.get("layers", ())
     if not {layer["name"] for layer in layers} & set(HEADS):
         raise ValueError(
@@ -37,6 +44,8 @@ def adapt(model, classes=None, dtype=None):
         computes = "dtype" in options and layer["class_name"] != "InputLayer"
         if dtype is not None and computes and layer["name"] not in KEPT:
             options["dtype"] = dtype
+            if "trunk" in options:  # the image GPT that is read
+                options["trunk"]["config"]["dtype"] = dtype
     adapted = type(model).from_config(config)
     for old, new in zip(model.layers, adapted.layers, strict=True):
         if classes is None or old.name not in HEADS:

@@ -42,9 +42,11 @@ def encoder(model, pooling=None):
         outputs = [_pool(inner, pooling)(outputs[0])]
     elif len(outputs) > 1 or len(outputs[0].shape) != 2:
         shapes = ", ".join(str(output.shape) for output in outputs)
+        tokens = _gives_tokens(inner, outputs)
+        how = "Pass it (--pooling gap), or build" if tokens else "Build"
         raise ValueError(
             f"model: must give one vector per image, got an output of shape {shapes}. "
-            "Build it with pooling='token' or 'gap'."
+            f"{how} the model with pooling='token' or 'gap'."
         )
     elif not heads:
         return inner

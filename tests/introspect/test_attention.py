@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_vit
 from keras_vit import introspect
 
 
@@ -50,3 +51,30 @@ def test_a_model_without_blocks_is_named():
 
     with pytest.raises(ValueError, match="no TransformerBlock, got 'flat'"):
         introspect.attention_maps(model, np.zeros((1, 8, 8, 3)))
+
+
+def test_a_masked_autoencoder_is_seen_through_its_encoder(images):
+    """Every function gives what it gives of `model.encoder`."""
+    sizes = {"patch_size": 8, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 16}
+    model = keras_vit.MaskedAutoencoder(
+        image_size=32, decoder_width=16, decoder_depth=1, decoder_heads=2, **sizes
+    )
+    for look in (
+        introspect.attention_maps,
+        introspect.readout_attention,
+        introspect.attention_distance,
+        introspect.attention_rollout,
+        introspect.token_norms,
+    ):
+        expected = np.asarray(look(model.encoder, images))
+        np.testing.assert_array_equal(expected, np.asarray(look(model, images)))
+    for look in (introspect.position_similarity, introspect.embedding_filters):
+        np.testing.assert_array_equal(look(model.encoder), look(model))
+    assert (4, 4) == introspect.token_layout(model).grid
+
+
+def test_an_image_gpt_has_no_patches():
+    """The message says what can be looked at instead."""
+    model = keras_vit.ImageGPT(image_size=4, width=8, depth=1, heads=2, colors=8)
+    with pytest.raises(ValueError, match="image GPT.*plot_completion.*--probe depth"):
+        introspect.attention_maps(model, np.zeros((1, 4, 4, 3)))

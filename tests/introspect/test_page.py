@@ -4,11 +4,13 @@ import html.parser
 import re
 import sys
 
+import keras
 import numpy as np
 import pytest
 
 from keras_vit import introspect
 from keras_vit.introspect import drawing
+from keras_vit.introspect.inspection import guesses
 
 
 def photograph(side=40):
@@ -172,3 +174,12 @@ def test_drawing_says_what_to_install(monkeypatch):
 
     with pytest.raises(ImportError, match="pip install 'matplotlib"):
         introspect.plot_attention_distance(np.ones((2, 2)))
+
+
+def test_a_softmax_of_its_own_is_one():
+    """Probabilities are taken as they are, whatever layer made them."""
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Softmax()(inputs))
+    shares = np.array([[0.25, 0.75]], "float32")
+
+    assert [("class 1", 0.75), ("class 0", 0.25)] == guesses(model, shares)

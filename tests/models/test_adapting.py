@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_vit
 from keras_vit import models
 
 
@@ -43,3 +44,17 @@ def test_without_a_head_there_is_nothing_to_exchange(tiny):
     """The message says how to build one."""
     with pytest.raises(ValueError, match="layer named 'head'.*include_top=True"):
         models.adapt(tiny(include_top=False), classes=3)
+
+
+def test_an_image_gpt_inside_a_classifier_changes_with_it():
+    """The blocks that compute are in the trunk; scores stay float32."""
+    gpt = keras_vit.ImageGPT(image_size=4, width=8, depth=1, heads=2, colors=8)
+    model = keras_vit.classifier_from(gpt, 3)
+    adapted = models.adapt(model, 2, "mixed_bfloat16")
+
+    trunk = adapted.get_layer("pool").trunk
+    assert "bfloat16" == trunk.compute_dtype == trunk.blocks[0].compute_dtype
+    assert "float32" == trunk.head.compute_dtype == adapted.layers[-1].compute_dtype
+    own = model.get_layer("pool").get_weights()
+    pairs = zip(own, adapted.get_layer("pool").get_weights(), strict=True)
+    assert all(np.array_equal(*pair) for pair in pairs)

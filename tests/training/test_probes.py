@@ -95,5 +95,5 @@ def test_features_are_what_the_head_reads(tiny):
     expected = np.concatenate([model.predict_on_batch(x) for x, _ in data])
     assert (180,) == labels.shape
     np.testing.assert_allclose(expected, found @ kernel + bias, atol=1e-4)
-    with pytest.raises(ValueError, match="one vector per image.*pooling='token'"):
+    with pytest.raises(ValueError, match="one vector per image.*--pooling gap"):
         evaluate.encoder(tiny(include_top=False, pooling=None))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import keras_vit
 from keras_vit import training
 from keras_vit.training.starting import starting_point
 
@@ -85,3 +86,24 @@ def test_trained_weights_are_fine_tuned(tiny, pets, tmp_path):
     assert (None, 2) == trained.output_shape and ["cat", "dog"] == trained.labels
     assert "bfloat16" == layer.compute_dtype
     assert all(np.allclose(new, old, atol=1e-3) for new, old in same)
+
+
+def test_what_was_learnt_without_labels_gets_a_head(tmp_path):
+    """Encoder and precision as asked for; without classes to know, a way is told."""
+    sizes = {"image_size": 16, "patch_size": 8, "width": 16, "depth": 1, "heads": 2}
+    mae = keras_vit.MaskedAutoencoder(
+        **sizes, decoder_width=16, decoder_depth=1, decoder_heads=2
+    )
+    mae.save(tmp_path / "mae.keras")
+    name = str(tmp_path / "mae.keras")
+    start = starting_point(name, names, "mixed_bfloat16")
+    assert (None, 2) == start.output_shape
+    block, own = (m.get_layer("block_0") for m in (start, mae.encoder))
+    assert "bfloat16" == block.compute_dtype
+    assert all(map(np.array_equal, block.get_weights(), own.get_weights()))
+    again = starting_point(name, names, "mixed_bfloat16", alone=True)
+    assert isinstance(again, keras_vit.MaskedAutoencoder)
+    assert "bfloat16" == again.encoder.get_layer("block_0").compute_dtype
+    assert all(map(np.array_equal, again.get_weights(), mae.get_weights()))
+    with pytest.raises(ValueError, match=r"got .*mae.keras'.*classifier_from\("):
+        starting_point(name, None, None)

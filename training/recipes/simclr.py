@@ -9,7 +9,7 @@ not run here.
 Source: Chen et al. 2020, arXiv:2002.05709, sections 2 and 5 and appendix B, and code:
 100 epochs of 4,096 images, LARS with 0.3 per 256 images, decay 1e-6. The encoder is a
 ViT-B/16 where theirs is a ResNet-50; for small images leave the blur out and halve the
-jitter, as they do: see docs/pretraining.md. For batches below 1,000 they prefer 0.075
+jitter, as they do: see docs/contrastive.md. For batches below 1,000 they prefer 0.075
 times the root of the batch: scaling="sqrt".
 """
 

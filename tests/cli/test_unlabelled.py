@@ -1,0 +1,103 @@
+"""The commands on files that learning without labels writes."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_vit
+
+SIZES = {"image_size": 16, "patch_size": 8, "width": 16, "depth": 1, "heads": 2}
+DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A masked autoencoder, an image GPT and a few pictures of two classes."""
+    root = tmp_path_factory.mktemp("unlabelled")
+    keras_vit.MaskedAutoencoder(**SIZES, **DECODER).save(root / "mae.keras")
+    sizes = {"image_size": 8, "width": 8, "depth": 1, "heads": 2, "colors": 8}
+    keras_vit.ImageGPT(**sizes).save(root / "gpt.keras")
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (root / "pets" / name).mkdir(parents=True)
+        for number in range(4):
+            pixels = rng.integers(0, 255, (16, 16, 3), "uint8")
+            Image.fromarray(pixels).save(root / "pets" / name / f"{number}.png")
+    return root
+
+
+@pytest.mark.parametrize("name", ["mae", "gpt"])
+def test_show_says_what_it_learns(run, folder, name):
+    """There is no output to show, but a loss."""
+    code, out, err = run("show", folder / f"{name}.keras", "--layers")
+
+    assert (0, "") == (code, err)
+    assert "a loss of its own" in out and "parameters" in out
+
+
+@pytest.mark.parametrize("name", ["mae", "gpt"])
+def test_what_needs_classes_refuses_one_without(run, folder, name):
+    """One line with what the file is, and both ways on."""
+    path = folder / f"{name}.keras"
+    for words in (
+        ("predict", path, folder / "pets" / "cat" / "0.png"),
+        ("evaluate", path, "--data", f"folder:{folder / 'pets'}"),
+    ):
+        code, out, err = run(*words)
+
+        assert (1, "") == (code, out)
+        assert "must be a classifier, got a" in err and "without labels" in err
+        assert "--probe linear,knn" in err and f"train --model {path}" in err
+
+
+def test_features_name_nothing(run, folder, tiny, tmp_path):
+    """A model without a head is no classifier either."""
+    path = tmp_path / "features.keras"
+    tiny(include_top=False, pooling="gap").save(path)
+    code, out, err = run("predict", path, folder / "pets" / "cat" / "0.png")
+
+    assert (1, "") == (code, out)
+    assert "head for classes, got features" in err and "train --model" in err
+
+
+def test_inspect_looks_into_the_encoder(run, folder, tmp_path):
+    """A page of a masked autoencoder; an image GPT has no patches to look at."""
+    picture = folder / "pets" / "cat" / "0.png"
+    words = (picture, "--output", tmp_path / "a.html", "--json")
+    code, out, err = run("inspect", folder / "mae.keras", *words)
+    assert (0, "") == (code, err)
+    assert (1, 2) == np.shape(json.loads(out)["distance_px"])
+    code, _, err = run("inspect", folder / "gpt.keras", *words, "--overwrite")
+    assert 1 == code and "plot_completion" in err and "--probe depth" in err
+
+
+def test_pre_training_goes_on_by_command(run, folder, tmp_path):
+    """The file is trained as it is; labels and heads do not come in."""
+    words = ("--model", folder / "mae.keras", "--data", f"folder:{folder / 'pets'}")
+    run_at = tmp_path / "run"
+    more = ("--epochs", 1, "--batch-size", 2, "--output", run_at, "--json")
+    still = ("learning_rate=0.0", "augment=none", "warmup=0.0")
+    still = [word for field in still for word in ("--set", field)]
+    code, _, err = run("train", "--recipe", "mae_pretrain", *words, *more, *still)
+    assert 0 == code, err
+    before, after = (
+        keras.saving.load_model(path).trainable_weights
+        for path in (folder / "mae.keras", run_at / "best.keras")
+    )
+    assert len(before) == len(after)
+    assert all(map(np.array_equal, before, after))
+
+
+def test_a_classifier_cannot_learn_without_labels(run, folder, tiny, tmp_path):
+    """The message has the file and the ways out; a name is refused as well."""
+    tiny(classes=2).save(tmp_path / "m.keras")
+    data = ("--data", f"folder:{folder / 'pets'}", "--output", tmp_path / "run")
+    for name in (tmp_path / "m.keras", "ViT-Ti/16"):
+        words = ("train", "--recipe", "mae_pretrain", "--model", name, *data)
+        code, _, err = run(*words)
+
+        assert 1 == code and f"'{name}', which has no loss of its own" in err
+        assert "recipe='finetune'" in err and not (tmp_path / "run").exists()
