@@ -1,6 +1,7 @@
 """The numbers of a run: kept, written as a table, and drawn by TensorBoard."""
 
 import csv
+import math
 
 import keras
 import tensorflow as tf
@@ -36,9 +37,14 @@ class WriteHistory(keras.callbacks.Callback):
         self.patience = Patience("the history")
 
     def on_epoch_end(self, epoch, logs=None):
-        """Add a row; on a full disk it waits for the next."""
-        for name, value in logs.items():
-            self.numbers.setdefault(name, []).append(float(value))
+        """Add a row; on a full disk it waits for the next.
+
+        A number that this epoch or those before do not have is NaN in their rows.
+        """
+        rows = max(map(len, self.numbers.values()), default=0)
+        for name in dict.fromkeys([*self.numbers, *logs]):
+            column = self.numbers.setdefault(name, [math.nan] * rows)
+            column.append(float(logs.get(name, math.nan)))
         self.patience.attempt(self.write)
 
     def write(self):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import warnings
 
 import keras
 from keras.src.utils import io_utils
@@ -144,10 +145,11 @@ def _hand_over(run, given, history, path):
 def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
     """Open data, build and compile the model, go on from a state: a `Run`."""
     place = workers.place(strategy)
-    state = folder.states.newest() if folder.resumes else None
-    arrays, facts = ({}, {}) if state is None else state
-    folder = folder if scratch is None else runs.RunFolder(scratch)
+    arrays, facts = folder.state()
     feeds = open_feeds(data, recipe, given, verbose, facts, place)
+    if facts:
+        folder.check_data(feeds.info)
+    folder = folder if scratch is None else runs.RunFolder(scratch)
     steps = feeds.recipe.epochs * feeds.steps
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
@@ -160,7 +162,7 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
         model.optimizer.build(model.trainable_variables)
         _go_on(model, keeper, arrays, facts)
     check_same(strategy, [facts.get("epochs", 0), facts.get("step", 0)])
-    if state is None or scratch is not None:
+    if not facts or scratch is not None:
         folder.create(recipe, feeds.info, model, resumable=feeds.resumable)
     elif verbose:
         place = (
@@ -218,7 +220,10 @@ def _train(run, callbacks, verbose):
     watch = Watch(run, verbose)
     strategy = run.model.distribute_strategy
     train, validation = strategies.spread(run.feeds, strategy)
-    with watch.to_the_end(), remat.undone(run.model.inner):
+    with watch.to_the_end(), remat.undone(run.model.inner), warnings.catch_warnings():
+        # Training has no end; with bad images left out, nobody knows how long the
+        # validation is, and Keras warns when it is over.
+        warnings.filterwarnings("ignore", "Your input ran out of data")
         run.model.fit(
             train,
             validation_data=validation,

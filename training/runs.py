@@ -19,6 +19,7 @@ FREE = {
     "save_minutes",
     "loss_limit",
 }  # fields of a recipe that do not decide what comes out
+SHOWN = 200  # characters of a value in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,20 +82,51 @@ class RunFolder:
         shutil.rmtree(self.tensorboard, ignore_errors=True)
         if resumable:
             self.states.open()
-        record = {
-            "recipe": plain(recipe),
-            "class_names": list(info.class_names),
-            "counts": info.counts,
-            "skipped": list(info.skipped),
-            "preprocessing": info.preprocessing.get_config(),
-        }
+        record = {"recipe": plain(recipe), **_facts(info)}
         with files.replacing(self.recipe) as path:
             path.write_text(json.dumps(record, indent=2) + "\n")
 
+    def state(self):
+        """The state that an unfinished run goes on from.
+
+        Returns:
+            (arrays, facts), or two empty dicts where the run begins anew.
+
+        Raises:
+            FileExistsError: when none is whole, and beginning anew would lose work.
+        """
+        found = self.states.newest() if self.resumes else None
+        if found is not None:
+            return found
+        lost = [path.name for path in (self.best, self.history) if path.exists()]
+        damaged = self.states.noted()
+        # A run killed before its first state had time for a history, not for a model.
+        if self.resumes and (damaged or self.best.exists()):
+            raise FileExistsError(
+                f"{self.states.path}: must hold a whole state to go on from, got "
+                f"{', '.join(damaged) or 'none'}{' (damaged)' * bool(damaged)}. "
+                f"Beginning anew would delete {', '.join(lost) or 'these'}: choose "
+                "another output_dir, or pass overwrite=True."
+            )
+        return {}, {}
+
+    def check_data(self, info):
+        """Make sure that an unfinished run goes on with the data it began with.
+
+        Args:
+            info: `DataInfo` of the data now.
+
+        Raises:
+            FileExistsError: when they differ, with both.
+        """
+        before, now = _read(self), _facts(info)
+        before = {name: before.get(name) for name in now}
+        _compare(self, "on other data", before, now, "Bring those data back")
+
     def sweep(self):
         """Let go of what a killed process was writing; nobody else may write here."""
-        places = [self.best, self.last, self.history, self.states.path / "state-"]
-        for place in places:
+        self.states.sweep()
+        for place in (self.best, self.last, self.history):
             for rest in place.parent.glob(f".{place.name}*"):
                 shutil.rmtree(rest, ignore_errors=True)
 
@@ -138,24 +170,53 @@ def claim(path, recipe, overwrite=False):
     return folder
 
 
-def _check_same(folder, recipe):
-    """Make sure that an unfinished run is one of this recipe."""
+def _facts(info):
+    """What there is to remember of the data of a run, as JSON has it."""
+    found = {
+        "class_names": info.class_names,
+        "counts": info.counts,
+        "skipped": info.skipped,
+        "preprocessing": info.preprocessing.get_config(),
+    }
+    return json.loads(json.dumps(found))
+
+
+def _read(folder):
+    """What was written down about an unfinished run."""
     try:
-        before = dict(json.loads(folder.recipe.read_text())["recipe"])
+        record = json.loads(folder.recipe.read_text())
+        return {**record, "recipe": dict(record["recipe"])}
     except (ValueError, KeyError, TypeError) as err:
         raise FileExistsError(
             f"{folder.recipe}: must say how the unfinished run was made, got damage "
             f"({err!r}). Pass overwrite=True to begin anew."
         ) from err
-    now = plain(recipe)
+
+
+def _check_same(folder, recipe):
+    """Make sure that an unfinished run is one of this recipe."""
+    before, now = _read(folder)["recipe"], plain(recipe)
+    names = (before.keys() | now.keys()) - FREE
+    kept = ({n: fields.get(n) for n in names} for fields in (before, now))
+    _compare(folder, "of another recipe", *kept, "Repeat the first call")
+
+
+def _compare(folder, what, before, now, remedy):
+    """Make sure that two dicts with the same keys are equal."""
     other = [
-        f"{name}={before.get(name)!r} then and {now.get(name)!r} now"
-        for name in sorted((before.keys() | now.keys()) - FREE)
-        if before.get(name) != now.get(name)
+        f"{name}={_short(before[name])} then and {_short(now[name])} now"
+        for name in sorted(now)
+        if before[name] != now[name]
     ]
     if other:
         raise FileExistsError(
-            f"{folder.path}: holds an unfinished run of another recipe, got "
-            f"{'; '.join(other)}. Repeat the first call to go on with it, or pass "
-            "overwrite=True to begin anew."
+            f"{folder.path}: holds an unfinished run {what}, got "
+            f"{'; '.join(other)}. {remedy} to go on with it, or pass overwrite=True "
+            "to begin anew."
         )
+
+
+def _short(value):
+    """A value for a message, however long it is."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

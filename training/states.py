@@ -39,8 +39,30 @@ class StateFolder:
         self.path.mkdir(parents=True)
 
     def close(self):
-        """Say that the run is finished."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Say that the run is finished, at once: the folder is renamed, then removed.
+
+        Half-removed states of a finished run would look like those of a damaged one.
+        """
+        if not self.path.exists():
+            return
+        self.sweep()
+        self.path.rename(self._done)
+        self.sweep()
+
+    def sweep(self):
+        """Let go of the states of a finished run, and of half a state."""
+        shutil.rmtree(self._done, ignore_errors=True)
+        for rest in self.path.glob(".state-*"):
+            shutil.rmtree(rest, ignore_errors=True)
+
+    @property
+    def _done(self):
+        return self.path.with_name(f".{self.path.name}.done")
+
+    def noted(self):
+        """Names of the states that were written whole, damaged since or not."""
+        notes = sorted(self.path.glob("state-*.json"))
+        return [note.with_suffix(".npz").name for note in notes]
 
     def write(self, steps, arrays, facts):
         """Write a state, then let go of the oldest; on a full disk, the other way.

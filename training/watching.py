@@ -21,7 +21,7 @@ class Watch:
     def __init__(self, run, verbose):
         self.run, self.verbose = run, verbose
         run.folder.sweep()
-        self.lost = False  # whether going on would fail again
+        self.resumes = False  # whether the same call would go on
         facts, recipe, feeds = run.facts, run.recipe, run.feeds
         self.epoch, self.done = facts.get("epochs", 0), facts.get("step", 0)
         progress = ShowProgress(recipe.batch_size, recipe.epochs, verbose)
@@ -72,7 +72,7 @@ class Watch:
             with passing_over(run.model, self.done, run.facts.get("logs")):
                 yield
         except BaseException as err:
-            self.lost = isinstance(err, FloatingPointError)
+            self.resumes = not isinstance(err, FloatingPointError)
             self.events.on_train_end()
             try:
                 self.guard.end()
@@ -86,14 +86,14 @@ class Watch:
         finally:
             run.keeper.restore_best()
             if self.verbose:
-                tell(_farewell(run, not self.lost))
+                tell(_farewell(run, self.resumes))
 
 
-def _farewell(run, hope):
+def _farewell(run, resumes):
     """One line on where everything is, and how to go on."""
     keeper, folder = run.keeper, run.folder
-    stopped = hope and keeper.epochs < run.recipe.epochs and run.feeds.resumable
-    again = ". The same call goes on from there." if stopped else ""
+    again = resumes and run.feeds.resumable and keeper.epochs < run.recipe.epochs
+    again = ". The same call goes on from there." if again else ""
     if keeper.best_epoch is None:
         return f"Stopped in the first epoch, no best model yet: {folder.last}{again}"
     return (

@@ -1,5 +1,6 @@
 """A run that was stopped goes on, and ends as if nothing had happened."""
 
+import json
 import os
 import pathlib
 import signal
@@ -111,6 +112,59 @@ def test_a_damaged_state_falls_back_to_the_one_before(tmp_path):
     assert oldest == folder.newest_path()
     oldest.write_bytes(oldest.read_bytes() + b"x")
     assert folder.newest() is None
+
+
+def test_work_is_not_deleted_where_no_state_is_whole(tmp_path):
+    """Damaged states, or none beside a best model: the files and the ways out."""
+    recipe = training.get_recipe(OPTIONS["recipe"], epochs=4)
+    folder = runs.RunFolder(tmp_path)
+    folder.states.open()
+    folder.recipe.write_text(json.dumps({"recipe": runs.plain(recipe)}))
+    call = {"recipe": recipe, "output_dir": tmp_path, "verbose": 0}
+    folder.best.write_text("best")
+    with pytest.raises(FileExistsError, match="whole state.*got none. .*delete best"):
+        training.fit(**call)
+    folder.best.unlink()
+    folder.history.write_text("epoch")
+    folder.states.write(7, {"a": np.ones(3)}, {"step": 7})
+    state = folder.states.newest_path()
+    state.write_bytes(state.read_bytes()[:-5])
+    with pytest.raises(FileExistsError, match=r"state-0+7.npz \(damaged\).*history"):
+        training.fit(**call)
+    assert folder.history.exists() and state.exists()
+
+    state.with_suffix(".json").unlink()  # never whole: killed in its first minute
+    assert ({}, {}) == runs.RunFolder(tmp_path, resumes=True).state()
+    folder.states.close()
+    folder.states.close()
+    assert ["history.csv", "recipe.json"] == sorted(os.listdir(tmp_path))
+
+
+def test_a_run_does_not_go_on_with_other_data(write_folder, tmp_path):
+    """An image that is gone, or one that cannot be read: then and now."""
+    source = write_folder(tmp_path / "photos")
+    call = {
+        "recipe": "digits",
+        "model": {**SMALL, "pooling": "gap"},
+        "data": f"folder:{source}",
+        "output_dir": tmp_path / "run",
+        "batch_size": 4,
+        "augment": "none",
+        "on_bad_image": "skip",
+        "steps_per_execution": 1,
+        "verbose": 0,
+    }
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(callbacks=[StopIn(0, "step")], **call)
+    lost = sorted((source / "b").iterdir())[-1]
+    pixels = lost.read_bytes()
+    for changed, message in ((None, "'train': .* then and .* now"), (b"x", "skipped=")):
+        lost.unlink() if changed is None else lost.write_bytes(changed)
+        with pytest.raises(FileExistsError, match=f"other data, got .*{message}.*back"):
+            training.fit(**call)
+    lost.write_bytes(pixels)
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(callbacks=[StopIn(0, "validation")], **call)
 
 
 def test_what_a_killed_process_was_writing_is_swept_away(tmp_path):

@@ -74,6 +74,29 @@ def test_a_loss_above_the_limit_ends_the_run(tmp_path):
         training.get_recipe("digits", loss_limit=-1)
 
 
+class NowAndThen(keras.callbacks.Callback):
+    """Adds a score in the second epoch alone, and ends the run after the third."""
+
+    adds_scores = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            logs["mine"] = 1.0
+        self.model.stop_training = epoch == 2
+
+
+def test_a_run_may_end_early_with_scores_now_and_then(tmp_path, capsys):
+    """What is missing is NaN; a run that has ended does not promise to go on."""
+    call = {**OPTIONS, "epochs": 8, "output_dir": tmp_path}
+    history = training.fit(callbacks=[NowAndThen()], **call).history
+    with open(tmp_path / "history.csv", newline="") as file:
+        column = [row["mine"] for row in csv.DictReader(file)]
+
+    assert ["nan", "1.0", "nan"] == [str(score) for score in history["mine"]] == column
+    assert "3 of 8 epochs. Best" in (said := capsys.readouterr().out)
+    assert "goes on" not in said
+
+
 def test_names_are_the_images_of_the_batch(tmp_path):
     """Those that the stream delivers, as files where they are files."""
     source, feed, _ = open_data("digits", batch_size=7, augment="none", verbose=0)
