@@ -7,10 +7,12 @@ import tensorflow as tf
 from keras import ops
 
 from keras_vit.preprocess import pixel_statistics
+from keras_vit.training.endings import ending
 from keras_vit.training.losses import hard_distillation, soft_distillation
 
 KINDS = ("hard", "soft")
 TOKEN_HEADS = ("head", "head_dist")
+LEAST = 1e-20  # probability that has a logarithm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Lesson:
     Args:
         student: `keras.Model` in training; (B, H, W, C) -> (B, K) logits.
         teacher: built `keras.Model` of any origin, images to (B, K) logits or
-            probabilities.
+            probabilities, see `endings.ending`.
         distillation: `Distillation`.
 
     Raises:
@@ -84,14 +86,14 @@ class Lesson:
         self.teacher = teacher
         self.translate = translation(student, teacher)
         self.student = _heads(student)
-        self.logits = ends_in_logits(teacher)
-        if not ends_in_logits(student):
+        self.ending = ending(teacher)
+        if ending(student) != "logits":
             raise ValueError(
                 f"teacher: needs a student that ends in logits, got {student.name!r} "
-                "with a softmax. Build it with classifier_activation=None."
+                f"with a {ending(student)}. Build it with classifier_activation=None."
             )
-        told, classes = teacher.output_shape[-1], student.output_shape[-1]
-        if told != classes:
+        told, classes = _shape(teacher, "output")[-1], student.output_shape[-1]
+        if told not in (None, classes):
             raise ValueError(
                 f"teacher: must have the {classes} classes of the student, got {told}. "
                 "Fine-tune it on these data first, or train another model."
@@ -100,9 +102,7 @@ class Lesson:
     def ask(self, images):
         """The teacher's logits (B, K), without a way back for gradients."""
         scores = self.teacher(self.translate(images), training=False)
-        scores = ops.cast(scores, "float32")
-        scores = scores if self.logits else ops.log(ops.maximum(scores, 1e-20))
-        return ops.stop_gradient(scores)
+        return ops.stop_gradient(to_logits(scores, self.ending))
 
     def judge(self, loss, images, labels, weights):
         """Loss and answers of the student.
@@ -121,10 +121,22 @@ class Lesson:
         return (1.0 - share) * first + share * second, answers
 
 
-def ends_in_logits(model):
-    """Whether the last layer of a model has no softmax."""
-    last = getattr(model, "layers", [model])[-1]
-    return getattr(last, "activation", None) is not keras.activations.softmax
+def to_logits(scores, kind):
+    """Logits that give the same probabilities.
+
+    Args:
+        scores: (B, K). kind: of scores, what `ending` says.
+
+    >>> round(float(to_logits(ops.array([0.88079708]), "sigmoid")[0]), 4)
+    2.0
+    """
+    scores = ops.cast(scores, "float32")
+    if kind == "logits":
+        return scores
+    logs = ops.log(ops.maximum(scores, LEAST))
+    if kind == "softmax":
+        return logs
+    return logs - ops.log(ops.maximum(1.0 - scores, LEAST))
 
 
 def _heads(student):
@@ -138,6 +150,14 @@ def _heads(student):
         return (student(images, training=training),) * 3
 
     return same
+
+
+def _shape(model, side):
+    """A model's shape of "input" or "output", where it has one: of a subclass, not."""
+    try:
+        return getattr(model, f"{side}_shape")
+    except AttributeError:
+        return (None,) * 4
 
 
 def translation(student, teacher):
@@ -155,7 +175,7 @@ def translation(student, teacher):
     theirs = getattr(teacher, "preprocessing", None)
     own = getattr(student, "preprocessing", None)
     convert = (theirs is not None and own is not None) and theirs.mode != own.mode
-    size = tuple(teacher.input_shape[1:3])
+    size = tuple(_shape(teacher, "input")[1:3])
 
     def translate(images):
         if convert:

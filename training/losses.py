@@ -123,21 +123,21 @@ class SigmoidCrossentropy(keras.losses.Loss):
 LOSSES = {"softmax": SoftmaxCrossentropy, "sigmoid": SigmoidCrossentropy}
 
 
-def make_loss(recipe, from_logits):
+def make_loss(recipe, ending):
     """The loss of a recipe.
 
     Args:
-        recipe: `Recipe`. from_logits: whether the model ends in logits.
+        recipe: `Recipe`. ending: of the model, see `endings.ending`.
 
     Raises:
-        ValueError: for a sigmoid loss on a softmax.
+        ValueError: for a model whose scores the loss cannot take.
     """
     kind, options = check("loss", recipe.loss)
-    if kind is SoftmaxCrossentropy:
-        return kind(recipe.label_smoothing, from_logits=from_logits)
-    if not from_logits:
+    if kind is SoftmaxCrossentropy and ending != "sigmoid":
+        return kind(recipe.label_smoothing, from_logits=ending == "logits")
+    if ending != "logits":
         raise ValueError(
-            f"loss: {recipe.loss!r} needs logits, got a model that ends in a softmax. "
+            f"loss: {recipe.loss!r} needs logits, got a model that ends in a {ending}. "
             "Build it with classifier_activation=None."
         )
     return kind(recipe.label_smoothing, **options)

@@ -2,7 +2,7 @@
 
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training import optimizers
-from keras_vit.training.distill import ends_in_logits
+from keras_vit.training.endings import ending
 from keras_vit.training.losses import make_loss
 from keras_vit.training.schedules import make_schedule
 from keras_vit.training.scores import TopK
@@ -15,7 +15,7 @@ def compile_model(trainee, recipe, feeds):
     optimizer = optimizers.make_optimizer(recipe, schedule, model)
     loss, metrics = None, []
     if not isinstance(model, PretrainingModel):  # which has a loss of its own
-        loss = make_loss(recipe, ends_in_logits(model))
+        loss = make_loss(recipe, ending(model))
         metrics = [TopK(1, name="top1")]
         if feeds.info.classes > 5:
             metrics.append(TopK(5, name="top5"))

@@ -14,7 +14,8 @@ from keras_vit.training.data.feed import Feed
 from keras_vit.training.data.folder import SUFFIXES
 from keras_vit.training.data.sources import open_source
 from keras_vit.training.data.splits import IndexedSplit
-from keras_vit.training.distill import ends_in_logits
+from keras_vit.training.distill import to_logits
+from keras_vit.training.endings import ending
 from keras_vit.training.evaluate.features import answers
 
 
@@ -182,7 +183,8 @@ def _ask(teacher, paths, batch_size, verbose):
     pairs = list(answers(teacher, feed.in_order(split), verbose))
     scores, places = (np.concatenate(rows) for rows in zip(*pairs, strict=True))
     scores = scores.astype("float64")
-    if ends_in_logits(teacher):
+    if ending(teacher) != "softmax":
+        scores = np.asarray(to_logits(scores, ending(teacher)), "float64")
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     scores = scores / scores.sum(axis=1, keepdims=True)
     return places, scores.astype("float32")

@@ -11,7 +11,7 @@ import tensorflow as tf
 import keras_vit
 from keras_vit import training
 from keras_vit.preprocess import Preprocessing, preprocess_input
-from keras_vit.training import distill, growth, losses
+from keras_vit.training import distill, endings, growth, losses
 from keras_vit.training.learner import Learner
 from keras_vit.training.sharpness import Sharpness
 
@@ -117,6 +117,42 @@ def test_a_student_with_one_head_learns_both_with_it(kind, activation, batch):
     expected = 0.7 * float(first) + 0.3 * float(np.mean(second))
     assert expected == pytest.approx(float(loss), rel=1e-5)
     assert {id(v) for v in learner.variables}.isdisjoint(map(id, teacher.variables))
+
+
+class Subclassed(keras.Model):
+    """A model without a graph, around another."""
+
+    def __init__(self, inside):
+        super().__init__()
+        self.inside = inside
+
+    def call(self, images, training=False):
+        return self.inside(images, training=training)
+
+
+def test_a_teacher_may_end_in_any_way(batch):
+    """Its probabilities are the same, however they were made."""
+    logits = make_model(2)
+    shares = keras.ops.softmax(logits(batch[0]))
+    image = keras.Input((SIDE, SIDE, 3))
+    each = keras.ops.sigmoid
+    teachers = {
+        "logits": [logits, Subclassed(logits)],
+        "softmax": [
+            keras.Model(image, keras.layers.Activation("softmax")(logits(image))),
+            keras.Model(image, keras.layers.Softmax()(logits(image))),
+            keras.Model(image, keras.ops.softmax(logits(image))),
+            keras.Sequential([image, make_model(2, "softmax")]),
+            Subclassed(make_model(2, "softmax")),
+        ],
+        "sigmoid": [make_model(2, "sigmoid"), keras.Model(image, each(logits(image)))],
+    }
+    for kind, models in teachers.items():
+        for teacher in models:
+            lesson = distill.Lesson(make_model(), teacher, distill.Distillation("soft"))
+            got = keras.ops.softmax(lesson.ask(batch[0]))
+            assert kind == endings.ending(teacher)
+            np.testing.assert_allclose(got, shares, atol=1e-5)
 
 
 def test_a_student_with_a_token_has_a_head_for_each(batch):
@@ -225,7 +261,7 @@ def test_positions_of_a_small_grid_are_averages():
 
 @pytest.mark.parametrize(
     ("size", "message"),
-    [(10, "whole patches, got 10 px.*Use a multiple of 4"), (32, "at most the size")],
+    [(10, "whole patches, got 10x10 px.*multiples of 4x4"), (32, "at most the size")],
 )
 def test_sizes_that_cannot_be_are_refused(size, message):
     """Before the first step."""

@@ -66,8 +66,10 @@ def test_a_sigmoid_loss_needs_logits():
     """The message says how to get them."""
     recipe = Recipe(name="x", loss="sigmoid")
     with pytest.raises(ValueError, match="needs logits.*classifier_activation=None"):
-        losses.make_loss(recipe, from_logits=False)
-    assert isinstance(losses.make_loss(recipe, True), losses.SigmoidCrossentropy)
+        losses.make_loss(recipe, "softmax")
+    with pytest.raises(ValueError, match="got a model that ends in a sigmoid"):
+        losses.make_loss(Recipe(name="x"), "sigmoid")
+    assert isinstance(losses.make_loss(recipe, "logits"), losses.SigmoidCrossentropy)
 
 
 @pytest.mark.parametrize(
