@@ -1,5 +1,7 @@
 """The model of a run: given or built, and checked against the data."""
 
+import os
+
 import keras
 import tensorflow as tf
 
@@ -8,6 +10,7 @@ from keras_vit.models import VisionTransformer, create
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training import remat, tuning
 from keras_vit.training.data.augment import get_preset
+from keras_vit.training.data.pipeline import sides
 
 # What "kind" in the dict of a recipe's model may be: models with a loss of their own.
 KINDS = (
@@ -17,6 +20,39 @@ KINDS = (
     "MoCoV3",
     "ImageGPT",
 )
+
+
+def check_model(model, overrides):
+    """What is given as a model is one, or says how to get one.
+
+    Args:
+        model: as given to `fit`. overrides: fields of the recipe given with it.
+
+    Raises:
+        TypeError: for another type. ValueError: for another image size.
+    """
+    if model is None or isinstance(model, str | os.PathLike | dict):
+        return
+    if not isinstance(model, keras.Model):
+        call = ", called: ViT_Ti16(classes=10)" if callable(model) else ""
+        raise TypeError(
+            f"model: must be a Keras model, a file, a name or a dict, got {model!r}. "
+            f"Pass model='ViT-Ti/16', for example, or a model function{call}."
+        )
+    size, own = overrides.get("image_size"), size_of(model)
+    if size is not None and None not in own and sides(size) != own:
+        raise ValueError(
+            f"image_size: is fixed when a model is built, got {size} for "
+            f"{model.name!r}, which takes {own[0]}x{own[1]} px. Leave it out, build "
+            "the model with that input_shape, or give the path of its file: then it "
+            "is rebuilt."
+        )
+
+
+def size_of(model):
+    """(H, W) px that a model takes, each None where it does not say."""
+    shape = getattr(model, "input_shape", None) or (None,) * 4
+    return tuple(shape[1:3])
 
 
 def check_given(model, recipe, data=None, devices=1):
@@ -102,15 +138,16 @@ def check_views(kind, augment):
 
 def _check_unlabelled(recipe):
     """A model that learns without labels has a loss of its own, and no score."""
-    for field, value in (
-        ("monitor", "val_loss"),
-        ("teacher", None),
-        ("progressive", ()),
+    other = "keras_vit.classifier_from(model, classes=...) for a classifier"
+    for field, value, remedy in (
+        ("monitor", "val_loss", f", or model={other}"),
+        ("teacher", None, ""),
+        ("progressive", (), ""),
     ):
         if getattr(recipe, field) != value:
             raise ValueError(
                 f"{field}: a model that learns without labels needs {field}={value!r}, "
-                f"got {getattr(recipe, field)!r}. Pass {field}={value!r}."
+                f"got {getattr(recipe, field)!r}. Pass {field}={value!r}{remedy}."
             )
 
 

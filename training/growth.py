@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_vit.layers import PatchEncoder
 from keras_vit.layers.interpolate import matrix
 from keras_vit.models.outline import outline
+from keras_vit.training.resizing import config_at
 
 
 class Growth:
@@ -55,7 +56,11 @@ def _view(model, size):
             f"progressive: {size} px must be at most the size of square images, got a "
             f"model for {full}. The last pair may have the full size."
         )
-    small = outline(type(model).from_config, _at_size(model.get_config(), size, full))
+    try:
+        config = config_at(model.get_config(), (size, size), full)
+    except ValueError as err:
+        raise ValueError(f"progressive: {err}") from err
+    small = outline(type(model).from_config, config)
     pairs = list(zip(small.variables, model.variables, strict=True))
     fitted = [_fit(model, theirs, ours) for theirs, ours in pairs]
 
@@ -73,27 +78,6 @@ def _view(model, size):
         return answers
 
     return view
-
-
-def _at_size(config, size, full):
-    """A functional model's configuration for smaller images."""
-    layers = []
-    for layer in config["layers"]:
-        layer = {k: v for k, v in layer.items() if k != "build_config"}
-        own = dict(layer["config"])
-        if layer["class_name"] == "InputLayer":
-            own["batch_shape"] = [None, size, size, own["batch_shape"][-1]]
-        if own.get("grid") is not None:
-            sides = [side * size / full[0] for side in own["grid"]]
-            if any(side != int(side) for side in sides):
-                raise ValueError(
-                    f"progressive: images must be cut into whole patches, got {size} "
-                    f"px where {full[0]} px make {own['grid'][0]} patches a side. Use "
-                    f"a multiple of {full[0] // own['grid'][0]}."
-                )
-            own["grid"] = [int(side) for side in sides]
-        layers.append({**layer, "config": own})
-    return {**config, "layers": layers}
 
 
 def _fit(model, theirs, ours):

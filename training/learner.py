@@ -1,5 +1,6 @@
 """`Learner`: the step of a recipe with a teacher, sharpness, or growing images."""
 
+import os
 import pathlib
 
 import keras
@@ -16,20 +17,28 @@ def named(teacher):
     """What a recipe remembers of a teacher: its name or that of the model."""
     if teacher is None:
         return {}
-    return {"teacher": getattr(teacher, "name", teacher)}
+    kept = isinstance(teacher, keras.Model)
+    return {"teacher": teacher.name if kept else os.fspath(teacher)}
 
 
 def check_teacher(teacher):
-    """Make sure that a file is there, before anything slow.
+    """Make sure that it is one, and that a file is there, before anything slow.
 
     Raises:
-        FileNotFoundError: for a .keras file that is not.
+        TypeError: for what is neither a model nor the name of one.
+        FileNotFoundError: for a .keras file that is not there.
     """
-    if isinstance(teacher, str) and teacher.endswith(".keras"):
+    if not isinstance(teacher, keras.Model | str | os.PathLike | None):
+        raise TypeError(
+            "teacher: must be a Keras model, a .keras file or a checkpoint, got "
+            f"{teacher!r}. Pass teacher='teacher.keras', for example."
+        )
+    teacher = None if isinstance(teacher, keras.Model) else teacher
+    if teacher is not None and os.fspath(teacher).endswith(".keras"):
         if not pathlib.Path(teacher).is_file():
             raise FileNotFoundError(
                 f"teacher: must be a .keras file, a checkpoint or a model, got "
-                f"{teacher!r}, which does not exist. Check the path."
+                f"{os.fspath(teacher)!r}, which does not exist. Check the path."
             )
 
 
@@ -59,8 +68,8 @@ def make_trainee(model, recipe, teacher, strategy, steps):
 
 def _load(teacher, strategy):
     """The model behind a name; on several devices, a copy on each of them."""
-    if isinstance(teacher, str):
-        return weights.load(teacher)
+    if isinstance(teacher, str | os.PathLike):
+        return weights.load(os.fspath(teacher))
     if teacher is None or strategy.num_replicas_in_sync == 1:
         return teacher
     copied = type(teacher).from_config(teacher.get_config())

@@ -1,6 +1,7 @@
 """`fit`: from a recipe, a model and images to a trained model, on `model.fit`."""
 
 import dataclasses
+import os
 import pathlib
 import warnings
 
@@ -12,7 +13,7 @@ from keras_vit.training import callbacks as watchers
 from keras_vit.training import remat, runs, states
 from keras_vit.training import strategy as strategies
 from keras_vit.training.agreement import check_same
-from keras_vit.training.building import check_given, finish, prepare_model
+from keras_vit.training.building import check_given, check_model, finish, prepare_model
 from keras_vit.training.data import DataInfo
 from keras_vit.training.data.gaps import plain_errors
 from keras_vit.training.engine import workers
@@ -174,11 +175,15 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
 
 def settle(recipe, model, data, epochs, overrides, teacher=None):
     """The recipe with everything that the caller changed."""
+    check_teacher(teacher)
     changes = overrides | named(teacher)
     if epochs is not None:
         changes["epochs"] = epochs
-    if isinstance(model, str | dict):
+    check_model(model, overrides)
+    if isinstance(model, dict):
         changes["model"] = model
+    elif isinstance(model, str | os.PathLike):
+        changes["model"] = os.fspath(model)
     if isinstance(data, str):
         changes["data"] = data
     elif data is not None:

@@ -69,7 +69,11 @@ def add_preprocess(command):
 
 
 def _add_train(commands):
-    train = commands.add_parser("train", help="train or fine-tune a model")
+    train = commands.add_parser(
+        "train",
+        help="train or fine-tune a model",
+        allow_abbrev=False,  # the words are passed on, without --workers
+    )
     train.add_argument("--recipe", default="finetune", help="see `keras-vit recipes`")
     train.add_argument("--data", help="digits, folder:PATH or tfds:NAME")
     train.add_argument("--model", help="a .keras file, a checkpoint, or a model name")
@@ -98,7 +102,11 @@ def _add_train(commands):
         metavar="N",
         help="start N processes on this machine that train one model together",
     )
-    train.add_argument("--on-bad-image", choices=("refuse", "skip"), default="refuse")
+    train.add_argument(
+        "--on-bad-image",
+        choices=("refuse", "skip", "stop"),
+        help="what to do with a file that is no image (default: the recipe's, refuse)",
+    )
     train.add_argument("--overwrite", action="store_true")
     add_fields(train)
     train.set_defaults(run=run_train)
@@ -117,8 +125,8 @@ def add_fields(command):
 
 def read_overrides(args):
     """Options that were given, and each --set FIELD=VALUE, as keyword arguments."""
-    names = ("epochs", "batch_size", "image_size", "seed")
-    found = {name: getattr(args, name) for name in names}
+    names = ("epochs", "batch_size", "image_size", "seed", "on_bad_image")
+    found = {name: getattr(args, name, None) for name in names}
     found = {name: value for name, value in found.items() if value is not None}
     return found | read_fields(args.set, "--set")
 
@@ -170,7 +178,6 @@ def run_train(args):
         data=args.data,
         output_dir=args.output,
         strategy=strategy,
-        on_bad_image=args.on_bad_image,
         overwrite=args.overwrite,
         verbose=0 if args.json else 1,
     )
@@ -190,13 +197,14 @@ def _run_dry(args, recipe, strategy):
 
     picture = None if args.dry_run is True else args.dry_run
     if picture is not None:
+        if pathlib.Path(picture).suffix != ".svg":
+            raise UsageError(f"--dry-run: the picture must end in .svg, got {picture}.")
         files.check_target(picture, args.overwrite)
     plan = training.dry_run(
         recipe,
         args.model,
         args.data,
         strategy=strategy,
-        on_bad_image=args.on_bad_image,
         verbose=0 if args.json else 1,
     )
     if picture is not None:

@@ -201,6 +201,7 @@ def test_wrong_usage_exits_with_two(run):
     """An unknown command or option is wrong usage."""
     assert 2 == run("frobnicate")[0]
     assert 2 == run("list", "--colour")[0]
+    assert 2 == run("train", "--worker", 2, "--output", "x")[0]  # passed on otherwise
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,29 @@ def test_a_run_needs_a_folder(capsys):
     """Wrong usage, found before anything slow."""
     assert 2 == cli.main(["train", "--recipe", "digits"])
     assert "--output: needed" in capsys.readouterr().err
+    assert 2 == cli.main(["train", "--recipe", "digits", "--dry-run", "p.png"])
+    assert "must end in .svg, got p.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "refuse"),
+        (("--set", "on_bad_image=stop"), "stop"),
+        (("--on-bad-image", "stop"), "stop"),
+    ],
+)
+def test_the_recipe_decides_about_bad_images(words, expected, monkeypatch):
+    """Unless an option does."""
+    seen = {}
+
+    def fit(**options):
+        seen.update(options)
+        raise ValueError("enough seen")
+
+    monkeypatch.setattr(training, "fit", fit)
+    assert 1 == cli.main(["train", "--recipe", "digits", "--output", "x", *words])
+    assert expected == seen["recipe"].on_bad_image and "on_bad_image" not in seen
 
 
 def test_a_recipe_is_shown_whole(capsys):

@@ -12,6 +12,7 @@ import pytest
 
 import keras_vit
 from keras_vit import training
+from keras_vit.training.loop import settle
 
 SMALL = {"patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
 OPTIONS = {
@@ -192,6 +193,13 @@ BAD_CALLS = {
         "got model=None. Pass model=keras_vit.ViT_Ti16",
     ),
     "no data": ({"recipe": "finetune"}, ValueError, "got data=None. Pass data="),
+    "model type": ({"model": keras_vit.ViT_Ti16}, TypeError, "dict, got .*called: ViT"),
+    "teacher type": ({"teacher": 3}, TypeError, "checkpoint, got 3. Pass teacher='t"),
+    "no teacher": (
+        {"teacher": pathlib.Path("no.keras")},
+        FileNotFoundError,
+        "got 'no.keras', which does not exist. Check",
+    ),
     "size": ({"image_size": 30}, ValueError, "30x30 px cannot be cut"),
 }
 
@@ -213,8 +221,17 @@ def test_a_model_with_another_head_is_refused(small, tmp_path):
         training.fit(**options)
     with pytest.raises(ValueError, match="got precision='mixed_bfloat16'.*dtype="):
         training.fit(**options, precision="mixed_bfloat16")
+    with pytest.raises(ValueError, match="got 64 for .*takes 32x32 px. Leave it out"):
+        training.fit(**options, image_size=64)
 
     assert small.labels is None
+
+
+def test_paths_are_names():
+    """Of a model and of a teacher; a model is written down by its name."""
+    path = pathlib.Path("some") / "m.npz"
+    recipe = settle("digits", path, None, None, {}, path)
+    assert (str(path), str(path)) == (recipe.model, recipe.teacher)
 
 
 def test_loaded_data_of_another_size_are_refused(small, tmp_path):
