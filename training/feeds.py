@@ -9,7 +9,7 @@ from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.pipeline import open_data, sides
 from keras_vit.training.length import length
 from keras_vit.training.patience import tell
-from keras_vit.training.recipes import Recipe, for_data
+from keras_vit.training.recipes import Recipe, for_data, for_side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +43,9 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
     if is_loaded(data):
         return _loaded_feeds(data, recipe)
     note = _preprocessing(model, recipe)
+    if verbose and not state:
+        _tell_size(note, recipe)
+    recipe = for_side(recipe, recipe.image_size if note is None else note.image_size)
     source, feed, info = open_data(
         recipe.data if data is None else data,
         image_size=recipe.image_size if note is None else None,
@@ -70,6 +73,16 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
     first = state.get("epochs", 0) * steps + state.get("step", 0)
     stream, names = feed.stream(train, first), functools.partial(feed.names, train)
     return Feeds(stream, validation, steps, info, source.fixed, recipe, names)
+
+
+def _tell_size(note, recipe):
+    """Say when a given model has another size than its recipe."""
+    wanted = None if recipe.image_size is None else sides(recipe.image_size)
+    if note is not None and wanted not in (None, note.image_size):
+        tell(
+            "images: {}x{} px, the size of the model that was given, rather than "
+            "{}x{} px of the recipe.".format(*note.image_size, *wanted)
+        )
 
 
 def _tell_left(images, batch_size):

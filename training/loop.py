@@ -93,9 +93,9 @@ def fit(
 
     Args:
         recipe: a name of `list_recipes`, or a `Recipe`.
-        model: `keras.Model` to go on with, a .keras file or a checkpoint (which gets
-            a new head where it has none for the data), a name or dict to build
-            from (see `Recipe`), or None for the recipe's own.
+        model: `keras.Model` to go on with, a .keras file or a checkpoint (built for
+            the recipe's image_size, with a new head where it has none for the data),
+            a name or dict to build from (see `Recipe`), or None for the recipe's own.
         data: source for `load_data`, what it returned, or None for the recipe's own.
         output_dir: folder for models and logs; None is `runs/RECIPE-DATE-TIME`.
         epochs: passes over the data; None is the recipe's.

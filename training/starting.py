@@ -8,7 +8,10 @@ from keras_vit import classes, models, variants, weights
 from keras_vit.errors import DataError
 from keras_vit.models.pretraining import PretrainingModel, classifier_from
 from keras_vit.training.data import DataInfo, class_names
+from keras_vit.training.data.pipeline import sides
+from keras_vit.training.feeds import is_loaded
 from keras_vit.training.recipes import get_recipe
+from keras_vit.training.resizing import at_size
 
 
 def start(recipe, model, data, asked):
@@ -32,7 +35,8 @@ def start(recipe, model, data, asked):
         return recipe, None
     names = _names(recipe.data if data is None else data)
     alone = _learns_alone(get_recipe(asked))
-    model = starting_point(recipe.model, names, recipe.precision, alone)
+    size = None if is_loaded(data) else recipe.image_size
+    model = starting_point(recipe.model, names, recipe.precision, alone, size)
     if model is None:
         return recipe, None
     return recipe.override(precision=None), model  # it has its precision already
@@ -52,7 +56,7 @@ def _names(data):
     return None
 
 
-def starting_point(name, names, precision, alone=False):
+def starting_point(name, names, precision, alone=False, image_size=None):
     """A model for the classes of the data.
 
     Args:
@@ -62,6 +66,8 @@ def starting_point(name, names, precision, alone=False):
         names: function that gives the data's name and class names, or None.
         precision: dtype policy, or None for that of the file.
         alone: whether the run learns without labels: then there is no head.
+        image_size: side in px or (H, W) that the model is rebuilt for, its positions
+            resampled; None for that of the file.
 
     Returns:
         Model, or None for the name of one.
@@ -70,15 +76,24 @@ def starting_point(name, names, precision, alone=False):
         variants.parse(name)
         _check_alone(name, None, alone)
         return None
-    model = weights.load(name)
+    size = None if image_size is None else sides(image_size)
+    model = _load(name, size)
     _check_alone(name, model, alone)
+    classes = None
     if isinstance(model, PretrainingModel):
         model = model if alone else _with_head(name, model, names)
-        return model if precision is None else models.adapt(model, None, precision)
-    classes = None if names is None else _classes(model, *names())
-    if classes is None and precision is None:
-        return model
-    return models.adapt(model, classes, precision)
+    elif names is not None:
+        classes = _classes(model, *names())
+    if classes is not None or precision is not None:
+        model = models.adapt(model, classes, precision)
+    return model if size is None else at_size(model, size)
+
+
+def _load(name, size):
+    """A saved model as it is; a checkpoint at a size, in the way of its family."""
+    if size is None or name.endswith(".keras"):
+        return weights.load(name)
+    return weights.from_checkpoint(name, image_size=size, verbose=0)
 
 
 def _check_alone(name, model, alone):
@@ -112,10 +127,11 @@ def _is_stored(name):
 
 def _classes(model, source, names):
     """Outputs of a new head, or None where the head is that of the data."""
-    if model.labels is None:
+    labels = getattr(model, "labels", None)
+    if labels is None:
         return None if model.output_shape[-1] == len(names) else len(names)
     try:
-        order = classes.numbers(source, names, model.labels)
+        order = classes.numbers(source, names, labels)
     except DataError:  # another class is another head
         return len(names)
     return None if order == list(range(model.output_shape[-1])) else len(names)

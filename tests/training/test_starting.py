@@ -8,8 +8,13 @@ import pytest
 from PIL import Image
 
 import keras_vit
-from keras_vit import training
-from keras_vit.training.starting import starting_point
+from keras_vit import training, weights
+from keras_vit.preprocess import Preprocessing
+from keras_vit.training.feeds import open_feeds
+from keras_vit.training.recipes import for_side
+from keras_vit.training.resizing import KERNEL
+from keras_vit.training.starting import start, starting_point
+from keras_vit.weights import resample
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,75 @@ def test_a_name_is_built_for_the_data():
     for name in ("lost.keras", "lost.safetensors"):
         with pytest.raises(FileNotFoundError, match="lost"):
             starting_point(name, names, None)
+
+
+@pytest.mark.parametrize("position", ["learned", "learned2d", "sincos2d"])
+def test_a_file_is_rebuilt_for_the_size_of_the_recipe(tiny, pets, tmp_path, position):
+    """Positions are resampled, everything else is as it was."""
+    model = tiny(classes=2, position=position, registers=1)
+    model.preprocessing = Preprocessing(image_size=(32, 32), mode="imagenet")
+    model.save(tmp_path / "m.keras")
+    recipe = training.get_recipe("vit_finetune_vtab", image_size=(64, 32))
+    recipe = recipe.override(model=str(tmp_path / "m.keras"))
+    _, resized = start(recipe, tmp_path / "m.keras", pets, "vit_finetune_vtab")
+    image = np.ones((1, 64, 32, 3), "float32")
+
+    assert (None, 64, 32, 3) == resized.input_shape and (1, 2) == resized(image).shape
+    assert ((64, 32), "imagenet") == (
+        resized.preprocessing.image_size,
+        resized.preprocessing.mode,
+    )
+    for old, new in zip(model.weights, resized.weights, strict=True):
+        expected, name = old.numpy(), old.path.rpartition("/")[2]
+        if name == "rows":
+            expected = np.moveaxis(expected, 1, 0)
+            expected = resample.positions(expected, (4, 1), (8, 1), 0, KERNEL)
+            expected = np.moveaxis(expected, 0, 1)
+        elif name == "embedding":
+            expected = resample.positions(expected, (4, 4), (8, 4), 2, KERNEL)
+        np.testing.assert_allclose(expected, new.numpy(), atol=1e-6)
+
+
+def test_a_checkpoint_is_resampled_in_the_way_of_its_family(tiny, tmp_path):
+    """As `from_checkpoint` does."""
+    path = tmp_path / "m.safetensors"
+    weights.save_checkpoint(tiny(classes=2), path)
+    resized = starting_point(str(path), names, None, image_size=64)
+    expected = weights.from_checkpoint(path, image_size=64, verbose=0)
+
+    assert all(map(np.array_equal, resized.get_weights(), expected.get_weights()))
+
+
+def test_what_cannot_be_rebuilt_is_refused(tiny, tmp_path):
+    """The message has both sizes and the way to keep the model's own."""
+    path = str(tmp_path / "m.keras")
+    layers = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    plain = keras.Sequential([keras.Input((32, 32, 3)), *layers])
+    for model, size, reason in (
+        (plain, 64, "only learned positions may depend"),
+        (tiny(classes=2, position="relative"), 64, "only learned positions"),
+        (tiny(classes=2), 60, "whole patches, got 60x60 px.*multiples of 8x8"),
+    ):
+        model.save(path)
+        wanted = f"wants {size}x{size} px, got .*for 32x32 px.*{reason}.*size=None"
+        with pytest.raises(ValueError, match=wanted):
+            starting_point(path, names, None, image_size=size)
+    plain.save(path)  # knows no labels
+    assert (None, 2) == starting_point(path, names, None, image_size=32).output_shape
+
+
+def test_a_model_that_is_given_keeps_its_size(tiny, capsys):
+    """That is said; a resize of the recipe's own has the same share as there."""
+    recipe = training.get_recipe("bit_hyperrule", batch_size=32)
+    opened = open_feeds("digits", recipe, tiny(classes=10), 1, {})
+
+    assert "images: 32x32 px, the size of the model" in capsys.readouterr().out
+    assert ((32, 32), "resize_crop(37)|flip") == (
+        opened.info.image_size,
+        opened.info.augment,
+    )
+    other = recipe.override(augment="resize_crop(40)|flip", image_size=32)
+    assert other == for_side(other, 32)
 
 
 def test_trained_weights_are_fine_tuned(tiny, pets, tmp_path):

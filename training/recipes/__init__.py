@@ -1,6 +1,8 @@
 """Recipes by name: everything that decides a training run, on one page each."""
 
+import dataclasses
 import importlib
+import re
 
 from keras_vit.choices import did_you_mean
 from keras_vit.training.recipes.base import Recipe
@@ -74,6 +76,30 @@ def for_data(recipe, examples):
     return rule.by_size(recipe, examples)
 
 
+def for_side(recipe, image_size):
+    """The recipe with crops of the same share, for images of another size.
+
+    An augmentation that is not the recipe's own is left as it is.
+
+    Args:
+        recipe: `Recipe`. image_size: of the run, side in px or (H, W), or None.
+
+    >>> for_side(RECIPES["bit_hyperrule"], 192).augment
+    'resize_crop(224)|flip'
+    """
+    own = RECIPES.get(recipe.name)
+    known = own is not None and own.image_size is not None and image_size is not None
+    if not known or recipe.augment != own.augment:
+        return recipe
+    side = image_size if isinstance(image_size, int) else min(image_size)
+
+    def scaled(found):
+        return f"{found[1]}({round(int(found[2]) * side / own.image_size)})"
+
+    augment = re.sub(r"(res\w+_crop)\((\d+)\)", scaled, recipe.augment)
+    return dataclasses.replace(recipe, augment=augment)
+
+
 def get_recipe(name, /, **overrides):
     """Look a recipe up, and change fields of it.
 
@@ -103,6 +129,7 @@ __all__ = [
     "Recipe",
     "describe",
     "for_data",
+    "for_side",
     "get_recipe",
     "list_recipes",
 ]

@@ -35,8 +35,9 @@ class Recipe:
             of `create`, or a dict with a class that learns without labels as "kind"
             ("MaskedAutoencoder") and its arguments, or a file as `fit` takes it; None
             when the user must give one.
-        image_size: side in px or (H, W), of models built here; None takes the
-            data's own. A model that is given decides by itself.
+        image_size: side in px or (H, W), of models built here, and of those read from
+            a file, whose positions are resampled; None takes that of the file, or the
+            data's own. A `keras.Model` that is given decides by itself.
         preprocessing: dict of fields of `keras_vit.Preprocessing` for models built
             here, or None. A model that is given has its own.
         epochs: passes over the training images; a change of it puts `steps` and

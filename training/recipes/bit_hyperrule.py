@@ -3,8 +3,9 @@
     training.fit("bit_hyperrule", model=model, data="folder:photos/")
 
 Cost: 500 to 20,000 steps of 512 images. Published, BiT-M R50x1: ImageNet 80.7,
-CIFAR-10 97.2 to 97.4, CIFAR-100 86.4 to 86.6 % top-1; not run here. Images below
-96 x 96 px: model at 128 px and augment="resize_crop(160)|flip".
+CIFAR-10 97.2 to 97.4, CIFAR-100 86.4 to 86.6 % top-1; not run here. The model works at
+384 px, or at its own size with a resize of the same share. Images below 96 x 96 px:
+model at 128 px and augment="resize_crop(160)|flip".
 
 Source: Kolesnikov et al. 2019, arXiv:1912.11370, section 3.3, code `bit_hyperrule.py`.
 Their TensorFlow code mirrors every training image, a slip; here half of them.
