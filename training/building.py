@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 import keras_vit
+from keras_vit.errors import DataError
 from keras_vit.models import VisionTransformer, create
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training import remat, tuning
@@ -232,6 +233,11 @@ def _check_fit(model, info):
 
 
 def _check_classes(model, info):
+    if info.classes < 2:
+        raise DataError(
+            f"{info.source}: must hold two classes or more, got only "
+            f"{info.class_names[0]!r}. Add images of another class."
+        )
     classes = model.output_shape[-1]
     if classes != info.classes:
         raise ValueError(

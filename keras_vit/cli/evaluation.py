@@ -15,7 +15,7 @@ from keras_vit.cli.training import (
 )
 from keras_vit.cli.usage import UsageError, words
 
-PROBES = ("linear", "few_shot", "knn", "depth")
+PROBES = ("linear", "few_shot", "knn", "lars", "depth")
 PIXELS, RANDOM = "pixels", "random:"
 SHOWN = 60  # classes in the table of a terminal
 

@@ -84,7 +84,7 @@ def find(name):
 
 def describe(model):
     """Facts about a model for a person and for a program."""
-    note = model.preprocessing
+    note, labels = (getattr(model, n, None) for n in ("preprocessing", "labels"))
     return {
         "name": model.name,
         "input": "x".join(map(str, model.input_shape[1:])) + " (H, W, C) px",
@@ -93,7 +93,7 @@ def describe(model):
         "size": f"{model.count_params() * 4 / 2**20:.1f} MiB in float32",
         "layers": len(model.layers),
         "preprocessing": "unknown" if note is None else note.get_config(),
-        "labels": "none" if model.labels is None else ", ".join(model.labels[:10]),
+        "labels": "none" if labels is None else ", ".join(labels[:10]),
     }
 
 

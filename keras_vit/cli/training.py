@@ -241,7 +241,7 @@ def prepared(model, args):
             "the model says."
         )
     if fields:
-        before = model.preprocessing or preprocess.Preprocessing()
+        before = _preparation(model) or preprocess.Preprocessing()
         model.preprocessing = dataclasses.replace(before, **fields)
     return model
 
@@ -255,14 +255,15 @@ def load_split(args, model):
             "--data: needed to compare on real images. Give digits, folder:PATH or "
             "tfds:NAME."
         )
+    names = getattr(model, "labels", None)
     data, info = training.load_split(
         args.data,
         args.split,
         batch_size=args.batch_size,
-        preprocessing=model.preprocessing,
+        preprocessing=_preparation(model),
         on_bad_image=args.on_bad_image,
         verbose=0 if args.json else 1,
-        labels=None if args.by_order else model.labels,
+        labels=None if args.by_order else names,
     )
     outputs = model.output_shape[-1]
     if info.classes != outputs and not args.by_order:
@@ -272,6 +273,15 @@ def load_split(args, model):
             "Evaluate on the classes it was trained for, or pass --by-order."
         )
     return data, info
+
+
+def _preparation(model):
+    """A model's way to prepare images; any Keras model has at least a size."""
+    note = getattr(model, "preprocessing", None)
+    size = tuple(model.input_shape[1:3])
+    if note is not None or None in size:
+        return note
+    return preprocess.Preprocessing(image_size=size)
 
 
 def run_predict(args):

@@ -94,6 +94,19 @@ def test_predict_takes_probabilities_as_they_are(run, picture, tmp_path):
     assert names[0]["probability"] > 0.95
 
 
+def test_a_plain_keras_model_has_no_notes(run, tmp_path):
+    """It is shown and evaluated all the same, at its own size."""
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    model.save(tmp_path / "plain.keras")
+    code, out, _ = run("show", tmp_path / "plain.keras")
+    assert 0 == code and "preprocessing  unknown" in out
+    words = ("--data", "digits", "--preprocess", "mode=none")
+    code, out, err = run("evaluate", tmp_path / "plain.keras", *words[:2])
+    assert 0 == code and "360 images" in out
+    assert 0 == run("evaluate", tmp_path / "plain.keras", *words)[0]
+
+
 def test_predict_refuses_what_is_no_image(run, saved, tmp_path):
     """A file that is no image is named."""
     path = tmp_path / "no.jpg"

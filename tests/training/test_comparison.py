@@ -185,5 +185,5 @@ def test_a_table_is_refused_before_anything_is_computed(models, tiny):
         evaluate.compare({"gpt": models["gpt"], "bad": tokens}, "nowhere")
     with pytest.raises(ValueError, match="got none. Name a model"):
         evaluate.compare({}, "digits")
-    with pytest.raises(ValueError, match="linear, few_shot, knn, depth"):
+    with pytest.raises(ValueError, match="linear, few_shot, knn, lars, depth"):
         evaluate.compare(models, "digits", ("svm",))

@@ -12,6 +12,7 @@ import pytest
 
 import keras_vit
 from keras_vit import training
+from keras_vit.errors import DataError
 from keras_vit.training.loop import settle
 
 SMALL = {"patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
@@ -225,6 +226,15 @@ def test_a_model_with_another_head_is_refused(small, tmp_path):
         training.fit(**options, image_size=64)
 
     assert small.labels is None
+
+
+def test_one_class_is_no_class(small, tmp_path):
+    """A classifier of one class would be right whatever it learns."""
+    model = keras_vit.VisionTransformer(image_size=32, classes=1, **SMALL)
+    data = np.zeros((8, 32, 32, 3), "uint8"), np.zeros(8, "int32")
+    with pytest.raises(DataError, match="two classes or more, got only '0'. Add"):
+        training.fit("digits", model, data, tmp_path / "out", batch_size=4, verbose=0)
+    assert [] == os.listdir(tmp_path)
 
 
 def test_paths_are_names():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vit import training
+from keras_vit import training, weights
 from keras_vit.training import building, feeds, recipes, schedules
 from keras_vit.training.learner import make_trainee
 from keras_vit.training.length import length
@@ -108,10 +108,24 @@ def test_a_recipe_has_a_page(name):
     """With a command, and scores marked as published or as measured."""
     page = recipes.describe(name)
     assert len(page.split("\n")[0]) < 80
-    if name not in ("digits", "finetune", "cifar10"):
+    assert "keras-vit train" in page or "training.fit(" in page
+    if name in ("digits", "finetune", "cifar10"):
+        assert "Measured: " in page and "CPU time" in page
+    else:
         assert all(word in page for word in ("Cost: ", "Published", "not run here"))
         assert "Source: " in page
-        assert "keras-vit train" in page or "training.fit(" in page
+
+
+def test_the_call_on_the_page_of_mae_builds_its_classifier(shared):
+    """The norm behind the mean, as in the reference, and drop path on the way."""
+    file = shared / "fixtures/checkpoints/facebook_mae_pretrain.safetensors"
+    options = {"pooling": "gap", "norm_pooled": True, "drop_path": 0.1}
+    model = weights.from_checkpoint(file, heads=3, classes=5, verbose=0, **options)
+    page = recipes.describe("mae_finetune")
+
+    assert ["pool", "fc_norm", "head"] == [layer.name for layer in model.layers[-3:]]
+    assert 0.1 == max(getattr(x, "drop_path", 0) for x in model.layers)
+    assert 'pooling="gap",\n        norm_pooled=True, drop_path=0.1' in page
 
 
 def test_the_rate_follows_the_batch_by_the_rule_of_the_recipe():

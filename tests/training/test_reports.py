@@ -1,6 +1,7 @@
 """Scores of one pass: calibration, mistakes, reassessed labels; probes by name."""
 
 import csv
+import importlib
 import json
 import math
 
@@ -214,3 +215,35 @@ def test_features_are_probed_during_training(tmp_path):
     assert ["nan"] == [row["knn_top1"] for row in rows if row["epoch"] == "1"]
     with pytest.raises(ValueError, match="every: must be 1 or more, got 0"):
         evaluate.ProbeFeatures(data, data, every=0)
+
+
+def test_answers_are_reported_during_training(tmp_path, monkeypatch):
+    """Calibration, log loss and ReaL of every second epoch; a picture, renewed."""
+    real = importlib.import_module("keras_vit.training.evaluate.real")
+    monkeypatch.setattr(real, "CLASSES", 3)
+    x, y = blobs(30, 0)
+    data = [(x.astype("float32"), y)]
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    picture = tmp_path / "confusion.png"
+    real = [(label,) for label in y]
+    watch = evaluate.ReportScores(data, every=2, confusion=picture, real=real)
+    log = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
+    history = model.fit(x, y, epochs=3, verbose=0, callbacks=[watch, log]).history
+    found = evaluate.report(model, data, verbose=0)
+
+    assert found.log_loss == pytest.approx(history["val_log_loss"][2])
+    assert found.calibration_error == pytest.approx(history["val_calibration_error"][2])
+    assert found.top["top1"] == history["val_real"][2] == watch.report.top["top1"]
+    assert math.isnan(history["val_log_loss"][1]) and picture.exists()
+    with pytest.raises(ValueError, match="every: must be 1 or more, got 0"):
+        evaluate.ReportScores(data, every=0)
+    with pytest.raises(FileExistsError, match="confusion.png"):
+        evaluate.ReportScores(data, confusion=picture)
+
+
+def test_the_probe_of_mae_goes_by_name():
+    """As `linear_probe` with its method."""
+    data = blobs(30, 0)
+    expected = evaluate.linear_probe(None, data, data, "lars", verbose=0)["top1"]
+    assert {"lars_top1": expected} == evaluate.probes(None, data, data, ("lars",))

@@ -51,6 +51,13 @@ def test_a_data_set_of_the_user_is_augmented_alike(streamed):
     assert sorted(LABELS) == sorted(np.concatenate([y for _, y in shuffled]))
 
 
+def test_labels_may_stand_in_a_column():
+    """As `keras.datasets.cifar10.load_data` gives them."""
+    column = own.read_own((PIXELS, LABELS[:, None]))
+    assert own.read_own((PIXELS, LABELS))[2] == column[2]
+    assert 1 == column[1]["train"].labels.ndim
+
+
 def test_arrays_train_and_go_on(tiny, tmp_path):
     """`fit` takes them; another array is another run."""
     images = RNG.integers(0, 256, (24, 32, 32, 3), "uint8")

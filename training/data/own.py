@@ -24,8 +24,8 @@ def read_own(data):
 
     Args:
         data: (images, labels) arrays, images (n, H, W, C) uint8 or of 0 to 255, C 1
-            or 3, labels (n,) whole numbers from 0; or a `tf.data.Dataset` of single
-            (image, label); or a dict with one of these as "train" and perhaps as
+            or 3, labels (n,) or (n, 1) whole numbers from 0; or a `tf.data.Dataset` of
+            single (image, label); or a dict with one of these as "train" and perhaps as
             "validation" and "test", and perhaps "class_names". Without validation,
             one image in ten of "train" is held out.
 
@@ -79,6 +79,8 @@ def _split(name, part):
             f"data: {name!r} must be (images, labels) or a tf.data.Dataset, got "
             f"{type(part).__name__}. Pass two arrays."
         ) from err
+    if labels.ndim == 2 and labels.shape[1] == 1:  # as keras.datasets.cifar10 has them
+        labels = labels[:, 0]
     whole = np.issubdtype(labels.dtype, np.integer)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
         raise DataError(

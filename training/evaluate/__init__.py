@@ -8,6 +8,7 @@ from keras_vit.training.evaluate.calibration import (
 from keras_vit.training.evaluate.comparison import Comparison, compare
 from keras_vit.training.evaluate.confusion import confusion_matrix, plot_confusion
 from keras_vit.training.evaluate.depths import DepthCurve, depth_probe, plot_depths
+from keras_vit.training.evaluate.during import ReportScores
 from keras_vit.training.evaluate.features import features
 from keras_vit.training.evaluate.fewshot import few_shot, least_squares
 from keras_vit.training.evaluate.neighbours import knn
@@ -22,6 +23,7 @@ __all__ = [
     "Comparison",
     "DepthCurve",
     "ProbeFeatures",
+    "ReportScores",
     "calibration_bins",
     "calibration_error",
     "check_kinds",

@@ -13,13 +13,13 @@ from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import load_split
 from keras_vit.training.evaluate.depths import DepthCurve, depth_probe, plot_depths
 from keras_vit.training.evaluate.features import collect
-from keras_vit.training.evaluate.probes import PROBES, check_kinds, probes
+from keras_vit.training.evaluate.probes import KNOWN, PROBES, check_kinds, probes
 
 PIXELS = "pixels"  # stands for a model: what the probes read out of the image itself
 PIXELS_SIDE = 32  # px of it
-KINDS = (*PROBES, "depth")
+KINDS = (*KNOWN, "depth")
 DIGITS = ("", *"0123456789%")  # ends of numbers and of empty cells
-HEADS = {"linear_top1": "linear", "knn_top1": "kNN"}
+HEADS = {"linear_top1": "linear", "lars_top1": "LARS", "knn_top1": "kNN"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _judge(reader, train, test, kinds, verbose):
     else:
         depth = curve.best
         pairs = [(found[:, depth], labels) for found, labels in deep]
-    wanted = [kind for kind in kinds if kind in PROBES]
+    wanted = [kind for kind in kinds if kind in KNOWN]
     scores = probes(None, *pairs, wanted, verbose=0) if wanted else {}
     facts = reader.name, reader.kind, reader.parameters, pairs[0][0].shape[1]
     return Row(*facts, depth, scores, curve)

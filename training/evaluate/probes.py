@@ -12,6 +12,7 @@ from keras_vit.training.evaluate.neighbours import knn
 from keras_vit.training.evaluate.probe import linear_probe
 
 PROBES = ("linear", "few_shot", "knn")
+KNOWN = (*PROBES, "lars")
 SHOTS = (1, 5, 10, 25)
 NEIGHBOURS = 20
 
@@ -24,8 +25,9 @@ def probes(model, train, test, kinds=PROBES, verbose=1):
             are (features (N, D), labels (N,)) already.
         train: images to learn from, (images, labels). test: images to score.
         kinds: some of "linear" (logistic regression), "few_shot" (least squares on
-            1, 5, 10 and 25 images per class, as far as there are so many) and "knn"
-            (20 nearest neighbours).
+            1, 5, 10 and 25 images per class, as far as there are so many), "knn"
+            (20 nearest neighbours) and "lars" (a linear classifier trained in the way
+            of MAE, which is made for ImageNet; see `linear_probe`).
         verbose: 1 shows progress.
 
     Returns:
@@ -42,6 +44,9 @@ def probes(model, train, test, kinds=PROBES, verbose=1):
     if "linear" in kinds:
         found = linear_probe(None, train, test, verbose=0)
         scores["linear_top1"] = found["top1"]
+    if "lars" in kinds:
+        found = linear_probe(None, train, test, method="lars", verbose=0)
+        scores["lars_top1"] = found["top1"]
     if "few_shot" in kinds:
         least = int(np.bincount(train[1]).min())
         shots = [count for count in SHOTS if count <= least]
@@ -53,7 +58,7 @@ def probes(model, train, test, kinds=PROBES, verbose=1):
     return scores
 
 
-def check_kinds(kinds, known=PROBES):
+def check_kinds(kinds, known=KNOWN):
     """Make sure that there are such probes.
 
     Raises:

@@ -1,4 +1,13 @@
-"""Handwritten digits from scratch: a small Vision Transformer on a laptop."""
+"""Handwritten digits from scratch: a small Vision Transformer on a laptop.
+
+    keras-vit train --recipe digits --output run
+
+The 1,797 digits that scikit-learn brings along, 8 x 8 px drawn at 32: 1,257 to learn
+from, 180 to choose the epoch, 360 to test.
+
+Measured: 98.6% of the 360 test images, in 182 s of CPU time, on two cores of a Xeon
+that did other work too; a test asks for 98.5% with three seeds.
+"""
 
 from keras_vit.training.recipes.base import Recipe
 
