@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_vit.layers import PatchEncoder
 from keras_vit.layers.interpolate import matrix
+from keras_vit.models.image_gpt_features import PixelFeatures
 from keras_vit.weights import resample
 
 POSITIONS = ("embedding", "rows", "columns")  # weights that depend on the grid
@@ -31,6 +32,8 @@ def at_size(model, image_size):
     if None in full or full == tuple(image_size):
         return model
     try:
+        if any(isinstance(layer, PixelFeatures) for layer in model.layers):
+            raise ValueError("an image GPT reads pixels of one size.")
         config = config_at(model.get_config(), image_size, full)
         resized = type(model).from_config(config)
         pairs = list(zip(model.variables, resized.variables, strict=True))

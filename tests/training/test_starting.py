@@ -106,7 +106,11 @@ def test_what_cannot_be_rebuilt_is_refused(tiny, tmp_path):
     path = str(tmp_path / "m.keras")
     layers = [keras.layers.Flatten(), keras.layers.Dense(2)]
     plain = keras.Sequential([keras.Input((32, 32, 3)), *layers])
+    colours = np.linspace(-1, 1, 24).reshape(8, 3)
+    small = {"image_size": 32, "width": 8, "depth": 1, "heads": 2}
+    gpt = keras_vit.ImageGPT(**small, colors=8, palette=colours)
     for model, size, reason in (
+        (keras_vit.classifier_from(gpt, 2), 64, "an image GPT reads pixels of one"),
         (plain, 64, "only learned positions may depend"),
         (tiny(classes=2, position="relative"), 64, "only learned positions"),
         (tiny(classes=2), 60, "whole patches, got 60x60 px.*multiples of 8x8"),
