@@ -1,10 +1,15 @@
 """Test images however the user holds them, as checked batches."""
 
 import operator
+import os
 
 import numpy as np
 
+from keras_vit.export.pixel_range import PixelRange
+
 SIZE = 32
+# How to read a folder of image files.
+FOLDER = "keras_vit.export.folder.LabelledFolder(path, model.preprocessing)"
 
 
 class Batches:
@@ -12,8 +17,8 @@ class Batches:
 
     Args:
         images: (N, H, W, C) array in the model's range, or any iterable of
-            batches: (B, H, W, C) arrays, or (images, labels) pairs, such as a
-            `tf.data.Dataset`.
+            batches or single images: (B, H, W, C) or (H, W, C) arrays, or pairs of
+            those with labels, such as a `tf.data.Dataset`.
         labels: N class indices or (N, K) one-hot rows, for arrays only.
         contract: `Contract` of the model.
 
@@ -25,8 +30,15 @@ class Batches:
     def __init__(self, images, labels, contract):
         self._contract = contract
         self._scores = next((t for t in contract.outputs if len(t.shape) == 2), None)
+        self._range = PixelRange(contract)
+        if isinstance(images, (str, os.PathLike)):
+            raise TypeError(
+                f"images: must be arrays, got the path {os.fspath(images)!r}. Read a "
+                f"folder with {FOLDER}."
+            )
         if hasattr(images, "shape") or _is_list_of_images(images):
             images, labels = self._checked(images, labels)
+            self._range.close()
             self.count = -(-len(images) // SIZE)
             self._source = _cut(images, labels)
             return
@@ -51,14 +63,20 @@ class Batches:
             yield images, labels
         if empty:
             raise ValueError("images: must hold at least one batch, got none.")
+        self._range.close()
 
     def _split(self, batch):
+        """One item of an iterable; a single image becomes a batch of one."""
         pair = isinstance(batch, (tuple, list)) and len(batch) == 2
-        return self._checked(*batch) if pair else self._checked(batch, None)
+        images, labels = batch if pair else (batch, None)
+        if getattr(images, "ndim", None) == 3:
+            images = np.asarray(images)[None]
+            labels = None if labels is None else np.asarray(labels)[None]
+        return self._checked(images, labels)
 
     def _checked(self, images, labels):
         """Both as numpy arrays, or an error that says what is wrong."""
-        images = np.asarray(images)
+        images = _as_numbers(images)
         height, width, channels = self._contract.image.shape[1:]
         if images.ndim != 4 or images.shape[1:] != (height, width, channels):
             raise ValueError(
@@ -67,8 +85,6 @@ class Batches:
             )
         if not len(images):
             raise ValueError("images: must hold at least one image, got none.")
-        if images.dtype.kind not in "fiu":
-            raise TypeError(f"images: must be numbers, got dtype {images.dtype}.")
         if images.dtype.kind in "iu" and self._contract.mode != "none":
             raise ValueError(
                 f"images: must be in the model's range, got {images.dtype} pixels. "
@@ -81,6 +97,7 @@ class Batches:
                 f"images: must be finite, got NaN or infinity in image {bad[0]} "
                 f"({len(bad)} in all). Leave it out, or look how it was decoded."
             )
+        self._range.add(images)
         return images, None if labels is None else self._labels(labels, len(images))
 
     def _labels(self, labels, count):
@@ -99,12 +116,37 @@ class Batches:
                 "labels out."
             )
         classes = self._scores.shape[1]
-        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
+        if labels.dtype.kind not in "iu":
             raise ValueError(
                 f"labels: must be whole numbers from 0 to {classes - 1}, got dtype "
-                f"{labels.dtype} from {labels.min()} to {labels.max()}. Pass indices."
+                f"{labels.dtype} such as {labels.tolist()[0]!r}. Pass indices: "
+                "[model.labels.index(name) for name in names]."
+            )
+        if labels.min() < 0 or labels.max() >= classes:
+            raise ValueError(
+                f"labels: must be whole numbers from 0 to {classes - 1}, got "
+                f"{labels.min()} to {labels.max()}. Count classes from 0, in the order "
+                "of the model's outputs."
             )
         return labels
+
+
+def _as_numbers(images):
+    """A numpy array, of whatever becomes one; pictures and their like do not."""
+    kind = type(images[0] if isinstance(images, (tuple, list)) and images else images)
+    if kind.__module__.startswith("PIL."):
+        raise TypeError(
+            "images: must be arrays, got images of Pillow. Prepare each with "
+            "model.preprocessing(numpy.asarray(image.convert('RGB')))."
+        )
+    found = None if kind in (dict, str) else np.asarray(images)
+    if found is None or found.dtype.kind not in "fiu":
+        what = kind.__name__ if found is None else f"dtype {found.dtype}"
+        raise TypeError(
+            f"images: must be arrays of numbers, got {what}. Give (N, H, W, C) arrays, "
+            "or (images, labels) pairs of them."
+        )
+    return found
 
 
 def _is_list_of_images(images):

@@ -66,11 +66,13 @@ class Contract:
         image: the one input, float32 (B, H, W, C), B = 1 or open.
         outputs: what comes out, in the order of the model's outputs.
         mode: value range of the pixels, see `keras_vit.preprocess_input`.
+        stated: whether the model says so itself; "google" is a guess otherwise.
     """
 
     image: Tensor
     outputs: tuple
     mode: str
+    stated: bool = True
 
     @property
     def batch(self):
@@ -120,7 +122,8 @@ def contract_of(model, dynamic_batch):
         for name, tensor in zip(_names(model), model.outputs, strict=True)
     )
     note = getattr(model, "preprocessing", None)
-    return Contract(image, outputs, "google" if note is None else note.mode)
+    mode = "google" if note is None else note.mode
+    return Contract(image, outputs, mode, stated=note is not None)
 
 
 def _names(model):

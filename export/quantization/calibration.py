@@ -3,11 +3,9 @@
 import numpy as np
 
 from keras_vit.export.batches import Batches
-from keras_vit.preprocess import RANGES
+from keras_vit.export.pixel_range import image_range, is_outside
 
 LEAST, MOST = 32, 128
-# Values may lie outside the model's range by this much: resizing overshoots.
-SLACK = 0.15
 
 
 def thinned(images, most):
@@ -54,31 +52,22 @@ def read_calibration(images, contract):
             "training images of all classes."
         )
     images = np.concatenate(found)[:MOST]
-    _check_range(images, contract.mode)
+    _check_range(images, contract)
     return images
 
 
-def image_range(mode, seen):
-    """(low, high) of the image, as its range says, or as `seen` in the images."""
-    if RANGES[mode] is None:
-        return seen
-    mean, std = (np.array(row) for row in RANGES[mode])
-    return float((-mean / std).min()), float(((1 - mean) / std).max())
-
-
-def _check_range(images, mode):
-    """Refuse pixels that were not brought to the model's range."""
+def _check_range(images, contract):
+    """Refuse what `Batches` lets pass: one colour, and what no model spoke of."""
     low, high = float(images.min()), float(images.max())
     if low == high:
         raise ValueError(
             f"calibration: must hold photographs, got {low:g} in every pixel. Look how "
             "the images were read."
         )
-    least, most = image_range(mode, (low, high))
-    slack = SLACK * (most - least)
-    if low < least - slack or high > most + slack:
+    if is_outside(contract.mode, low, high):
+        least, most = image_range(contract.mode, (low, high))
         raise ValueError(
-            f"calibration: must lie between {least:.3g} and {most:.3g}, the range of "
-            f"the model, got {low:.3g} to {high:.3g}. Use "
-            f"keras_vit.preprocess_input(images, mode={mode!r})."
+            f"calibration: must lie between {least:.3g} and {most:.3g} where the model "
+            f"does not say what it takes, got {low:.3g} to {high:.3g}. Say it: "
+            "model.preprocessing = keras_vit.Preprocessing(image_size, mode='none')."
         )

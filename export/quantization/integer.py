@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.noise import say
+from keras_vit.export.pixel_range import image_range
 from keras_vit.export.quantization.calibrated import count_of
-from keras_vit.export.quantization.calibration import image_range
 from keras_vit.export.quantization.graph import (
     FLOAT32,
     INT8,

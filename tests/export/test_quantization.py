@@ -72,7 +72,7 @@ BAD = {
     "no_batches": (lambda p: iter(()), "at least one batch, got none"),
     "shape": (lambda p: p[:, :16], r"\(N, 32, 32, 3\), got shape \(40, 16, 32, 3\)"),
     "nan": (lambda p: spoilt(p, np.nan), "NaN or infinity in image 3.*Leave it out"),
-    "range": (lambda p: p * 127 + 128, "between -1 and 1.*got 1.*Use .*'google'"),
+    "range": (lambda p: p * 127 + 128, "the model, -1 to 1, got 1.*mode='google'"),
     "pixels": (lambda p: p.astype("uint8"), "uint8 pixels. Use"),
     "blank": (lambda p: p * 0, "photographs, got 0 in every pixel"),
 }

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_vit import export
 from keras_vit.errors import ExportMismatch
@@ -80,6 +81,10 @@ def test_any_iterable_of_batches_will_do(model, exported, photos, answers, repor
 
     alone = export.verify(model, exported["onnx"], list(photos[:3]), verbose=0)
     assert (3, None, None) == (alone.images, alone.top1, alone.top1_keras)
+    data = tf.data.Dataset.from_tensor_slices((photos[:5], answers[:5]))
+    for singly in (data, zip(photos[:5], answers[:5], strict=True)):
+        found = export.verify(model, exported["onnx"], singly, verbose=0)
+        assert (5, 100.0) == (found.images, found.top1)
     one_hot = np.eye(5)[answers]
     report = export.verify(model, exported["onnx"], photos, one_hot, verbose=0)
     assert 100.0 == report.top1
@@ -202,9 +207,15 @@ SHAPE = r"\(N, 32, 32, 3\)"
             ValueError,
             r"each of 2 images, got shape \(1,",
         ),
-        (np.zeros((2, 32, 32, 3)), [1, 5], ValueError, "0 to 4, got .* from 1 to 5"),
+        (np.zeros((2, 32, 32, 3)), [1, 5], ValueError, "0 to 4, got 1 to 5. Count"),
         (np.zeros((2, 32, 32, 3)), [0.5, 1.0], ValueError, "whole numbers"),
         ([np.zeros((1, 32, 32, 3))], [1], ValueError, "give .images, labels. pairs"),
+        (np.zeros((2, 32, 32, 3)), ["a", "b"], ValueError, "'a'. Pass indices: .model"),
+        (np.zeros((2, 32, 32, 3)), [None, 1], ValueError, "object such as None"),
+        ("photos", None, TypeError, "got the path 'photos'. Read a folder with keras"),
+        (["a.png"], None, TypeError, "arrays of numbers, got str. Give .N, H, W, C"),
+        ([{"image": 1}], None, TypeError, "arrays of numbers, got dict"),
+        ([Image.new("RGB", (32, 32))], None, TypeError, "of Pillow. Prepare each with"),
     ],
 )
 def test_wrong_images_and_labels(images, labels, error, message, model, exported):
