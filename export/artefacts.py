@@ -6,7 +6,8 @@ import hashlib
 from keras_vit.choices import check_choice
 from keras_vit.export.onnx_quantize import RECIPES as ONNX_RECIPES
 from keras_vit.export.onnx_quantize import STATIC
-from keras_vit.export.quantize import CALIBRATED, INTEGER, RECIPES
+from keras_vit.export.quantization.calibrated import Ranges, is_ranges
+from keras_vit.export.quantize import CALIBRATED, FROM_RANGES, INTEGER, RECIPES
 
 # Size of a file by the float32 weights, roughly, for the disk space to ask for.
 SHARES = {None: 1.05, "float16": 0.55}
@@ -31,6 +32,11 @@ class Artefact:
     quantization: str | None = None
     calibrated: bool = False
     usual: bool = True
+
+    @property
+    def from_ranges(self):
+        """Whether saved ranges are as good as calibration images."""
+        return self.kind == "tflite" and self.quantization in FROM_RANGES
 
     @property
     def share(self):
@@ -73,7 +79,7 @@ def chosen(formats, calibration):
 
     Args:
         formats: names; "all"; or None for the usual ones that the images allow.
-        calibration: images, or None.
+        calibration: images, ranges or the path of either; or None.
 
     Returns:
         list of `Artefact`.
@@ -82,23 +88,26 @@ def chosen(formats, calibration):
         ValueError: for a name that is not known, none at all, or one that needs
             calibration images when there are none.
     """
+    ranges = is_ranges(calibration)
+
+    def lacks_images(artefact):
+        served = calibration is not None and (artefact.from_ranges or not ranges)
+        return artefact.calibrated and not served
+
     if formats is None:
-        return [
-            a
-            for a in ARTEFACTS.values()
-            if a.usual and (calibration is not None or not a.calibrated)
-        ]
+        return [a for a in ARTEFACTS.values() if a.usual and not lacks_images(a)]
     names = list(ARTEFACTS) if formats == "all" else list(formats)
     for name in names:
         check_choice("formats", name, tuple(ARTEFACTS))
     if not names:
         raise ValueError("formats: must name at least one. Leave it out for all.")
     made = [a for a in ARTEFACTS.values() if a.name in names]
-    needing = [a.name for a in made if a.calibrated]
-    if needing and calibration is None:
+    needing = [a.name for a in made if lacks_images(a)]
+    if needing:
         raise ValueError(
-            f"calibration: must be given for {', '.join(needing)}, got None. Pass 32 "
-            "to 128 training images, or leave these formats out."
+            f"calibration: images must be given for {', '.join(needing)}, got "
+            f"{'ranges' if ranges else None}. Pass 32 to 128 training images, or leave "
+            "these formats out."
         )
     return made
 
@@ -125,9 +134,12 @@ class Fingerprint:
 
 
 def fingerprint(images):
-    """`Fingerprint` of an array as plain values, None for None."""
+    """`Fingerprint` of an array, or of `Ranges`, as plain values; None for None."""
     if images is None:
         return None
+    if isinstance(images, Ranges):
+        digest = hashlib.sha256(images.to_json().encode()).hexdigest()
+        return {"ranges_of": images.images, "sha256": digest}
     made = Fingerprint()
     made.add(images)
     return made.to_dict()

@@ -11,6 +11,7 @@ import numpy as np
 from keras_vit import files
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
 from keras_vit.export.batches import Batches
+from keras_vit.export.compare import check_points
 from keras_vit.export.noise import say
 from keras_vit.export.runtimes import open_file
 
@@ -74,11 +75,7 @@ class Judge:
     """
 
     def __init__(self, reference, validation, tolerance):
-        if not isinstance(tolerance, (int, float)) or not 0 <= tolerance <= 100:
-            raise ValueError(
-                "tolerance: must be points of top-1 between 0 and 100, got "
-                f"{tolerance!r}. 0.5 is usual."
-            )
+        check_points("tolerance", tolerance)
         if validation is None:
             raise ValueError(
                 "validation: must be given with quantization='auto', got None. Pass "

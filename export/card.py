@@ -128,4 +128,6 @@ def _provenance(report):
 def _images(facts):
     if not facts:
         return None
+    if "ranges_of" in facts:
+        return f"saved ranges of {facts['ranges_of']}, sha256 `{facts['sha256']}`"
     return f"{facts['images']}, sha256 `{facts['sha256']}` of their float32 values"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 
 import numpy as np
 
@@ -17,6 +18,41 @@ RELATIVE = 1e-5
 # than rounded. 4-bit weights keep 10 to 20 dB. 16-bit floats carry 11 bits, 60 dB and
 # more.
 LEAST_DB = {"int4": 6.0, "int8": 10.0, "float16": 40.0}
+# Points of top-1 that a file may lose where nobody says how many. Whoever takes 4 bits
+# gives accuracy for size.
+MOST_POINTS, MOST_POINTS_INT4 = 0.5, 1.5
+
+
+def points_allowed(asked, precision):
+    """Points of top-1 that a file may lose.
+
+    Args:
+        asked: by the caller, or None. precision: of its weights.
+
+    >>> points_allowed(None, "int4"), points_allowed(0.2, "int4")
+    (1.5, 0.2)
+    """
+    if asked is not None:
+        return asked
+    return MOST_POINTS_INT4 if precision == "int4" else MOST_POINTS
+
+
+def check_points(name, value, optional=False):
+    """Make sure that points of top-1 are some.
+
+    Args:
+        name: of the argument. value: of it. optional: whether None will do.
+
+    Raises:
+        ValueError: when it is no number from 0 to 100.
+    """
+    if optional and value is None:
+        return
+    if not isinstance(value, numbers.Real) or not 0 <= value <= 100:
+        raise ValueError(
+            f"{name}: must be points of top-1 between 0 and 100, got {value!r}. 0.5 is "
+            "usual."
+        )
 
 
 @dataclasses.dataclass

@@ -16,12 +16,14 @@ from keras_vit.export import card, page, provenance
 from keras_vit.export.advice import FLOATS
 from keras_vit.export.artefacts import Fingerprint, chosen, fingerprint
 from keras_vit.export.batches import Batches
+from keras_vit.export.compare import check_points
 from keras_vit.export.gallery import Gallery
 from keras_vit.export.history import read_history
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
 from keras_vit.export.metadata import LABELS, lines
 from keras_vit.export.noise import say
+from keras_vit.export.quantization.calibrated import check_ranges, is_ranges
 from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.reference import Reference
 from keras_vit.export.report import ExportReport
@@ -44,6 +46,7 @@ def export_all(
     calibration=None,
     history=None,
     layers=False,
+    max_points_lost=None,
     sample=12,
     overwrite=False,
     verbose=1,
@@ -51,9 +54,9 @@ def export_all(
     """Export a model to every format, verify each file, and write a report.
 
     `directory` then holds `saved_model/`, `model.tflite`, `model.onnx`, one file per
-    recipe such as `model_dynamic_int8.tflite`, `labels.txt` when the model knows its
-    class names, `report.json`, `report.html` and `MODEL_CARD.md`. All are moved into
-    place at the end; a file that fails is not kept, only reported.
+    recipe such as `model_dynamic_int8.tflite`, `labels.txt` of a model with labels,
+    `report.json`, `report.html` and `MODEL_CARD.md`. All are moved into place at the
+    end; a file that fails is not kept, only reported, with its figures.
 
     Args:
         model: Keras model that takes images. directory: made when missing.
@@ -61,48 +64,56 @@ def export_all(
         formats: names such as "savedmodel", "tflite_float16", "onnx", see
             `keras_vit.export.artefacts.ARTEFACTS`; "all"; or None for all but those
             that processors run slowly, and those that lack calibration images.
-        calibration: other images for the recipes that need some, as in `to_tflite`.
+        calibration: other images, or `Ranges`, for the recipes that need some.
         history: training curves: dict of lists, Keras `History`, or CSV log.
         layers: whether to compare every file with the model block by block too.
-        sample: how many test images the report shows.
-        overwrite: whether files of an earlier export may be replaced; others are
-            left alone. verbose: 0 for silence.
+        max_points_lost: points of top-1 that a file may lose, as in `verify`.
+        sample: how many test images the report shows. verbose: 0 for silence.
+        overwrite: whether files of an earlier export may be replaced.
 
     Returns:
         `ExportReport`.
 
     Raises:
         ExportMismatch: when a float32 file does not answer as the model does.
-        FileExistsError, TypeError, ValueError, OSError: as `to_tflite`, `verify`.
+        TypeError, ValueError, OSError: as `to_tflite`, `verify`.
     """
     artefacts = chosen(formats, calibration)
+    check_points("max_points_lost", max_points_lost, optional=True)
     history, reference = read_history(history), Reference(model)
-    if calibration is not None:
-        calibration = read_calibration(calibration, reference.contract)
+    calibration = _calibration(calibration, reference)
     pair = validation if isinstance(validation, tuple) else (validation, None)
     batches = Batches(*pair, reference.contract)
     names = [*(artefact.file for artefact in artefacts), *EXTRAS]
     room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
     with _staging(directory, names, room, overwrite) as folder:
         writer = Writer(model, folder, calibration, verbose)
-        paths = writer.write_all(artefacts)
-        report = _judge(reference, paths, batches, layers, sample, verbose)
+        options = (layers, max_points_lost, sample, verbose)
+        report = _judge(reference, writer.write_all(artefacts), batches, *options)
         report.directory = pathlib.Path(directory).expanduser().absolute()
         report.history, report.failures = history, writer.failures
         report.calibration = fingerprint(calibration)
         _write_extras(report, folder)
-        _drop_failed(report.artefacts, folder)
-    for artefact in report.artefacts:
-        artefact.path = report.directory / artefact.path.name
+        _drop_failed(report, folder)
     say(report.last_words, verbose)
     return report
 
 
-def _judge(reference, paths, batches, layers, sample, verbose):
+def _calibration(calibration, reference):
+    """Images, `Ranges` of this model, or None."""
+    if calibration is None:
+        return None
+    if is_ranges(calibration):
+        return check_ranges(calibration, reference.model)
+    return read_calibration(calibration, reference)
+
+
+def _judge(reference, paths, batches, layers, max_points_lost, sample, verbose):
     """Run every file on the validation images; gives the report so far."""
     runtimes = [open_file(path) for path in paths]
     seen = Seen(Gallery(reference.contract, sample), FirstImages(), Fingerprint())
-    found = verify_all(reference, runtimes, batches, verbose=verbose, observe=seen.add)
+    given = (batches, max_points_lost, verbose, seen.add)
+    found = verify_all(reference, runtimes, *given)
     look_inside(reference, found, seen.first.images(), layers)
     report = _report(reference, found)
     report.validation = seen.fingerprint.to_dict()
@@ -127,7 +138,7 @@ class Writer:
 
     Args:
         model: Keras model. folder: where.
-        calibration: (N, H, W, C) images, or None. verbose: 0 for silence.
+        calibration: (N, H, W, C) images, `Ranges`, or None. verbose: 0 for silence.
 
     Attributes:
         failures: {file name: why it could not be made}.
@@ -280,9 +291,11 @@ def _write_extras(report, folder):
     (folder / "MODEL_CARD.md").write_text(card.render(report), encoding="utf-8")
 
 
-def _drop_failed(found, folder):
-    for artefact in found:
+def _drop_failed(report, folder):
+    """Remove files that did not pass; paths become those of the directory."""
+    for artefact in report.artefacts:
         path = folder / artefact.path.name
+        artefact.path = report.directory / path.name
         if not artefact.passed and path.is_dir():
             shutil.rmtree(path)
         elif not artefact.passed:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from keras_vit.export.quantization.calibrated import Ranges, check_ranges
+from keras_vit.export.quantization.calibrated import check_ranges, is_ranges
 from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.quantization.int4 import int4, int4_blockwise
 from keras_vit.export.quantization.integer import full_int8, int16x8
@@ -91,9 +91,9 @@ def check_calibration(quantization, calibration, reference):
         return _trained(reference, quantization, calibration)
     if quantization in CALIBRATED and calibration is not None:
         _check_batch(quantization, reference.contract)
-    if isinstance(calibration, (Ranges, str, os.PathLike)):
+    if is_ranges(calibration):
         return _check_ranges(quantization, calibration, reference.model)
-    return calibration_images(quantization, calibration, reference.contract, CALIBRATED)
+    return calibration_images(quantization, calibration, reference, CALIBRATED)
 
 
 def _trained(reference, quantization, calibration):
@@ -102,7 +102,7 @@ def _trained(reference, quantization, calibration):
     plan.check(quantization, calibration)
     if not plan.needs_images:
         return plan
-    given = (quantization, calibration, reference.contract, CALIBRATED)
+    given = (quantization, calibration, reference, CALIBRATED)
     return dataclasses.replace(plan, images=calibration_images(*given))
 
 
@@ -114,13 +114,13 @@ def _check_batch(quantization, contract):
         )
 
 
-def calibration_images(quantization, calibration, contract, calibrated):
+def calibration_images(quantization, calibration, reference, calibrated):
     """Calibration images, if the recipe needs any, before anything slow.
 
     Args:
         quantization: name of a recipe, "auto", or None.
         calibration: images as in `read_calibration`, or None.
-        contract: `Contract` of the model.
+        reference: `Reference` of the model.
         calibrated: names of the recipes that need images.
 
     Returns:
@@ -129,8 +129,14 @@ def calibration_images(quantization, calibration, contract, calibrated):
     Raises:
         TypeError, ValueError: for images that are missing, not wanted or wrong.
     """
+    if is_ranges(calibration):
+        raise ValueError(
+            "calibration: must be images, got ranges, which only "
+            f"{', '.join(FROM_RANGES)} of TFLite take. Pass the images, or their "
+            "folder."
+        )
     if quantization == "auto" and calibration is not None:
-        return read_calibration(calibration, contract)
+        return read_calibration(calibration, reference)
     if quantization not in calibrated:
         if calibration is None:
             return None
@@ -143,7 +149,7 @@ def calibration_images(quantization, calibration, contract, calibrated):
             f"calibration: must be given with quantization={quantization!r}, got None. "
             "Pass 32 to 128 training images, prepared with model.preprocessing."
         )
-    return read_calibration(calibration, contract)
+    return read_calibration(calibration, reference)
 
 
 def _check_ranges(quantization, calibration, model):

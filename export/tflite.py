@@ -68,7 +68,7 @@ def to_tflite(
         dynamic_batch: whether it takes any number of images; one is faster.
         overwrite: whether an existing file may be replaced. verbose: 0 for silence.
         calibration: 32 to 128 training images for static and integer recipes: an
-            array (N, H, W, C) in the model's range, batches, or `Ranges`.
+            array (N, H, W, C) in the model's range, batches, a folder; or `Ranges`.
         validation, tolerance: for "auto": other images, or (images, labels); points
             of top-1, or of agreement without labels, that may be lost.
         labels: class names; None for `model.labels`. signatures: {name: options}.

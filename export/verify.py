@@ -10,7 +10,13 @@ import numpy as np
 
 from keras_vit.choices import check_choice
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.compare import Tally, as_meant, worst
+from keras_vit.export.compare import (
+    Tally,
+    as_meant,
+    check_points,
+    points_allowed,
+    worst,
+)
 from keras_vit.export.contract import size_of
 from keras_vit.export.facing import batches_for, described, face_of
 from keras_vit.export.inspection.half import largest_activation
@@ -113,7 +119,7 @@ def verify(
     images,
     labels=None,
     *,
-    max_points_lost=0.5,
+    max_points_lost=None,
     layers=False,
     on_failure="raise",
     signature=None,
@@ -129,8 +135,8 @@ def verify(
             batches or of (images, labels) pairs, such as a `tf.data.Dataset`. For a
             file that takes pixels, an array of uint8 images will do as well.
         labels: N class indices, for arrays; None compares without them.
-        max_points_lost: how many points of top-1 the file may lose. One image
-            is always allowed.
+        max_points_lost: how many points of top-1 the file may lose; None for 0.5,
+            and 1.5 with weights of 4 bits. One image is always allowed.
         layers: whether to compare block by block too, and to look for activations
             that 16-bit floats cannot hold; on the first images, takes seconds.
         signature: which one of several; None for the file's first.
@@ -148,6 +154,7 @@ def verify(
         TypeError, ValueError: for images or labels that do not fit.
     """
     check_choice("on_failure", on_failure, ("raise", "report"))
+    check_points("max_points_lost", max_points_lost, optional=True)
     reference = Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
     faced = face_of(reference, runtime)
@@ -196,7 +203,7 @@ class FirstImages:
 
 
 def verify_all(
-    reference, runtimes, batches, max_points_lost=0.5, verbose=1, observe=None
+    reference, runtimes, batches, max_points_lost=None, verbose=1, observe=None
 ):
     """Compare several files in one pass over the images.
 
@@ -350,11 +357,12 @@ class Comparison:
         complaints = [tally.complaint(self.runtime.precision) for tally in self.tallies]
         pairs = zip(self._names, complaints, strict=True)
         reasons = [f"{name} has {text}" for name, text in pairs if text]
+        most = points_allowed(max_points_lost, self.runtime.precision)
         lost = self.right_keras - self.right
-        if lost > 1 and 100.0 * lost / self.labelled > max_points_lost:
+        if lost > 1 and 100.0 * lost / self.labelled > most:
             reasons.append(
                 f"top-1 falls by {100.0 * lost / self.labelled:.2f} points on "
-                f"{self.labelled} images (at most {max_points_lost} wanted)"
+                f"{self.labelled} images (at most {most} wanted)"
             )
         return reasons
 

@@ -72,15 +72,8 @@ class Ranges:
             )
         return {number: known[number] for number in wanted}
 
-    def save(self, path, overwrite=False):
-        """Write a JSON file.
-
-        Args:
-            path: of it. overwrite: whether an existing one may be replaced.
-
-        Raises:
-            FileExistsError: when it exists and overwrite is False.
-        """
+    def to_json(self):
+        """What `save` writes."""
         spans = {
             name: {str(n): [row.tolist() for row in pair] for n, pair in group.items()}
             for name, group in self.spans.items()
@@ -90,8 +83,19 @@ class Ranges:
             **dataclasses.asdict(dataclasses.replace(self, spans={})),
             "spans": spans,
         }
+        return json.dumps(content)
+
+    def save(self, path, overwrite=False):
+        """Write a JSON file.
+
+        Args:
+            path: of it. overwrite: whether an existing one may be replaced.
+
+        Raises:
+            FileExistsError: when it exists and overwrite is False.
+        """
         with files.replacing(path, overwrite) as temporary:
-            pathlib.Path(temporary).write_text(json.dumps(content))
+            pathlib.Path(temporary).write_text(self.to_json())
 
     @classmethod
     def load(cls, path):
@@ -181,6 +185,12 @@ def signature(graph):
     return hashlib.sha256(json.dumps(wiring).encode()).hexdigest()
 
 
+def is_ranges(calibration):
+    """Whether it is `Ranges`, or the path of such: of a file, not of a folder."""
+    path = isinstance(calibration, (str, os.PathLike))
+    return isinstance(calibration, Ranges) or (path and not os.path.isdir(calibration))
+
+
 def count_of(images):
     """How many images an array holds, or `Ranges` were made from."""
     return images.images if isinstance(images, Ranges) else len(images)
@@ -261,7 +271,7 @@ def calibrate(model, images, method=DEFAULT, verbose=1):
 
     check_choice("method", method, METHODS)
     reference, graph = float_graph(model)
-    images = read_calibration(images, reference.contract)
+    images = read_calibration(images, reference)
     say(f"calibrating on {len(images)} images", verbose)
     wanted = [mlp.gelu.outputs[0] for mlp in overflow.find_mlps(graph)]
     hidden = observe.ranges(graph, images, wanted, verbose) if wanted else {}

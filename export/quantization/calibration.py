@@ -1,8 +1,11 @@
 """Calibration images however the user holds them, checked before anything slow."""
 
+import os
+
 import numpy as np
 
 from keras_vit.export.batches import Batches
+from keras_vit.export.folder import read_folder
 from keras_vit.export.pixel_range import image_range, is_outside
 
 LEAST, MOST = 32, 128
@@ -17,16 +20,17 @@ def thinned(images, most):
     return images[:: -(-len(images) // most)]
 
 
-def read_calibration(images, contract):
-    """At most 128 images out of an array or an iterable of batches.
+def read_calibration(images, reference):
+    """At most 128 images out of an array, an iterable of batches, or a folder.
 
     Of an array, those at equal distances are taken, of an iterable the first: shuffle
     it when its images are sorted by class.
 
     Args:
         images: (N, H, W, C) array in the model's range, or any iterable of batches,
-            (images, labels) pairs included, such as a `tf.data.Dataset`.
-        contract: `Contract` of the model.
+            (images, labels) pairs included, such as a `tf.data.Dataset`; or the path
+            of a folder of image files, prepared as `model.preprocessing` says.
+        reference: `Reference` of the model.
 
     Returns:
         (N, H, W, C) float32, N from 32 to 128.
@@ -34,12 +38,16 @@ def read_calibration(images, contract):
     Raises:
         TypeError, ValueError: for images of another shape or range, with NaN, or for
             fewer than 32.
+        OSError: for a folder that is none, or a file that is no image.
     """
+    if isinstance(images, (str, os.PathLike)):
+        note = getattr(reference.model, "preprocessing", None)
+        images = read_folder(images, note, MOST)
     if hasattr(images, "shape") and len(images) > MOST:
         images = images[np.linspace(0, len(images) - 1, MOST).round().astype(int)]
     found, count = [], 0
     try:
-        for batch, _ in Batches(images, None, contract):
+        for batch, _ in Batches(images, None, reference.contract):
             found.append(batch)
             count += len(batch)
             if count >= MOST:
@@ -52,7 +60,7 @@ def read_calibration(images, contract):
             "training images of all classes."
         )
     images = np.concatenate(found)[:MOST]
-    _check_range(images, contract)
+    _check_range(images, reference.contract)
     return images
 
 

@@ -1,8 +1,10 @@
 """The command `keras-vit`: the only room that prints and sets exit codes."""
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
 
 from keras_vit.cli import (
@@ -27,6 +29,7 @@ EXPECTED = (
     ImportError,
     ArithmeticError,
 )
+TERMINATED = 143  # exit code of a process that ended on SIGTERM
 
 
 def parser():
@@ -57,11 +60,16 @@ def main(argv=None):
 
     Returns:
         Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+
+    Raises:
+        SystemExit: with 143 on SIGTERM, after what was half-written is removed; with
+            2 when the words are none of the command.
     """
     args = parser().parse_args(argv)
     args.words = list(sys.argv[1:] if argv is None else argv)
     try:
-        answer, text, code = args.run(args)
+        with _tidy_on_sigterm():
+            answer, text, code = args.run(args)
     except KeyboardInterrupt:
         print(
             "\nkeras-vit: interrupted; nothing half-written is left.", file=sys.stderr
@@ -78,3 +86,27 @@ def main(argv=None):
     except BrokenPipeError:  # whoever read, as in `keras-vit list | head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+@contextlib.contextmanager
+def _tidy_on_sigterm():
+    """Let SIGTERM end the block as an exception does, so that it cleans up.
+
+    By default it ends a process at once. A handler of somebody else's stays, and so
+    does the default outside the main thread, where signals do not arrive.
+    """
+
+    def end(number, frame):
+        signal.signal(number, signal.SIG_IGN)  # a second one must not cut this short
+        raise SystemExit(TERMINATED)
+
+    try:
+        default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        before = signal.signal(signal.SIGTERM, end) if default else None
+    except ValueError:
+        default = False
+    try:
+        yield
+    finally:
+        if default:
+            signal.signal(signal.SIGTERM, before)

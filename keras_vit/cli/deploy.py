@@ -7,7 +7,7 @@ from keras_vit import files, weights
 from keras_vit.cli.proof import add_images, check_images, validation_images
 from keras_vit.cli.table import table
 from keras_vit.cli.training import add_data
-from keras_vit.cli.usage import UsageError, words
+from keras_vit.cli.usage import UsageError, points, words
 
 FORMATS = (".tflite", ".onnx")
 # Calibration images that are read from a folder; more do not help.
@@ -36,10 +36,10 @@ def add_commands(commands):
     )
     export.add_argument(
         "--tolerance",
-        type=float,
-        default=0.5,
+        type=points,
         metavar="POINTS",
-        help="of top-1 that auto may lose (default: 0.5)",
+        help="of top-1 that auto, or a file of a folder, may lose (default: 0.5; in a "
+        "folder int4 files 1.5)",
     )
     export.add_argument(
         "--formats",
@@ -50,7 +50,8 @@ def add_commands(commands):
     export.add_argument(
         "--calibration",
         metavar="FOLDER",
-        help="training images, at least 32, for recipes with fixed ranges",
+        help="training images, at least 32, for recipes with fixed ranges; or a file "
+        "of saved ranges",
     )
     add_images(export)
     export.add_argument(
@@ -114,8 +115,11 @@ def run_export(args):
     target = pathlib.Path(args.output)
     options = {"overwrite": args.overwrite, "verbose": 0 if args.json else 1}
     _check_usage(args, folder=target.suffix not in FORMATS)
-    if args.calibration and not pathlib.Path(args.calibration).is_dir():
-        raise NotADirectoryError(f"{args.calibration}: must be a folder of images.")
+    if args.calibration and not pathlib.Path(args.calibration).exists():
+        raise FileNotFoundError(
+            f"{args.calibration}: must be a folder of images, or a file of ranges that "
+            "quantization.calibrate made. Check the path."
+        )
     if target.suffix not in FORMATS:
         return _export_all(args, options)
     _check_recipe(args, target.suffix[1:])
@@ -124,7 +128,8 @@ def run_export(args):
     options.update(_calibration(args, model))
     if args.quantization == "auto":
         options["validation"] = validation_images(args, model)
-        options["tolerance"] = args.tolerance
+        if args.tolerance is not None:
+            options["tolerance"] = args.tolerance
     write = export.to_tflite if target.suffix == ".tflite" else export.to_onnx
     written = write(
         model,
@@ -161,6 +166,7 @@ def _check_usage(args, folder):
         given = {"--formats": args.formats, "--history": args.history}
         given["--layers"] = args.layers
         if not auto:
+            given["--tolerance"] = args.tolerance is not None
             given.update({"--images": args.images, "--data": args.data})
         wrong = [name for name, value in given.items() if value]
         if wrong:
@@ -199,11 +205,14 @@ def _check_recipe(args, kind):
 
 
 def _calibration(args, model):
-    """The option of the exporters, when there is a folder."""
+    """The option of the exporters, when there is a folder, or a file of ranges."""
     from keras_vit.export.folder import read_folder
+    from keras_vit.export.quantization.calibrated import is_ranges
 
     if not args.calibration:
         return {}
+    if is_ranges(args.calibration):
+        return {"calibration": args.calibration}
     note = getattr(model, "preprocessing", None)
     images = read_folder(args.calibration, note, CALIBRATION)
     return {"calibration": images}
@@ -226,6 +235,7 @@ def _export_all(args, options):
         formats=formats,
         history=args.history,
         layers=args.layers,
+        max_points_lost=args.tolerance,
         **_calibration(args, model),
         **options,
     )

@@ -4,7 +4,7 @@ import pathlib
 
 from keras_vit import weights
 from keras_vit.cli.training import add_data, load_split
-from keras_vit.cli.usage import UsageError, numbers, positive
+from keras_vit.cli.usage import UsageError, numbers, points, positive
 
 
 def add_commands(commands):
@@ -29,10 +29,9 @@ def add_commands(commands):
     )
     verify.add_argument(
         "--max-points-lost",
-        type=float,
-        default=0.5,
+        type=points,
         metavar="POINTS",
-        help="of top-1 that the file may lose (default: 0.5)",
+        help="of top-1 that the file may lose (default: 0.5, of int4 files 1.5)",
     )
     add_images(verify)
     add_data(verify, required=False)

@@ -26,6 +26,18 @@ def numbers(text):
     return tuple(positive(part) for part in text.split(","))
 
 
+def points(text):
+    """Points of top-1, 0 to 100, for argparse.
+
+    >>> points("0.5")
+    0.5
+    """
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise ValueError(f"must be from 0 to 100, got {text}")
+    return value
+
+
 def words(text):
     """Words with commas between, for argparse.
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -249,6 +250,23 @@ def test_interruption_has_its_own_code(run, monkeypatch):
     code, _, err = run("list")
 
     assert 130 == code and "interrupted" in err
+
+
+def test_sigterm_leaves_nothing_behind(run, saved, tmp_path, monkeypatch):
+    """What ends a process on a server cleans up, and is a default again afterwards."""
+    seen = []
+
+    def end(*_, **__):
+        seen.extend(path.name for path in tmp_path.iterdir())
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("onnx.checker.check_model", end)
+    code, _, err = run("export", saved, tmp_path / "m.onnx")
+
+    assert (143, "") == (code, err)
+    assert 1 == len(seen) and seen[0].startswith(".m.onnx.")
+    assert [] == list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_as_many_classes_as_outputs(run, tiny, tmp_path, picture):

@@ -1,6 +1,7 @@
 """`keras-vit export`, `verify` and `benchmark` with folders of images."""
 
 import dataclasses
+import importlib
 import json
 
 import numpy as np
@@ -9,6 +10,8 @@ from PIL import Image
 
 from keras_vit import export
 from keras_vit.export.auto import Trial
+
+export_all = importlib.import_module("keras_vit.export.export_all")
 
 LABELS = ["ant", "bee", "cat", "dog", "elk"]
 
@@ -59,14 +62,23 @@ def test_verify_of_a_wrong_file_fails(run, place, tiny, tmp_path):
     assert not json.loads(out)["passed"] and json.loads(out)["reasons"]
 
 
-def test_export_of_a_folder(run, place, tmp_path):
-    """The formats that were named, judged on the images, with report and card."""
+def test_export_of_a_folder(run, place, tmp_path, monkeypatch):
+    """The formats that were named, judged as told, with report and card."""
     words = ("export", place / "m.keras", tmp_path / "out", "--formats", "onnx")
     words += ("--images", place / "photos", "--labels", place / "labels.csv")
+    asked = []
+    verify_all = export_all.verify_all
 
-    code, out, err = run(*words, "--layers")
+    def note(*args):
+        asked.append(args[3])
+        return verify_all(*args)
+
+    monkeypatch.setattr(export_all, "verify_all", note)
+
+    code, out, err = run(*words, "--layers", "--tolerance", "30")
 
     assert 0 == code, err
+    assert [30.0] == asked
     assert {"model.onnx", "labels.txt", "report.html", "report.json"} | {
         "MODEL_CARD.md"
     } == {path.name for path in (tmp_path / "out").iterdir()}
@@ -123,6 +135,10 @@ def test_benchmark_prints_ratios(run, place):
         ),
         (("export", "m", "m.onnx", "--formats", "onnx"), "--formats: goes with a"),
         (("export", "m", "m.onnx", "--data", "digits"), "--data: goes with a folder"),
+        (
+            ("export", "m", "m.onnx", "--tolerance", "0.0"),
+            "--tolerance: goes with a folder, got the file 'm.onnx'",
+        ),
         (("export", "m", "m.tflite", "--quantization", "auto"), "--images: needed"),
         (
             ("export", "m", "m.onnx", "--quantization", "int4"),
@@ -142,7 +158,7 @@ def test_benchmark_prints_ratios(run, place):
         ),
         (
             ("export", "m", "o", "--data", "digits", "--formats", "tflite_int4"),
-            "--calibration: must be given for tflite_int4, got None",
+            "--calibration: images must be given for tflite_int4, got None",
         ),
         (
             ("export", "m", "out", "--data", "digits", "--dynamic-batch"),
@@ -165,6 +181,8 @@ def test_options_that_contradict_are_wrong_usage(run, words, message):
         ("benchmark", "m.onnx", "--threads", "1,x"),
         ("benchmark",),
         ("verify", "m.keras", "m.onnx", "--max-points-lost", "much"),
+        ("verify", "m.keras", "m.onnx", "--max-points-lost", "-5"),
+        ("export", "m.keras", "m.onnx", "--tolerance", "nan"),
     ],
 )
 def test_wrong_words_are_wrong_usage(run, words):

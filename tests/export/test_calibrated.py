@@ -6,14 +6,18 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_vit import export
 from keras_vit.errors import CheckpointError
 from keras_vit.export import quantization
+from keras_vit.export.folder import read_folder
 from keras_vit.export.quantization import calibrated
+from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.quantization.graph import FLOAT32, INT8, INT16, Graph
 from keras_vit.export.quantization.norms import bias_of
 from keras_vit.export.quantization.static import named_layers, prepare
+from keras_vit.export.quantize import calibration_images, check_calibration
 from keras_vit.export.reference import Reference
 
 sensitivity = importlib.import_module("keras_vit.export.quantization.sensitivity")
@@ -81,6 +85,50 @@ def test_recipes_that_need_images_refuse_ranges(model, ranges, tmp_path):
     """Rounding to 4 bits looks at more than ranges."""
     with pytest.raises(ValueError, match="ranges go with static_int8.*images themselv"):
         export.to_tflite(model, tmp_path / "m.tflite", "int4", calibration=ranges)
+    with pytest.raises(ValueError, match="must be images, got ranges.*Pass the images"):
+        export.to_onnx(model, tmp_path / "m.onnx", "static_int8", calibration=ranges)
+
+
+def test_every_format_takes_ranges_and_says_so(
+    model, photos, ranges, converted, tmp_path
+):
+    """Those recipes that can; the card tells what they were made from."""
+    ranges.save(tmp_path / "ranges.json")
+
+    report = export.export_all(
+        model,
+        tmp_path / "out",
+        photos,
+        formats=["tflite_static_int8"],
+        calibration=tmp_path / "ranges.json",
+        verbose=0,
+    )
+
+    assert report.passed and (tmp_path / "out" / "model_static_int8.tflite").exists()
+    assert 40 == report.calibration["ranges_of"]
+    assert "saved ranges of 40, sha256" in report.card.read_text()
+
+
+def test_a_folder_is_as_good_as_its_images(model, tmp_path):
+    """Read and prepared as the model says; one that is none is named."""
+    noise = np.random.default_rng(0)
+    for index in range(33):
+        pixels = noise.integers(0, 256, (40, 40, 3)).astype("uint8")
+        Image.fromarray(pixels).save(tmp_path / f"{index:02}.png")
+    reference = Reference(model, False)
+    expected = read_folder(tmp_path, model.preprocessing, 128)
+
+    for given in (tmp_path, str(tmp_path)):
+        for check in (check_calibration, onnx_calibration):
+            found = check("static_int8", given, reference)
+            np.testing.assert_array_equal(expected, found)
+    with pytest.raises(NotADirectoryError, match="no: must be a folder of images"):
+        read_calibration("no", reference)
+
+
+def onnx_calibration(quantization, images, reference):
+    """As `to_onnx` reads them."""
+    return calibration_images(quantization, images, reference, ("static_int8",))
 
 
 DAMAGED = {

@@ -281,6 +281,10 @@ def test_what_to_make_depends_on_the_images():
     assert ["tflite", "onnx"] == [a.name for a in chosen(["onnx", "tflite"], None)]
     with pytest.raises(ValueError, match="must be given for tflite_static_int8, got"):
         chosen(["tflite_static_int8"], None)
+    ranged = {artefact.name for artefact in chosen(None, "ranges.json")}
+    assert {*names, "tflite_static_int8"} == ranged
+    with pytest.raises(ValueError, match="given for tflite_int4, .*onnx_.*got ranges"):
+        chosen("all", "ranges.json")
 
 
 def test_the_card_says_where_everything_comes_from(report):

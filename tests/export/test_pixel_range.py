@@ -6,13 +6,20 @@ import pytest
 from keras_vit.export.batches import Batches
 from keras_vit.export.contract import contract_of
 from keras_vit.export.quantization.calibration import read_calibration
+from keras_vit.export.reference import Reference
 from keras_vit.preprocess import Preprocessing, preprocess_input
 
 
 @pytest.fixture(scope="module")
-def contract(model):
-    """What the model takes: -1 to 1."""
-    return contract_of(model, dynamic_batch=True)
+def reference(model):
+    """The model, which takes -1 to 1."""
+    return Reference(model)
+
+
+@pytest.fixture(scope="module")
+def contract(reference):
+    """What it takes."""
+    return reference.contract
 
 
 def imagenet(tiny):
@@ -42,7 +49,7 @@ def read(images, contract):
     ],
 )
 @pytest.mark.parametrize("batched", [False, True])
-def test_another_range_is_refused(change, message, batched, photos, contract):
+def test_another_range_is_refused(change, message, batched, photos, reference):
     """Float images of 0 to 1, of 0 to 255, or shifted, in arrays and batches."""
     images = change(photos).astype("float32")
     given = np.array_split(images, 5) if batched else images
@@ -50,9 +57,9 @@ def test_another_range_is_refused(change, message, batched, photos, contract):
     with pytest.raises(
         ValueError, match=f"images: must be in the r.*{message}|{message}"
     ):
-        list(Batches(given, None, contract))
+        list(Batches(given, None, reference.contract))
     with pytest.raises(ValueError, match="calibration: images: must be in the range"):
-        read_calibration(given, contract)
+        read_calibration(given, reference)
 
 
 def test_ranges_of_models_are_told_apart(photos, tiny, contract):
@@ -88,8 +95,9 @@ def test_few_images_and_unknown_models_are_not_judged(photos, tiny, contract):
 
     model = tiny()
     model.preprocessing = None
-    silent = contract_of(model, dynamic_batch=True)
-    assert not silent.stated and 40 == read((photos + 1) * 127.5, silent)
+    silent = Reference(model)
+    assert not silent.contract.stated
+    assert 40 == read((photos + 1) * 127.5, silent.contract)
     assert 40 == len(read_calibration((photos + 1) / 2, silent))
     with pytest.raises(ValueError, match="does not say what it takes.*mode='none'"):
         read_calibration((photos + 1) * 127.5, silent)

@@ -6,9 +6,9 @@ import pytest
 from keras_vit import export
 from keras_vit.errors import ExportMismatch
 from keras_vit.export import quantize
-from keras_vit.export.contract import contract_of
 from keras_vit.export.quantization import static
 from keras_vit.export.quantization.calibration import read_calibration
+from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
 
 
@@ -113,7 +113,7 @@ def test_an_open_batch_is_refused(model, photos, never, tmp_path):
 
 def test_calibration_reads_what_it_needs(model, photos):
     """128 images spread over an array; of a stream no more than the first 128."""
-    contract = contract_of(model, dynamic_batch=False)
+    reference = Reference(model, dynamic_batch=False)
     many = np.concatenate([photos] * 5)
     read = []
 
@@ -122,7 +122,7 @@ def test_calibration_reads_what_it_needs(model, photos):
             read.append(start)
             yield many[start : start + 40]
 
-    spread, first = (read_calibration(i, contract) for i in (many, stream()))
+    spread, first = (read_calibration(i, reference) for i in (many, stream()))
 
     assert (128, 32, 32, 3) == spread.shape == first.shape
     np.testing.assert_array_equal(spread[-1], many[-1])

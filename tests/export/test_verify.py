@@ -127,6 +127,37 @@ def test_lost_accuracy_fails(model, exported):
     assert loose.passed
 
 
+@pytest.mark.parametrize(
+    ("precision", "wrong", "passes"), [("int8", 2, False), ("int4", 2, True)]
+)
+def test_four_bits_may_lose_more(
+    precision, wrong, passes, model, exported, monkeypatch
+):
+    """1 point of 200 images: too much for 8 bits, allowed for 4, if none is named."""
+    runtime = open_file(exported["int8"])
+    monkeypatch.setattr(type(runtime), "precision", precision)
+    expected = np.full((200, 5), 5.0, "float32")
+    expected[:, 2] += 0.01
+    got = expected.copy()
+    got[:wrong, 4] += 0.02
+
+    comparison = Comparison(runtime, contract_of(model, True))
+    comparison.add([expected], [got], np.full(200, 2))
+
+    assert passes == comparison.verification(None, 1.0, 1.0).passed
+    assert not comparison.verification(0.9, 1.0, 1.0).passed
+
+
+@pytest.mark.parametrize("points", [-1, 101, float("nan"), "1"])
+def test_points_are_points(points, model, photos, tmp_path):
+    """Checked before anything is read or written."""
+    message = f"max_points_lost: must be points.*got {points!r}. 0.5 is usual"
+    with pytest.raises(ValueError, match=message):
+        export.verify(model, "no.onnx", photos, max_points_lost=points)
+    with pytest.raises(ValueError, match=message):
+        export.export_all(model, tmp_path / "out", photos, max_points_lost=points)
+
+
 def test_the_best_five_and_the_confusions_are_counted(exported):
     """Of both sides, by name, the most frequent disagreement first."""
     expected = np.tile(np.arange(7.0, dtype="float32"), (4, 1))
