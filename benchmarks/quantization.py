@@ -131,6 +131,11 @@ ROWS = {
 
 def chosen(rows, plain=True):
     """Names of ROWS that were asked for, and the float32 file of their formats."""
+    unknown = [row for row in rows if not any(name.startswith(row) for name in ROWS)]
+    if unknown:
+        raise SystemExit(
+            f"--rows: must be first letters of {'; '.join(ROWS)}, got {unknown[0]!r}."
+        )
     wanted = {name for name in ROWS for row in rows if name.startswith(row)} or ROWS
     wanted = {name for name in wanted if plain or not name.endswith("plain")}
     suffixes = {ROWS[name][0] for name in wanted}

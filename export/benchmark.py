@@ -136,7 +136,7 @@ def benchmark(
         paths: a file or folder, or a list of them: `.tflite`, `.onnx` and `.keras`
             files and SavedModels. A folder stands for the files in it.
         images: one image, as the files take it, (1, H, W, C); of several the first
-            counts. None for noise, which takes as long.
+            counts. None for noise, which takes as long; encoded, 256 px of it.
         threads: numbers of processor threads; None for 1 and all cores.
         rounds: how often each file runs per number of threads.
         cross_check: whether to let `litert-benchmark` time TFLite files too, after

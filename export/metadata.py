@@ -203,12 +203,18 @@ def check_labels(labels, model, contract):
 
     Raises:
         TypeError, ValueError: for labels that are no list of names, of the wrong
-            count, empty or twice the same.
+            count, or empty. Two classes may have one name: ImageNet has such.
     """
     given = labels is not None
     labels = labels if given else getattr(model, "labels", None)
     if labels is None:
         return None
+    if isinstance(labels, (dict, set)):
+        raise TypeError(
+            "labels: must be a list of class names, in the order of the model's "
+            f"outputs, got a {type(labels).__name__}. Of a dict of indices, pass "
+            "[labels[i] for i in range(len(labels))]."
+        )
     if isinstance(labels, (str, bytes)) or not hasattr(labels, "__len__"):
         raise TypeError(
             f"labels: must be a list of class names, got {labels!r}. Read a file with "

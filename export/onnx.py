@@ -88,7 +88,7 @@ def to_onnx(
     check_choice("opset", opset, OPSETS)
     onnxruntime()
     reference = Reference(model, dynamic_batch)
-    faces = plan(reference, None, quantization, **options)
+    faces = _face(reference, quantization, options)
     labels = check_labels(labels, model, reference.contract)
     _memory(path, reference, quantization)
     files.check_target(path, overwrite)
@@ -99,6 +99,16 @@ def to_onnx(
         return auto_onnx(reference, path, judge, *given)
     check_unused(validation, quantization)
     return export_onnx(reference, path, quantization, *given)
+
+
+def _face(reference, quantization, options):
+    """The one signature that an `.onnx` file has, as `plan` gives it."""
+    if "signatures" in options:
+        raise TypeError(
+            f"signatures: an .onnx file has one, got {options['signatures']!r}. Write "
+            "a file for each, or use to_tflite or to_savedmodel."
+        )
+    return plan(reference, None, quantization, **options)
 
 
 def auto_onnx(

@@ -2,6 +2,7 @@
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.face import Faced
+from keras_vit.export.quantization.packing import layer_path
 from keras_vit.export.reference import require_tensorflow
 from keras_vit.export.savedmodel import traceable
 
@@ -43,8 +44,9 @@ def _refuse_unknown(made):
 
     for node in made.graph.node:
         if node.domain == "" and not defs.has(node.op_type, OPSET):
+            gelu = "Write GELU with keras_vit.layers.mlp.gelu, or replace the layer."
+            way = gelu if "Erf" in node.op_type else "Replace the layer."
             raise UnsupportedLayer(
                 f"onnx: every layer must have a counterpart in opset {OPSET}, got "
-                f"{node.op_type} from {node.name!r}. Replace the layer, or write GELU "
-                "with keras_vit.layers.mlp.gelu."
+                f"{node.op_type} in layer {layer_path(node.name)!r}. {way}"
             )

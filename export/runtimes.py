@@ -251,10 +251,16 @@ def open_file(path, threads=1, signature=None):
 
     Raises:
         FileNotFoundError: when there is none.
-        ValueError: for a format that is not known, or a damaged file.
+        ValueError: for a format that is not known, a damaged file, or a signature of
+            an `.onnx` file, which has none to choose.
         ExportMismatch: for a file without the signature that exports have.
     """
     kind = _recognise(pathlib.Path(path))
+    if signature not in (None, SERVE) and kind is OnnxRuntime:
+        raise ValueError(
+            f"signature: must be None for {path}, since .onnx files have one, got "
+            f"{signature!r}. Leave it out."
+        )
     try:
         return kind(path, threads, signature)
     except (ImportError, ExportMismatch):

@@ -51,7 +51,12 @@ PREPARATIONS = (None, "embed")
 
 
 def plan(
-    reference, signatures=None, quantization=None, preparations=PREPARATIONS, **options
+    reference,
+    signatures=None,
+    quantization=None,
+    preparations=PREPARATIONS,
+    /,
+    **options,
 ):
     """Check what is asked for, before anything slow.
 
@@ -172,6 +177,11 @@ def _check_scores(face):
     """Refuse softmax and best classes where there are no scores for them."""
     outputs, top = face.core.outputs, face.top
     names = ", ".join(tensor.name for tensor in outputs)
+    if face.softmax and face.classes == 1:
+        raise ValueError(
+            "classifier_activation: 'softmax' needs two classes or more, got one, "
+            "whose probability would always be 1. Leave it out."
+        )
     if face.softmax and names != "logits":
         raise ValueError(
             f"classifier_activation: 'softmax' needs a model that gives logits, got "

@@ -17,6 +17,7 @@ from keras_vit.export.auto import Judge, check_unused, smallest, smallest_dresse
 from keras_vit.export.contract import check_suffix
 from keras_vit.export.metadata import check_labels
 from keras_vit.export.proof import write_and_prove
+from keras_vit.export.quantization.packing import layer_path
 from keras_vit.export.quantization.trained import Trained
 from keras_vit.export.quantize import (
     CALIBRATED,
@@ -294,9 +295,13 @@ def convert(folder):
 
 
 def _missing_operators(text):
-    """The converter's long complaint in one sentence."""
-    names = sorted(set(re.findall(r"'(tf\.\w+)' op is neither|\b(Flex\w+)", text)))
-    found = ", ".join(a or b for a, b in names) or text.strip()[:300]
+    """The converter's long complaint in one sentence, with the layers it is about."""
+    named = re.findall(r"\"([^\"@\n]+)@[^\n]*'(tf\.\w+)' op is neither", text)
+    names = [f"{operator} in layer {layer_path(path)!r}" for path, operator in named]
+    if not names:
+        found = re.findall(r"'(tf\.\w+)' op is neither|\b(Flex\w+)", text)
+        names = [a or b for a, b in found]
+    found = ", ".join(sorted(set(names))) or text.strip()[:300]
     return (
         f"tflite: every operator must have a builtin counterpart, got {found}. Replace "
         "the layer that needs it, or use to_savedmodel."

@@ -196,7 +196,7 @@ def read_image(image):
     source = io.BytesIO(image) if isinstance(image, bytes) else image
     try:
         with Image.open(source) as file:
-            return np.asarray(file.convert("RGB"))
+            return np.asarray(_eight_bits(file).convert("RGB"))
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as err:
@@ -204,6 +204,16 @@ def read_image(image):
             f"{where}: must be an image such as a JPEG or PNG, got one that cannot be "
             f"decoded ({err}). Convert it, or fetch it again."
         ) from err
+
+
+def _eight_bits(image):
+    """A Pillow image of 8 bits a channel; Pillow itself makes grey of 16 bits white."""
+    from PIL import Image
+
+    deep = image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG")
+    if not deep:
+        return image
+    return Image.fromarray((np.asarray(image).astype("uint16") >> 8).astype("uint8"))
 
 
 def preprocess_input(x, mode="google"):

@@ -48,8 +48,16 @@ class Ranges:
         static_int8 leaves them in float, full_int8 lets them work on 16 bits.
 
         Args:
-            layers: names, as `sensitivity` gives them.
+            layers: list of paths in the model, such as "block_0/mlp/fc1" or "head", as
+                `sensitivity` gives them.
+
+        Raises:
+            TypeError: for a single name.
         """
+        if isinstance(layers, str):
+            raise TypeError(
+                f"keeping: must be a list of names, got {layers!r}. Pass [{layers!r}]."
+            )
         return dataclasses.replace(self, keep=tuple(layers))
 
     def of(self, graph, wanted):
@@ -186,9 +194,11 @@ def signature(graph):
 
 
 def is_ranges(calibration):
-    """Whether it is `Ranges`, or the path of such: of a file, not of a folder."""
-    path = isinstance(calibration, (str, os.PathLike))
-    return isinstance(calibration, Ranges) or (path and not os.path.isdir(calibration))
+    """Whether it is `Ranges`, or the path of such: a file, or called .json."""
+    if isinstance(calibration, (str, os.PathLike)):
+        path = pathlib.Path(calibration)
+        return path.is_file() or path.suffix == ".json"
+    return isinstance(calibration, Ranges)
 
 
 def count_of(images):

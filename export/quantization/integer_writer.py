@@ -21,7 +21,7 @@ from keras_vit.export.quantization.graph import (
     Tensor,
 )
 from keras_vit.export.quantization.norms import bias_of, is_dense
-from keras_vit.export.quantization.packing import short
+from keras_vit.export.quantization.packing import layer_of
 
 TOP = 32767
 # GELU(-4) = -1.3e-4 is worth no code among 256, GELU(-8) none among 65536.
@@ -124,11 +124,11 @@ class IntegerWriter:
     def _check(self, op):
         if op.name in self._kinds and (not op.fused or op.name == "FULLY_CONNECTED"):
             return
-        layer = short(self.graph.tensors[op.outputs[0]].name)
+        layer = layer_of(self.graph, op)
         raise UnsupportedLayer(
             f"{self.recipe}: every operator must have an integer form, got {op.name} "
-            f"in layer {layer!r}. Use quantization='static_int8', which leaves it in "
-            "float, or replace the layer."
+            f"in layer {layer!r}. Use quantization='static_int8', which leaves what "
+            "has none in float, or replace the layer."
         )
 
     # Pieces ---------------------------------------------------------------------
@@ -250,7 +250,7 @@ class IntegerWriter:
         if not is_dense(self.graph, op):
             raise UnsupportedLayer(
                 f"{self.recipe}: dense layers must have constant weights, got "
-                f"{short(self.graph.tensors[op.outputs[0]].name)!r} without. Use "
+                f"{layer_of(self.graph, op)!r} without. Use "
                 "quantization='dynamic_int8'."
             )
         graph, wide = self.graph, self.everywhere or id(op) in self._wide
@@ -358,7 +358,7 @@ class IntegerWriter:
             raise UnsupportedLayer(
                 f"{self.recipe}: means must be over tokens or channels, got one over "
                 f"the axes {sorted(axes)} of {old} in layer "
-                f"{short(graph.tensors[op.outputs[0]].name)!r}. Use quantization="
+                f"{layer_of(graph, op)!r}. Use quantization="
                 "'static_int8', which leaves it in float."
             )
         x = self.stands(op.inputs[0], wide=True)

@@ -15,7 +15,7 @@ from keras_vit.export.quantization.graph import Graph
 from keras_vit.export.quantization.norms import is_dense
 from keras_vit.export.quantization.observe import ranges
 from keras_vit.export.quantization.overflow import find_mlps, split_overflow
-from keras_vit.export.quantization.packing import short
+from keras_vit.export.quantization.packing import layer_of
 from keras_vit.export.quantization.seen import see_all
 from keras_vit.export.quantization.trained import Trained, static_trained
 
@@ -61,16 +61,16 @@ def static_int8(source, target, images, verbose=1):
 
 
 def named_layers(graph):
-    """Name -> dense or convolution layer, in order.
+    """Path in the Keras model -> dense or convolution layer, in order.
 
-    A name that occurs twice gets its number behind it.
+    A path that occurs twice gets its number behind it.
 
     Args:
         graph: float `Graph`, before `split_all`.
     """
     found = {}
     for op in find_layers(graph):
-        name = short(graph.tensors[op.outputs[0]].name)
+        name = layer_of(graph, op)
         found[f"{name} {len(found)}" if name in found else name] = op
     return found
 

@@ -7,7 +7,7 @@ from keras_vit import files, weights
 from keras_vit.cli.proof import add_images, check_images, validation_images
 from keras_vit.cli.table import table
 from keras_vit.cli.training import add_data
-from keras_vit.cli.usage import UsageError, points, words
+from keras_vit.cli.usage import UsageError, points, sides, words
 
 FORMATS = (".tflite", ".onnx")
 # Calibration images that are read from a folder; more do not help.
@@ -84,8 +84,8 @@ def _add_face(export):
     )
     face.add_argument(
         "--input-size",
-        type=int,
-        metavar="PX",
+        type=sides,
+        metavar="PX|H,W",
         help="of those pixels, if not the model's",
     )
     face.add_argument(

@@ -38,6 +38,18 @@ def points(text):
     return value
 
 
+def sides(text):
+    """A side, or height and width with a comma between, in px, for argparse.
+
+    >>> sides("48"), sides("48,64")
+    (48, (48, 64))
+    """
+    found = numbers(text)
+    if len(found) > 2:
+        raise ValueError(f"must be PX or H,W, got {text}")
+    return found if len(found) == 2 else found[0]
+
+
 def words(text):
     """Words with commas between, for argparse.
 

@@ -183,6 +183,7 @@ def test_options_that_contradict_are_wrong_usage(run, words, message):
         ("verify", "m.keras", "m.onnx", "--max-points-lost", "much"),
         ("verify", "m.keras", "m.onnx", "--max-points-lost", "-5"),
         ("export", "m.keras", "m.onnx", "--tolerance", "nan"),
+        ("export", "m.keras", "m.onnx", "--input-size", "1,2,3"),
     ],
 )
 def test_wrong_words_are_wrong_usage(run, words):

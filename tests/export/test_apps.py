@@ -372,6 +372,17 @@ def test_onnx_has_the_same_faces(model, converted, opset, tmp_path):
     )
 
 
+def test_onnx_has_one_signature(model, tiny, tmp_path):
+    """Several, and options that nobody knows, are refused by name."""
+    path = tmp_path / "m.onnx"
+    with pytest.raises(TypeError, match="onnx file has one, got .'a': .*to_savedmodel"):
+        export.to_onnx(model, path, signatures={"a": {}})
+    with pytest.raises(TypeError, match="among preprocessing, .*got 'preparations'"):
+        export.to_onnx(model, path, preparations=("decode",))
+    with pytest.raises(ValueError, match="needs two classes or more, got one"):
+        export.to_onnx(tiny(classes=1), path, classifier_activation="softmax")
+
+
 def test_onnx_features(model, photos, tmp_path):
     """What the head reads; the model's notes travel along."""
     result = export.to_onnx(

@@ -124,6 +124,21 @@ def test_a_process_that_dies_is_an_error(exported):
     worker.close()
 
 
+def test_files_that_decode_get_encoded_noise(tmp_path):
+    """A JPEG is made for them, or taken as bytes; both are what TensorFlow reads."""
+    import tensorflow as tf
+
+    made = benchmark_worker.make_image([None], object, "")
+    np.save(tmp_path / "image.npy", np.asarray([made[0], b"second"])[:1])
+    given = benchmark_worker.make_image([None], object, tmp_path / "image.npy")
+
+    assert (1,) == made.shape and made.tolist() == given.tolist()
+    assert (256, 256, 3) == tf.io.decode_jpeg(tf.constant(given)[0]).shape
+    with pytest.raises(ValueError, match="images: must be object"):
+        np.save(tmp_path / "image.npy", np.zeros((1, 4, 4, 3), "float32"))
+        benchmark_worker.make_image([None], object, tmp_path / "image.npy")
+
+
 def test_noise_fits_any_input():
     """Whole numbers for integer inputs, an open batch of one, nothing else open."""
     image = benchmark_worker.make_image([None, 4, 4, 3], "uint8", "")

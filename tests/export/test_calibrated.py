@@ -204,6 +204,20 @@ def test_layers_that_are_spared(recipe, model, ranges, converted, tmp_path):
     assert expected == 2
 
 
+def test_layers_are_named_as_in_the_model(model, exported, ranges):
+    """By their paths in Keras, in full; the head too, whose result is an output."""
+    graph = Graph(exported["tflite"].path)
+    prepare(graph)
+    paths = {w.path.rpartition("/")[0] for w in model.weights}
+
+    inner = ("attention/qkv", "attention/proj", "mlp/fc1", "mlp/fc2")
+    blocks = [f"block_{k}/{name}" for k in range(2) for name in inner]
+    assert ["patch_encoder/projection", *blocks, "head"] == list(named_layers(graph))
+    assert {*named_layers(graph)} <= paths
+    with pytest.raises(TypeError, match="list of names, got 'head'. Pass .'head'."):
+        ranges.keeping("head")
+
+
 def test_a_layer_that_is_not_there(model, ranges, converted, tmp_path):
     """The names that exist are listed."""
     with pytest.raises(ValueError, match="got 'block_9'. Known: .*fc1"):

@@ -7,7 +7,7 @@ import pytest
 
 from keras_vit import export, layers
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export import flatbuffer
+from keras_vit.export import flatbuffer, onnx_foreign
 from keras_vit.export.contract import check_images, contract_of
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
@@ -117,9 +117,11 @@ def foreign(middle):
 
 
 def test_tflite_names_an_operator_it_cannot_write(tmp_path):
-    """An operator without builtin counterpart is an error, not a Flex file."""
-    with pytest.raises(UnsupportedLayer, match="Igamma.*to_savedmodel"):
-        export.to_tflite(foreign(Igamma()), tmp_path / "m.tflite", verbose=0)
+    """An operator without builtin counterpart is an error that names the layer."""
+    message = "got tf.Igamma in layer 'inner/my_gamma'. Replace .*to_savedmodel"
+    inner = keras.Sequential([Igamma(name="my_gamma")], name="inner")
+    with pytest.raises(UnsupportedLayer, match=message):
+        export.to_tflite(foreign(inner), tmp_path / "m.tflite", verbose=0)
     assert [] == list(tmp_path.iterdir())
 
 
@@ -128,9 +130,21 @@ def test_onnx_names_a_layer_it_cannot_write(tmp_path):
     middle = keras.layers.Activation("gelu", name="my_gelu")
     model = foreign(keras.Sequential([keras.layers.DepthwiseConv2D(1), middle]))
 
-    with pytest.raises(UnsupportedLayer, match="Erfc from '.*my_gelu"):
+    with pytest.raises(UnsupportedLayer, match="Erfc in layer '.*my_gelu.*GELU"):
         export.to_onnx(model, tmp_path / "m.onnx", verbose=0)
     assert [] == list(tmp_path.iterdir())
+
+
+def test_onnx_gives_advice_that_fits():
+    """Nobody is told to write GELU in place of a decomposition."""
+    import onnx
+
+    node = onnx.helper.make_node("Svd", ["x"], ["y"], name="user_1/my_svd_1/Svd")
+    made = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], []))
+
+    with pytest.raises(UnsupportedLayer, match="Svd in layer 'my_svd'. Replace") as err:
+        onnx_foreign._refuse_unknown(made)
+    assert "GELU" not in str(err.value)
 
 
 def test_other_models_go_to_onnx_through_tf2onnx(tmp_path):

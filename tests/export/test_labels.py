@@ -8,6 +8,8 @@ from keras_vit.export import metadata
 LABELS = {
     "few": (["a"] * 4, ValueError, "must name 5 classes, got 4 names. Pass one"),
     "empty": (["a", "b", " ", "d", "e"], ValueError, "not be empty.*class 2. Give"),
+    "dict": (dict(enumerate("abcde")), TypeError, "got a dict. .*pass .labels.i. for"),
+    "set": (set("abcde"), TypeError, "order of the model's outputs, got a set"),
     "string": ("abcde", TypeError, "list of class names, got 'abcde'. Read"),
 }
 

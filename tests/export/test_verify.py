@@ -201,6 +201,8 @@ def test_wrong_paths(model, photos, tmp_path, exported):
         export.verify(model, tmp_path / "a.txt", photos)
     with pytest.raises(ValueError, match="SavedModel folder, a .tflite or an .onnx"):
         export.verify(model, tmp_path, photos)
+    with pytest.raises(ValueError, match="None for .*onnx files have one, got 'zzz'"):
+        export.verify(model, exported["onnx"], photos, signature="zzz")
     with pytest.raises(ValueError, match="readable onnx file.*Export it again"):
         export.verify(model, tmp_path / "a.onnx", photos)
     with pytest.raises(ValueError, match="readable tflite file.*Export it again"):

@@ -138,6 +138,14 @@ def test_png_is_exact():
     assert np.array_equal(photo(), read_image(encoded(photo(), "PNG")))
 
 
+def test_deep_grey_keeps_its_upper_bits():
+    """16 bits a pixel, as scanners write them, are halved and not cut off."""
+    deep = (photo()[..., 0].astype("uint16") << 8) + 77
+    pixels = read_image(encoded(deep, "PNG"))
+
+    assert np.array_equal(np.repeat(photo()[..., :1], 3, axis=2), pixels)
+
+
 @pytest.mark.parametrize("raw", [b"", b"<html>", encoded(photo())[:800]])
 def test_files_that_are_no_images(raw, tmp_path):
     """Damage is one clear error that names the file."""
