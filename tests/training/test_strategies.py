@@ -1,5 +1,6 @@
 """Which devices share the work, and what is said when they cannot."""
 
+import signal
 import types
 
 import keras
@@ -97,12 +98,21 @@ def test_pieces_that_do_not_fill_a_batch_are_refused():
 
 
 def test_the_worker_that_is_gone_is_named(monkeypatch):
-    """And how to go on."""
+    """And how to go on; the end of the process is given ten seconds."""
     monkeypatch.setattr(workers, "place", lambda strategy: (0, 2))
+    at_the_end = []
+    monkeypatch.setattr(workers.atexit, "register", at_the_end.append)
     text = "from /job:worker/replica:0/task:0: /job:worker/replica:0/task:1 is down"
     with pytest.raises(WorkerLost, match="worker 0 of 2: .*worker 1 does.*again"):
         with workers.noticing_losses(None):
             raise tf.errors.UnavailableError(None, None, text)
+    before = signal.getsignal(signal.SIGALRM)
+    (leave,) = at_the_end
+    leave()
+
+    assert signal.SIG_DFL == signal.getsignal(signal.SIGALRM)
+    assert 0 < signal.alarm(0) <= 10
+    signal.signal(signal.SIGALRM, before)
 
 
 class OwnStep(keras.Model):

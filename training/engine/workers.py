@@ -1,11 +1,13 @@
 """Several processes that train one model: who is who, and what if one is gone."""
 
+import atexit
 import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import re
+import signal
 import tempfile
 
 import tensorflow as tf
@@ -16,6 +18,7 @@ EXAMPLE = (
     '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
 )
+LEAVING = 10  # seconds that a process may take to end, once another one is lost
 LOSSES = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -115,6 +118,9 @@ def own_folder(strategy):
 def noticing_losses(strategy):
     """Say in plain words that another process is gone.
 
+    When Python ends after that, its end may take no more than `LEAVING` seconds: what
+    TensorFlow has begun may wait for the lost one for a minute.
+
     Raises:
         WorkerLost: naming it where TensorFlow does.
     """
@@ -126,4 +132,11 @@ def noticing_losses(strategy):
             raise
         tasks = re.findall(r"/job:(?:worker|chief)/replica:\d+/task:(\d+)", str(err))
         lost = next((int(task) for task in tasks if int(task) != number), None)
+        atexit.register(_leave)
         raise WorkerLost(number, count, lost) from err
+
+
+def _leave():
+    """Have the system end this process soon, which needs nothing of Python for it."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(LEAVING)
