@@ -6,6 +6,9 @@ import keras
 from keras import ops
 
 from keras_vit.layers import TransformerBlock
+from keras_vit.layers.causal import CausalBlock
+
+BLOCKS = TransformerBlock, CausalBlock
 
 
 class _Drawn(keras.random.SeedGenerator):
@@ -29,12 +32,13 @@ def rematerialize(model):
     computed twice, so that both times they are the same.
 
     Args:
-        model: with `TransformerBlock`s; changed in place, files are not.
+        model: with `TransformerBlock`s, or `CausalBlock`s of an image GPT; changed in
+            place, files are not.
 
     Raises:
         ValueError: for a model without such blocks.
     """
-    blocks = [x for x in model._flatten_layers() if isinstance(x, TransformerBlock)]
+    blocks = [x for x in model._flatten_layers() if isinstance(x, BLOCKS)]
     if not blocks:
         raise ValueError(
             f"remat: needs a model with TransformerBlocks, got {model.name!r}. Use "
@@ -42,7 +46,8 @@ def rematerialize(model):
         )
     for block in blocks:
         if "call" not in vars(block):
-            vars(block)["call"] = _twice(block)
+            twice = _pixels_twice if isinstance(block, CausalBlock) else _twice
+            vars(block)["call"] = twice(block)
 
 
 @contextlib.contextmanager
@@ -57,8 +62,20 @@ def undone(model):
 def restore(model):
     """Take `rematerialize` back."""
     for layer in model._flatten_layers():
-        if isinstance(layer, TransformerBlock):
+        if isinstance(layer, BLOCKS):
             vars(layer).pop("call", None)
+
+
+def _pixels_twice(block):
+    """The call of a block that draws nothing; with a memory there is no gradient."""
+    plain = block.call
+
+    def call(tokens, cache=None, start=0):
+        if cache is not None:
+            return plain(tokens, cache=cache, start=start)
+        return keras.remat(plain)(tokens)
+
+    return call
 
 
 def _twice(block):

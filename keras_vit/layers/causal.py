@@ -37,8 +37,11 @@ class RMSNorm(keras.layers.Layer):
 
     def call(self, x):
         wide = keras.backend.result_type(self.compute_dtype, "float32")
-        x = ops.cast(x, wide)
-        scale = ops.rsqrt(ops.mean(x * x, axis=-1, keepdims=True) + self.epsilon)
+        # A copy, so that no gradient is a sum of more than two: TensorFlow adds three
+        # in whatever order they come, and then no two runs are the same.
+        x = ops.cast(ops.copy(x), wide)
+        square = ops.mean(ops.square(x), axis=-1, keepdims=True)
+        scale = ops.rsqrt(square + self.epsilon)
         return ops.cast(x * scale * ops.cast(self.gamma, wide), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

@@ -4,6 +4,8 @@ Chen et al. 2020, "Generative Pretraining from Pixels" (ICML 2020), and its code
 """
 
 import math
+import numbers
+import os
 
 import keras
 import numpy as np
@@ -12,11 +14,12 @@ from keras import ops
 from keras_vit.choices import check_choice
 from keras_vit.layers.causal import CausalBlock, RMSNorm
 from keras_vit.layers.patches import pair
-from keras_vit.models.palette import grid_palette, quantize
-from keras_vit.models.pretraining import PretrainingModel
+from keras_vit.models.palette import grid_palette, quantize, read_palette
+from keras_vit.models.pretraining import PretrainingModel, is_share
 from keras_vit.preprocess import Preprocessing
 
 OBJECTIVES = ("autoregressive", "bert")
+FARTHEST = 2.0  # of 0 that a value of -1..1 may lie after an augmentation
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -30,8 +33,8 @@ class ImageGPT(PretrainingModel):
         image_size: side in px, or (H, W). width: D. depth: blocks. heads: a divisor
             of D. mlp_dim: hidden units, None for 4 D.
         colors: V, size of the palette.
-        palette: (V, 3) in -1..1, such as the released centres or `fit_palette`; None
-            is an even grid of V colours.
+        palette: (V, 3) in -1..1, such as the released centres or `fit_palette`, or an
+            .npy file with one; None is an even grid of V colours.
         objective: "autoregressive", or "bert": 15% of the pixels are hidden, and
             guessed from all others.
         mask_ratio: share of hidden pixels for "bert", 0..1, drawn for each alone.
@@ -77,7 +80,8 @@ class ImageGPT(PretrainingModel):
         size = pair(image_size, "image_size")
         preprocessing = preprocessing or Preprocessing(image_size=size)
         super().__init__((*size, 3), preprocessing, seed, name, dtype)
-        _check(objective, mask_ratio, width, heads)
+        sizes = {"width": width, "depth": depth, "heads": heads, "colors": colors}
+        _check(objective, mask_ratio, sizes)
         self.width, self.depth, self.heads = width, depth, heads
         self.mlp_dim = mlp_dim or 4 * width
         self.colors = colors
@@ -139,6 +143,15 @@ class ImageGPT(PretrainingModel):
         """Palette numbers, (B, H*W) int32, of images or of numbers."""
         if len(inputs.shape) == 2:
             return ops.cast(inputs, "int32")
+        self.check_images(inputs)
+        kind, far = keras.backend.standardize_dtype(inputs.dtype), 0.0
+        if isinstance(inputs, np.ndarray) and inputs.size:
+            far = np.abs(inputs.astype("float32")).max()
+        if "int" in kind or far > FARTHEST:
+            raise ValueError(
+                f"{self.name}: takes images in -1..1, got {kind} as far as {far:.3g}. "
+                "Divide bytes by 127.5 and take 1 away."
+            )
         return quantize(inputs, self.palette)
 
     def before(self, tokens):
@@ -210,17 +223,17 @@ class ImageGPT(PretrainingModel):
         pixels = np.rint(127.5 * (pixels + 1)).clip(0, 255).astype("uint8")
         return pixels.reshape(-1, *self.image_shape)
 
-    def make_classifier(self, classes, pooling=None, generative=0.0, name="classifier"):
+    def make_classifier(self, classes, pooling=None, **options):
         """See `classifier_from`.
 
         Args:
             classes: K. pooling: "gap" or None; there is no other.
-            generative: weight of the painting loss beside the loss of the classes; 1
-                in the paper. name: of the model.
+            **options: `generative`, weight of the painting loss beside the loss of the
+                classes, 1 in the paper; `labels`; `name`.
         """
         from keras_vit.models.image_gpt_features import make_classifier
 
-        return make_classifier(self, classes, pooling, generative, name)
+        return make_classifier(self, classes, pooling, **options)
 
     def get_config(self):
         """Plain values that rebuild this model; the palette is among its weights."""
@@ -298,9 +311,16 @@ def bits(nats):
     return nats / math.log(2)
 
 
-def _check(objective, mask_ratio, width, heads):
+def _check(objective, mask_ratio, sizes):
     check_choice("objective", objective, OBJECTIVES)
-    if not 0 < mask_ratio < 1:
+    for name, value in sizes.items():
+        if not isinstance(value, numbers.Integral) or value < 1:
+            raise ValueError(
+                f"{name}: must be a whole number, at least 1, got {value!r}. Published "
+                "models have width=512, depth=24, heads=8, colors=512."
+            )
+    width, heads = sizes["width"], sizes["heads"]
+    if not is_share(mask_ratio):
         raise ValueError(
             f"mask_ratio: must be between 0 and 1, got {mask_ratio!r}. Use 0.15."
         )
@@ -314,6 +334,8 @@ def _check(objective, mask_ratio, width, heads):
 def _check_palette(palette, colors):
     if palette is None:
         return grid_palette(colors)
+    if isinstance(palette, str | os.PathLike):
+        palette = read_palette(palette)
     palette = np.asarray(palette, "float32")
     if palette.shape != (colors, 3) or not (np.abs(palette) <= 1.01).all():
         raise ValueError(

@@ -88,8 +88,27 @@ def pixel_features(model, block=None):
     return features
 
 
-def make_classifier(model, classes, pooling, generative, name):
+def make_classifier(
+    model,
+    classes,
+    pooling=None,
+    generative=0.0,
+    labels=None,
+    name="classifier",
+    **unknown,
+):
     """See `classifier_from`: a linear head on the mean of all pixels."""
+    if unknown:
+        raise TypeError(
+            "options: a classifier of an image GPT takes generative, labels and name, "
+            f"got {', '.join(f'{key}={value!r}' for key, value in unknown.items())}. "
+            "Leave it out."
+        )
+    if labels is not None and len(labels) != classes:
+        raise ValueError(
+            f"labels: must be {classes} names, one per class, got {len(labels)}. Pass "
+            f"classes={len(labels)}."
+        )
     if pooling not in (None, "gap"):
         raise ValueError(
             f"pooling: an image GPT takes the mean, 'gap', got {pooling!r}. "
@@ -109,4 +128,5 @@ def make_classifier(model, classes, pooling, generative, name):
     )
     classifier = ImageModel(images, head(x), name=name)
     classifier.preprocessing = model.preprocessing
+    classifier.labels = None if labels is None else list(labels)
     return classifier

@@ -12,6 +12,7 @@ from keras_vit.models.pretraining import (
     MaskedModel,
     encoder_architecture,
     fixed_table,
+    is_share,
 )
 
 
@@ -130,6 +131,7 @@ class MaskedAutoencoder(MaskedModel):
             (B, 1 + kept, D) tokens, the class token first; mask (B, N); restore_ids
             (B, N), see `keras_vit.layers.masking`.
         """
+        self.check_images(images)
         layers = self.encoder.get_layer
         tokens = layers("patch_encoder")(layers("patches")(images), training=training)
         if noise is None:
@@ -235,7 +237,7 @@ class MaskedAutoencoder(MaskedModel):
 
 def _kept(count, ratio):
     """Patches that are seen, of `count`."""
-    kept = int(count * (1 - ratio)) if 0 < ratio < 1 else 0
+    kept = int(count * (1 - ratio)) if is_share(ratio) else 0
     if not 0 < kept < count:
         raise ValueError(
             f"mask_ratio: must hide some of the {count} patches and leave some, got "

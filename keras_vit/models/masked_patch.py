@@ -9,7 +9,12 @@ from keras import ops
 
 from keras_vit.choices import check_choice
 from keras_vit.layers import Patches, masking
-from keras_vit.models.pretraining import MASKING, MaskedModel, encoder_architecture
+from keras_vit.models.pretraining import (
+    MASKING,
+    MaskedModel,
+    encoder_architecture,
+    is_share,
+)
 from keras_vit.preprocess import pixel_statistics
 
 COLORS = 512  # 3 bits per channel
@@ -85,6 +90,7 @@ class MaskedPatchPrediction(MaskedModel):
         self.head.build((None, self.patch_count, width))
 
     def call(self, images, training=None):
+        self.check_images(images)
         layers = self.encoder.get_layer
         embed = layers("patch_encoder")
         projected = embed.projection(layers("patches")(images))
@@ -109,7 +115,7 @@ class MaskedPatchPrediction(MaskedModel):
         """
         count = self.patch_count
         projected = ops.convert_to_tensor(projected)
-        draws = self.draw((3, ops.shape(projected)[0], count), training)
+        draws = self.draw((3, ops.shape(projected)[0], count), training, axis=1)
         kept = count - int(count * self.mask_ratio)
         _, _, mask = masking.choose(draws[0], kept)
         steps = 1 + ops.cast(draws[1] * (count - 1), "int32")
@@ -182,7 +188,7 @@ class MaskedPatchPrediction(MaskedModel):
 def _check(target, ratio, arch):
     check_choice("target", target, TARGETS)
     count = arch.grid[0] * arch.grid[1]
-    if not 0 < ratio <= 1 or not int(count * ratio):
+    if not is_share(ratio, most=True) or not int(count * ratio):
         raise ValueError(
             f"mask_ratio: must corrupt at least one of {count} patches, got {ratio!r}. "
             "Use mask_ratio=0.5."

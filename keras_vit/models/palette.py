@@ -61,6 +61,32 @@ def fit_palette(images, colors=512, seed=0):
     return search.fit(pixels).cluster_centers_.astype("float32")
 
 
+def read_palette(path):
+    """Colours from a file that `np.save` wrote; nothing else is read off the disk.
+
+    Args:
+        path: of an .npy file with (V, 3) numbers.
+
+    Returns:
+        (V, 3) float32.
+
+    Raises:
+        ValueError: for another file. FileNotFoundError: without one.
+    """
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        right = found.ndim == 2 and found.shape[1] == 3 and found.dtype.kind == "f"
+        shown = f"{found.dtype} of shape {found.shape}"
+    except (ValueError, AttributeError, EOFError) as err:  # no array, or several
+        right, shown = False, f"what is no such file ({err})"
+    if not right:
+        raise ValueError(
+            f"palette: must be an .npy file of (colours, 3) floats, got {shown} in "
+            f"{str(path)!r}. Write one with np.save(path, fit_palette(images, 512))."
+        )
+    return np.array(found, "float32")
+
+
 def quantize(images, palette):
     """Number of the nearest colour of each pixel, row by row.
 

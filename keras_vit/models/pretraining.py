@@ -1,9 +1,11 @@
 """What models that learn without labels have in common; and the way to a classifier."""
 
 import dataclasses
+import numbers
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_vit.layers.position import sincos2d
 from keras_vit.models import vit
@@ -59,10 +61,54 @@ class PretrainingModel(keras.Model):
         """
         return rows, 0
 
-    def draw(self, shape, training):
-        """Uniform numbers: new ones while training, the same ones otherwise."""
-        seed = self.generator if training else self.seed
-        return keras.random.uniform(shape, seed=seed)
+    def share(self, count):
+        """How many images all devices have, and the place of the first that is here.
+
+        Replaced as `gather` is.
+
+        Args:
+            count: of images here.
+
+        Returns:
+            Two numbers.
+        """
+        return count, 0
+
+    def draw(self, shape, training, axis=0):
+        """Uniform numbers: new ones while training, the same ones otherwise.
+
+        Devices that share a batch draw for all of it, and each takes what belongs to
+        its own images: these get the same numbers on any number of devices.
+
+        Args:
+            shape: of the numbers. training: as in `call`. axis: that of the images.
+
+        Returns:
+            Float32 in 0..1, of that shape.
+        """
+        if not training:
+            return keras.random.uniform(shape, seed=self.seed)
+        shape, starts = list(shape), [0] * len(shape)
+        total, starts[axis] = self.share(shape[axis])
+        drawn = [*shape[:axis], total, *shape[axis + 1 :]]
+        numbers = keras.random.uniform(drawn, seed=self.generator)
+        return numbers if total is shape[axis] else ops.slice(numbers, starts, shape)
+
+    def check_images(self, images):
+        """See to it that images are of the size that the model was built for.
+
+        Raises:
+            ValueError: when they are not.
+        """
+        shape = tuple(images.shape)
+        sides = zip(shape[1:], self.image_shape, strict=False)
+        if len(shape) != 4 or not all(side in (None, own) for side, own in sides):
+            wanted = ", ".join(map(str, self.image_shape))
+            raise ValueError(
+                f"{self.name}: takes images (B, {wanted}), got shape {shape}. Prepare "
+                "them with model.preprocessing, and give a single one a batch axis "
+                "with image[None]."
+            )
 
     @classmethod
     def from_config(cls, config):
@@ -181,6 +227,11 @@ def encoder_architecture(name, mode, options, fixed):
     return arch
 
 
+def is_share(value, most=False):
+    """Whether a value is a number between 0 and 1; with `most`, 1 is one too."""
+    return isinstance(value, numbers.Real) and (0 < value < 1 or (most and value == 1))
+
+
 def fixed_table(grid, width):
     """(1, 1 + N, D) positions of MAE and MoCo v3: zeros for the class token first."""
     table = sincos2d(grid, width, reach_last=False)
@@ -199,7 +250,7 @@ def classifier_from(model, classes, pooling=None, **options):
             for masked patch prediction; what it was trained with for SimCLR and
             MoCo v3. An image GPT takes the mean of all positions.
         **options: other fields of `Architecture`, such as drop_path, labels, name; for
-            an image GPT `generative` and `name`.
+            an image GPT `generative`, `labels` and `name`.
 
     Returns:
         `ImageModel`, (B, H, W, C) -> (B, K) logits, with weights of its own, all

@@ -12,6 +12,7 @@ from keras_vit.models.image_gpt import bits
 from keras_vit.models.image_gpt_features import pixel_features
 
 TINY = {"image_size": 8, "width": 32, "depth": 2, "heads": 4, "colors": 27}
+SIZES = {"image_size": 4, "width": 8, "depth": 1, "heads": 2, "colors": 8}
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +207,48 @@ def test_another_file_is_no_image_gpt(shared):
     path = shared / "fixtures" / "checkpoints" / "google_vit_token.npz"
     with pytest.raises(CheckpointError, match=r"must hold an image GPT, got"):
         keras_vit.ImageGPT.from_checkpoint(path)
+
+
+def test_a_palette_can_be_a_file(tmp_path):
+    """Of numbers alone, never unpickled; the message tells how to write one."""
+    colors = np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3)
+    np.save(tmp_path / "eight.npy", colors)
+    for path in (tmp_path / "eight.npy", str(tmp_path / "eight.npy")):
+        model = keras_vit.ImageGPT(**{**SIZES, "palette": path})
+        np.testing.assert_array_equal(colors, ops.convert_to_numpy(model.palette))
+    np.save(tmp_path / "flat.npy", colors.ravel())
+    np.save(tmp_path / "pickled.npy", np.array([{}], object))
+    (tmp_path / "empty.npy").write_bytes(b"")
+    np.savez(tmp_path / "several.npz", colors)
+    for name in ("flat.npy", "pickled.npy", "empty.npy", "several.npz"):
+        with pytest.raises(ValueError, match=rf"(?s)palette.*{name}.*np.save"):
+            keras_vit.ImageGPT(**{**SIZES, "palette": tmp_path / name})
+
+
+@pytest.mark.parametrize("name", ["width", "depth", "heads", "colors"])
+@pytest.mark.parametrize("value", [0, 2.5])
+def test_sizes_are_whole_numbers(name, value):
+    """The message has the value and numbers that go together."""
+    with pytest.raises(ValueError, match=f"^{name}: .* got {value}. .*heads=8"):
+        keras_vit.ImageGPT(**{**SIZES, name: value})
+
+
+def test_images_that_it_cannot_read_are_refused():
+    """Of another size, grey, a single one, bytes: told before anything is computed."""
+    model = keras_vit.ImageGPT(**SIZES)
+    for shape in ((1, 5, 5, 3), (1, 4, 4, 1), (4, 4, 3)):
+        with pytest.raises(ValueError, match=r"got shape .*image\[None\]"):
+            model.tokens(np.zeros(shape, "float32"))
+    for pixels in (np.full((1, 4, 4, 3), 9, "uint8"), np.full((1, 4, 4, 3), 9.0)):
+        with pytest.raises(ValueError, match="images in -1..1, got .* 9. Divide"):
+            model.tokens(pixels)
+
+
+def test_a_classifier_takes_names_and_nothing_else():
+    """Labels as of other classifiers; what there is not is named."""
+    model = keras_vit.ImageGPT(**SIZES)
+    assert ["a", "b"] == keras_vit.classifier_from(model, 2, labels=("a", "b")).labels
+    with pytest.raises(ValueError, match="labels: must be 2 names.*got 1"):
+        keras_vit.classifier_from(model, 2, labels=["a"])
+    with pytest.raises(TypeError, match="got drop_path=0.1. Leave it out"):
+        keras_vit.classifier_from(model, 2, drop_path=0.1)

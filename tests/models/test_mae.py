@@ -125,6 +125,7 @@ def test_without_training_the_draw_is_always_the_same(tiny, images):
     ("options", "message"),
     [
         ({"mask_ratio": 1.0}, r"mask_ratio: must hide some .* got 1.0"),
+        ({"mask_ratio": "0.75"}, r"mask_ratio: must hide some .* got '0.75'"),
         ({"pooling": "token"}, r"pooling: .* got 'token'.*classifier_from"),
         ({"registers": 2}, r"registers: .* got 2"),
         ({"conv_stem": (8, 16)}, r"conv_stem: .* got \(8, 16\)"),
@@ -147,3 +148,10 @@ def test_other_models_have_nothing_to_hand_over():
     """A classifier is not a pre-training model."""
     with pytest.raises(TypeError, match=r"classes=\.\.\. when they are built"):
         keras_vit.classifier_from(keras.Sequential(), classes=3)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (1, 16, 16, 3), (1, 32, 32, 1)])
+def test_images_of_another_shape_are_refused(tiny, shape):
+    """A single one too; the message says how to prepare them."""
+    with pytest.raises(ValueError, match=r"takes images \(B, 32, 32, 3\).*\[None\]"):
+        tiny.reconstruct(np.zeros(shape, "float32"))

@@ -98,6 +98,7 @@ def test_the_loss_counts_corrupted_patches_alone():
     [
         ({"target": "hog"}, r"target: must be one of 'mean_color'.* got 'hog'"),
         ({"mask_ratio": 0.0}, r"mask_ratio: must corrupt .* got 0.0"),
+        ({"mask_ratio": "half"}, r"mask_ratio: must corrupt .* got 'half'"),
         ({"target": "small_patch", "patch_size": 2}, r"patch_size: .* 4 px .*\(2, 2\)"),
         ({"channels": 1}, r"channels: colours need 3, got 1.*target='pixels'"),
         ({"distilled": True}, r"distilled: .* got True"),

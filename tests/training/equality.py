@@ -19,16 +19,41 @@ MODEL = {
     "patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32,
     "qkv_bias": False,
 }  # fmt: skip
+ALONE = {"monitor": "val_loss", "optimizer": "sgd", "learning_rate": 0.01}
+DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
+PIXELS = {"width": 16, "depth": 1, "heads": 2, "colors": 8}
+
+
+def bit():
+    """A small ResNet."""
+    from keras_vit.models import BigTransfer
+
+    keras.utils.set_random_seed(0)
+
+    return BigTransfer(image_size=32, units=(1,), filters=(32,), classes=10)
+
+
 VIEWS = "flip|color_jitter(0.4,0.4,0.4,0.1) & flip|blur(0.5)|solarize(0.5)"
 CONTRAST = {"pooling": "gap", "projection_dim": 8, "hidden_dim": 16, **MODEL}
 # Batch norm takes shifts away: their gradients are rounding errors too, hence SGD.
 PAIRS = {
     "augment": VIEWS, "monitor": "val_loss", "optimizer": "sgd", "learning_rate": 1e-3,
 }  # fmt: skip
+SMALL = {**MODEL, "patch_size": 8}
 CASES = {
     "plain": {},
     "simclr": {**PAIRS, "model": {"kind": "SimCLR", **CONTRAST}},
     "moco_v3": {**PAIRS, "model": {"kind": "MoCoV3", **CONTRAST}},
+    "mae": {**ALONE, "model": {"kind": "MaskedAutoencoder", **DECODER, **SMALL}},
+    "patches": {**ALONE, "model": {"kind": "MaskedPatchPrediction", **SMALL}},
+    "bert": {
+        **ALONE,
+        "image_size": 8,
+        "augment": "none",
+        "model": {"kind": "ImageGPT", "objective": "bert", **PIXELS},
+    },
+    "bit": {**ALONE, "model": bit},
+    "hybrid": {**ALONE, "model": {**MODEL, "patch_size": 1, "stem": (1,)}},
     "pieces": {"micro_batch": 8},
     "clipping": {"clipnorm": 0.05},
     "ema": {"ema": 0.9},
@@ -62,7 +87,9 @@ def train(strategy, case, steps, folder):
     """Weights and averages of one run after so many steps."""
     from keras_vit import training
 
-    look = Look(steps)
+    look, options = Look(steps), {"model": MODEL, **CASES[case]}
+    if callable(options["model"]):
+        options["model"] = options["model"]()
     training.fit(
         "digits",
         epochs=2,
@@ -71,7 +98,7 @@ def train(strategy, case, steps, folder):
         output_dir=folder,
         verbose=0,
         callbacks=[look],
-        **{"model": MODEL, "steps_per_execution": 1, "ema": None, **CASES[case]},
+        **{"steps_per_execution": 1, "ema": None, **options},
     )
     return look.found
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import keras_vit
+from keras_vit.models import generate
 from keras_vit.training import losses, rates, remat, tuning
 
 LABELS = np.arange(8) % 3
@@ -113,6 +114,26 @@ def test_patterns_that_do_nothing_are_refused(call, message):
     """With what there is."""
     with pytest.raises(ValueError, match=message):
         call(make_model())
+
+
+def test_an_image_gpt_can_compute_again():
+    """The same weights, blocks that look again, and painting with a memory."""
+    sizes = {"image_size": 4, "width": 16, "depth": 2, "heads": 2, "colors": 8}
+    model, slim = (keras_vit.ImageGPT(**sizes) for _ in range(2))
+    model.head.kernel.assign(keras.random.normal((16, 8), seed=0))
+    slim.set_weights(model.get_weights())
+    remat.rematerialize(slim)
+    pixels = np.random.default_rng(0).uniform(-1, 1, (8, 4, 4, 3)).astype("float32")
+    for one in (model, slim):
+        one.compile(keras.optimizers.SGD(0.1))
+        one.fit(pixels, batch_size=4, epochs=2, verbose=0, shuffle=False)
+    painted = generate.sample(slim, verbose=0)
+    remat.restore(slim)
+
+    for a, b in zip(model.get_weights(), slim.get_weights(), strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-6)
+    np.testing.assert_array_equal(generate.sample(model, verbose=0), painted)
+    assert "call" not in vars(slim.blocks[0])
 
 
 def test_models_without_blocks_are_told_what_to_do():

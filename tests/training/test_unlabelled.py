@@ -81,3 +81,16 @@ def test_the_gradient_of_a_table_that_is_looked_up_is_whole():
     assert all(isinstance(gradient, tf.Tensor) for gradient in found)
     shapes = [tuple(gradient.shape) for gradient in found]
     assert shapes == [tuple(weight.shape) for weight in model.trainable_weights]
+
+
+@pytest.mark.parametrize("objective", ["autoregressive", "bert"])
+def test_gradients_of_an_image_gpt_are_the_same_each_time(objective):
+    """No sum of three or more, whose order would be left to chance."""
+    model = keras_vit.ImageGPT(image_size=4, objective=objective, **KINDS["ImageGPT"])
+    trainee = Trainee(model)
+    trainee.compile(keras.optimizers.SGD())
+    step = tf.function(lambda x: trainee.gradients(x, None, None)[0])
+    graph = step.get_concrete_function(tf.TensorSpec((2, 4, 4, 3))).graph
+    sums = [op for op in graph.get_operations() if op.type == "AddN"]
+
+    assert sums and {2} == {len(op.inputs) for op in sums}

@@ -1,4 +1,4 @@
-"""Rows of all devices at once, for losses that compare the images of a step."""
+"""What models must know of other devices: their rows, and how many images they have."""
 
 import tensorflow as tf
 
@@ -30,3 +30,19 @@ def gather_rows(rows):
     # The sum of arrays with zeros in the places of the others: its gradient is a sum
     # over all devices again, of which each takes its own rows.
     return context.all_reduce(add, tf.pad(rows, ((first, behind), (0, 0)))), first
+
+
+def share_images(count):
+    """How many images all devices have in a step, and the place of the first here.
+
+    Args:
+        count: images of this device; in training all have as many.
+
+    Returns:
+        Two numbers.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return count, 0
+    own = context.replica_id_in_sync_group
+    return count * context.num_replicas_in_sync, count * own

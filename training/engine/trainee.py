@@ -6,7 +6,7 @@ from keras import tree
 
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training.engine.division import undivided
-from keras_vit.training.engine.gathering import gather_rows
+from keras_vit.training.engine.gathering import gather_rows, share_images
 from keras_vit.training.engine.pieces import sum_pieces
 from keras_vit.training.engine.wrapping import Wrapping
 
@@ -39,7 +39,7 @@ class Trainee(Wrapping):
     def __init__(self, inner, micro_batch=None, xla=False):
         super().__init__(inner)
         if isinstance(inner, PretrainingModel):
-            inner.gather = gather_rows
+            inner.gather, inner.share = gather_rows, share_images
         self.micro_batch = micro_batch
         self._piece = tf.function(self.gradients, jit_compile=xla or None)
         self._nested = xla
