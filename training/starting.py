@@ -67,7 +67,7 @@ def starting_point(name, names, precision, alone=False, image_size=None):
         precision: dtype policy, or None for that of the file.
         alone: whether the run learns without labels: then there is no head.
         image_size: side in px or (H, W) that the model is rebuilt for, its positions
-            resampled; None for that of the file.
+            resampled; None for that of the file, which one without labels keeps.
 
     Returns:
         Model, or None for the name of one.
@@ -86,7 +86,7 @@ def starting_point(name, names, precision, alone=False, image_size=None):
         classes = _classes(model, *names())
     if classes is not None or precision is not None:
         model = models.adapt(model, classes, precision)
-    return model if size is None else at_size(model, size)
+    return model if size is None or alone else at_size(model, size)
 
 
 def _load(name, size):

@@ -74,7 +74,7 @@ def test_probes_refuse_early(run, saved, colours, tmp_path):
     """Each wrong word before a model is read or an image looked at."""
     words = ("evaluate", saved, "--data", colours)
     for code, more, says in (
-        (1, ("--probe", "svm"), "linear, few_shot, knn, depth"),
+        (1, ("--probe", "svm"), "linear, few_shot, knn, lars, depth"),
         (2, ("--probe", "knn", "--per-class"), "Leave out --confusion"),
         (2, ("--probe", "knn", "--picture", "a.png"), "Add depth"),
         (1, ("--probe", "depth", "--picture", "a.svg"), "must end in .png"),
