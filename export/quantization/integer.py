@@ -17,7 +17,7 @@ from keras_vit.export.quantization.graph import (
     Tensor,
 )
 from keras_vit.export.quantization.integer_writer import IntegerWriter
-from keras_vit.export.quantization.packing import short
+from keras_vit.export.quantization.packing import layer_of
 from keras_vit.export.quantization.seen import see_all
 from keras_vit.export.quantization.static import prepare, spared, split_all
 from keras_vit.export.quantization.trained import Trained, observed_trained
@@ -156,6 +156,6 @@ def audit(graph, recipe, faces=False):
             if graph.tensors[number].type == FLOAT32:
                 raise UnsupportedLayer(
                     f"{recipe}: must hold no float tensor, got one at {op.name} "
-                    f"{short(graph.tensors[number].name)!r}. Use "
+                    f"{layer_of(graph, op)!r}. Use "
                     "quantization='static_int8', and report the model's options."
                 )
