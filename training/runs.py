@@ -90,7 +90,8 @@ class RunFolder:
         """The state that an unfinished run goes on from.
 
         Returns:
-            (arrays, facts), or two empty dicts where the run begins anew.
+            (arrays, facts), or two empty dicts where the run begins anew: at its
+            beginning, or where it was killed before its first state.
 
         Raises:
             FileExistsError: when none is whole, and beginning anew would lose work.
@@ -98,15 +99,14 @@ class RunFolder:
         found = self.states.newest() if self.resumes else None
         if found is not None:
             return found
-        lost = [path.name for path in (self.best, self.history) if path.exists()]
         damaged = self.states.noted()
-        # A run killed before its first state had time for a history, not for a model.
-        if self.resumes and (damaged or self.best.exists()):
+        if self.resumes and damaged:
+            lost = [path.name for path in (self.best, self.history) if path.exists()]
             raise FileExistsError(
                 f"{self.states.path}: must hold a whole state to go on from, got "
-                f"{', '.join(damaged) or 'none'}{' (damaged)' * bool(damaged)}. "
-                f"Beginning anew would delete {', '.join(lost) or 'these'}: choose "
-                "another output_dir, or pass overwrite=True."
+                f"{', '.join(damaged)} (damaged). Beginning anew would delete "
+                f"{', '.join(lost) or 'these'}: choose another output_dir, or pass "
+                "overwrite=True."
             )
         return {}, {}
 
