@@ -24,9 +24,12 @@ BACKENDS := tests/layers tests/models tests/introspect/test_formulas.py \
 	tests/weights/test_bit.py tests/weights/test_published_files.py \
 	tests/weights/test_hybrids.py
 
+# Losses, optimisers and probes as recorded.
+TRAINING := tests/training/test_jax.py tests/training/test_losses.py \
+	tests/training/test_update_rules.py tests/training/test_probes.py
+
 test-jax: $(VENV)/.jax
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TWO) $(BACKENDS) \
-		tests/training/test_jax.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TWO) $(BACKENDS) $(TRAINING)
 
 test-torch: $(VENV)/.torch
 	KERAS_BACKEND=torch $(BIN)/python -m pytest $(TWO) $(BACKENDS)

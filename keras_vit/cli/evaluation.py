@@ -9,11 +9,13 @@ from keras_vit.cli.table import table
 from keras_vit.cli.training import (
     add_data,
     add_preprocess,
-    load_classifier,
+    check_classifier,
+    load_prepared,
     load_split,
     prepared,
 )
 from keras_vit.cli.usage import UsageError, words
+from keras_vit.models.pretraining import PretrainingModel
 
 PROBES = ("linear", "few_shot", "knn", "lars", "depth")
 PIXELS, RANDOM = "pixels", "random:"
@@ -23,7 +25,9 @@ SHOWN = 60  # classes in the table of a terminal
 def add_commands(commands):
     """Add the sub-command to the parser."""
     evaluate = commands.add_parser(
-        "evaluate", help="accuracy, calibration, mistakes, or probes of the features"
+        "evaluate",
+        help="accuracy, calibration, mistakes, or probes of the features; the loss of "
+        "a model that learns without labels",
     )
     evaluate.add_argument(
         "models",
@@ -76,7 +80,10 @@ def run_evaluate(args):
 
     if args.confusion:
         files.check_target(args.confusion, args.overwrite)
-    model = load_classifier(args)
+    model = load_prepared(args)
+    if isinstance(model, PretrainingModel) and model.views == 1:
+        return _run_own_loss(args, model)
+    check_classifier(args.model, model)
     dataset, info = load_split(args, model)
     labels = _real_labels(args, info)
     names = None if args.by_order else info.class_names
@@ -97,6 +104,34 @@ def run_evaluate(args):
         answer["confusion"] = str(path)
         lines.append(f"confusion: {path}")
     return answer, "\n".join(lines), 0
+
+
+def _run_own_loss(args, model):
+    """The loss of what learns without labels; there is nothing else to score."""
+    if args.confusion or args.real or args.per_class:
+        raise UsageError(
+            f"{args.model}: has learnt without labels, got options about classes. "
+            "Leave out --confusion, --real and --per-class, or add --probe linear."
+        )
+    from keras_vit import training
+
+    data, info = training.load_split(
+        args.data,
+        args.split,
+        batch_size=args.batch_size,
+        preprocessing=model.preprocessing,
+        on_bad_image=args.on_bad_image,
+        verbose=_verbose(args),
+    )
+    found = training.evaluate.own_loss(model, data, _verbose(args))
+    text = f"loss {found['loss']:.4f}, {found['count']} images"
+    if "bits_per_pixel" in found:
+        text = (
+            f"{found['nats_per_pixel']:.4f} nats per pixel, "
+            f"{found['bits_per_pixel']:.4f} bits, {found['count']} images"
+        )
+    answer = {"data": info.source, "skipped": list(info.skipped), **found}
+    return answer, text, 0
 
 
 def _only_scores(args):

@@ -220,14 +220,23 @@ def load_prepared(args):
 def load_classifier(args):
     """As `load_prepared`; what has learnt without labels knows no classes."""
     model = load_prepared(args)
+    check_classifier(args.model, model)
+    return model
+
+
+def check_classifier(name, model):
+    """Refuse a model that has learnt without labels.
+
+    Args:
+        name: as it was given. model: that was found.
+    """
     if isinstance(model, PretrainingModel):
         raise ValueError(
-            f"{args.model}: must be a classifier, got a {type(model).__name__}, which "
+            f"{name}: must be a classifier, got a {type(model).__name__}, which "
             "has learnt without labels. Judge its features with `keras-vit evaluate "
             "--probe linear,knn`, or make a classifier of it: `keras-vit train --model "
-            f"{args.model}`."
+            f"{name}`."
         )
-    return model
 
 
 def prepared(model, args):

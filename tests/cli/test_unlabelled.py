@@ -42,15 +42,36 @@ def test_show_says_what_it_learns(run, folder, name):
 def test_what_needs_classes_refuses_one_without(run, folder, name):
     """One line with what the file is, and both ways on."""
     path = folder / f"{name}.keras"
-    for words in (
-        ("predict", path, folder / "pets" / "cat" / "0.png"),
-        ("evaluate", path, "--data", f"folder:{folder / 'pets'}"),
-    ):
-        code, out, err = run(*words)
+    code, out, err = run("predict", path, folder / "pets" / "cat" / "0.png")
 
-        assert (1, "") == (code, out)
-        assert "must be a classifier, got a" in err and "without labels" in err
-        assert "--probe linear,knn" in err and f"train --model {path}" in err
+    assert (1, "") == (code, out)
+    assert "must be a classifier, got a" in err and "without labels" in err
+    assert "--probe linear,knn" in err and f"train --model {path}" in err
+
+
+def test_evaluate_tells_the_loss(run, folder):
+    """That of every image, in batches that do not divide them; bits of an image GPT."""
+    data = ("--data", f"folder:{folder / 'pets'}", "--split", "all")
+    code, out, err = run("evaluate", folder / "gpt.keras", *data, "--json")
+    assert 0 == code, err
+    found = json.loads(out)
+    assert 8 == found["count"]  # its head is zero: every colour alike
+    assert np.log(8) == pytest.approx(found["nats_per_pixel"], rel=1e-6)
+    assert 3.0 == pytest.approx(found["bits_per_pixel"], rel=1e-6)
+    words = ("evaluate", folder / "mae.keras", *data, "--batch-size", 5)
+    code, out, err = run(*words)
+    assert 0 == code and "8 images" in out and "\nloss " in out, err
+    code, _, err = run(*words, "--per-class")
+    assert 2 == code and "Leave out --confusion" in err and "--probe" in err
+
+
+def test_what_compares_views_has_no_loss_of_single_images(run, folder, tmp_path):
+    """SimCLR is to be probed."""
+    keras_vit.SimCLR(**SIZES, projection_dim=8).save(tmp_path / "s.keras")
+    data = ("--data", f"folder:{folder / 'pets'}")
+    code, _, err = run("evaluate", tmp_path / "s.keras", *data)
+
+    assert 1 == code and "got a SimCLR" in err and "--probe" in err
 
 
 def test_features_name_nothing(run, folder, tiny, tmp_path):

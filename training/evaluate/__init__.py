@@ -13,6 +13,7 @@ from keras_vit.training.evaluate.features import features
 from keras_vit.training.evaluate.fewshot import few_shot, least_squares
 from keras_vit.training.evaluate.neighbours import knn
 from keras_vit.training.evaluate.outcomes import outcomes
+from keras_vit.training.evaluate.own_loss import own_loss
 from keras_vit.training.evaluate.probe import linear_probe
 from keras_vit.training.evaluate.probes import ProbeFeatures, check_kinds, probes
 from keras_vit.training.evaluate.real import real, real_labels, real_share
@@ -38,6 +39,7 @@ __all__ = [
     "least_squares",
     "linear_probe",
     "outcomes",
+    "own_loss",
     "plot_confusion",
     "plot_depths",
     "probes",
