@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,6 +15,10 @@ import keras_vit
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SLOWEST_CPU_S = 75.0  # an unmarked test above this fails: it belongs to `make slow`
+
+# Tests press Ctrl-C, which a shell that runs them in the background has ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
