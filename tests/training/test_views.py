@@ -113,6 +113,7 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(tmp_path):
     """Averages, their step and statistics are part of the state; files load."""
     whole = training.fit(model=MODEL, output_dir=tmp_path / "whole", **DIGITS)
