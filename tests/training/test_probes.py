@@ -92,7 +92,9 @@ def test_features_are_what_the_head_reads(tiny):
     found, labels = evaluate.features(model, data, verbose=0)
 
     kernel, bias = model.get_layer("head").get_weights()
-    expected = np.concatenate([model.predict_on_batch(x) for x, _ in data])
+    expected = np.concatenate(
+        [model.predict_on_batch(x) for x, _ in data.as_numpy_iterator()]
+    )
     assert (180,) == labels.shape
     np.testing.assert_allclose(expected, found @ kernel + bias, atol=1e-4)
     with pytest.raises(ValueError, match="one vector per image.*--pooling gap"):
