@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_vit.models.endings import ending
 from keras_vit.preprocess import pixel_statistics
-from keras_vit.training.endings import ending
 from keras_vit.training.losses import hard_distillation, soft_distillation
 
 KINDS = ("hard", "soft")
@@ -74,7 +74,7 @@ class Lesson:
     Args:
         student: `keras.Model` in training; (B, H, W, C) -> (B, K) logits.
         teacher: built `keras.Model` of any origin, images to (B, K) logits or
-            probabilities, see `endings.ending`.
+            probabilities, see `keras_vit.models.endings.ending`.
         distillation: `Distillation`.
 
     Raises:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_vit.layers import PatchEncoder
 from keras_vit.layers.interpolate import matrix
 from keras_vit.models.outline import outline
-from keras_vit.training.resizing import config_at
+from keras_vit.training.resizing import POSITIONS, config_at
 
 
 class Growth:
@@ -86,7 +86,7 @@ def _fit(model, theirs, ours):
         return tf.convert_to_tensor
     encoder = next((x for x in model.layers if isinstance(x, PatchEncoder)), None)
     name = ours.path.rpartition("/")[2]
-    if encoder is None or name not in ("embedding", "rows", "columns"):
+    if encoder is None or name not in POSITIONS:
         raise ValueError(
             "progressive: only positions may depend on the image size, got "
             f"{ours.path} of {tuple(ours.shape)} and {tuple(theirs.shape)}. Leave "

@@ -127,7 +127,7 @@ def make_loss(recipe, ending):
     """The loss of a recipe.
 
     Args:
-        recipe: `Recipe`. ending: of the model, see `endings.ending`.
+        recipe: `Recipe`. ending: of the model, see `keras_vit.models.endings.ending`.
 
     Raises:
         ValueError: for a model whose scores the loss cannot take.

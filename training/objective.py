@@ -1,8 +1,8 @@
 """What a run makes small, and how: optimiser, schedule, loss and scores."""
 
+from keras_vit.models.endings import ending
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training import optimizers
-from keras_vit.training.endings import ending
 from keras_vit.training.losses import make_loss
 from keras_vit.training.schedules import make_schedule
 from keras_vit.training.scores import TopK

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_vit import classes, files
 from keras_vit.errors import DataError
+from keras_vit.models.endings import ending
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import pseudo
 from keras_vit.training.data.feed import Feed
@@ -15,7 +16,6 @@ from keras_vit.training.data.folder import SUFFIXES
 from keras_vit.training.data.sources import open_source
 from keras_vit.training.data.splits import IndexedSplit
 from keras_vit.training.distill import to_logits
-from keras_vit.training.endings import ending
 from keras_vit.training.evaluate.features import answers
 
 
@@ -183,8 +183,9 @@ def _ask(teacher, paths, batch_size, verbose):
     pairs = list(answers(teacher, feed.in_order(split), verbose))
     scores, places = (np.concatenate(rows) for rows in zip(*pairs, strict=True))
     scores = scores.astype("float64")
-    if ending(teacher) != "softmax":
-        scores = np.asarray(to_logits(scores, ending(teacher)), "float64")
+    kind = ending(teacher)
+    if kind != "softmax":
+        scores = np.asarray(to_logits(scores, kind), "float64")
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     scores = scores / scores.sum(axis=1, keepdims=True)
     return places, scores.astype("float32")

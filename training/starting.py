@@ -7,7 +7,7 @@ import keras
 from keras_vit import classes, models, variants, weights
 from keras_vit.errors import DataError
 from keras_vit.models.pretraining import PretrainingModel, classifier_from
-from keras_vit.training.data import DataInfo, class_names
+from keras_vit.training.data import class_names
 from keras_vit.training.data.pipeline import sides
 from keras_vit.training.feeds import is_loaded
 from keras_vit.training.recipes import get_recipe
@@ -51,7 +51,7 @@ def _names(data):
     """A function that looks up class names, or None where nobody can know them."""
     if isinstance(data, str):
         return lambda: (data, class_names(data))
-    if isinstance(data, tuple) and isinstance(data[-1], DataInfo):
+    if is_loaded(data):
         return lambda: (data[-1].source, data[-1].class_names)
     return None
 
@@ -91,7 +91,7 @@ def starting_point(name, names, precision, alone=False, image_size=None):
 
 def _load(name, size):
     """A saved model as it is; a checkpoint at a size, in the way of its family."""
-    if size is None or name.endswith(".keras"):
+    if name.endswith(".keras"):
         return weights.load(name)
     return weights.from_checkpoint(name, image_size=size, verbose=0)
 

@@ -29,7 +29,6 @@ EXPECTED = (
     ImportError,
     ArithmeticError,
 )
-TERMINATED = 143  # exit code of a process that ended on SIGTERM
 
 
 def parser():
@@ -98,7 +97,7 @@ def _tidy_on_sigterm():
 
     def end(number, frame):
         signal.signal(number, signal.SIG_IGN)  # a second one must not cut this short
-        raise SystemExit(TERMINATED)
+        raise SystemExit(128 + number)
 
     try:
         default = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -10,8 +10,6 @@ from keras_vit.cli.training import add_data
 from keras_vit.cli.usage import UsageError, points, sides, words
 
 FORMATS = (".tflite", ".onnx")
-# Calibration images that are read from a folder; more do not help.
-CALIBRATION = 128
 
 
 def add_commands(commands):
@@ -125,7 +123,7 @@ def run_export(args):
     _check_recipe(args, target.suffix[1:])
     files.check_target(target, args.overwrite)
     model = weights.load(args.model)
-    options.update(_calibration(args, model))
+    options["calibration"] = args.calibration
     if args.quantization == "auto":
         options["validation"] = validation_images(args, model)
         if args.tolerance is not None:
@@ -204,20 +202,6 @@ def _check_recipe(args, kind):
         )
 
 
-def _calibration(args, model):
-    """The option of the exporters, when there is a folder, or a file of ranges."""
-    from keras_vit.export.folder import read_folder
-    from keras_vit.export.quantization.calibrated import is_ranges
-
-    if not args.calibration:
-        return {}
-    if is_ranges(args.calibration):
-        return {"calibration": args.calibration}
-    note = getattr(model, "preprocessing", None)
-    images = read_folder(args.calibration, note, CALIBRATION)
-    return {"calibration": images}
-
-
 def _export_all(args, options):
     from keras_vit import export
     from keras_vit.export.artefacts import chosen
@@ -236,7 +220,7 @@ def _export_all(args, options):
         history=args.history,
         layers=args.layers,
         max_points_lost=args.tolerance,
-        **_calibration(args, model),
+        calibration=args.calibration,
         **options,
     )
     return report.to_dict(), summary(report), 0 if report.passed else 1

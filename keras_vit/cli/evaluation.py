@@ -12,6 +12,7 @@ from keras_vit.cli.training import (
     check_classifier,
     load_prepared,
     load_split,
+    open_split,
     prepared,
 )
 from keras_vit.cli.usage import UsageError, words
@@ -115,14 +116,7 @@ def _run_own_loss(args, model):
         )
     from keras_vit import training
 
-    data, info = training.load_split(
-        args.data,
-        args.split,
-        batch_size=args.batch_size,
-        preprocessing=model.preprocessing,
-        on_bad_image=args.on_bad_image,
-        verbose=_verbose(args),
-    )
+    data, info = open_split(args, model)
     found = training.evaluate.own_loss(model, data, _verbose(args))
     text = f"loss {found['loss']:.4f}, {found['count']} images"
     if "bits_per_pixel" in found:

@@ -217,13 +217,6 @@ def load_prepared(args):
     return prepared(weights.load(args.model), args)
 
 
-def load_classifier(args):
-    """As `load_prepared`; what has learnt without labels knows no classes."""
-    model = load_prepared(args)
-    check_classifier(args.model, model)
-    return model
-
-
 def check_classifier(name, model):
     """Refuse a model that has learnt without labels.
 
@@ -257,7 +250,6 @@ def prepared(model, args):
 
 def load_split(args, model):
     """The images that the options ask for, prepared for a model."""
-    from keras_vit import training
 
     if args.data is None:
         raise ValueError(
@@ -265,15 +257,7 @@ def load_split(args, model):
             "tfds:NAME."
         )
     names = getattr(model, "labels", None)
-    data, info = training.load_split(
-        args.data,
-        args.split,
-        batch_size=args.batch_size,
-        preprocessing=_preparation(model),
-        on_bad_image=args.on_bad_image,
-        verbose=0 if args.json else 1,
-        labels=None if args.by_order else names,
-    )
+    data, info = open_split(args, model, None if args.by_order else names)
     outputs = model.output_shape[-1]
     if info.classes != outputs and not args.by_order:
         raise DataError(
@@ -282,6 +266,21 @@ def load_split(args, model):
             "Evaluate on the classes it was trained for, or pass --by-order."
         )
     return data, info
+
+
+def open_split(args, model, labels=None):
+    """The images that the options name, as a model takes them; see `load_split`."""
+    from keras_vit import training
+
+    return training.load_split(
+        args.data,
+        args.split,
+        batch_size=args.batch_size,
+        preprocessing=_preparation(model),
+        on_bad_image=args.on_bad_image,
+        verbose=0 if args.json else 1,
+        labels=labels,
+    )
 
 
 def _preparation(model):
@@ -295,7 +294,8 @@ def _preparation(model):
 
 def run_predict(args):
     """Names with probabilities, best first."""
-    model = load_classifier(args)
+    model = load_prepared(args)
+    check_classifier(args.model, model)
     note = inspection.preparation(model)
     answer, lines = {}, []
     for path in args.images:

@@ -21,6 +21,7 @@ from keras_vit.introspect.layout import (
 from keras_vit.introspect.norms import norms_of
 from keras_vit.introspect.position import position_similarity
 from keras_vit.introspect.rollout import roll
+from keras_vit.models.endings import ending
 from keras_vit.preprocess import decode_predictions, preprocess_input
 
 GREY = np.array([0.299, 0.587, 0.114], "float32")  # as PIL makes grey of colours
@@ -171,8 +172,7 @@ def guesses(model, outputs, top=5):
     """
     last, scores = model.layers[-1], ops.cast(outputs, "float32")
     activation = getattr(last, "activation", None)
-    shares = activation in (keras.activations.softmax, keras.activations.sigmoid)
-    shares = shares or isinstance(last, keras.layers.Softmax)
+    shares = ending(model) != "logits"
     logits = isinstance(last, keras.layers.Average) or (
         isinstance(last, keras.layers.Dense) and activation is keras.activations.linear
     )

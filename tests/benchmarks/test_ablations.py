@@ -1,8 +1,6 @@
 """The script that trains the ViT paper's choices one by one, in small form."""
 
-import importlib.util
 import json
-import pathlib
 
 import numpy as np
 import pytest
@@ -10,16 +8,11 @@ from PIL import Image
 
 import keras_vit
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "benchmarks" / "ablations.py"
-
 
 @pytest.fixture(scope="module")
-def ablations():
+def ablations(script):
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("ablations", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("ablations")
 
 
 @pytest.fixture(scope="module")

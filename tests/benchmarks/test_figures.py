@@ -1,24 +1,10 @@
 """The scripts that measure what is learnt without labels work, in small form."""
 
-import importlib.util
 import json
-import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
-
-BENCHMARKS = pathlib.Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-def script(name):
-    """A script of that folder as a module."""
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +23,7 @@ def stripes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def against():
+def against(script):
     """benchmarks/mae_against_scratch.py with a very small encoder."""
     module = script("mae_against_scratch")
     module.ENCODER.update(width=16, depth=1, mlp_dim=16)
@@ -48,7 +34,7 @@ def against():
 
 
 @pytest.fixture(scope="module")
-def painting():
+def painting(script):
     """benchmarks/painting.py."""
     return script("painting")
 

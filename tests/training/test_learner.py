@@ -10,8 +10,9 @@ import tensorflow as tf
 
 import keras_vit
 from keras_vit import training
+from keras_vit.models import endings
 from keras_vit.preprocess import Preprocessing, preprocess_input
-from keras_vit.training import distill, endings, growth, losses
+from keras_vit.training import distill, growth, losses
 from keras_vit.training.learner import Learner
 from keras_vit.training.sharpness import Sharpness
 
