@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 
+import tensorflow as tf
+
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import DataInfo, own
 from keras_vit.training.data.mix import Mix
@@ -17,7 +19,8 @@ class Feeds:
     """Data of a run, as `model.fit` takes them.
 
     Args:
-        train: batches, without end or repeated. validation: batches.
+        train: batches, without end or repeated; images may be bytes, see `Feed`.
+        validation: batches.
         steps: batches per epoch. info: `DataInfo`.
         resumable: whether batches are a function of the step.
         recipe: with the number of epochs, and what follows from the data.
@@ -31,6 +34,12 @@ class Feeds:
     resumable: bool
     recipe: Recipe
     names: object = None
+
+    @property
+    def element_spec(self):
+        """Of a training batch, as the model sees it."""
+        images, *rest = self.train.element_spec
+        return tf.TensorSpec(images.shape, tf.float32), *rest
 
 
 def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
@@ -63,6 +72,7 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
     )
     train = source.split("train")
     recipe = for_data(recipe, train.size)
+    feed = dataclasses.replace(feed, in_bytes=True)
     if recipe.data_rule is not None:
         mix = Mix(recipe.mixup, recipe.cutmix, recipe.mix_rule)
         feed = dataclasses.replace(feed, mix=mix)

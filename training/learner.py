@@ -42,20 +42,21 @@ def check_teacher(teacher):
             )
 
 
-def make_trainee(model, recipe, teacher, strategy, steps):
+def make_trainee(model, recipe, mode, teacher, strategy, steps):
     """The model in training, with the step that its recipe asks for.
 
     Args:
-        model: built. recipe: `Recipe`. teacher: `keras.Model`, a name as in
-            `Recipe`, or None for the recipe's. strategy: of the run.
+        model: built. recipe: `Recipe`. mode: range of its images. teacher:
+            `keras.Model`, a name as in `Recipe`, or None for the recipe's.
+        strategy: of the run.
         steps: of the run.
 
     Returns:
         `Trainee`, or `JaxTrainee`.
     """
     if keras.config.backend() == "jax":
-        return JaxTrainee(model)
-    pieces = {"micro_batch": recipe.micro_batch, "xla": recipe.xla}
+        return JaxTrainee(model, mode)
+    pieces = {"mode": mode, "micro_batch": recipe.micro_batch, "xla": recipe.xla}
     teacher = _load(recipe.teacher if teacher is None else teacher, strategy)
     sharpness = record("sharpness", Sharpness, recipe.sharpness)
     if teacher is None and sharpness is None and not recipe.progressive:

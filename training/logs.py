@@ -86,7 +86,8 @@ class WriteTensorBoard(keras.callbacks.Callback):
             images = next(iter(self.batches))[0][:IMAGES]
             if images.shape.rank == 5:  # two views beside each other
                 images = tf.concat(tf.unstack(images, axis=1), axis=2)
-            images = to_pixels(images, self.preprocessing.mode)
+            if images.dtype != tf.uint8:
+                images = to_pixels(images, self.preprocessing.mode)
             with self._train.as_default():
                 tf.summary.image("images", images, 0, max_outputs=IMAGES)
 

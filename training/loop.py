@@ -151,13 +151,13 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
     if facts:
         folder.check_data(feeds.info)
     folder = folder if scratch is None else runs.RunFolder(scratch)
-    steps = feeds.recipe.epochs * feeds.steps
+    steps, mode = feeds.recipe.epochs * feeds.steps, feeds.info.preprocessing.mode
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
         model = prepare_model(given, recipe, feeds.info)
         if isinstance(model, PretrainingModel):
             model.begin(steps)
-        model = make_trainee(model, feeds.recipe, teacher, strategy, steps)
+        model = make_trainee(model, feeds.recipe, mode, teacher, strategy, steps)
         compile_model(model, feeds.recipe, feeds)
         keeper = watchers.KeepModels(folder, recipe.monitor)
         model.optimizer.build(model.trainable_variables)

@@ -25,7 +25,7 @@ def compile_model(trainee, recipe, feeds):
         metrics=metrics,
         steps_per_execution=_divisor(feeds.steps, recipe.steps_per_execution),
     )
-    trainee.build_state(feeds.train.element_spec)
+    trainee.build_state(feeds.element_spec)
 
 
 def _divisor(steps, most):

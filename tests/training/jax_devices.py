@@ -57,6 +57,7 @@ def train(folder, strategy, **options):
         batch_size=64,
         clipnorm=0.05,
         ema=0.9,
+        augment="inception_crop(0.9)",  # bytes on their way to the devices
         steps_per_execution=1,
         strategy=strategy,
         output_dir=folder,

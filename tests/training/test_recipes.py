@@ -56,13 +56,13 @@ def take_one_step(name, teacher):
     opened = feeds.open_feeds(None, recipe, None, 0, {})
     strategy = tf.distribute.get_strategy()
     model = building.prepare_model(None, recipe, opened.info)
-    asked = teacher if named else None
-    trainee = make_trainee(model, opened.recipe, asked, strategy, opened.steps)
+    asked, mode = teacher if named else None, opened.info.preprocessing.mode
+    trainee = make_trainee(model, opened.recipe, mode, asked, strategy, opened.steps)
     compile_model(trainee, opened.recipe, opened)
     before = [v.numpy() for v in model.trainable_weights]
     images, labels = next(iter(opened.train))
     trainee.optimizer.iterations.assign(1)  # at 0 the rate is 0
-    found, seen = trainee.gradients(images, labels, None)
+    found, seen = trainee.gradients(trainee.seen(images), labels, None)
     trainee.update(found, 1)
     return before, [v.numpy() for v in model.trainable_weights], float(seen["loss"])
 

@@ -41,6 +41,9 @@ class Feed:
         on_bad_image: what happens to an image that cannot be decoded in the middle
             of training, see `load_data`.
         bad: names of these images; grows while training.
+        in_bytes: whether training images that are whole levels stay uint8, 0 to 255:
+            a quarter of the memory, and of the way to a device, which then brings
+            them to the model's range. Mixed, warped and erased ones never are.
 
     Source:
         Repeated augmentation: Hoffer et al. 2019, arXiv:1901.09335.
@@ -57,6 +60,7 @@ class Feed:
     repeats: int = 1
     on_bad_image: str = "refuse"
     bad: list = dataclasses.field(default_factory=list, compare=False)
+    in_bytes: bool = False
 
     def __post_init__(self):
         preset = augmentation.get_preset(self.augment)
@@ -82,10 +86,11 @@ class Feed:
             split: of a `Source`. start: step of the first batch, 0-based.
 
         Returns:
-            Data set of (images (B, h, w, 3) float32, labels (B,) int32); with
-            several workers, of this one's part of B. Of an augmentation with two
-            views, images are (B, 2, h, w, 3). It raises `DataError`, wrapped by
-            tf.data, where no image can be read any more, see `Patience`.
+            Data set of (images (B, h, w, 3) float32, or uint8 if `in_bytes`, labels
+            (B,) int32); with several workers, of this one's part of B. Of an
+            augmentation with two views, images are (B, 2, h, w, 3). It raises
+            `DataError`, wrapped by tf.data, where no image can be read any more, see
+            `Patience`.
         """
         read, _, _ = self._shares()
         patience = Patience(start, len(read))
@@ -173,7 +178,8 @@ class Feed:
             images = augmentation.change(images, numbers, preset)
             if layer is not None:
                 images = layer(images, training=True)
-            if not preset.erase:
+            whole = self.in_bytes and not self.mix and images.dtype == tf.uint8
+            if not (preset.erase or whole):
                 images = ops.to_range(images, self.preprocessing.mode)
             row = tf.argmin(lag)  # one that is in its own place
             start = counters[row] - tf.gather(read, row)

@@ -17,15 +17,21 @@ class JaxTrainee(Wrapping):
     Args:
         inner: any built `keras.Model`, made under the distribution of the run. Its
             own `compute_loss` is used where it has one.
+        mode: range of the images that it takes, see `preprocess_input`.
 
     Raises:
         ValueError: when `inner` has a `train_step` of its own, or nothing that can be
             shared under "model_parallel".
     """
 
-    def __init__(self, inner):
-        super().__init__(inner)
+    def __init__(self, inner, mode="none"):
+        super().__init__(inner, mode)
         jax_devices.check_cut(inner)
+
+    def train_step(self, state, data):
+        """Keras' own, with images in the range of the model."""
+        x, *rest = keras.utils.unpack_x_y_sample_weight(data)
+        return super().train_step(state, (self.seen(x), *rest))
 
     def compile(self, optimizer, **options):
         """As `keras.Model.compile`.

@@ -28,6 +28,7 @@ class Trainee(Wrapping):
     Args:
         inner: any built `keras.Model`, made under the strategy it is trained with.
             Its own `compute_loss` is used where it has one.
+        mode: range of the images that it takes, see `preprocess_input`.
         micro_batch: images of one piece. The images of a device are cut into such
             pieces, worked on one after another; None takes them all at once.
         xla: whether XLA compiles the gradients.
@@ -36,8 +37,8 @@ class Trainee(Wrapping):
         ValueError: when `inner` has a `train_step` of its own.
     """
 
-    def __init__(self, inner, micro_batch=None, xla=False):
-        super().__init__(inner)
+    def __init__(self, inner, mode="none", micro_batch=None, xla=False):
+        super().__init__(inner, mode)
         if isinstance(inner, PretrainingModel):
             inner.gather, inner.share = gather_rows, share_images
         self.micro_batch = micro_batch
@@ -94,6 +95,7 @@ class Trainee(Wrapping):
     def train_step(self, data):
         """One update by the images of this device and all others."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x = self.seen(x)
         size = tree.flatten(x)[0].shape[0]
         count = size // self.micro_batch if self.micro_batch else 1
         if count > 1:

@@ -1,6 +1,9 @@
 """What the models in training of all backends have in common."""
 
 import keras
+from keras import tree
+
+from keras_vit.preprocess import preprocess_input
 
 
 class Wrapping(keras.Model):
@@ -8,12 +11,13 @@ class Wrapping(keras.Model):
 
     Args:
         inner: any built `keras.Model`. Its own `compute_loss` is used where it has one.
+        mode: range of the images that it takes, see `preprocess_input`.
 
     Raises:
         ValueError: when `inner` has a `train_step` of its own.
     """
 
-    def __init__(self, inner):
+    def __init__(self, inner, mode="none"):
         super().__init__(name=inner.name)
         if type(inner).train_step is not keras.Model.train_step:
             raise ValueError(
@@ -21,8 +25,17 @@ class Wrapping(keras.Model):
                 f"{type(inner).__name__} with a train_step of its own. Say what is "
                 "made small in compute_loss, or call model.fit without a recipe."
             )
-        self.inner = inner
+        self.inner, self.mode = inner, mode
         self.built = True
+
+    def seen(self, images):
+        """Training images in the range of the model, wherever they are bytes."""
+
+        def one(image):
+            is_bytes = keras.backend.standardize_dtype(image.dtype) == "uint8"
+            return preprocess_input(image, self.mode) if is_bytes else image
+
+        return tree.map_structure(one, images)
 
     def call(self, images):
         """What `inner` answers; Keras passes `training` on by itself."""
