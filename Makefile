@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCE := setup.cfg pyproject.toml constraints.txt
-# Two files of tests at a time: each keeps its own models and data.
-TWO    := -n 2 --dist loadfile
+# Two files of tests at a time: each keeps its own models and data. In their own order,
+# or a file of few but long tests would come last, beside an idle core.
+TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo picture test test-jax test-torch check slow wheel install clean

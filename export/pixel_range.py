@@ -6,6 +6,7 @@ Keras model are wrong together.
 
 import numpy as np
 
+from keras_vit.export.contract import contract_of
 from keras_vit.preprocess import RANGES
 
 # Values may lie outside the model's range by this share of it: resizing overshoots.
@@ -17,6 +18,20 @@ OTHERS = ((0.0, 1.0), (-0.5, 0.5), (-1.0, 1.0))
 NEAR = 0.05
 # Fewer images may all be bright, and many need not all be read to know.
 FEW, ENOUGH = 8, 32
+
+
+def check_range(model, images):
+    """Make sure that images have the range of a model.
+
+    Args:
+        model: Keras model that takes images. images: (N, H, W, C) float32.
+
+    Raises:
+        ValueError: as `PixelRange`.
+    """
+    seen = PixelRange(contract_of(model, dynamic_batch=True))
+    seen.add(images)
+    seen.close()
 
 
 def image_range(mode, seen):

@@ -20,6 +20,7 @@ from keras_vit.training.engine import workers
 from keras_vit.training.feeds import Feeds, open_feeds, settled
 from keras_vit.training.learner import check_teacher, make_trainee, named
 from keras_vit.training.objective import compile_model
+from keras_vit.training.patience import tell
 from keras_vit.training.recipes import Recipe, get_recipe
 from keras_vit.training.starting import start
 from keras_vit.training.watching import Watch
@@ -157,6 +158,8 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
         model = prepare_model(given, recipe, feeds.info)
         if isinstance(model, PretrainingModel):
             model.begin(steps)
+            if verbose and not facts:
+                tell(f"{model.name}: learns from the images alone, without labels.")
         model = make_trainee(model, feeds.recipe, mode, teacher, strategy, steps)
         compile_model(model, feeds.recipe, feeds)
         keeper = watchers.KeepModels(folder, recipe.monitor)

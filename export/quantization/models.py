@@ -11,6 +11,7 @@ import functools
 import keras
 import numpy as np
 
+from keras_vit.export.pixel_range import check_range
 from keras_vit.export.quantization.dense import quantize_weight
 from keras_vit.layers import TransformerBlock
 from keras_vit.layers.norm import LayerNorm
@@ -98,12 +99,13 @@ def smooth(model, images, alpha=0.5):
         a new model of the same answers.
 
     Raises:
-        ValueError: for alpha out of range.
+        ValueError: for alpha out of range, or images of another range.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(
             f"smooth: alpha must be between 0 and 1, got alpha={alpha}. 0.5 is usual."
         )
+    check_range(model, images)
     made = copy_of(model)
     pairs, tops = norm_readers(made), {}
 
@@ -173,8 +175,9 @@ def correct_bias(model, reference, images):
         comes back as it was.
 
     Raises:
-        ValueError: for models of different layers.
+        ValueError: for models of different layers, or images of another range.
     """
+    check_range(reference, images)
     made = copy_of(model)
     layers, wanted = dense_layers(made), dense_layers(reference)
     if [d.kernel.shape for d in layers] != [d.kernel.shape for d in wanted]:

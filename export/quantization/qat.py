@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_vit.choices import check_choice
+from keras_vit.export.pixel_range import check_range
 from keras_vit.export.quantization import models, qat_start
 from keras_vit.export.quantization.fake import (
     fake_range,
@@ -239,7 +240,7 @@ def quantize_aware(model, recipe="int4", calibration=None):
 
     Raises:
         UnsupportedLayer: for convolutions, in 8 bits.
-        ValueError: for another recipe, or without images.
+        ValueError: for another recipe, without images, or with some of another range.
     """
     check_choice("recipe", recipe, RECIPES)
     if calibration is None or len(calibration) < 32:
@@ -247,6 +248,7 @@ def quantize_aware(model, recipe="int4", calibration=None):
             "quantize_aware: calibration must hold at least 32 images, got "
             f"{0 if calibration is None else len(calibration)}. Pass training images."
         )
+    check_range(model, calibration)
     name = f"{model.name}_{recipe}"
     inner = models.fold_layer_scale(models.fold_norm_scale(model))
     if recipe == "int4":

@@ -102,8 +102,9 @@ def test_pre_training_goes_on_by_command(run, folder, tmp_path):
     more = ("--epochs", 1, "--batch-size", 2, "--output", run_at)
     still = ("learning_rate=0.0", "augment=none", "warmup=0.0")
     still = [word for field in still for word in ("--set", field)]
-    code, _, err = run("train", "--recipe", "mae_pretrain", *words, *more, *still)
+    code, out, err = run("train", "--recipe", "mae_pretrain", *words, *more, *still)
     assert 0 == code, err
+    assert "learns from the images alone, without labels." in out
     before, after = (
         keras.saving.load_model(path).trainable_weights
         for path in (folder / "mae.keras", run_at / "best.keras")

@@ -5,6 +5,7 @@ import pytest
 
 from keras_vit.export.batches import Batches
 from keras_vit.export.contract import contract_of
+from keras_vit.export.quantization import models, qat
 from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.reference import Reference
 from keras_vit.preprocess import Preprocessing, preprocess_input
@@ -73,6 +74,18 @@ def test_ranges_of_models_are_told_apart(photos, tiny, contract):
         read(photos, other)
     with pytest.raises(ValueError, match="-1 to 1, got -2.1"):
         read(right, contract)
+
+
+def test_changes_of_models_look_at_their_images(photos, model):
+    """What learns from images before any file is made."""
+    pixels = (photos + 1) * 127.5
+    for change in (
+        lambda: qat.quantize_aware(model, "int4", pixels),
+        lambda: models.smooth(model, pixels),
+        lambda: models.correct_bias(model, model, pixels),
+    ):
+        with pytest.raises(ValueError, match="-1 to 1, got 0 to 2.*preprocess_input"):
+            change()
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,9 @@ def difference(folder, case, kind):
 
 
 def test_the_number_of_devices_makes_no_difference(tmp_path):
-    """Clipping, averages, pieces, whole batches: the same weights after four steps."""
-    cases = ["all", "moco_v3"]
-    train_all(tmp_path, 4, cases)
-    kinds = ("mirrored", "workers")
-    found = {(c, k): difference(tmp_path, c, k) for c in cases for k in kinds}
+    """Clipping, averages and pieces together: the same weights after four steps."""
+    train_all(tmp_path, 4, ["all"])
+    found = {k: difference(tmp_path, "all", k) for k in ("mirrored", "workers")}
 
     assert {} == {key: d for key, d in found.items() if not d < 1e-6}
 
