@@ -39,6 +39,15 @@ def test_list_finds_models_by_pattern(run):
     assert 86_567_656 == models[1]["parameters"]
 
 
+@pytest.mark.parametrize("name", ["ViT-H/14", "DeiT-Ti/16", "R50+ViT-L/32"])
+def test_one_block_is_enough_to_count_them_all(run, name):
+    """The listed number is that of the whole model."""
+    (row,) = json.loads(run("list", name, "--json")[1])["models"]
+    whole = keras_vit.models.outline(keras_vit.create, name)
+
+    assert whole.count_params() == row["parameters"]
+
+
 def test_list_without_a_match_says_so(run):
     """A pattern that matches nothing fails with a proposal."""
     code, _, err = run("list", "resnet*")

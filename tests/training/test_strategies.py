@@ -115,6 +115,25 @@ def test_the_worker_that_is_gone_is_named(monkeypatch):
     signal.signal(signal.SIGALRM, before)
 
 
+def test_several_steps_at_once_are_traced_once(monkeypatch):
+    """The graph of a step is made once, and two executions of three are six steps."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    batches = tf.data.Dataset.from_tensors((tf.ones((4, 3)), tf.zeros((4, 2)))).repeat()
+    trainee, traced, judge = Trainee(model), [], Trainee.judge
+
+    def counted(*given):
+        traced.append(1)
+        return judge(*given)
+
+    monkeypatch.setattr(Trainee, "judge", counted)
+    trainee.compile(keras.optimizers.SGD(), loss="mse", steps_per_execution=3)
+    trainee.build_state(batches.element_spec)
+    trainee.fit(batches, steps_per_epoch=6, shuffle=False, verbose=0)
+
+    assert 1 == len(traced)
+    assert 6 == int(trainee.optimizer.iterations)
+
+
 class OwnStep(keras.Model):
     """A model that wants to train itself."""
 

@@ -152,14 +152,15 @@ class Trainee(Wrapping):
                 lambda value: strategy.reduce(mean, value, axis=None), logs
             )
 
+        one_compiled = tf.function(one, reduce_retracing=True, autograph=False)
+
         def several(iterator):
             for _ in tf.range(self.steps_per_execution - 1):
-                one(next(iterator))
-            return one(next(iterator))
+                one_compiled(next(iterator))
+            return one_compiled(next(iterator))
 
         if step == self.train_step and self.steps_per_execution > 1:
             return tf.function(several)
-        one_compiled = tf.function(one, reduce_retracing=True, autograph=False)
 
         def in_turn(iterator):
             logs = one_compiled(next(iterator))
