@@ -155,12 +155,16 @@ class Trainee(Wrapping):
         one_compiled = tf.function(one, reduce_retracing=True, autograph=False)
 
         def several(iterator):
-            for _ in tf.range(self.steps_per_execution - 1):
-                one_compiled(next(iterator))
-            return one_compiled(next(iterator))
+            def another(done):
+                one_compiled(iterator.get_next())
+                return done + 1
+
+            before = self.steps_per_execution - 1
+            tf.while_loop(lambda done: done < before, another, [0])
+            return one_compiled(iterator.get_next())
 
         if step == self.train_step and self.steps_per_execution > 1:
-            return tf.function(several)
+            return tf.function(several, autograph=False)
 
         def in_turn(iterator):
             logs = one_compiled(next(iterator))
