@@ -30,7 +30,8 @@ def _moments(optimizer, gradient, variable):
 
 def _ratio(variable, step, trust=1.0):
     """`trust * |variable| / |step|` where both norms are above 0, else 1."""
-    size, length = ops.norm(variable), ops.norm(step)
+    # ops.norm takes no axes above two, and some weights have three.
+    size, length = (ops.sqrt(ops.sum(ops.square(x))) for x in (variable, step))
     ratio = trust * size / ops.maximum(length, 1e-30)
     return ops.where((size > 0) & (length > 0), ratio, 1.0)
 

@@ -178,6 +178,23 @@ def test_lars_equals_the_recorded_steps(shared):
     np.testing.assert_allclose(b.numpy(), arrays["lars/b3"], atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 6), (2, 2, 2, 3)])
+@pytest.mark.parametrize("rule", [update_rules.LARS, update_rules.LAMB])
+def test_the_length_of_a_weight_does_not_depend_on_its_shape(rule, shape):
+    """A table of positions, a convolution: each as the same numbers in a matrix."""
+    rng, found = np.random.default_rng(0), []
+    value, gradient = rng.standard_normal((2, 4, 6)).astype("float32")
+    for wanted in ((4, 6), shape):
+        variable = keras.Variable(value.reshape(wanted), name="kernel")
+        optimizer = rule(0.1, weight_decay=0.01)
+        step = keras.ops.convert_to_tensor(gradient.reshape(wanted))
+        optimizer.apply([step], [variable])
+        found.append(variable.numpy().ravel())
+
+    np.testing.assert_allclose(*found, rtol=1e-6)
+    assert (found[1] != value.ravel()).all()
+
+
 def test_a_rate_of_nothing_leaves_a_weight_alone():
     """Decay included."""
     variables = make_variables()
