@@ -9,7 +9,7 @@ SOURCE := setup.cfg pyproject.toml constraints.txt
 TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo picture test test-jax test-torch check slow wheel install clean
+.PHONY: demo picture test test-jax test-torch notebooks check slow wheel install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/keras-vit demo --output out/demo --overwrite
@@ -34,6 +34,10 @@ test-jax: $(VENV)/.jax
 
 test-torch: $(VENV)/.torch
 	KERAS_BACKEND=torch $(BIN)/python -m pytest $(TWO) $(BACKENDS)
+
+# In small form; not part of `make test`, but of .ci/run.
+notebooks: $(VENV)/.tests
+	$(BIN)/python -m pytest -n 2 -m slow tests/house/test_notebooks.py
 
 check: $(VENV)/.tests
 	$(BIN)/ruff check .

@@ -56,6 +56,7 @@ def test_each_row_switches_what_it_says(ablations, tmp_path):
     assert rates["mean of the patches"] > rates["mean of the patches, lower rate"]
 
 
+@pytest.mark.slow
 def test_a_second_call_reads_what_the_first_trained(
     ablations, folder, tmp_path, capsys
 ):

@@ -39,6 +39,7 @@ def painting(script):
     return script("painting")
 
 
+@pytest.mark.slow
 def test_both_arms_get_the_same_time_and_what_is_finished_stays(
     against, stripes, tmp_path, capsys
 ):
@@ -72,6 +73,7 @@ def test_labels_are_drawn_class_by_class(against):
         against.balanced(labels, 44, 4, seed=0)
 
 
+@pytest.mark.slow
 def test_painting_prints_its_loss_beside_what_is_known_without_a_model(
     painting, stripes, tmp_path, capsys
 ):

@@ -289,11 +289,11 @@ def test_as_many_classes_as_outputs(run, tiny, tmp_path, picture):
 
 
 def test_a_reader_that_has_enough(tmp_path):
-    """`keras-vit list | head -1` ends without a traceback."""
+    """`keras-vit list 'ViT-Ti*' | head -1` ends without a traceback."""
     root = pathlib.Path(__file__).resolve().parents[2]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
-        [sys.executable, "-m", "keras_vit", "list"],
+        [sys.executable, "-m", "keras_vit", "list", "ViT-Ti*"],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

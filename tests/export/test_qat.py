@@ -115,7 +115,10 @@ def test_tokens_are_rounded_each_by_itself():
     np.testing.assert_allclose([-100.0, 155.0, 0.0], got[1], atol=1e-4)
 
 
-@pytest.fixture(scope="module", params=["static_int8", "full_int8"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("static_int8", marks=pytest.mark.slow), "full_int8"],
+)
 def ranged(request, tiny, photos):
     """A model with a massive hidden unit under 8-bit ranges, trained a little."""
     model = spiked(tiny(layer_scale=0.5))

@@ -34,6 +34,7 @@ def run_cell(text, name, scope):
     return eval(compile(last, name, "eval"), scope) if shown else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_notebooks_run_in_small_form(name, runner, tmp_path, monkeypatch):
     """Every cell, in this process, on a tiny model and a few pictures."""

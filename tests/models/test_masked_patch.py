@@ -61,7 +61,14 @@ def test_half_is_corrupted_in_the_shares_of_the_paper():
     assert any(np.array_equal(corrupted[row, place], p) for p in projected[row])
 
 
-@pytest.mark.parametrize("target", ["mean_color", "small_patch", "pixels"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "mean_color",
+        pytest.param("small_patch", marks=pytest.mark.slow),
+        pytest.param("pixels", marks=pytest.mark.slow),
+    ],
+)
 def test_it_trains_saves_loads_and_hands_over(target, tmp_path):
     """Each target trains; the saved model guesses the same; a classifier follows."""
     keras.utils.set_random_seed(0)

@@ -124,6 +124,7 @@ def test_untrained_is_the_same_model_with_other_weights(models, images):
     np.testing.assert_array_equal(gpt.palette, evaluate.untrained(gpt).palette)
 
 
+@pytest.mark.slow
 def test_one_table_for_all_kinds(models, colours, tmp_path):
     """Rows in the order given, the same scores as the probes one by one."""
     encoders = {**models, "pixels": "pixels"}

@@ -242,6 +242,7 @@ def test_answers_are_reported_during_training(tmp_path, monkeypatch):
         evaluate.ReportScores(data, confusion=picture)
 
 
+@pytest.mark.slow
 def test_the_probe_of_mae_goes_by_name():
     """As `linear_probe` with its method."""
     data = blobs(30, 0)
