@@ -73,7 +73,7 @@ def tensorflow_contestants(paths):
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     note = Preprocessing((SIZE, SIZE))
-    many = np.resize(paths, FILES)
+    many = np.resize(paths, max(FILES, len(paths)))
 
     def pipeline(augment, in_bytes, count):
         class Few(IndexedSplit):
@@ -81,7 +81,7 @@ def tensorflow_contestants(paths):
                 return super().counted(counters.take(count), *how)
 
         feed = Feed(note, BATCH, augment, 0, in_bytes=in_bytes)
-        split = Few(many, np.zeros(FILES, "int32"))
+        split = Few(many, np.zeros(len(many), "int32"))
         return feed.stream(split).take(count // BATCH)
 
     def bare(resized, count):
