@@ -145,14 +145,13 @@ def dry_run(
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     feeds = open_feeds(data, recipe, given, verbose, {})
     recipe = feeds.recipe
-    steps, mode = recipe.epochs * feeds.steps, feeds.info.preprocessing.mode
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
         spare = given
         if getattr(given, "inputs", None):  # freezing and the like stay in the copy
             spare = type(given).from_config(given.get_config())
         built = prepare_model(spare, recipe, feeds.info)
-        trainee = make_trainee(built, recipe, mode, teacher, strategy, steps)
+        trainee = make_trainee(built, feeds, teacher, strategy)
         compile_model(trainee, recipe, feeds)
         plan = _plan(trainee, recipe, feeds, strategy.num_replicas_in_sync)
     return plan

@@ -42,18 +42,17 @@ def check_teacher(teacher):
             )
 
 
-def make_trainee(model, recipe, mode, teacher, strategy, steps):
+def make_trainee(model, feeds, teacher, strategy):
     """The model in training, with the step that its recipe asks for.
 
     Args:
-        model: built. recipe: `Recipe`. mode: range of its images. teacher:
-            `keras.Model`, a name as in `Recipe`, or None for the recipe's.
-        strategy: of the run.
-        steps: of the run.
+        model: built. feeds: `Feeds` of the run. teacher: `keras.Model`, a name as in
+            `Recipe`, or None for the recipe's. strategy: of the run.
 
     Returns:
         `Trainee`, or `JaxTrainee`.
     """
+    recipe, mode = feeds.recipe, feeds.info.preprocessing.mode
     if keras.config.backend() == "jax":
         return JaxTrainee(model, mode)
     pieces = {"mode": mode, "micro_batch": recipe.micro_batch, "xla": recipe.xla}
@@ -61,6 +60,7 @@ def make_trainee(model, recipe, mode, teacher, strategy, steps):
     sharpness = record("sharpness", Sharpness, recipe.sharpness)
     if teacher is None and sharpness is None and not recipe.progressive:
         return Trainee(model, **pieces)
+    steps = recipe.epochs * feeds.steps
     growth = Growth(model, recipe.progressive, steps) if recipe.progressive else None
     how = record("distillation", Distillation, recipe.distillation or {})
     lesson = None if teacher is None else Lesson(model, teacher, how)

@@ -152,7 +152,7 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
     if facts:
         folder.check_data(feeds.info)
     folder = folder if scratch is None else runs.RunFolder(scratch)
-    steps, mode = feeds.recipe.epochs * feeds.steps, feeds.info.preprocessing.mode
+    steps = feeds.recipe.epochs * feeds.steps
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
         model = prepare_model(given, recipe, feeds.info)
@@ -160,7 +160,7 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
             model.begin(steps)
             if verbose and not facts:
                 tell(f"{model.name}: learns from the images alone, without labels.")
-        model = make_trainee(model, feeds.recipe, mode, teacher, strategy, steps)
+        model = make_trainee(model, feeds, teacher, strategy)
         compile_model(model, feeds.recipe, feeds)
         keeper = watchers.KeepModels(folder, recipe.monitor)
         model.optimizer.build(model.trainable_variables)

@@ -56,8 +56,8 @@ def take_one_step(name, teacher):
     opened = feeds.open_feeds(None, recipe, None, 0, {})
     strategy = tf.distribute.get_strategy()
     model = building.prepare_model(None, recipe, opened.info)
-    asked, mode = teacher if named else None, opened.info.preprocessing.mode
-    trainee = make_trainee(model, opened.recipe, mode, asked, strategy, opened.steps)
+    asked = teacher if named else None
+    trainee = make_trainee(model, opened, asked, strategy)
     compile_model(trainee, opened.recipe, opened)
     before = [v.numpy() for v in model.trainable_weights]
     images, labels = next(iter(opened.train))
