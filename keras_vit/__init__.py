@@ -1,37 +1,41 @@
-"""Vision Transformers in Keras, from images to a verified model on a phone."""
+"""Vision Transformers in Keras, from images to a verified model on a phone.
 
-from keras_vit import _command
+A program that imports the package has all of it at once: `keras.saving.load_model`
+then knows every class. The command `keras-vit` imports each name when it is first
+asked for: `keras-vit --help` needs no Keras.
+"""
 
-_command.start_quietly()
+import importlib
+from typing import TYPE_CHECKING
 
-from keras_vit import _checkout, introspect, layers, models  # noqa: E402, I001
-from keras_vit.models.image_gpt import (  # noqa: E402
-    ImageGPT,
-    ImageGPT_L,
-    ImageGPT_M,
-    ImageGPT_S,
-)
-from keras_vit.models.mae import MaskedAutoencoder  # noqa: E402
-from keras_vit.models.masked_patch import MaskedPatchPrediction  # noqa: E402
-from keras_vit.models.moco_v3 import MoCoV3  # noqa: E402
-from keras_vit.models.named import FUNCTIONS, create  # noqa: E402
-from keras_vit.models.pretraining import classifier_from  # noqa: E402
-from keras_vit.models.simclr import SimCLR  # noqa: E402
-from keras_vit.models.vit import VisionTransformer, feature_extractor  # noqa: E402
-from keras_vit.preprocess import (  # noqa: E402
-    Preprocessing,
-    decode_predictions,
-    preprocess_input,
-)
-from keras_vit.variants import list_models  # noqa: E402
-from keras_vit.weights import (  # noqa: E402
-    from_checkpoint,
-    list_checkpoints,
-    save_checkpoint,
-)
+from keras_vit import _checkout, _command, variants
 
-_checkout.install()
-globals().update(FUNCTIONS)
+if TYPE_CHECKING:  # what `__getattr__` finds, for editors and type checkers
+    from keras_vit import introspect, layers, models
+    from keras_vit.models.image_gpt import (
+        ImageGPT,
+        ImageGPT_L,
+        ImageGPT_M,
+        ImageGPT_S,
+    )
+    from keras_vit.models.mae import MaskedAutoencoder
+    from keras_vit.models.masked_patch import MaskedPatchPrediction
+    from keras_vit.models.moco_v3 import MoCoV3
+    from keras_vit.models.named import create
+    from keras_vit.models.pretraining import classifier_from
+    from keras_vit.models.simclr import SimCLR
+    from keras_vit.models.vit import VisionTransformer, feature_extractor
+    from keras_vit.preprocess import (
+        Preprocessing,
+        decode_predictions,
+        preprocess_input,
+    )
+    from keras_vit.variants import list_models
+    from keras_vit.weights import (
+        from_checkpoint,
+        list_checkpoints,
+        save_checkpoint,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -57,5 +61,42 @@ __all__ = [
     "models",
     "preprocess_input",
     "save_checkpoint",
-    *FUNCTIONS,
+    *variants.FUNCTIONS,
 ]
+# module -> public names that stand in it; the others are modules, or named models.
+_HOMES = {
+    "models.image_gpt": ("ImageGPT", "ImageGPT_L", "ImageGPT_M", "ImageGPT_S"),
+    "models.mae": ("MaskedAutoencoder",),
+    "models.masked_patch": ("MaskedPatchPrediction",),
+    "models.moco_v3": ("MoCoV3",),
+    "models.named": ("create", *variants.FUNCTIONS),
+    "models.pretraining": ("classifier_from",),
+    "models.simclr": ("SimCLR",),
+    "models.vit": ("VisionTransformer", "feature_extractor"),
+    "preprocess": ("Preprocessing", "decode_predictions", "preprocess_input"),
+    "variants": ("list_models",),
+    "weights": ("from_checkpoint", "list_checkpoints", "save_checkpoint"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name):
+    """A public name, imported when it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module 'keras_vit' has no attribute {name!r}")
+    module = importlib.import_module(f"keras_vit.{_HOME.get(name, name)}")
+    found = getattr(module, name) if name in _HOME else module
+    globals()[name] = found
+    return found
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
+
+
+_checkout.install()
+if _command.is_command():
+    _command.start_quietly()
+else:
+    for _name in __all__:
+        __getattr__(_name)

@@ -5,9 +5,14 @@ before any code of the command runs and whatever its log level says. Programs th
 import the package keep their own settings.
 """
 
+import contextlib
+import importlib.machinery
 import os
 import pathlib
 import sys
+
+LOUD = ("keras", "tensorflow")
+QUIET = "3"  # errors alone, of TensorFlow
 
 
 def is_command():
@@ -18,19 +23,69 @@ def is_command():
 
 
 def start_quietly():
-    """Import Keras and its backend without their messages; errors still show."""
-    if not is_command():
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """From now on Keras and its backend are imported without their messages.
+
+    Nothing is imported here: `keras-vit --help` needs neither. Errors still show.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
+    if not any(isinstance(finder, QuietFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, QuietFinder())
+
+
+def start_loudly():
+    """Undo `start_quietly`, before anything loud was imported."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == QUIET:
+        del os.environ["TF_CPP_MIN_LOG_LEVEL"]
+    loud = (f for f in sys.meta_path if not isinstance(f, QuietFinder))
+    sys.meta_path[:] = list(loud)
+
+
+class QuietFinder:
+    """Finds the loud libraries as usual, and has them loaded in silence."""
+
+    def find_spec(self, name, path=None, target=None):
+        """The module spec of a loud library, or None for any other name."""
+        if name not in LOUD:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = QuietLoader(spec.loader)
+        return spec
+
+
+class QuietLoader:
+    """Runs a module with the screen turned off, then leaves no trace of itself.
+
+    Args:
+        loader: the usual one.
+    """
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def create_module(self, spec):
+        """As the usual loader."""
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module):
+        """As the usual loader, in silence; Keras looks for its devices too."""
+        module.__loader__ = module.__spec__.loader = self.loader
+        with _silence():
+            self.loader.exec_module(module)
+            # Workers must meet before anything else.
+            if module.__name__ == "keras" and "TF_CONFIG" not in os.environ:
+                module.ops.zeros(1)
+
+
+@contextlib.contextmanager
+def _silence():
+    """Standard error goes nowhere in the block."""
     sys.stderr.flush()
     screen = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import keras
-
-        if "TF_CONFIG" not in os.environ:  # workers must meet before anything else
-            keras.ops.zeros(1)
+        yield
     finally:
         os.dup2(screen, 2)
         os.close(screen)

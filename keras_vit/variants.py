@@ -63,6 +63,24 @@ BIT = {
     "BiT_R50x1":  ("R50",  1), "BiT_R50x3":  ("R50",  3), "BiT_R101x1": ("R101", 1),
     "BiT_R101x3": ("R101", 3), "BiT_R152x2": ("R152", 2), "BiT_R152x4": ("R152", 4),
 }
+FUNCTIONS = (*VIT, *DEIT, *HYBRIDS, *BIT)  # one per named model
+
+# Of named models with 1,000 classes at 224 px; a test counts the built ones.
+PARAMETERS = {
+    "ViT-Ti/16":        5_717_416, "ViT-S/8":         22_055_272,
+    "ViT-S/16":        22_050_664, "ViT-S/32":        22_878_952,
+    "ViT-B/8":         86_576_872, "ViT-B/16":        86_567_656,
+    "ViT-B/32":        88_224_232, "ViT-L/16":       304_326_632,
+    "ViT-L/32":       306_535_400, "ViT-H/14":       632_045_800,
+    "ViT-g/14":     1_012_611_432, "ViT-G/14":     1_844_440_680,
+    "DeiT-Ti/16":       5_910_800, "DeiT-S/16":       22_436_432,
+    "DeiT-B/16":       87_338_192, "R+ViT-Ti/16":      6_337_704,
+    "R26+ViT-S/32":    36_431_912, "R26+ViT-B/32":   101_383_976,
+    "R50+ViT-B/16":    98_659_112, "R50+ViT-L/32":   328_994_856,
+    "BiT-R50x1":       25_549_352, "BiT-R50x3":      217_319_080,
+    "BiT-R101x1":      44_541_480, "BiT-R101x3":     387_934_888,
+    "BiT-R152x2":     236_335_208, "BiT-R152x4":     936_533_224,
+}
 # fmt: on
 
 
@@ -141,7 +159,7 @@ def list_models(pattern="*"):
     """Named models whose name matches a shell pattern.
 
     Args:
-        pattern: like "*B*16*".
+        pattern: like "*B*16*"; case does not matter.
 
     Returns:
         Names that `create` takes, smallest first.
@@ -149,7 +167,8 @@ def list_models(pattern="*"):
     >>> list_models("ViT-B*")
     ['ViT-B/8', 'ViT-B/16', 'ViT-B/32']
     """
-    return [name for name in model_names() if fnmatch.fnmatchcase(name, pattern)]
+    pattern, names = pattern.lower(), model_names()
+    return [name for name in names if fnmatch.fnmatchcase(name.lower(), pattern)]
 
 
 def parse(name):

@@ -1,4 +1,8 @@
-"""The command `keras-vit`: the only room that prints and sets exit codes."""
+"""The command `keras-vit`: the only room that prints and sets exit codes.
+
+Nothing heavy is imported before the words are read: what a sub-command needs is
+imported in its function.
+"""
 
 import argparse
 import contextlib
@@ -7,6 +11,8 @@ import os
 import signal
 import sys
 
+import keras_vit
+from keras_vit import _command
 from keras_vit.cli import (
     data,
     deploy,
@@ -18,6 +24,7 @@ from keras_vit.cli import (
     training,
 )
 from keras_vit.cli.usage import UsageError
+from keras_vit.cli.wording import Help, in_options, options_of
 from keras_vit.errors import KerasViTError
 
 # What a user can cause and mend: one line, no traceback.
@@ -29,6 +36,20 @@ EXPECTED = (
     ImportError,
     ArithmeticError,
 )
+# What was asked for cannot be: an unknown name or field, a value out of range, a file
+# that is missing or in the way. Anything else was begun, and failed.
+ASKED_WRONGLY = (
+    UsageError,
+    ValueError,
+    TypeError,
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+)
+CODES = """Exit codes: 0 done; 1 failed, or judged and not passed; 2 wrong usage, an
+unknown name or field, a missing file; 130 interrupted. For completion in bash and zsh:
+eval "$(register-python-argcomplete keras-vit)"."""
 
 
 def parser():
@@ -36,19 +57,38 @@ def parser():
     top = argparse.ArgumentParser(
         prog="keras-vit",
         description="Vision Transformers in Keras: from images to a verified file.",
+        epilog=CODES,
+    )
+    top.add_argument(
+        "--version", action="version", version=f"keras-vit {keras_vit.__version__}"
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for room in (models, training, data, runs, evaluation, inspect, deploy, proof):
         room.add_commands(commands)
     for name, command in commands.choices.items():
-        command.add_argument(
-            "--json", action="store_true", help="print one JSON object for programs"
-        )
-        command.add_argument(
-            "--debug", action="store_true", help="show the traceback of an error"
-        )
+        command.formatter_class = Help
+        _add_common(command)
         command.set_defaults(command=name)
     return top
+
+
+def _add_common(command):
+    """Add the options that every sub-command has."""
+    command.add_argument(
+        "--json", action="store_true", help="print one JSON object for programs"
+    )
+    loudness = command.add_mutually_exclusive_group()
+    loudness.add_argument(
+        "--quiet", action="store_true", help="no progress and no notes on the way"
+    )
+    loudness.add_argument(
+        "--verbose",
+        action="store_true",
+        help="all of it: lines instead of bars, and what the libraries say",
+    )
+    command.add_argument(
+        "--debug", action="store_true", help="show the traceback of an error"
+    )
 
 
 def main(argv=None):
@@ -58,14 +98,19 @@ def main(argv=None):
         argv: words after the program's name; None takes them from the process.
 
     Returns:
-        Exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+        Exit code: 0 done; 1 failed, or judged and not passed; 2 wrong usage, an
+        unknown name or field, a missing file; 130 interrupted.
 
     Raises:
         SystemExit: with 143 on SIGTERM, after what was half-written is removed; with
             2 when the words are none of the command.
     """
-    args = parser().parse_args(argv)
+    words = parser()
+    _complete(words)
+    args = words.parse_args(argv)
     args.words = list(sys.argv[1:] if argv is None else argv)
+    if args.verbose:
+        _command.start_loudly()
     try:
         with _tidy_on_sigterm():
             answer, text, code = args.run(args)
@@ -77,14 +122,30 @@ def main(argv=None):
     except EXPECTED as err:
         if args.debug:
             raise
-        print(f"keras-vit {args.command}: {err}", file=sys.stderr)
-        return 2 if isinstance(err, UsageError) else 1
+        return _refuse(err, args.command, words)
     try:
         print(json.dumps(answer, indent=2, default=str) if args.json else text)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read, as in `keras-vit list | head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def _complete(words):
+    """Answer the shell that asks how a word could go on; ends the process then."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(words)
+
+
+def _refuse(err, command, words):
+    """Say what is wrong, in the words of the command: its exit code."""
+    options = options_of(words, command)
+    text = in_options(str(err), options, fields="set" in options)
+    print(f"keras-vit {command}: {text}", file=sys.stderr)
+    failed = isinstance(err, KerasViTError) or not isinstance(err, ASKED_WRONGLY)
+    return 1 if failed else 2
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from keras_vit.cli.training import (
     load_prepared,
     read_fields,
 )
+from keras_vit.cli.usage import loudness, positive
 
 
 def add_commands(commands):
@@ -15,9 +16,18 @@ def add_commands(commands):
     )
     prepare.add_argument("folder", help="class folders, or train/, val/, test/ of them")
     prepare.add_argument("output", help="folder to write, read with tfds:OUTPUT")
-    prepare.add_argument("--shards", type=int, help="files per split")
-    prepare.add_argument("--on-bad-image", choices=("refuse", "skip"), default="refuse")
-    prepare.add_argument("--overwrite", action="store_true")
+    prepare.add_argument(
+        "--shards", type=positive, help="files per split (default: by size)"
+    )
+    prepare.add_argument(
+        "--on-bad-image",
+        choices=("refuse", "skip"),
+        default="refuse",
+        help="what to do with a file that is no image",
+    )
+    prepare.add_argument(
+        "--overwrite", action="store_true", help="replace what lies there"
+    )
     prepare.set_defaults(run=run_prepare)
     label = commands.add_parser(
         "pseudo-label", help="let a teacher label images, for the recipe noisy_student"
@@ -26,11 +36,17 @@ def add_commands(commands):
     label.add_argument("folder", help="images, in folders of any depth")
     label.add_argument("--labelled", required=True, help="folder:PATH with the classes")
     label.add_argument("--output", required=True, help=".npz, read with pseudo:OUTPUT")
-    label.add_argument("--confidence", type=float, default=0.3, help="0..1")
-    label.add_argument("--per-class", type=int, help="images; the mean if left out")
-    label.add_argument("--batch-size", type=int, default=64)
+    label.add_argument(
+        "--confidence", type=float, default=0.3, help="least probability, 0..1"
+    )
+    label.add_argument(
+        "--per-class", type=positive, help="images (default: their mean)"
+    )
+    label.add_argument("--batch-size", type=positive, default=64, help="images at once")
     add_preprocess(label)
-    label.add_argument("--overwrite", action="store_true")
+    label.add_argument(
+        "--overwrite", action="store_true", help="replace what lies there"
+    )
     label.set_defaults(run=run_label)
     inspect = commands.add_parser(
         "inspect-data", help="draw a training batch as the model sees it"
@@ -40,11 +56,15 @@ def add_commands(commands):
     )
     inspect.add_argument("--output", required=True, help="picture, such as batch.png")
     inspect.add_argument("--recipe", default="finetune", help="see `keras-vit recipes`")
-    inspect.add_argument("--augment", help="instead of the recipe's")
-    inspect.add_argument("--image-size", type=int, help="px")
-    inspect.add_argument("--batch-size", type=int, default=16, help="images drawn")
+    inspect.add_argument("--augment", help="see docs/data.md (default: the recipe's)")
+    inspect.add_argument(
+        "--image-size", type=positive, help="px (default: the recipe's)"
+    )
+    inspect.add_argument("--batch-size", type=positive, default=16, help="images drawn")
     inspect.add_argument("--step", type=int, default=0, help="number of the batch")
-    inspect.add_argument("--overwrite", action="store_true")
+    inspect.add_argument(
+        "--overwrite", action="store_true", help="replace what lies there"
+    )
     add_fields(inspect)
     inspect.set_defaults(run=run_inspect)
 
@@ -59,7 +79,7 @@ def run_prepare(args):
         args.shards,
         args.on_bad_image,
         args.overwrite,
-        verbose=0 if args.json else 1,
+        verbose=loudness(args),
     )
     counts = ", ".join(f"{n} {split}" for split, n in answer["counts"].items())
     text = f"{answer['name']}: {counts} images, {len(answer['classes'])} classes"
@@ -80,7 +100,7 @@ def run_label(args):
         args.per_class,
         args.batch_size,
         overwrite=args.overwrite,
-        verbose=0 if args.json else 1,
+        verbose=loudness(args),
     )
     text = (
         f"{answer['confident']} of {answer['images']} images are sure, "

@@ -3,11 +3,11 @@
 import pathlib
 import time
 
-from keras_vit import files, weights
+from keras_vit import files
 from keras_vit.cli.proof import add_images, check_images, validation_images
 from keras_vit.cli.table import table
 from keras_vit.cli.training import add_data
-from keras_vit.cli.usage import UsageError, points, sides, words
+from keras_vit.cli.usage import UsageError, loudness, points, sides, words
 
 FORMATS = (".tflite", ".onnx")
 
@@ -43,22 +43,30 @@ def add_commands(commands):
         "--formats",
         type=words,
         metavar="NAME,NAME",
-        help="for a folder: such as tflite,tflite_dynamic_int8,onnx, or all",
+        help="for a folder: such as tflite,tflite_dynamic_int8,onnx, or all (default: "
+        "those that an app needs)",
     )
     export.add_argument(
         "--calibration",
         metavar="FOLDER",
         help="training images, at least 32, for recipes with fixed ranges; or a file "
-        "of saved ranges",
+        "of saved ranges (default: none)",
     )
     add_images(export)
     export.add_argument(
         "--layers", action="store_true", help="for a folder: noise block by block too"
     )
     _add_face(export)
-    export.add_argument("--dynamic-batch", action="store_true")
-    export.add_argument("--history", help="history.csv of the training, for the report")
-    export.add_argument("--overwrite", action="store_true")
+    export.add_argument(
+        "--dynamic-batch", action="store_true", help="take any number of images"
+    )
+    export.add_argument(
+        "--history",
+        help="history.csv of the training, for the report (default: none)",
+    )
+    export.add_argument(
+        "--overwrite", action="store_true", help="replace what lies there"
+    )
     add_data(export, required=False)
     export.set_defaults(run=run_export)
 
@@ -66,9 +74,13 @@ def add_commands(commands):
     demo.add_argument(
         "--output", default="keras_vit_demo", help="folder for everything"
     )
-    demo.add_argument("--seed", type=int, default=0)
-    demo.add_argument("--epochs", type=int, help="fewer for a quick look")
-    demo.add_argument("--overwrite", action="store_true")
+    demo.add_argument("--seed", type=int, default=0, help="of everything random")
+    demo.add_argument(
+        "--epochs", type=positive, help="fewer for a quick look (default: 90)"
+    )
+    demo.add_argument(
+        "--overwrite", action="store_true", help="replace what lies there"
+    )
     demo.set_defaults(run=run_demo)
 
 
@@ -78,22 +90,26 @@ def _add_face(export):
     face.add_argument(
         "--preprocessing",
         choices=("embed",),
-        help="take uint8 pixels, and prepare them in the file",
+        help="take uint8 pixels, and prepare them in the file (default: floats that are "
+        "prepared already)",
     )
     face.add_argument(
         "--input-size",
         type=sides,
         metavar="PX|H,W",
-        help="of those pixels, if not the model's",
+        help="of those pixels (default: the model's)",
     )
     face.add_argument(
         "--softmax", action="store_true", help="give probabilities instead of logits"
     )
     face.add_argument(
-        "--top", type=int, metavar="N", help="give the N best classes only"
+        "--top",
+        type=positive,
+        metavar="N",
+        help="give the N best classes only (default: all)",
     )
     face.add_argument(
-        "--class-names", metavar="FILE", help="one per line, instead of the model's own"
+        "--class-names", metavar="FILE", help="one per line (default: the model's own)"
     )
 
 
@@ -108,10 +124,10 @@ def _face(args):
 
 def run_export(args):
     """One file, or all formats with a report."""
-    from keras_vit import export
+    from keras_vit import export, weights
 
     target = pathlib.Path(args.output)
-    options = {"overwrite": args.overwrite, "verbose": 0 if args.json else 1}
+    options = {"overwrite": args.overwrite, "verbose": loudness(args)}
     _check_usage(args, folder=target.suffix not in FORMATS)
     if args.calibration and not pathlib.Path(args.calibration).exists():
         raise FileNotFoundError(
@@ -203,7 +219,7 @@ def _check_recipe(args, kind):
 
 
 def _export_all(args, options):
-    from keras_vit import export
+    from keras_vit import export, weights
     from keras_vit.export.artefacts import chosen
 
     formats = "all" if args.formats == ["all"] else args.formats
@@ -230,7 +246,7 @@ def run_demo(args):
     """Train on real digits, evaluate, export every format, verify, report."""
     from keras_vit import export, training
 
-    folder, verbose = pathlib.Path(args.output), 0 if args.json else 1
+    folder, verbose = pathlib.Path(args.output), loudness(args)
     start = time.monotonic()
     overrides = {} if args.epochs is None else {"epochs": args.epochs}
     result = training.fit(

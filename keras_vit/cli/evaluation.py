@@ -2,9 +2,6 @@
 
 import pathlib
 
-import keras
-
-from keras_vit import weights
 from keras_vit.cli.table import table
 from keras_vit.cli.training import (
     add_data,
@@ -15,8 +12,7 @@ from keras_vit.cli.training import (
     open_split,
     prepared,
 )
-from keras_vit.cli.usage import UsageError, words
-from keras_vit.models.pretraining import PretrainingModel
+from keras_vit.cli.usage import UsageError, loudness, words
 
 PROBES = ("linear", "few_shot", "knn", "lars", "depth")
 PIXELS, RANDOM = "pixels", "random:"
@@ -43,7 +39,9 @@ def add_commands(commands):
         "--per-class", action="store_true", help="also a line per class"
     )
     evaluate.add_argument(
-        "--confusion", metavar="PNG", help="draw which classes are taken for which"
+        "--confusion",
+        metavar="PNG",
+        help="draw which classes are taken for which (default: no)",
     )
     evaluate.add_argument(
         "--overwrite", action="store_true", help="replace the PNG if it exists"
@@ -52,14 +50,15 @@ def add_commands(commands):
         "--real",
         metavar="JSON",
         help="also score ImageNet's validation images by their reassessed labels: "
-        "real.json of google-research/reassessed-imagenet",
+        "real.json of google-research/reassessed-imagenet (default: no)",
     )
     evaluate.add_argument(
         "--probe",
         type=words,
         metavar="KIND[,KIND]",
         help=f"instead: {', '.join(PROBES)}, learnt on the features of the training "
-        "split; the heads are not used; a table with a row per model",
+        "split; the heads are not used; a table with a row per model (default: scores "
+        "of the head)",
     )
     evaluate.add_argument(
         "--pooling",
@@ -67,7 +66,9 @@ def add_commands(commands):
         help="for --probe, of models that give all tokens (default: the model's own)",
     )
     evaluate.add_argument(
-        "--picture", metavar="PNG", help="for --probe depth: draw accuracy over depth"
+        "--picture",
+        metavar="PNG",
+        help="for --probe depth: draw accuracy over depth (default: no)",
     )
     evaluate.set_defaults(run=run_evaluate)
 
@@ -78,6 +79,7 @@ def run_evaluate(args):
         return run_probes(args)
     _only_scores(args)
     from keras_vit import files, training
+    from keras_vit.models.pretraining import PretrainingModel
 
     if args.confusion:
         files.check_target(args.confusion, args.overwrite)
@@ -88,7 +90,7 @@ def run_evaluate(args):
     dataset, info = load_split(args, model)
     labels = _real_labels(args, info)
     names = None if args.by_order else info.class_names
-    report = training.evaluate.report(model, dataset, names, verbose=_verbose(args))
+    report = training.evaluate.report(model, dataset, names, verbose=loudness(args))
     answer = {"data": info.source, "skipped": list(info.skipped), **report.to_dict()}
     lines = [str(report)]
     if labels is not None:
@@ -117,7 +119,7 @@ def _run_own_loss(args, model):
     from keras_vit import training
 
     data, info = open_split(args, model)
-    found = training.evaluate.own_loss(model, data, _verbose(args))
+    found = training.evaluate.own_loss(model, data, loudness(args))
     text = f"loss {found['loss']:.4f}, {found['count']} images"
     if "bits_per_pixel" in found:
         text = (
@@ -136,10 +138,6 @@ def _only_scores(args):
             "Add --probe linear,few_shot,knn."
         )
     (args.model,) = args.models
-
-
-def _verbose(args):
-    return 0 if args.json else 1
 
 
 def _real_labels(args, info):
@@ -192,7 +190,7 @@ def run_probes(args):
         args.pooling,
         args.batch_size,
         args.on_bad_image,
-        _verbose(args),
+        loudness(args),
     )
     answer, lines = found.to_dict(), [str(found)]
     if args.picture:
@@ -209,7 +207,9 @@ def _counts(found):
 
 def _encoders(args):
     """Name -> model, or "pixels"; every file is there before the first is read."""
-    from keras_vit import training
+    import keras
+
+    from keras_vit import training, weights
 
     paths = {word: word.removeprefix(RANDOM) for word in args.models}
     for path in paths.values():

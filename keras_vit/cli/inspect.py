@@ -2,9 +2,9 @@
 
 import pathlib
 
-from keras_vit import files, introspect, preprocess
+from keras_vit import files
 from keras_vit.cli.training import add_preprocess, load_prepared
-from keras_vit.cli.usage import positive
+from keras_vit.cli.usage import loudness, positive
 
 
 def add_commands(commands):
@@ -14,10 +14,10 @@ def add_commands(commands):
     )
     command.add_argument("model", help="a .keras file or a checkpoint")
     command.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    command.add_argument("--output", default="inside.html", help="the page")
     command.add_argument(
-        "--output", default="inside.html", help="the page (default: inside.html)"
+        "--overwrite", action="store_true", help="replace what lies there"
     )
-    command.add_argument("--overwrite", action="store_true")
     command.add_argument("--top", type=positive, default=5, help="names per image")
     add_preprocess(command)
     command.set_defaults(run=run_inspect)
@@ -25,12 +25,14 @@ def add_commands(commands):
 
 def run_inspect(args):
     """Read the pictures first: they are the quickest to be wrong."""
+    from keras_vit import introspect
+
     files.check_target(args.output, args.overwrite)
     pictures = {path: _picture(path) for path in args.images}
     introspect.drawing.figure(1, 1)  # matplotlib is there
     model = load_prepared(args)
     found = introspect.inspect_model(
-        model, pictures, top=args.top, verbose=0 if args.json else 1
+        model, pictures, top=args.top, verbose=loudness(args)
     )
     page = introspect.render_page(found, pathlib.Path(args.model).stem)
     with files.replacing(args.output, args.overwrite) as path:
@@ -53,6 +55,8 @@ def run_inspect(args):
 
 def _picture(path):
     """Decode one image file, or say what to do."""
+    from keras_vit import preprocess
+
     if not pathlib.Path(path).is_file():
         there = "a folder" if pathlib.Path(path).is_dir() else "nothing"
         raise FileNotFoundError(

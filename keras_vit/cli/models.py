@@ -2,9 +2,8 @@
 
 import pathlib
 
-from keras_vit import models, variants, weights
+from keras_vit import variants
 from keras_vit.cli.table import table
-from keras_vit.models.pretraining import PretrainingModel
 
 
 def add_commands(commands):
@@ -21,9 +20,11 @@ def add_commands(commands):
 
 
 def run_list(args):
-    """Models first, then checkpoints."""
+    """Models first, then checkpoints; both from tables, without Keras."""
+    from keras_vit.weights import list_checkpoints
+
     rows = [_row(name) for name in variants.list_models(args.pattern)]
-    names = weights.list_checkpoints(args.pattern)
+    names = list_checkpoints(args.pattern)
     if not rows and not names:
         raise ValueError(
             f"no model or checkpoint matches {args.pattern!r}. "
@@ -46,24 +47,16 @@ def _row(name):
     columns = ("width", "depth", "heads", "patch_size")
     return {
         "name": name,
-        "parameters": count(name),
+        "parameters": variants.PARAMETERS[name],
         **dict(zip(columns, numbers, strict=True)),
         "image_size": 224,
     }
 
 
-def count(name):
-    """Parameters of a named model. Its blocks are alike, so one is enough to know."""
-    variant = variants.parse(name)
-    if variant.family == "BiT":
-        return models.outline(models.create, name).count_params()
-    model = models.outline(models.create, name, depth=1)
-    others = variants.SIZES[variant.size].depth - 1
-    return model.count_params() + others * model.get_layer("block_0").count_params()
-
-
 def run_show(args):
     """A file is described from its header; a name from the tables."""
+    from keras_vit import weights
+
     if args.name.startswith(weights.hub.SCHEME):
         args.name = str(weights.hub.fetch_repository(args.name, not args.json))
     if pathlib.Path(args.name).exists() and not args.name.endswith(".keras"):
@@ -80,6 +73,8 @@ def run_show(args):
 
 def find(name):
     """A saved model, or the outline of a named one."""
+    from keras_vit import models, weights
+
     if name.endswith(".keras"):
         return weights.load(name)
     if name in weights.list_checkpoints():
@@ -104,6 +99,8 @@ def describe(model):
 
 def _output(model):
     """The shape of what a model gives; one that learns without labels has a loss."""
+    from keras_vit.models.pretraining import PretrainingModel
+
     if isinstance(model, PretrainingModel):
         return f"a loss of its own, without labels ({type(model).__name__})"
     return tuple(model.output_shape)

@@ -2,9 +2,8 @@
 
 import pathlib
 
-from keras_vit import weights
 from keras_vit.cli.training import add_data, load_split
-from keras_vit.cli.usage import UsageError, numbers, points, positive
+from keras_vit.cli.usage import UsageError, loudness, numbers, points, positive
 
 
 def add_commands(commands):
@@ -52,7 +51,7 @@ def add_commands(commands):
         metavar="N,N",
         help="numbers of processor threads (default: 1 and all cores)",
     )
-    bench.add_argument("--rounds", type=positive, default=30, help="(default: 30)")
+    bench.add_argument("--rounds", type=positive, default=30, help="turns of each file")
     bench.add_argument(
         "--signature", help="of a file with several (default: the first)"
     )
@@ -69,7 +68,7 @@ def add_images(command):
     command.add_argument(
         "--images",
         metavar="FOLDER",
-        help="image files to judge by, prepared as the model says",
+        help="image files to judge by, prepared as the model says (default: --data)",
     )
     command.add_argument(
         "--labels",
@@ -115,7 +114,7 @@ def validation_images(args, model):
 
 def run_verify(args):
     """Compare a file with the model it was made from."""
-    from keras_vit import export
+    from keras_vit import export, weights
     from keras_vit.export.inspection.summary import describe
 
     check_images(args, required=True)
@@ -130,7 +129,7 @@ def run_verify(args):
         layers=args.layers,
         signature=args.signature,
         on_failure="report",
-        verbose=0 if args.json else 1,
+        verbose=loudness(args),
     )
     return report.to_dict(), describe(report), 0 if report.passed else 1
 
@@ -145,6 +144,6 @@ def run_benchmark(args):
         rounds=args.rounds,
         signature=args.signature,
         cross_check=args.cross_check,
-        verbose=0 if args.json else 1,
+        verbose=loudness(args),
     )
     return result.to_dict(), str(result), 0

@@ -12,7 +12,9 @@ def add_commands(commands):
         "runs", nargs="+", metavar="RUN", help="folder of a run, or its history.csv"
     )
     plot.add_argument("--output", default="curves.png", help="picture, .png")
-    plot.add_argument("--overwrite", action="store_true")
+    plot.add_argument(
+        "--overwrite", action="store_true", help="replace what lies there"
+    )
     plot.set_defaults(run=run_plot)
 
 

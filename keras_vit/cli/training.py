@@ -5,15 +5,10 @@ import dataclasses
 import pathlib
 import sys
 
-import numpy as np
-
-from keras_vit import preprocess, weights
 from keras_vit.cli.table import table
-from keras_vit.cli.usage import UsageError, positive
+from keras_vit.cli.usage import UsageError, loudness, positive
 from keras_vit.cli.workers import launch
 from keras_vit.errors import DataError
-from keras_vit.introspect import inspection
-from keras_vit.models.pretraining import PretrainingModel
 
 
 def add_commands(commands):
@@ -25,7 +20,7 @@ def add_commands(commands):
     predict = commands.add_parser("predict", help="say what images show")
     predict.add_argument("model", help="a .keras file or a checkpoint")
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
-    predict.add_argument("--top", type=int, default=5, help="names per image")
+    predict.add_argument("--top", type=positive, default=5, help="names per image")
     add_preprocess(predict)
     predict.set_defaults(run=run_predict)
 
@@ -33,7 +28,10 @@ def add_commands(commands):
 def add_data(command, required=True):
     """Add the options that say which images."""
     command.add_argument(
-        "--data", required=required, help="digits, folder:PATH or tfds:NAME"
+        "--data",
+        required=required,
+        help="digits, folder:PATH or tfds:NAME"
+        + ("" if required else " (default: none)"),
     )
     command.add_argument(
         "--split",
@@ -46,25 +44,27 @@ def add_data(command, required=True):
         help="take the n-th class, in sorted order, for the n-th output of the model, "
         "instead of going by the names of its labels",
     )
-    command.add_argument("--batch-size", type=int, default=64)
+    command.add_argument(
+        "--batch-size", type=positive, default=64, help="images at once"
+    )
     command.add_argument(
         "--on-bad-image",
         choices=("refuse", "skip"),
         default="refuse",
-        help="what to do with a file that is no image (default: refuse)",
+        help="what to do with a file that is no image",
     )
 
 
 def add_preprocess(command):
     """Add the option that changes how images are prepared."""
-    fields = ", ".join(f.name for f in dataclasses.fields(preprocess.Preprocessing))
     command.add_argument(
         "--preprocess",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="prepare images in another way than the model says; may be repeated; "
-        f"fields: {fields}",
+        help="prepare images in another way than the model says, such as "
+        "mode=imagenet; may be repeated; `keras-vit show MODEL` names the fields "
+        "(default: as the model says)",
     )
 
 
@@ -75,21 +75,33 @@ def _add_train(commands):
         allow_abbrev=False,  # the words are passed on, without --workers
     )
     train.add_argument("--recipe", default="finetune", help="see `keras-vit recipes`")
-    train.add_argument("--data", help="digits, folder:PATH or tfds:NAME")
-    train.add_argument("--model", help="a .keras file, a checkpoint, or a model name")
-    train.add_argument("--output", help="folder for model and logs")
+    train.add_argument(
+        "--data", help="digits, folder:PATH or tfds:NAME (default: the recipe's)"
+    )
+    train.add_argument(
+        "--model",
+        help="a .keras file, the folder of a run, a checkpoint, or a model name for "
+        "random weights (default: the recipe's)",
+    )
+    train.add_argument("--output", help="folder for model and logs (no default)")
     train.add_argument(
         "--dry-run",
         nargs="?",
         const=True,
         metavar="PICTURE.svg",
         help="start nothing: print steps, learning rate, parameters and memory, and "
-        "draw the learning rate into the file, if one is named",
+        "draw the learning rate into the file, if one is named (default: train)",
     )
-    train.add_argument("--epochs", type=int)
-    train.add_argument("--batch-size", type=int)
-    train.add_argument("--image-size", type=int, help="px")
-    train.add_argument("--seed", type=int)
+    train.add_argument(
+        "--epochs", type=positive, help="passes over the images (default: the recipe's)"
+    )
+    train.add_argument(
+        "--batch-size", type=positive, help="images per step (default: the recipe's)"
+    )
+    train.add_argument("--image-size", type=positive, help="px (default: the recipe's)")
+    train.add_argument(
+        "--seed", type=int, help="of everything random (default: the recipe's)"
+    )
     train.add_argument(
         "--strategy",
         default="auto",
@@ -100,14 +112,17 @@ def _add_train(commands):
         "--workers",
         type=positive,
         metavar="N",
-        help="start N processes on this machine that train one model together",
+        help="start N processes on this machine that train one model together (default: "
+        "this one)",
     )
     train.add_argument(
         "--on-bad-image",
         choices=("refuse", "skip", "stop"),
         help="what to do with a file that is no image (default: the recipe's, refuse)",
     )
-    train.add_argument("--overwrite", action="store_true")
+    train.add_argument(
+        "--overwrite", action="store_true", help="replace an earlier run"
+    )
     add_fields(train)
     train.set_defaults(run=run_train)
 
@@ -119,7 +134,7 @@ def add_fields(command):
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="any other field of the recipe; may be repeated",
+        help="any other field of the recipe; may be repeated (default: the recipe's)",
     )
 
 
@@ -179,7 +194,7 @@ def run_train(args):
         output_dir=args.output,
         strategy=strategy,
         overwrite=args.overwrite,
-        verbose=0 if args.json else 1,
+        verbose=loudness(args),
     )
     answer = {
         "model": str(pathlib.Path(args.output) / "best.keras"),
@@ -205,7 +220,7 @@ def _run_dry(args, recipe, strategy):
         args.model,
         args.data,
         strategy=strategy,
-        verbose=0 if args.json else 1,
+        verbose=loudness(args),
     )
     if picture is not None:
         plan.save_picture(picture, args.overwrite)
@@ -214,6 +229,8 @@ def _run_dry(args, recipe, strategy):
 
 def load_prepared(args):
     """The model that the options name, with their way to prepare images."""
+    from keras_vit import weights
+
     return prepared(weights.load(args.model), args)
 
 
@@ -223,6 +240,8 @@ def check_classifier(name, model):
     Args:
         name: as it was given. model: that was found.
     """
+    from keras_vit.models.pretraining import PretrainingModel
+
     if isinstance(model, PretrainingModel):
         raise ValueError(
             f"{name}: must be a classifier, got a {type(model).__name__}, which "
@@ -234,6 +253,8 @@ def check_classifier(name, model):
 
 def prepared(model, args):
     """A model with the way to prepare images that the options say."""
+    from keras_vit import preprocess
+
     fields = read_fields(args.preprocess, "--preprocess")
     known = {field.name for field in dataclasses.fields(preprocess.Preprocessing)}
     if not fields.keys() <= known:
@@ -278,13 +299,15 @@ def open_split(args, model, labels=None):
         batch_size=args.batch_size,
         preprocessing=_preparation(model),
         on_bad_image=args.on_bad_image,
-        verbose=0 if args.json else 1,
+        verbose=loudness(args),
         labels=labels,
     )
 
 
 def _preparation(model):
     """A model's way to prepare images; any Keras model has at least a size."""
+    from keras_vit import preprocess
+
     note = getattr(model, "preprocessing", None)
     size = tuple(model.input_shape[1:3])
     if note is not None or None in size:
@@ -294,6 +317,11 @@ def _preparation(model):
 
 def run_predict(args):
     """Names with probabilities, best first."""
+    import numpy as np
+
+    from keras_vit import preprocess
+    from keras_vit.introspect import inspection
+
     model = load_prepared(args)
     check_classifier(args.model, model)
     note = inspection.preparation(model)

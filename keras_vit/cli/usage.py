@@ -5,6 +5,13 @@ class UsageError(ValueError):
     """The words of the command contradict each other; exit code 2."""
 
 
+def loudness(args):
+    """0 for --quiet and --json, 2 for --verbose, else 1, as `verbose` of functions."""
+    if args.json or args.quiet:
+        return 0
+    return 2 if args.verbose else 1
+
+
 def positive(text):
     """A whole number above 0, for argparse.
 

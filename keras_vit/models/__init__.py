@@ -1,5 +1,15 @@
-"""One paper, one file: models built from `keras_vit.layers`."""
+"""One paper, one file: models built from `keras_vit.layers`.
 
+Every file is imported here: Keras loads a saved model of a class that it knows.
+"""
+
+from keras_vit.models import (
+    image_gpt_features,
+    mae,
+    masked_patch,
+    moco_v3,
+    simclr,
+)
 from keras_vit.models.adapting import adapt
 from keras_vit.models.architecture import Architecture
 from keras_vit.models.bit import BigTransfer, BiTArchitecture
@@ -18,5 +28,10 @@ __all__ = [
     "build",
     "create",
     "feature_extractor",
+    "image_gpt_features",
+    "mae",
+    "masked_patch",
+    "moco_v3",
     "outline",
+    "simclr",
 ]
