@@ -7,7 +7,14 @@ from keras_vit import files
 from keras_vit.cli.proof import add_images, check_images, validation_images
 from keras_vit.cli.table import table
 from keras_vit.cli.training import add_data
-from keras_vit.cli.usage import UsageError, loudness, points, sides, words
+from keras_vit.cli.usage import (
+    UsageError,
+    loudness,
+    points,
+    positive,
+    sides,
+    words,
+)
 
 FORMATS = (".tflite", ".onnx")
 
@@ -44,7 +51,7 @@ def add_commands(commands):
         type=words,
         metavar="NAME,NAME",
         help="for a folder: such as tflite,tflite_dynamic_int8,onnx, or all (default: "
-        "those that an app needs)",
+        "the usual ones)",
     )
     export.add_argument(
         "--calibration",
@@ -90,8 +97,8 @@ def _add_face(export):
     face.add_argument(
         "--preprocessing",
         choices=("embed",),
-        help="take uint8 pixels, and prepare them in the file (default: floats that are "
-        "prepared already)",
+        help="take uint8 pixels, and prepare them in the file (default: "
+        "prepared floats)",
     )
     face.add_argument(
         "--input-size",

@@ -112,8 +112,7 @@ def _add_train(commands):
         "--workers",
         type=positive,
         metavar="N",
-        help="start N processes on this machine that train one model together (default: "
-        "this one)",
+        help="start N processes here that train one model (default: this one)",
     )
     train.add_argument(
         "--on-bad-image",

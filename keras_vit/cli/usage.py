@@ -1,5 +1,8 @@
 """Options that do not go together: wrong usage, found before anything slow."""
 
+import math
+from argparse import ArgumentTypeError
+
 
 class UsageError(ValueError):
     """The words of the command contradict each other; exit code 2."""
@@ -18,10 +21,9 @@ def positive(text):
     >>> positive("3")
     3
     """
-    value = int(text)
-    if value < 1:
-        raise ValueError(f"must be above 0, got {text}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"must be a whole number above 0, got {text!r}")
+    return int(text)
 
 
 def numbers(text):
@@ -39,9 +41,12 @@ def points(text):
     >>> points("0.5")
     0.5
     """
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value <= 100:
-        raise ValueError(f"must be from 0 to 100, got {text}")
+        raise ArgumentTypeError(f"must be from 0 to 100, got {text!r}")
     return value
 
 
@@ -53,7 +58,7 @@ def sides(text):
     """
     found = numbers(text)
     if len(found) > 2:
-        raise ValueError(f"must be PX or H,W, got {text}")
+        raise ArgumentTypeError(f"must be PX or H,W, got {text!r}")
     return found if len(found) == 2 else found[0]
 
 
