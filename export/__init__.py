@@ -10,6 +10,11 @@ if __name__ != "keras_vit.export":
         "Write `from keras_vit import export`."
     )
 
+from keras_vit import _needs
+
+if not _needs.has("tensorflow"):
+    raise ImportError(_needs.TENSORFLOW.format(__name__))
+
 from keras_vit.export.benchmark import Benchmark, benchmark
 from keras_vit.export.export_all import export_all
 from keras_vit.export.litert_torch import through_litert_torch

@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_vit import imagenet
 from keras_vit.choices import check_choice
+from keras_vit.errors import DataError
 from keras_vit.layers.interpolate import matrix
 
 # mode -> (mean, std) of the pixel values, on a scale of 0 to 1, per channel.
@@ -172,7 +173,7 @@ def preprocess_image_file(image, preprocessing):
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is no image, or one of absurd size.
+        DataError: when it is no image, or one of absurd size.
     """
     return ops.convert_to_numpy(preprocessing(read_image(image)))
 
@@ -188,7 +189,7 @@ def read_image(image):
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is no image, or one of absurd size.
+        DataError: when it is no image, or one of absurd size.
     """
     from PIL import Image
 
@@ -200,7 +201,7 @@ def read_image(image):
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as err:
-        raise ValueError(
+        raise DataError(
             f"{where}: must be an image such as a JPEG or PNG, got one that cannot be "
             f"decoded ({err}). Convert it, or fetch it again."
         ) from err

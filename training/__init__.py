@@ -10,6 +10,11 @@ if __name__ != "keras_vit.training":
         "Write: from keras_vit import training"
     )
 
+from keras_vit import _needs
+
+if not _needs.has("tensorflow"):
+    raise ImportError(_needs.TENSORFLOW.format(__name__))
+
 from keras_vit.training import evaluate
 from keras_vit.training.curves import draw_curves
 from keras_vit.training.data import (

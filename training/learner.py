@@ -1,7 +1,6 @@
 """`Learner`: the step of a recipe with a teacher, sharpness, or growing images."""
 
 import os
-import pathlib
 
 import keras
 
@@ -11,6 +10,7 @@ from keras_vit.training.engine import JaxTrainee, Trainee
 from keras_vit.training.growth import Growth
 from keras_vit.training.recipes.checks import record
 from keras_vit.training.sharpness import Sharpness
+from keras_vit.weights import places
 
 
 def named(teacher):
@@ -34,12 +34,11 @@ def check_teacher(teacher):
             f"{teacher!r}. Pass teacher='teacher.keras', for example."
         )
     teacher = None if isinstance(teacher, keras.Model) else teacher
-    if teacher is not None and os.fspath(teacher).endswith(".keras"):
-        if not pathlib.Path(teacher).is_file():
-            raise FileNotFoundError(
-                f"teacher: must be a .keras file, a checkpoint or a model, got "
-                f"{os.fspath(teacher)!r}, which does not exist. Check the path."
-            )
+    if teacher is not None:
+        try:
+            places.find(teacher)
+        except FileNotFoundError as err:
+            raise FileNotFoundError(f"teacher: {err}") from err
 
 
 def make_trainee(model, feeds, teacher, strategy):

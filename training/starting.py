@@ -12,6 +12,7 @@ from keras_vit.training.data.pipeline import sides
 from keras_vit.training.feeds import is_loaded
 from keras_vit.training.recipes import get_recipe
 from keras_vit.training.resizing import at_size
+from keras_vit.weights import places
 
 
 def start(recipe, model, data, asked):
@@ -91,6 +92,7 @@ def starting_point(name, names, precision, alone=False, image_size=None):
 
 def _load(name, size):
     """A saved model as it is; a checkpoint at a size, in the way of its family."""
+    name = places.find(name)
     if name.endswith(".keras"):
         return weights.load(name)
     return weights.from_checkpoint(name, image_size=size, verbose=0)
@@ -122,7 +124,7 @@ def _is_stored(name):
     hub = name.startswith(weights.hub.SCHEME)
     published = hub or name in weights.list_checkpoints()
     path = pathlib.Path(name)
-    return published or path.exists() or path.suffix in weights.checkpoint.SUFFIXES
+    return published or path.exists() or path.suffix in places.SUFFIXES
 
 
 def _classes(model, source, names):

@@ -76,7 +76,10 @@ def add_commands(commands):
     )
     add_data(export, required=False)
     export.set_defaults(run=run_export)
+    _add_demo(commands)
 
+
+def _add_demo(commands):
     demo = commands.add_parser("demo", help="images to verified files, on real digits")
     demo.add_argument(
         "--output", default="keras_vit_demo", help="folder for everything"

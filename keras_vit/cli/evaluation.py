@@ -12,10 +12,10 @@ from keras_vit.cli.training import (
     open_split,
     prepared,
 )
-from keras_vit.cli.usage import UsageError, loudness, words
+from keras_vit.cli.usage import RANDOM, UsageError, loudness, words
 
 PROBES = ("linear", "few_shot", "knn", "lars", "depth")
-PIXELS, RANDOM = "pixels", "random:"
+PIXELS = "pixels"
 SHOWN = 60  # classes in the table of a terminal
 
 
@@ -212,9 +212,6 @@ def _encoders(args):
     from keras_vit import training, weights
 
     paths = {word: word.removeprefix(RANDOM) for word in args.models}
-    for path in paths.values():
-        if path.endswith(".keras") and not pathlib.Path(path).is_file():
-            weights.load(path)  # says what is wrong
     found, loaded = {}, {PIXELS: PIXELS}
     for word, path in paths.items():
         if path not in loaded:

@@ -14,9 +14,22 @@ def add_commands(commands):
     show = commands.add_parser(
         "show", help="what a model, a checkpoint or a file is, without building it"
     )
-    show.add_argument("name", help="a name of `keras-vit list`, a file, or hf://...")
+    name = show.add_argument(
+        "name", help="a name of `keras-vit list`, a file, a run's folder, or hf://..."
+    )
+    name.completer = complete
     show.add_argument("--layers", action="store_true", help="also one line per layer")
     show.set_defaults(run=run_show)
+
+
+def complete(prefix, **_):
+    """Names of models and checkpoints, and files, for a shell that completes words."""
+    import argcomplete
+
+    from keras_vit.weights import list_checkpoints
+
+    names = [*variants.list_models(), *list_checkpoints()]
+    return [*names, *argcomplete.completers.FilesCompleter()(prefix)]
 
 
 def run_list(args):
@@ -57,6 +70,7 @@ def run_show(args):
     """A file is described from its header; a name from the tables."""
     from keras_vit import weights
 
+    args.name = weights.places.find(args.name)
     if args.name.startswith(weights.hub.SCHEME):
         args.name = str(weights.hub.fetch_repository(args.name, not args.json))
     if pathlib.Path(args.name).exists() and not args.name.endswith(".keras"):

@@ -3,6 +3,10 @@
 import math
 from argparse import ArgumentTypeError
 
+from keras_vit.weights import places
+
+RANDOM = "random:"  # before the name of a model, in `keras-vit evaluate --probe`
+
 
 class UsageError(ValueError):
     """The words of the command contradict each other; exit code 2."""
@@ -13,6 +17,17 @@ def loudness(args):
     if args.json or args.quiet:
         return 0
     return 2 if args.verbose else 1
+
+
+def check_there(args):
+    """Refuse a model file that does not exist, before Keras is imported.
+
+    Raises:
+        FileNotFoundError: for one.
+    """
+    named = [getattr(args, "model", None), *(getattr(args, "models", None) or ())]
+    for name in filter(None, named):
+        places.find(name.removeprefix(RANDOM))
 
 
 def positive(text):

@@ -40,7 +40,8 @@ def in_options(text, options, fields=False):
         value = "" if value == "True" else f" {value.strip(QUOTES)}"
         return f"{before}{options[name]}{value}"
 
-    text = re.sub(rf"(^|[\s(])([a-z_0-9]+)=({VALUE})(?![\w(.'\"]+)", told, text)
+    pattern = rf"(^|\s\(?)([a-z_0-9]+)=({VALUE})(?!\w|\(|\.\w)"
+    text = re.sub(pattern, told, text)
     lead = re.match(r"([a-z_0-9]+)(: )", text)
     if lead and lead[1] in options:
         text = options[lead[1]] + text[lead.end(1) :]

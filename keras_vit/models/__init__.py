@@ -4,6 +4,7 @@ Every file is imported here: Keras loads a saved model of a class that it knows.
 """
 
 from keras_vit.models import (
+    image_gpt,
     image_gpt_features,
     mae,
     masked_patch,
@@ -28,6 +29,7 @@ __all__ = [
     "build",
     "create",
     "feature_extractor",
+    "image_gpt",
     "image_gpt_features",
     "mae",
     "masked_patch",

@@ -5,6 +5,7 @@ import os
 from keras_vit import variants
 from keras_vit.models.bit import BigTransfer
 from keras_vit.models.vit import VisionTransformer
+from keras_vit.weights import places
 
 _DOC = """Build {name}: {family} of size {size} with {patch} px patches.
 
@@ -88,6 +89,7 @@ def create(
         ValueError: for an unknown name, with the nearest spelling.
     """
     variant = variants.parse(variant)
+    weights = None if weights is None else places.find(weights)
     open_ = variant.family == "BiT"  # a ResNet takes images of any size
     shape = None if input_shape is None else _check_shape(input_shape, open_)
     options.setdefault("name", variant.function)

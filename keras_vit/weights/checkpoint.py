@@ -8,7 +8,7 @@ from keras.src.utils import io_utils
 from keras_vit import imagenet
 from keras_vit.errors import WeightsMismatch
 from keras_vit.layers.patches import pair
-from keras_vit.weights import catalog, hub, loading
+from keras_vit.weights import catalog, hub, loading, places
 from keras_vit.weights import facts as reading
 from keras_vit.weights.fetch import fetch
 from keras_vit.weights.formats import open_checkpoint
@@ -16,8 +16,6 @@ from keras_vit.weights.report import Description
 
 # Fields of Architecture that mean something when they are None.
 CAN_BE_NONE = ("pooling", "representation_size")
-# Endings that are files and never names.
-SUFFIXES = (".npz", ".safetensors", ".pth", ".pt", ".bin", ".h5", ".keras")
 
 
 def from_checkpoint(
@@ -95,7 +93,7 @@ def locate(path_or_name, verbose=1):
     path = pathlib.Path(path_or_name).expanduser()
     if path.exists():
         return path, catalog.by_file(path.name)
-    if path.suffix in SUFFIXES or len(path.parts) > 1:
+    if path.suffix in places.SUFFIXES or len(path.parts) > 1:
         raise FileNotFoundError(
             f"{path}: must be an existing file or folder of weights, got nothing "
             "there. Check the path, or use a name of keras_vit.list_checkpoints()."
@@ -162,7 +160,7 @@ def from_variant(weights, variant, numbers, function, classes=None, **wishes):
     """
     path = pathlib.Path(weights).expanduser()
     size = wishes.get("image_size")
-    if path.exists() or path.suffix in SUFFIXES or len(path.parts) > 1:
+    if path.exists() or path.suffix in places.SUFFIXES or len(path.parts) > 1:
         path, row = locate(weights)
     else:
         row = catalog.find_for(function, str(weights), size and size[0])
@@ -196,7 +194,8 @@ def load(name):
     """Load a model that Keras saved, or any checkpoint.
 
     Args:
-        name: `.keras` file, or what `from_checkpoint` takes.
+        name: `.keras` file, the folder of a run (its best model), or what
+            `from_checkpoint` takes.
 
     Returns:
         Model, not compiled.
@@ -205,12 +204,9 @@ def load(name):
         FileNotFoundError: for a file that does not exist.
         ValueError, WeightsMismatch: as `from_checkpoint`.
     """
+    name = places.find(name)
     if not name.endswith(".keras"):
         return from_checkpoint(name, verbose=0)
-    if not pathlib.Path(name).is_file():
-        raise FileNotFoundError(
-            f"{name}: must be an existing model file. Train one with `keras-vit train`."
-        )
     return keras.saving.load_model(name, compile=False)
 
 

@@ -30,8 +30,8 @@ def picture(tmp_path_factory):
 
 
 def test_list_finds_models_by_pattern(run):
-    """Models are listed with their sizes."""
-    code, out, _ = run("list", "ViT-B*", "--json")
+    """Models are listed with their sizes; case does not matter."""
+    code, out, _ = run("list", "vit-b*", "--json")
 
     models = json.loads(out)["models"]
     assert 0 == code
@@ -39,20 +39,11 @@ def test_list_finds_models_by_pattern(run):
     assert 86_567_656 == models[1]["parameters"]
 
 
-@pytest.mark.parametrize("name", ["ViT-H/14", "DeiT-Ti/16", "R50+ViT-L/32"])
-def test_one_block_is_enough_to_count_them_all(run, name):
-    """The listed number is that of the whole model."""
-    (row,) = json.loads(run("list", name, "--json")[1])["models"]
-    whole = keras_vit.models.outline(keras_vit.create, name)
-
-    assert whole.count_params() == row["parameters"]
-
-
 def test_list_without_a_match_says_so(run):
     """A pattern that matches nothing fails with a proposal."""
     code, _, err = run("list", "resnet*")
 
-    assert 1 == code
+    assert 2 == code
     assert "'resnet*'" in err and "'*B*16*'" in err
 
 
@@ -73,10 +64,10 @@ def test_show_a_saved_model(run, saved):
 
 
 def test_show_an_unknown_name_proposes_one(run):
-    """One line, no traceback, exit code 1."""
+    """One line, no traceback, exit code 2."""
     code, out, err = run("show", "B16")
 
-    assert (1, "") == (code, out)
+    assert (2, "") == (code, out)
     assert "Did you mean 'B/16'" in err and "Traceback" not in err
 
 
@@ -144,7 +135,7 @@ def test_images_can_be_prepared_in_another_way(run, saved, picture):
 
     assert plain != other
     code, _, err = run("predict", saved, picture, "--preprocess", "zoom=2")
-    assert 1 == code and "got zoom" in err and "interpolation" in err
+    assert 2 == code and "got zoom" in err and "interpolation" in err
 
 
 def test_classes_by_order(run, saved, tmp_path):
@@ -196,7 +187,7 @@ def test_export_does_not_overwrite(run, saved, tmp_path):
     path.write_text("mine")
     code, _, err = run("export", saved, path)
 
-    assert 1 == code and "overwrite" in err
+    assert 2 == code and "or pass --overwrite." in err
     assert "mine" == path.read_text()
 
 
@@ -213,11 +204,11 @@ def test_export_does_not_overwrite(run, saved, tmp_path):
     ],
 )
 def test_wrong_input_is_one_line(run, words, message, tmp_path, monkeypatch):
-    """Exit code 1, one line that has the value and the way out, nothing written."""
+    """Exit code 2, one line that has the value and the way out, nothing written."""
     monkeypatch.chdir(tmp_path)
     code, _, err = run(*words)
 
-    assert 1 == code
+    assert 2 == code
     assert message in err and "Traceback" not in err
     assert [] == list(tmp_path.iterdir())
 

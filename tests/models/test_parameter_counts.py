@@ -85,6 +85,14 @@ def test_every_row_has_a_golden_count():
     }
 
 
+def test_the_listed_counts_are_the_golden_ones():
+    """`keras-vit list` reads a table; hybrids and BiT compare theirs where they are."""
+    golden = {f"ViT-{name}": n for name, n in TOKEN_224.items()} | DEIT
+
+    assert variants.model_names() == list(variants.PARAMETERS)
+    assert golden.items() <= variants.PARAMETERS.items()
+
+
 @pytest.mark.parametrize("size", variants.SIZES)
 def test_every_size_follows_the_formula(size):
     """Parameters equal the closed form for a token model with learned positions."""

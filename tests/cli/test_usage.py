@@ -1,0 +1,188 @@
+"""What the command says before anything heavy is imported, and its exit codes."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from keras.src.saving.object_registration import GLOBAL_CUSTOM_OBJECTS
+
+import keras_vit
+from keras_vit import cli, errors
+from keras_vit.cli.wording import Help, in_options, options_of
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+OPTIONS = {"epochs": "--epochs", "overwrite": "--overwrite", "output_dir": "--output"}
+# As the command starts where there is no TensorFlow; that backend gets it afterwards.
+START = """
+import json, os, resource, sys
+sys.argv = ["keras-vit"]
+sys.modules["tensorflow"] = None
+import keras_vit, keras_vit.cli
+keras_vit.cli.parser().format_help()
+keras_vit.cli.main(["list", "vit-b*", "--json"])
+light = not {"keras", "numpy"} & set(sys.modules)
+used = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+names = dir(keras_vit)
+try:
+    from keras_vit import training
+except ImportError as err:
+    missing = str(err)
+if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+    del sys.modules["tensorflow"]
+model = keras_vit.VisionTransformer(
+    image_size=16, patch_size=8, width=16, depth=1, heads=2, mlp_dim=16, classes=3
+)
+shape = list(model(keras_vit.preprocess_input([[[[0] * 3] * 16] * 16])).shape)
+from keras.src.saving.object_registration import GLOBAL_CUSTOM_OBJECTS as known
+print(json.dumps([light, used, names, sorted(known), shape, missing]))
+"""
+
+
+@pytest.fixture(scope="module")
+def started():
+    """What a fresh process of the command says about itself."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", START], env=env, capture_output=True, text=True
+    )
+    assert 0 == done.returncode, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_command_starts_without_keras(started):
+    """Help and lists need neither Keras nor TensorFlow nor numpy, and half a second."""
+    light, seconds, names, *_ = started
+
+    assert light and seconds < 0.5
+    assert set(keras_vit.__all__) <= set(names)
+
+
+def test_the_command_loads_what_a_program_loads(started):
+    """Each class that a saved model may hold is known once models are read."""
+    own = {name for name in GLOBAL_CUSTOM_OBJECTS if name.startswith("keras_vit>")}
+    rooms = ("keras_vit.layers", "keras_vit.models", "keras_vit.preprocess")
+    needed = {n for n in own if GLOBAL_CUSTOM_OBJECTS[n].__module__.startswith(rooms)}
+
+    assert 20 < len(needed) and needed <= set(started[3])
+
+
+def test_what_needs_tensorflow_says_so(started):
+    """And how to get it; models run without, on JAX and torch."""
+    *_, shape, missing = started
+
+    assert [1, 3] == shape
+    assert "needs TensorFlow" in missing and "pip install tensorflow" in missing
+
+
+def test_version(run):
+    """`--version` alone is enough."""
+    assert (0, f"keras-vit {keras_vit.__version__}\n") == run("--version")[:2]
+
+
+def test_help_says_what_is_meant_and_what_the_default_is():
+    """No option without a line, and no value without what stands for it."""
+    (found,) = (a for a in cli.parser()._actions if isinstance(a.choices, dict))
+    silent = []
+    for name, command in found.choices.items():
+        for action in command._actions:
+            valued = action.option_strings and action.nargs != 0 and not action.required
+            text = Help("keras-vit")._expand_help(action) if action.help else ""
+            if not text or (valued and "default" not in text):
+                silent.append(f"{name} {action.dest}: {text}")
+
+    assert 10 < len(found.choices) and [] == silent
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Choose another, or pass overwrite=True.",
+            "Choose another, or pass --overwrite.",
+        ),
+        ("Pass epochs=3, for example.", "Pass --epochs 3, for example."),
+        ("Pass lora=8.", "Pass --set lora=8."),
+        ("output_dir: must hold", "--output: must hold"),
+        ("Use heads=f(2).", "Use heads=f(2)."),
+        ("got keras_vit.create(x=1)", "got keras_vit.create(x=1)"),
+    ],
+)
+def test_messages_speak_of_options(text, expected):
+    """What is an argument in Python is an option of the command."""
+    assert expected == in_options(text, OPTIONS, fields=True)
+
+
+def test_options_are_those_of_the_command():
+    """A name in Python belongs to the option that sets it."""
+    found = options_of(cli.parser(), "train")
+
+    assert ("--overwrite", "--output") == (found["overwrite"], found["output_dir"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (FileNotFoundError("x"), 2),
+        (TypeError("no field"), 2),
+        (ValueError("out of range"), 2),
+        (errors.DataError("images are broken"), 1),
+        (errors.ExportMismatch("it is another model"), 1),
+        (FloatingPointError("no number"), 1),
+        (PermissionError("not here"), 1),
+        (ImportError("not installed"), 1),
+    ],
+)
+def test_exit_codes(run, monkeypatch, error, code):
+    """2 for what cannot be as it was asked for, 1 for what was begun and failed."""
+
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr("keras_vit.cli.models.run_list", fail)
+
+    assert code == run("list")[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "m.keras", "a.png", "--top", "0"),
+        ("export", "m.keras", "m.onnx", "--top", "-1"),
+        ("evaluate", "m.keras", "--data", "digits", "--batch-size", "many"),
+    ],
+)
+def test_counts_are_above_zero(run, words):
+    """The rule and the value are told."""
+    code, _, err = run(*words)
+
+    assert 2 == code and f"must be a whole number above 0, got '{words[-1]}'" in err
+
+
+@pytest.mark.parametrize("command", ["show", "predict", "evaluate", "export"])
+def test_a_missing_file_is_found_at_once(run, command, monkeypatch):
+    """Before anything is imported or read."""
+    monkeypatch.setattr("keras_vit.weights.load", None)
+    more = {
+        "predict": ["a.png"],
+        "evaluate": ["--data", "digits"],
+        "export": ["m.onnx"],
+    }
+    code, _, err = run(command, "lost.safetensors", *more.get(command, ()))
+
+    assert 2 == code and "lost.safetensors: must be an existing file" in err
+
+
+def test_words_are_completed(monkeypatch):
+    """A shell that asks gets the names of models and checkpoints."""
+    pytest.importorskip(
+        "argcomplete", reason="needs argcomplete, which is not installed"
+    )
+    import argcomplete
+
+    finder = argcomplete.CompletionFinder(cli.parser())
+    found = finder._get_completions(["keras-vit", "show"], "ViT_B8.", "", None)
+
+    assert any(name.startswith("ViT_B8.") for name in found)
