@@ -71,11 +71,21 @@ def check_given(model, recipe, data=None, devices=1):
         _check_unlabelled(recipe)
     else:
         _check_shapes(model)
+    _check_learns(model)
     if recipe.precision is not None:
         raise ValueError(
             "precision: is fixed when a model is built, got precision="
             f"{recipe.precision!r} for {model.name!r}. Build it with dtype="
             f"{recipe.precision!r}."
+        )
+
+
+def _check_learns(model):
+    """Something of a model must be left to train."""
+    if not model.trainable_variables:
+        raise ValueError(
+            f"model: must have a weight left to train, got {model.name!r}, whose "
+            f"layers are all frozen. Set model.trainable = True, or leave some free."
         )
 
 

@@ -32,6 +32,7 @@ class Plan:
             gradients of the images it works on at once, estimated from the graph),
             "total".
         devices: that share each batch.
+        weights: where the first ones come from: published, a file, or RANDOM.
     """
 
     recipe: Recipe
@@ -43,6 +44,7 @@ class Plan:
     trainable_parameters: int
     memory: dict
     devices: int
+    weights: str
 
     @property
     def steps(self):
@@ -58,6 +60,7 @@ class Plan:
             "classes": self.info.classes,
             "image_size": list(self.info.image_size),
             "model": self.model,
+            "weights": self.weights,
             "parameters": self.parameters,
             "trainable_parameters": self.trainable_parameters,
             "epochs": self.recipe.epochs,
@@ -77,6 +80,7 @@ class Plan:
         piece = min(recipe.micro_batch or ahead, ahead)
         parts = ", ".join(f"{k} {memory.size_text(v)}" for k, v in self.memory.items())
         rows = {
+            "weights": self.weights,
             "recipe": recipe.name,
             "data": f"{info.source}: {images}, {info.classes} classes",
             "images": f"{height} x {width} px, augmentation {info.augment}",
@@ -141,7 +145,7 @@ def dry_run(
     recipe = loop.settle(recipe, model, data, epochs, overrides, teacher)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    recipe, given = start(recipe, model, data, asked)
+    recipe, given, origin = start(recipe, model, data, asked)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     feeds = open_feeds(data, recipe, given, verbose, {})
     recipe = feeds.recipe
@@ -153,11 +157,11 @@ def dry_run(
         built = prepare_model(spare, recipe, feeds.info)
         trainee = make_trainee(built, feeds, teacher, strategy)
         compile_model(trainee, recipe, feeds)
-        plan = _plan(trainee, recipe, feeds, strategy.num_replicas_in_sync)
+        plan = _plan(trainee, recipe, feeds, strategy.num_replicas_in_sync, origin)
     return plan
 
 
-def _plan(trainee, recipe, feeds, devices):
+def _plan(trainee, recipe, feeds, devices, origin):
     """Read everything off a model that is ready to be trained."""
     steps = recipe.epochs * feeds.steps
     optimizer = getattr(trainee.optimizer, "inner_optimizer", trainee.optimizer)
@@ -176,4 +180,5 @@ def _plan(trainee, recipe, feeds, devices):
         trainable_parameters=sum(v.numpy().size for v in model.trainable_weights),
         memory=memory.estimate(trainee, spec, piece),
         devices=devices,
+        weights=origin,
     )

@@ -37,6 +37,7 @@ class Result:
         info: `DataInfo` of the data.
         output_dir: `pathlib.Path` of the run.
         recipe: `Recipe` with all overrides.
+        weights: where the first ones came from: published, a file, or RANDOM.
     """
 
     model: keras.Model
@@ -45,6 +46,7 @@ class Result:
     info: DataInfo
     output_dir: pathlib.Path
     recipe: Recipe
+    weights: str
 
     def __repr__(self):
         """One line: the best epoch, what it was chosen by, and where all is."""
@@ -123,17 +125,19 @@ def fit(
     asked, recipe = recipe, settle(recipe, model, data, epochs, overrides, teacher)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    recipe, given = start(recipe, model, data, asked)
+    recipe, given, origin = start(recipe, model, data, asked)
     folder = runs.claim(output_dir, recipe, overwrite)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     verbose = verbose if workers.place(strategy)[0] == 0 else 0
+    if verbose:
+        tell(f"weights: {origin}")
     with strategies.on(strategy) as scratch, plain_errors():
         run = _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher)
         history = _train(run, callbacks, verbose)
-    return _hand_over(run, given, history, folder.path)
+    return _hand_over(run, given, history, folder.path, origin)
 
 
-def _hand_over(run, given, history, path):
+def _hand_over(run, given, history, path, origin):
     """The result, with the model that the caller knows where there is one."""
     inner = run.model.inner
     trained = finish(inner, run.recipe)
@@ -141,7 +145,7 @@ def _hand_over(run, given, history, path):
         given.set_weights(trained.get_weights())
         trained = given
     best = run.keeper.best_epoch
-    return Result(trained, history, best, run.feeds.info, path, run.recipe)
+    return Result(trained, history, best, run.feeds.info, path, run.recipe, origin)
 
 
 def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
@@ -195,8 +199,8 @@ def settle(recipe, model, data, epochs, overrides, teacher=None):
     if model is None and recipe.model is None:
         raise ValueError(
             f"model: recipe {recipe.name!r} starts from a model, got model=None. Pass "
-            "model=keras_vit.ViT_Ti16(classes=...), or a name like 'ViT-Ti/16' for "
-            "random weights."
+            "model='vit.safetensors', a name of keras_vit.list_checkpoints() or a "
+            "Keras model."
         )
     if recipe.distillation is not None and recipe.teacher is None:
         raise ValueError(

@@ -7,7 +7,8 @@ import keras
 from keras_vit import classes, models, variants, weights
 from keras_vit.errors import DataError
 from keras_vit.models.pretraining import PretrainingModel, classifier_from
-from keras_vit.training.data import class_names
+from keras_vit.training import origin
+from keras_vit.training.data import class_names, own
 from keras_vit.training.data.pipeline import sides
 from keras_vit.training.feeds import is_loaded
 from keras_vit.training.recipes import get_recipe
@@ -23,24 +24,46 @@ def start(recipe, model, data, asked):
         asked: the recipe as given to `fit`, before a file took its model's place.
 
     Returns:
-        The recipe, and a model or None where `fit` builds it by the recipe.
+        The recipe; a model, or None where `fit` builds it by the recipe; and a line
+        that says where its weights come from.
 
     Raises:
         ValueError: for a name that is none, or a model that the recipe cannot
-            train. FileNotFoundError, WeightsMismatch: for
-            a file that cannot be read.
+            train, or random weights where the recipe goes on from trained ones.
+            FileNotFoundError, WeightsMismatch: for a file that cannot be read.
     """
-    if isinstance(model, keras.Model):
-        return recipe, model
-    if not isinstance(recipe.model, str):
-        return recipe, None
     names = _names(recipe.data if data is None else data)
+    if isinstance(model, keras.Model):
+        model, head = _given(model, names)
+        return recipe, model, origin.whose(model) + head
+    if not isinstance(recipe.model, str):
+        origin.check_random(recipe, asked)
+        return recipe, None, origin.built(recipe.model)
     alone = _learns_alone(get_recipe(asked))
     size = None if is_loaded(data) else recipe.image_size
-    model = starting_point(recipe.model, names, recipe.precision, alone, size)
+    notes = []
+    model = starting_point(recipe.model, names, recipe.precision, alone, size, notes)
     if model is None:
-        return recipe, None
-    return recipe.override(precision=None), model  # it has its precision already
+        origin.check_random(recipe, asked)
+        return recipe, None, origin.built(recipe.model)
+    # It has its precision already.
+    return recipe.override(precision=None), model, ", ".join(notes)
+
+
+def _given(model, names):
+    """A model that was given, with a head for the data where its own is another."""
+    if names is None or isinstance(model, PretrainingModel):
+        return model, ""
+    if not models.has_head(model) or len(model.output_shape) != 2:
+        return model, ""
+    count = _classes(model, *names())
+    if count is None:
+        return model, ""
+    return models.adapt(model, count), _new_head(count)
+
+
+def _new_head(count):
+    return f", new head for {count} classes"
 
 
 def _learns_alone(recipe):
@@ -54,10 +77,13 @@ def _names(data):
         return lambda: (data, class_names(data))
     if is_loaded(data):
         return lambda: (data[-1].source, data[-1].class_names)
+    if own.is_own(data):
+        named = isinstance(data, dict) and "class_names" in data
+        return lambda: ("data" if named else None, own.read_own(data)[0])
     return None
 
 
-def starting_point(name, names, precision, alone=False, image_size=None):
+def starting_point(name, names, precision, alone=False, image_size=None, notes=None):
     """A model for the classes of the data.
 
     Args:
@@ -69,6 +95,7 @@ def starting_point(name, names, precision, alone=False, image_size=None):
         alone: whether the run learns without labels: then there is no head.
         image_size: side in px or (H, W) that the model is rebuilt for, its positions
             resampled; None for that of the file, which one without labels keeps.
+        notes: list that gets where the weights come from, and what was changed.
 
     Returns:
         Model, or None for the name of one.
@@ -77,17 +104,27 @@ def starting_point(name, names, precision, alone=False, image_size=None):
         variants.parse(name)
         _check_alone(name, None, alone)
         return None
+    notes = [] if notes is None else notes
     size = None if image_size is None else sides(image_size)
     model = _load(name, size)
+    notes.append(origin.stored(name))
     _check_alone(name, model, alone)
     classes = None
     if isinstance(model, PretrainingModel):
         model = model if alone else _with_head(name, model, names)
+        notes += [] if alone else ["new head: it was learnt without labels"]
     elif names is not None:
         classes = _classes(model, *names())
     if classes is not None or precision is not None:
         model = models.adapt(model, classes, precision)
-    return model if size is None or alone else at_size(model, size)
+    if classes is not None:
+        notes.append(_new_head(classes).removeprefix(", "))
+    if size is None or alone:
+        return model
+    resized = at_size(model, size)
+    if resized is not model:
+        notes.append("positions resampled to {}x{} px".format(*size))
+    return resized
 
 
 def _load(name, size):
@@ -130,7 +167,7 @@ def _is_stored(name):
 def _classes(model, source, names):
     """Outputs of a new head, or None where the head is that of the data."""
     labels = getattr(model, "labels", None)
-    if labels is None:
+    if labels is None or source is None:  # names that nobody gave mean nothing
         return None if model.output_shape[-1] == len(names) else len(names)
     try:
         order = classes.numbers(source, names, labels)

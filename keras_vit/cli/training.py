@@ -122,6 +122,12 @@ def _add_train(commands):
     train.add_argument(
         "--overwrite", action="store_true", help="replace an earlier run"
     )
+    train.add_argument(
+        "--random-weights",
+        action="store_true",
+        default=None,
+        help="let a recipe that goes on from trained weights begin with random ones",
+    )
     add_fields(train)
     train.set_defaults(run=run_train)
 
@@ -140,6 +146,7 @@ def add_fields(command):
 def read_overrides(args):
     """Options that were given, and each --set FIELD=VALUE, as keyword arguments."""
     names = ("epochs", "batch_size", "image_size", "seed", "on_bad_image")
+    names += ("random_weights",)
     found = {name: getattr(args, name, None) for name in names}
     found = {name: value for name, value in found.items() if value is not None}
     return found | read_fields(args.set, "--set")
@@ -198,6 +205,7 @@ def run_train(args):
     answer = {
         "model": str(pathlib.Path(args.output) / "best.keras"),
         "best_epoch": result.best_epoch,
+        "weights": result.weights,
         "classes": list(result.info.class_names),
         "history": result.history,
     }

@@ -11,7 +11,7 @@ from keras_vit.models import (
     moco_v3,
     simclr,
 )
-from keras_vit.models.adapting import adapt
+from keras_vit.models.adapting import adapt, has_head
 from keras_vit.models.architecture import Architecture
 from keras_vit.models.bit import BigTransfer, BiTArchitecture
 from keras_vit.models.image_model import ImageModel
@@ -29,6 +29,7 @@ __all__ = [
     "build",
     "create",
     "feature_extractor",
+    "has_head",
     "image_gpt",
     "image_gpt_features",
     "mae",

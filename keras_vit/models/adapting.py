@@ -6,6 +6,12 @@ HEADS = ("head", "head_dist")
 KEPT = ("head", "head_dist", "mean_of_heads", "predictions")  # float32 as a rule
 
 
+def has_head(model):
+    """Whether `adapt` can give a model another head."""
+    layers = getattr(model, "layers", None) or ()
+    return bool({layer.name for layer in layers} & set(HEADS))
+
+
 def adapt(model, classes=None, dtype=None):
     """Build a model again with another head or precision; other weights are copied.
 
@@ -40,7 +46,7 @@ def adapt(model, classes=None, dtype=None):
     for layer in layers:
         options = layer["config"]
         if classes is not None and layer["name"] in HEADS:
-            options["units"] = classes
+            options |= {"units": classes, "trainable": True}
         computes = "dtype" in options and layer["class_name"] != "InputLayer"
         if dtype is not None and computes and layer["name"] not in KEPT:
             options["dtype"] = dtype

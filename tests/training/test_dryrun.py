@@ -30,7 +30,7 @@ def test_the_command_says_what_would_be_done_and_does_nothing(tmp_path, capsys):
     assert "1,257 train" in out and "parameters" in out and "total" in out
     assert " 1,000 steps" in out and "█" in out
     assert not folder.exists()
-    assert 1 == cli.main(command)  # the picture is there already
+    assert 2 == cli.main(command)  # the picture is there already
     assert "must not exist yet" in capsys.readouterr().err
 
 
@@ -59,7 +59,7 @@ def test_the_recipe_decides_about_bad_images(words, expected, monkeypatch):
         raise ValueError("enough seen")
 
     monkeypatch.setattr(training, "fit", fit)
-    assert 1 == cli.main(["train", "--recipe", "digits", "--output", "x", *words])
+    assert 2 == cli.main(["train", "--recipe", "digits", "--output", "x", *words])
     assert expected == seen["recipe"].on_bad_image and "on_bad_image" not in seen
 
 

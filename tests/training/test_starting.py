@@ -72,8 +72,9 @@ def test_a_file_is_rebuilt_for_the_size_of_the_recipe(tiny, pets, tmp_path, posi
     model.save(tmp_path / "m.keras")
     recipe = training.get_recipe("vit_finetune_vtab", image_size=(64, 32))
     recipe = recipe.override(model=str(tmp_path / "m.keras"))
-    _, resized = start(recipe, tmp_path / "m.keras", pets, "vit_finetune_vtab")
+    _, resized, origin = start(recipe, tmp_path / "m.keras", pets, "vit_finetune_vtab")
     image = np.ones((1, 64, 32, 3), "float32")
+    assert f"file {tmp_path / 'm.keras'}" in origin and "to 64x32 px" in origin
 
     assert (None, 64, 32, 3) == resized.input_shape and (1, 2) == resized(image).shape
     assert ((64, 32), "imagenet") == (

@@ -35,6 +35,8 @@ class Recipe:
             of `create`, or a dict with a class that learns without labels as "kind"
             ("MaskedAutoencoder") and its arguments, or a file as `fit` takes it; None
             when the user must give one.
+        random_weights: whether a recipe that goes on from trained weights, having no
+            model of its own, may begin with random ones.
         image_size: side in px or (H, W), of models built here, and of those read from
             a file, whose positions are resampled; None takes that of the file, or the
             data's own. A `keras.Model` that is given decides by itself.
@@ -118,6 +120,7 @@ class Recipe:
     name: str
     data: str | None = None
     model: str | dict | None = None
+    random_weights: bool = False
     image_size: int | tuple | None = None
     preprocessing: dict | None = None
     epochs: int = 10
@@ -188,6 +191,7 @@ class Recipe:
         check_choice("xla", self.xla, (False, True))
         self._check_number("loss_limit", numbers.Real, 0, None)
         check_choice("cache", self.cache, (False, True))
+        check_choice("random_weights", self.random_weights, (False, True))
         check_choice("precision", self.precision, (None, *PRECISIONS))
         check_choice("on_bad_image", self.on_bad_image, ON_BAD_IMAGE)
         check_choice("monitor", self.monitor, MONITORS)
