@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_vit.models.logit_losses import of_logits
 from keras_vit.preprocess import Preprocessing
 
 
@@ -19,6 +20,23 @@ class ImageModel(keras.Model):
 
     preprocessing = None
     labels = None
+
+    def compile(
+        self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, **options
+    ):
+        """As Keras' own; a crossentropy of probabilities is told that it gets logits.
+
+        Warns of it. Raises ValueError for a loss of probabilities that cannot be told.
+        """
+        loss = None if loss is None else of_logits(self, loss, "losses")
+        metrics = None if metrics is None else of_logits(self, metrics, "metrics")
+        super().compile(optimizer, loss, loss_weights, metrics, **options)
+
+    def compile_from_config(self, config):
+        """As Keras' own, which does nothing where `compile` is another."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
 
     def get_config(self):
         """Configuration of the functional graph, plus the two notes."""
