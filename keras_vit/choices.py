@@ -1,6 +1,18 @@
 """A value that is one of several: checked, and what was probably meant."""
 
 import difflib
+import numbers
+
+# Values in other libraries -> values here, where they are among the choices.
+ELSEWHERE = {
+    **dict.fromkeys(("avg", "mean", "average"), "gap"),
+    **dict.fromkeys(("cls", "class_token", "first"), "token"),
+    **dict.fromkeys(("attention", "attn"), "map"),
+    **dict.fromkeys(("fp16", "half", "f16"), "float16"),
+    **dict.fromkeys(("int8", "dynamic", "dynamic_range"), "dynamic_int8"),
+    **dict.fromkeys(("tf", "inception"), "google"),
+    **dict.fromkeys(("torch", "timm"), "imagenet"),
+}
 
 
 def check_choice(name, value, choices):
@@ -11,7 +23,21 @@ def check_choice(name, value, choices):
     """
     if value not in choices:
         known = ", ".join(map(repr, choices))
-        raise ValueError(f"{name}: must be one of {known}, got {value!r}.")
+        meant = ELSEWHERE.get(value) if isinstance(value, str) else None
+        hint = f" Use {meant!r}." if meant in choices and meant else ""
+        hint = hint or did_you_mean(value, [c for c in choices if isinstance(c, str)])
+        raise ValueError(f"{name}: must be one of {known}, got {value!r}.{hint}")
+
+
+def whole(value):
+    """A whole number of numpy or the like as Python's; anything else as it is.
+
+    >>> import numpy
+    >>> whole(numpy.int64(3)), whole(True), whole("3")
+    (3, True, '3')
+    """
+    number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return int(value) if number else value
 
 
 def did_you_mean(name, known, cutoff=0.6, start=""):

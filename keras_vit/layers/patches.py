@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_vit.choices import whole
+
 
 def pair(value, name):
     """Read an int or a (rows, columns) pair of positive ints, in pixels.
@@ -15,9 +17,12 @@ def pair(value, name):
     (16, 16)
     """
     sides = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    whole = all(isinstance(s, int) and not isinstance(s, bool) for s in sides)
-    if len(sides) != 2 or not whole:
-        raise TypeError(f"{name}: must be an int or a pair of ints, got {value!r}.")
+    sides = tuple(map(whole, sides))
+    if len(sides) != 2 or any(type(side) is not int for side in sides):
+        hint = f" Use {name}={sides[:2]}." if len(sides) == 3 else ""
+        raise TypeError(
+            f"{name}: must be an int or a pair of ints, got {value!r}.{hint}"
+        )
     if min(sides) < 1:
         raise ValueError(f"{name}: must be 1 px or more, got {value!r}.")
     return sides

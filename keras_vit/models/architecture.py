@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from keras_vit.choices import check_choice
+from keras_vit.choices import check_choice, whole
 from keras_vit.layers.mlp import get_activation
 from keras_vit.layers.patches import pair, patch_grid
 from keras_vit.layers.pooling import POOLINGS
@@ -158,8 +158,9 @@ class Architecture:
 
     def _check_counts(self):
         for name in ("width", "depth", "heads", "mlp_dim", "classes", "channels"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            value = whole(getattr(self, name))
+            object.__setattr__(self, name, value)
+            if type(value) is not int or value < 1:
                 raise ValueError(
                     f"{name}: must be a whole number above 0, got {value!r}."
                 )

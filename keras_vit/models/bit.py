@@ -9,11 +9,14 @@ import inspect
 
 import keras
 
+from keras_vit import words
+from keras_vit.choices import whole
 from keras_vit.layers.conv import GroupNorm, PreactivationUnit, StdConv
 from keras_vit.layers.patches import pair
 from keras_vit.models.head import activate, classifier
 from keras_vit.models.image_model import ImageModel
 from keras_vit.preprocess import Preprocessing
+from keras_vit.words import check_names
 
 WIDTH = 64  # channels of the root at width factor 1
 NORM_EPSILON = 1e-5
@@ -87,7 +90,8 @@ class BiTArchitecture:
 
     def _check_counts(self):
         for name in ("width_factor", "classes", "channels"):
-            value = getattr(self, name)
+            value = whole(getattr(self, name))
+            object.__setattr__(self, name, value)
             if type(value) is not int or value < 1:
                 raise ValueError(
                     f"{name}: must be a whole number above 0, got {value!r}."
@@ -137,6 +141,8 @@ def BigTransfer(**options):
     Source:
         arXiv:1912.11370, section 3; wiring and constants of big_transfer.
     """
+    fields = [field.name for field in dataclasses.fields(BiTArchitecture)]
+    check_names("BigTransfer", options, fields, words.MODELS)
     return build(BiTArchitecture(**options))
 
 

@@ -23,6 +23,13 @@ def activate(logits, arch):
     """Logits, or what `classifier_activation` of the record makes of them."""
     if arch.classifier_activation is None:
         return logits
+    try:
+        keras.activations.get(arch.classifier_activation)
+    except ValueError as err:
+        raise ValueError(
+            "classifier_activation: must be None for logits, 'softmax' or another "
+            f"activation of Keras, got {arch.classifier_activation!r}."
+        ) from err
     activation = keras.layers.Activation(
         arch.classifier_activation, dtype=wide(arch.dtype), name="predictions"
     )

@@ -1,11 +1,18 @@
 """One function per published model, in the manner of keras.applications."""
 
+import dataclasses
+import numbers
 import os
 
-from keras_vit import variants
-from keras_vit.models.bit import BigTransfer
+from keras_vit import variants, words
+from keras_vit.models.architecture import Architecture
+from keras_vit.models.bit import BigTransfer, BiTArchitecture
 from keras_vit.models.vit import VisionTransformer
 from keras_vit.weights import places
+from keras_vit.words import check_names
+
+# Other names of input_shape.
+SHAPES = {"image_size", "img_size", "input_size", "image_shape", "resolution", "size"}
 
 _DOC = """Build {name}: {family} of size {size} with {patch} px patches.
 
@@ -89,8 +96,9 @@ def create(
         ValueError: for an unknown name, with the nearest spelling.
     """
     variant = variants.parse(variant)
-    weights = None if weights is None else places.find(weights)
     open_ = variant.family == "BiT"  # a ResNet takes images of any size
+    _check_options(variant, options, BiTArchitecture if open_ else Architecture)
+    weights = None if weights is None else places.find(_check_weights(weights))
     shape = None if input_shape is None else _check_shape(input_shape, open_)
     options.setdefault("name", variant.function)
     options["classifier_activation"] = classifier_activation
@@ -140,15 +148,54 @@ def _load(variant, weights, shape, classes, options):
     )
 
 
+def _check_options(variant, options, record):
+    """Refuse what is no option, or is said by input_shape and the variant."""
+    said = {"image_size", "channels", *_numbers(variant)} - {"stem", "distilled"}
+    fields = [f.name for f in dataclasses.fields(record) if f.name not in said]
+    known = [*fields, "weights", "input_shape", "classes"]
+    names = {**words.MODELS, **dict.fromkeys(SHAPES, "input_shape")}
+    names |= dict.fromkeys(said - {"image_size", "channels"}, None)
+    given = {**options}
+    for name in SHAPES & options.keys():
+        given[name] = _shape(options[name]) or options[name]
+    more = f" {variant.name} says it by its name: use VisionTransformer for others."
+    check_names(variant.function, given, known, names, more)
+
+
+def _check_weights(weights):
+    """Weights are named by a text or a path."""
+    if isinstance(weights, str | os.PathLike):
+        return weights
+    raise TypeError(
+        f"weights: must be None, a name of keras_vit.list_checkpoints() or a file, got "
+        f"{weights!r}. Use weights='augreg_in21k_ft_in1k', or classes= for a number."
+    )
+
+
+def _shape(size):
+    """(H, W, C) that a side, a pair or a shape of the kind (C, H, W) means, or None."""
+    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if not all(isinstance(side, int) for side in sides):
+        return None
+    if len(sides) == 2:
+        return (*sides, 3)
+    first = len(sides) == 3 and sides[0] <= 4 < min(sides[1:])
+    return (*sides[1:], sides[0]) if first else None
+
+
 def _check_shape(shape, open_):
-    fixed = all(isinstance(side, int) for side in shape)
-    free = open_ and tuple(shape[:2]) == (None, None) and isinstance(shape[-1], int)
-    if len(shape) != 3 or not (fixed or free):
+    sides = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    fixed = all(isinstance(side, numbers.Integral) for side in sides)
+    free = open_ and sides[:2] == (None, None) and isinstance(sides[-1], int)
+    meant = _shape(shape)
+    first = len(sides) == 3 and meant is not None
+    if len(sides) != 3 or first or not (fixed or free):
+        where = ", colour channels last" if first else " with fixed sizes"
         raise ValueError(
-            f"input_shape: must be (H, W, C) with fixed sizes, got {shape!r}. "
-            "Use (224, 224, 3), for example."
+            f"input_shape: must be (H, W, C) px{where}, got {shape!r}. "
+            f"Use input_shape={meant or (224, 224, 3)}."
         )
-    return shape
+    return tuple(side if side is None else int(side) for side in sides)
 
 
 def _check_file(weights):

@@ -7,10 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vit import words
 from keras_vit.layers.position import sincos2d
 from keras_vit.models import vit
 from keras_vit.models.architecture import Architecture
 from keras_vit.preprocess import Preprocessing
+from keras_vit.words import check_names
 
 
 class PretrainingModel(keras.Model):
@@ -220,6 +222,8 @@ def encoder_architecture(name, mode, options, fixed):
                 f"{field}: pre-training has {field}={value!r}, got {options[field]!r}. "
                 "Leave it out; classifier_from takes it."
             )
+    fields = [f.name for f in dataclasses.fields(Architecture)]
+    check_names(name, options, fields, words.MODELS)
     arch = Architecture(**{"name": name, **options, **fixed})
     if options.get("preprocessing") is None:
         note = Preprocessing(image_size=arch.image_size, mode=mode)

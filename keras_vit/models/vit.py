@@ -3,11 +3,13 @@
 Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", arXiv:2010.11929.
 """
 
+import dataclasses
 import inspect
 
 import keras
 import numpy as np
 
+from keras_vit import words
 from keras_vit.layers import (
     AttentionPooling,
     LayerNorm,
@@ -21,6 +23,7 @@ from keras_vit.models import conv_stem, hybrid
 from keras_vit.models.architecture import Architecture
 from keras_vit.models.head import activate, classifier, wide
 from keras_vit.models.image_model import ImageModel
+from keras_vit.words import check_names
 
 
 def VisionTransformer(**options):
@@ -46,6 +49,8 @@ def VisionTransformer(**options):
     Source:
         arXiv:2010.11929, fig. 1 and eqs. (1) to (4). Initialisers of vit_jax.
     """
+    fields = [field.name for field in dataclasses.fields(Architecture)]
+    check_names("VisionTransformer", options, fields, words.MODELS)
     return build(Architecture(**options))
 
 

@@ -21,6 +21,7 @@ from keras_vit.weights.arrays import ArrayFile, listed
 from keras_vit.weights.facts import Facts, Family
 from keras_vit.weights.preparing import preprocessing_of
 from keras_vit.weights.report import LoadingReport
+from keras_vit.words import MODELS, check_names
 
 # Asked in this order: the first that knows the names reads the file.
 FAMILIES = (
@@ -170,11 +171,7 @@ def _check_wishes(opened, wishes):
     facts, record = opened.facts, opened.family.record
     fields = {field.name: field.default for field in dataclasses.fields(record)}
     for name, value in wishes.items():
-        if name not in fields:
-            raise TypeError(
-                f"{name}: must be a keyword of from_checkpoint or a field of "
-                f"{record.__name__}, got {value!r}. Known fields: {', '.join(fields)}."
-            )
+        check_names("from_checkpoint", {name: value}, fields, MODELS)
         told = facts.options.get(name, fields[name])
         if name in FIXED and value != told:
             raise ValueError(

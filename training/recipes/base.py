@@ -3,11 +3,12 @@
 import dataclasses
 import numbers
 
-from keras_vit.choices import check_choice, did_you_mean
+from keras_vit.choices import check_choice
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import ON_BAD_IMAGE
 from keras_vit.training.recipes import checks
+from keras_vit.words import TRAINING, check_names
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 POWERS = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
@@ -20,6 +21,7 @@ EXAMPLES = {
 }
 DATA_RULES = (None, "bit_hyperrule")
 MONITORS = ("val_top1", "val_loss")
+OF_FIT = ("output_dir", "strategy", "callbacks", "verbose", "overwrite")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -220,12 +222,7 @@ class Recipe:
                 spelling.
         """
         fields = [field.name for field in dataclasses.fields(self)]
-        for name in changes:
-            if name not in fields:
-                hint = did_you_mean(name, fields)
-                raise TypeError(
-                    f"recipe: has no field {name!r}.{hint} Fields: {', '.join(fields)}."
-                )
+        check_names("recipe", changes, fields, TRAINING, beside=OF_FIT)
         if "batch_size" in changes and "learning_rate" not in changes:
             ratio = changes["batch_size"] / self.batch_size
             factor = ratio ** POWERS[changes.get("scaling", self.scaling)]
