@@ -27,6 +27,7 @@ from keras_vit.training.data import (
 from keras_vit.training.data.prepare import prepare
 from keras_vit.training.data.sheet import draw_batch
 from keras_vit.training.dryrun import Plan, dry_run
+from keras_vit.training.going_on import go_on
 from keras_vit.training.loop import Result, fit
 from keras_vit.training.pseudo import pseudo_label
 from keras_vit.training.recipes import Recipe, get_recipe, list_recipes
@@ -46,6 +47,7 @@ __all__ = [
     "evaluate",
     "fit",
     "get_recipe",
+    "go_on",
     "image_names",
     "list_recipes",
     "load_data",

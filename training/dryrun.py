@@ -88,11 +88,18 @@ class Plan:
             f"{self.trainable_parameters:,} of them learn",
             "steps": f"{self.steps:,} = {recipe.epochs} epochs of "
             f"{self.steps_per_epoch:,}, {recipe.batch_size} images each, "
-            f"{self.devices} device{'s' * (self.devices > 1)}",
+            f"{self.devices} device{'s' * (self.devices > 1)}{self._early()}",
             "memory": f"{parts} per device, {piece} images at once (estimated)",
         }
         lines = [f"{name:8} {text}" for name, text in rows.items()]
         return "\n".join([*lines, "", curve.text(self.learning_rates)])
+
+    def _early(self):
+        """When the run would end before its last epoch."""
+        patience, monitor = self.recipe.patience, self.recipe.monitor
+        if patience is None:
+            return ""
+        return f"; at most: it ends after {patience} epochs without a better {monitor}"
 
     def __str__(self):
         return self.text()

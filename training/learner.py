@@ -59,7 +59,7 @@ def make_trainee(model, feeds, teacher, strategy):
     sharpness = record("sharpness", Sharpness, recipe.sharpness)
     if teacher is None and sharpness is None and not recipe.progressive:
         return Trainee(model, **pieces)
-    steps = recipe.epochs * feeds.steps
+    steps = recipe.own_epochs * feeds.steps
     growth = Growth(model, recipe.progressive, steps) if recipe.progressive else None
     how = record("distillation", Distillation, recipe.distillation or {})
     lesson = None if teacher is None else Lesson(model, teacher, how)

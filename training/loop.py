@@ -8,6 +8,7 @@ import warnings
 import keras
 from keras.src.utils import io_utils
 
+from keras_vit import weights
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training import callbacks as watchers
 from keras_vit.training import remat, runs, states
@@ -55,6 +56,27 @@ class Result:
         epoch = f"best epoch {self.best_epoch} of {len(self.history[monitor])}"
         found = f"{self.model.name}, {epoch}, {monitor} {score:.4g}"
         return f"<Result: {found}, in {self.output_dir}>"
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What `fit` or `go_on` was asked for, checked and with its model read.
+
+    Args:
+        recipe: `Recipe`. model: that was given or read, or None. data: as in `fit`.
+        folder: `RunFolder`. strategy: chosen.
+        origin: where the weights come from. teacher: as in `fit`.
+        earlier: `going_on.Earlier` of a finished run that gets more epochs, or None.
+    """
+
+    recipe: Recipe
+    model: keras.Model | None
+    data: object
+    folder: runs.RunFolder
+    strategy: object
+    origin: str
+    teacher: object = None
+    earlier: object = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,47 +150,69 @@ def fit(
     recipe, given, origin = start(recipe, model, data, asked)
     folder = runs.claim(output_dir, recipe, overwrite)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
-    verbose = verbose if workers.place(strategy)[0] == 0 else 0
+    call = Call(recipe, given, data, folder, strategy, origin, teacher)
+    return run(call, callbacks, verbose)
+
+
+def run(call, callbacks, verbose):
+    """Train what is settled; `fit` and `go_on` end here.
+
+    Args:
+        call: `Call`. callbacks, verbose: as in `fit`.
+
+    Returns:
+        `Result`.
+    """
+    verbose = verbose if workers.place(call.strategy)[0] == 0 else 0
     if verbose:
-        tell(f"weights: {origin}")
-    with strategies.on(strategy) as scratch, plain_errors():
-        run = _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher)
-        history = _train(run, callbacks, verbose)
-    return _hand_over(run, given, history, folder.path, origin)
+        tell(f"weights: {call.origin}")
+    with strategies.on(call.strategy) as scratch, plain_errors():
+        found = _begin(call, scratch, verbose)
+        history = _train(found, callbacks, verbose)
+    return _hand_over(found, call, history)
 
 
-def _hand_over(run, given, history, path, origin):
+def _hand_over(run, call, history):
     """The result, with the model that the caller knows where there is one."""
-    inner = run.model.inner
+    inner, given = run.model.inner, call.model
     trained = finish(inner, run.recipe)
     if given is not None and given is not inner:
         given.set_weights(trained.get_weights())
         trained = given
-    best = run.keeper.best_epoch
-    return Result(trained, history, best, run.feeds.info, path, run.recipe, origin)
+    best, path = run.keeper.best_epoch, call.folder.path
+    return Result(trained, history, best, run.feeds.info, path, run.recipe, call.origin)
 
 
-def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
+def _begin(call, scratch, verbose):
     """Open data, build and compile the model, go on from a state: a `Run`."""
+    recipe, strategy, folder = call.recipe, call.strategy, call.folder
     place = workers.place(strategy)
     arrays, facts = folder.state()
-    feeds = open_feeds(data, recipe, given, verbose, facts, place)
+    adds = bool(recipe.after and not facts)  # to a finished run, from its beginning
+    facts = call.earlier.facts(recipe.monitor) if adds else facts
+    feeds = open_feeds(call.data, recipe, call.model, verbose, facts, place)
     if facts:
         folder.check_data(feeds.info)
     folder = folder if scratch is None else runs.RunFolder(scratch)
-    steps = feeds.recipe.epochs * feeds.steps
+    steps = feeds.recipe.own_epochs * feeds.steps
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
-        model = prepare_model(given, recipe, feeds.info)
+        model = prepare_model(call.model, recipe, feeds.info)
         if isinstance(model, PretrainingModel):
             model.begin(steps)
             if verbose and not facts:
                 tell(f"{model.name}: learns from the images alone, without labels.")
-        model = make_trainee(model, feeds, teacher, strategy)
+        model = make_trainee(model, feeds, call.teacher, strategy)
         compile_model(model, feeds.recipe, feeds)
         keeper = watchers.KeepModels(folder, recipe.monitor)
         model.optimizer.build(model.trainable_variables)
-        _go_on(model, keeper, arrays, facts)
+        if adds:
+            arrays = _best_of(call.earlier, model)
+            keeper.resume(facts, arrays)
+            if scratch is None:
+                folder.add_epochs(recipe, model, keeper, facts, feeds)
+        else:
+            _go_on(model, keeper, arrays, facts)
     check_same(strategy, [facts.get("epochs", 0), facts.get("step", 0)])
     if not facts or scratch is not None:
         folder.create(recipe, feeds.info, model, resumable=feeds.resumable)
@@ -178,6 +222,15 @@ def _begin(recipe, given, data, folder, scratch, strategy, verbose, teacher):
         )
         io_utils.print_msg(f"Going on after {place} of {feeds.steps}.")
     return Run(model, feeds.recipe, feeds, folder, keeper, arrays, facts)
+
+
+def _best_of(earlier, model):
+    """The best weights of a finished run, as `KeepModels` has them in a state."""
+    last = model.inner.get_weights()
+    model.inner.set_weights(weights.load(str(earlier.best)).get_weights())
+    best = {f"best {k:05d}": array for k, array in enumerate(model.get_weights())}
+    model.inner.set_weights(last)
+    return best
 
 
 def settle(recipe, model, data, epochs, overrides, teacher=None):

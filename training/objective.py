@@ -11,7 +11,7 @@ from keras_vit.training.scores import TopK
 def compile_model(trainee, recipe, feeds):
     """Give a `Trainee` its optimiser, loss and scores."""
     model = trainee.inner
-    schedule = make_schedule(recipe, recipe.epochs, feeds.steps)
+    schedule = make_schedule(recipe, recipe.own_epochs, feeds.steps)
     optimizer = optimizers.make_optimizer(recipe, schedule, model)
     loss, metrics = None, []
     if not isinstance(model, PretrainingModel):  # which has a loss of its own

@@ -13,6 +13,7 @@ import pathlib
 import shutil
 
 from keras_vit import files
+from keras_vit.training import states
 from keras_vit.training.states import StateFolder
 
 FREE = {
@@ -85,6 +86,23 @@ class RunFolder:
         record = {"recipe": plain(recipe), **_facts(info)}
         with files.replacing(self.recipe) as path:
             path.write_text(json.dumps(record, indent=2) + "\n")
+
+    def add_epochs(self, recipe, model, keeper, facts, feeds):
+        """Let a finished run go on: the recipe first, then a state to come back to.
+
+        Args:
+            recipe: with the epochs of both. model: compiled, with the last weights.
+            keeper: `KeepModels`, with the best ones. facts: of the finished run.
+            feeds: `Feeds`.
+        """
+        record = {**_read(self), "recipe": plain(recipe)}
+        with files.replacing(self.recipe, overwrite=True) as path:
+            path.write_text(json.dumps(record, indent=2) + "\n")
+        if feeds.resumable:
+            self.states.open()
+            arrays = states.capture(model) | keeper.state()[1]
+            done = facts["epochs"] * feeds.steps
+            self.states.write(done, arrays, json.loads(json.dumps(facts)))
 
     def state(self):
         """The state that an unfinished run goes on from.

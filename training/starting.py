@@ -42,6 +42,7 @@ def start(recipe, model, data, asked):
     alone = _learns_alone(get_recipe(asked))
     size = None if is_loaded(data) else recipe.image_size
     notes = []
+    keras.utils.set_random_seed(recipe.seed)  # of dropout, and of what is new
     model = starting_point(recipe.model, names, recipe.precision, alone, size, notes)
     if model is None:
         origin.check_random(recipe, asked)

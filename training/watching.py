@@ -5,6 +5,7 @@ import contextlib
 from keras_vit.training import callbacks as watchers
 from keras_vit.training import logs
 from keras_vit.training.beginning import PassOver, passing_over
+from keras_vit.training.early import StopEarly
 from keras_vit.training.guard import KeepState
 from keras_vit.training.pace import ShowProgress
 from keras_vit.training.patience import tell
@@ -43,6 +44,7 @@ class Watch:
             self.events,
             run.keeper,
             self.guard,
+            StopEarly(self.history, recipe.monitor, recipe.patience, verbose),
         ]
 
     def callbacks(self, more):

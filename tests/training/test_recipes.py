@@ -195,5 +195,7 @@ def test_a_recipe_that_learns_from_a_teacher_needs_one():
     """The message says how to pass it."""
     with pytest.raises(ValueError, match="learns from a teacher.*teacher='teacher.ker"):
         settle("deit_distilled", None, None, None, {})
-    with pytest.raises(FileNotFoundError, match="teacher: no.keras: must.*Check the path"):
+    with pytest.raises(
+        FileNotFoundError, match="teacher: no.keras: must.*Check the path"
+    ):
         settle("deit_distilled", None, None, None, {"teacher": "no.keras"})

@@ -15,6 +15,7 @@ POWERS = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}
 EXAMPLES = {
     "steps": 10_000,
     "lora": 8,
+    "patience": 5,
     "layer_decay": 0.75,
     "clipnorm": 1.0,
     "ema": 0.999,
@@ -98,6 +99,10 @@ class Recipe:
             that is given keeps its own.
         monitor: score that picks the best epoch: "val_top1", or "val_loss" where
             the validation split is so small that one image decides top-1.
+        patience: epochs without a better score, after which the run ends; None goes on
+            to the last one.
+        after: epochs of an earlier run that this one goes on with, see `go_on`; they
+            count among `epochs`.
         seed: of weights, order, augmentation and dropout.
         steps_per_execution: most steps that run without coming back to Python;
             the largest number that divides an epoch is used.
@@ -155,6 +160,8 @@ class Recipe:
     mix_rule: str = "big_vision"
     precision: str | None = None
     monitor: str = "val_top1"
+    patience: int | None = None
+    after: int = 0
     seed: int = 0
     steps_per_execution: int = 1
     micro_batch: int | None = None
@@ -174,7 +181,8 @@ class Recipe:
         checks.check_learning(self)
         check_choice("scaling", self.scaling, POWERS)
         check_choice("data_rule", self.data_rule, DATA_RULES)
-        for name in ("steps", "lora"):
+        self._check_number("after", numbers.Integral, 0, self.epochs)
+        for name in ("steps", "lora", "patience"):
             if getattr(self, name) is not None:
                 self._check_number(name, numbers.Integral, 1, None)
         for name in ("warmup", "layer_decay"):
@@ -213,6 +221,11 @@ class Recipe:
             f"{name}: must be {words}, at least {least}{below}, got {value!r}. "
             f"Pass {name}={EXAMPLES.get(name, getattr(Recipe, name))!r}, for example."
         )
+
+    @property
+    def own_epochs(self):
+        """Passes of this run, without those before it."""
+        return self.epochs - self.after
 
     def override(self, **changes):
         """The same recipe with other values.
