@@ -13,6 +13,7 @@ from keras_vit.training.data import DataInfo
 from keras_vit.training.feeds import open_feeds
 from keras_vit.training.learner import make_trainee
 from keras_vit.training.objective import compile_model
+from keras_vit.training.patience import tell
 from keras_vit.training.recipes import Recipe
 from keras_vit.training.starting import start
 
@@ -154,6 +155,8 @@ def dry_run(
     strategies.check(recipe, strategy)
     recipe, given, origin = start(recipe, model, data, asked)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
+    if verbose:
+        tell(f"weights: {origin}")
     feeds = open_feeds(data, recipe, given, verbose, {})
     recipe = feeds.recipe
     with strategy.scope():

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_vit import variants, weights
-from keras_vit.training.recipes import get_recipe
+from keras_vit.training.recipes import RECIPES, get_recipe
 from keras_vit.weights import places
 
 
@@ -21,15 +21,15 @@ def whose(model):
 
 
 def untrained(model):
-    """Whether a model is as it was built: biases begin at zero and do not stay there.
+    """Whether a model is as it was built: shifts of norms begin at zero and leave it.
 
     Args:
-        model: with weights. Heads are not looked at: a new one begins at zero too.
+        model: with weights; of one without norms nothing can be told.
     """
-    heads = ("head", "head_dist", "predictions")
-    kept = [w for w in model.weights if not set(w.path.split("/")) & set(heads)]
-    found = [keras.ops.convert_to_numpy(w) for w in kept if w.name in ("bias", "beta")]
-    return bool(found) and not any(map(np.any, found))
+    shifts = [w for w in model.weights if w.name == "beta"]
+    return bool(shifts) and not any(
+        np.any(keras.ops.convert_to_numpy(w)) for w in shifts
+    )
 
 
 def built(model):
@@ -48,7 +48,7 @@ def check_random(recipe, asked):
     Raises:
         ValueError: for random ones that nobody asked for.
     """
-    own = get_recipe(asked).model
+    own = RECIPES.get(recipe.name, get_recipe(asked)).model
     published = isinstance(recipe.model, dict) and recipe.model.get("weights")
     if own is not None or recipe.random_weights or published:
         return
@@ -63,7 +63,7 @@ def check_random(recipe, asked):
 def _example(model):
     """A published checkpoint of a model, or of any."""
     try:
-        function = variants.parse(model).function
+        function = variants.parse(str(model)).function
     except ValueError:
         function = "ViT_Ti16"
     found = weights.list_checkpoints(f"{function}.*")

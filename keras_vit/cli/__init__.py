@@ -21,6 +21,7 @@ from keras_vit.cli import (
     models,
     proof,
     runs,
+    train,
     training,
 )
 from keras_vit.cli.usage import UsageError, check_there
@@ -63,7 +64,8 @@ def parser():
         "--version", action="version", version=f"keras-vit {keras_vit.__version__}"
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for room in (models, training, data, runs, evaluation, inspect, deploy, proof):
+    rooms = (models, train, training, data, runs, evaluation, inspect, deploy, proof)
+    for room in rooms:
         room.add_commands(commands)
     for name, command in commands.choices.items():
         command.formatter_class = Help

@@ -1,13 +1,10 @@
-"""`keras-vit recipes`, `train`, `predict`."""
+"""`keras-vit recipes` and `predict`; options that several commands have."""
 
 import ast
 import dataclasses
-import pathlib
-import sys
 
 from keras_vit.cli.table import table
-from keras_vit.cli.usage import UsageError, loudness, positive
-from keras_vit.cli.workers import launch
+from keras_vit.cli.usage import loudness, positive
 from keras_vit.errors import DataError
 
 
@@ -16,7 +13,6 @@ def add_commands(commands):
     recipes = commands.add_parser("recipes", help="list the training recipes")
     recipes.add_argument("name", nargs="?", help="show all of this one")
     recipes.set_defaults(run=run_recipes)
-    _add_train(commands)
     predict = commands.add_parser("predict", help="say what images show")
     predict.add_argument("model", help="a .keras file or a checkpoint")
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
@@ -68,70 +64,6 @@ def add_preprocess(command):
     )
 
 
-def _add_train(commands):
-    train = commands.add_parser(
-        "train",
-        help="train or fine-tune a model",
-        allow_abbrev=False,  # the words are passed on, without --workers
-    )
-    train.add_argument("--recipe", default="finetune", help="see `keras-vit recipes`")
-    train.add_argument(
-        "--data", help="digits, folder:PATH or tfds:NAME (default: the recipe's)"
-    )
-    train.add_argument(
-        "--model",
-        help="a .keras file, the folder of a run, a checkpoint, or a model name for "
-        "random weights (default: the recipe's)",
-    )
-    train.add_argument("--output", help="folder for model and logs (no default)")
-    train.add_argument(
-        "--dry-run",
-        nargs="?",
-        const=True,
-        metavar="PICTURE.svg",
-        help="start nothing: print steps, learning rate, parameters and memory, and "
-        "draw the learning rate into the file, if one is named (default: train)",
-    )
-    train.add_argument(
-        "--epochs", type=positive, help="passes over the images (default: the recipe's)"
-    )
-    train.add_argument(
-        "--batch-size", type=positive, help="images per step (default: the recipe's)"
-    )
-    train.add_argument("--image-size", type=positive, help="px (default: the recipe's)")
-    train.add_argument(
-        "--seed", type=int, help="of everything random (default: the recipe's)"
-    )
-    train.add_argument(
-        "--strategy",
-        default="auto",
-        help="auto, one, mirrored, multi_worker or tpu; with KERAS_BACKEND=jax auto, "
-        "one, data_parallel or model_parallel (default: auto, all there is)",
-    )
-    train.add_argument(
-        "--workers",
-        type=positive,
-        metavar="N",
-        help="start N processes here that train one model (default: this one)",
-    )
-    train.add_argument(
-        "--on-bad-image",
-        choices=("refuse", "skip", "stop"),
-        help="what to do with a file that is no image (default: the recipe's, refuse)",
-    )
-    train.add_argument(
-        "--overwrite", action="store_true", help="replace an earlier run"
-    )
-    train.add_argument(
-        "--random-weights",
-        action="store_true",
-        default=None,
-        help="let a recipe that goes on from trained weights begin with random ones",
-    )
-    add_fields(train)
-    train.set_defaults(run=run_train)
-
-
 def add_fields(command):
     """Add the option that changes any field of a recipe."""
     command.add_argument(
@@ -146,7 +78,7 @@ def add_fields(command):
 def read_overrides(args):
     """Options that were given, and each --set FIELD=VALUE, as keyword arguments."""
     names = ("epochs", "batch_size", "image_size", "seed", "on_bad_image")
-    names += ("random_weights",)
+    names += ("random_weights", "patience")
     found = {name: getattr(args, name, None) for name in names}
     found = {name: value for name, value in found.items() if value is not None}
     return found | read_fields(args.set, "--set")
@@ -179,59 +111,6 @@ def run_recipes(args):
     for name in training.list_recipes():
         rows.append([name, training.recipes.describe(name).split("\n")[0]])
     return {"recipes": dict(rows)}, table(rows, ["recipe", "for"]), 0
-
-
-def run_train(args):
-    """Train, then say where everything is."""
-    if args.workers is not None:
-        sys.exit(launch(args))
-    from keras_vit import training
-
-    if args.dry_run is None and args.output is None:
-        raise UsageError("--output: needed for models and logs. Give a folder.")
-    strategy = training.choose_strategy(args.strategy)  # before any model is loaded
-    recipe = training.get_recipe(args.recipe, **read_overrides(args))
-    if args.dry_run is not None:
-        return _run_dry(args, recipe, strategy)
-    result = training.fit(
-        recipe=recipe,
-        model=args.model,
-        data=args.data,
-        output_dir=args.output,
-        strategy=strategy,
-        overwrite=args.overwrite,
-        verbose=loudness(args),
-    )
-    answer = {
-        "model": str(pathlib.Path(args.output) / "best.keras"),
-        "best_epoch": result.best_epoch,
-        "weights": result.weights,
-        "classes": list(result.info.class_names),
-        "history": result.history,
-    }
-    text = f"best epoch {result.best_epoch}: {answer['model']}"
-    return answer, text, 0
-
-
-def _run_dry(args, recipe, strategy):
-    """What a run would be."""
-    from keras_vit import files, training
-
-    picture = None if args.dry_run is True else args.dry_run
-    if picture is not None:
-        if pathlib.Path(picture).suffix != ".svg":
-            raise UsageError(f"--dry-run: the picture must end in .svg, got {picture}.")
-        files.check_target(picture, args.overwrite)
-    plan = training.dry_run(
-        recipe,
-        args.model,
-        args.data,
-        strategy=strategy,
-        verbose=loudness(args),
-    )
-    if picture is not None:
-        plan.save_picture(picture, args.overwrite)
-    return plan.summary(), plan.text(), 0
 
 
 def load_prepared(args):

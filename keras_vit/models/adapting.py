@@ -43,6 +43,8 @@ def adapt(model, classes=None, dtype=None):
             f"model: must end in a layer named 'head', got {model.name!r} without. "
             "Build it with include_top=True and the classes of your data."
         )
+    if classes is not None:
+        config.pop("trainable", None)  # of all layers at once; each one says its own
     for layer in layers:
         options = layer["config"]
         if classes is not None and layer["name"] in HEADS:

@@ -186,3 +186,42 @@ def test_words_are_completed(monkeypatch):
     found = finder._get_completions(["keras-vit", "show"], "ViT_B8.", "", None)
 
     assert any(name.startswith("ViT_B8.") for name in found)
+
+
+def test_a_finished_run_has_its_own_recipe(run, tmp_path):
+    """More epochs go with nothing that would change it; there must be such a run."""
+    words = ("train", "--output", tmp_path, "--more-epochs", "2")
+    code, _, err = run(*words, "--set", "lr=1", "--overwrite")
+    assert 2 == code and "got lr, overwrite too" in err
+    code, _, err = run(*words)
+
+    assert 2 == code and "must be the folder of a finished run" in err
+
+
+def test_random_weights_are_asked_for(run, tmp_path):
+    """A recipe that goes on wants more than a name; the plan says it first."""
+    words = ("train", "--model", "mu/16", "--data", "digits", "--dry-run")
+    code, _, err = run(*words, "--output", tmp_path / "run")
+
+    assert 2 == code and "RANDOM" in err and "pass --random-weights" in err
+    code, out, _ = run(*words, "--random-weights", "--image-size", "32")
+    assert 0 == code and out.startswith("weights: RANDOM, mu/16 is built anew")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_a_model(run, tiny, tmp_path):
+    """Its folder stands for its best model wherever a model is asked for."""
+    tiny(depth=1, labels=list("abcde")).save(tmp_path / "best.keras")
+    found = keras_vit.weights.load(tmp_path)
+
+    assert list("abcde") == found.labels
+    code, out, _ = run("show", tmp_path)
+    assert 0 == code and "a, b, c, d, e" in out
+
+
+def test_a_run_without_a_model_says_so(run, tmp_path):
+    """Where the first epoch is not over."""
+    (tmp_path / "recipe.json").write_text("{}")
+    code, _, err = run("evaluate", tmp_path, "--data", "digits")
+
+    assert 2 == code and "its first epoch is not over" in err

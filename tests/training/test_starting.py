@@ -186,3 +186,56 @@ def test_what_was_learnt_without_labels_gets_a_head(tmp_path):
     assert all(map(np.array_equal, again.get_weights(), mae.get_weights()))
     with pytest.raises(ValueError, match=r"got .*mae.keras'.*classifier_from\("):
         starting_point(name, None, None)
+
+
+def test_a_model_that_is_given_gets_a_head_as_its_file_does(tiny, tmp_path):
+    """Where the classes are others; the model itself stays as it was."""
+    recipe, three = training.get_recipe("finetune"), ("ant", "bee", "cat")
+    data = {"train": (np.zeros((6, 32, 32, 3), "uint8"), np.arange(6) % 3)}
+    for labels, named, head in (
+        (list("abcde"), three, True),
+        (["bee", "ant", "cat"], three, True),
+        (["ant", "bee", "cat"], three, False),
+        (["x", "y", "z"], None, False),  # numbers alone mean no other classes
+    ):
+        model = tiny(classes=len(labels), labels=labels, depth=1)
+        given = data if named is None else {**data, "class_names": named}
+        _, found, origin = start(recipe, model, given, "finetune")
+
+        assert head == (found is not model) == ("new head for 3 classes" in origin)
+        assert (None, 3) == found.output_shape and labels == model.labels
+
+
+def test_where_weights_come_from_is_told(tiny, tmp_path):
+    """A file, a run, a model that was never trained, one that was."""
+    model = tiny(classes=2, depth=1)
+    model.save(tmp_path / "best.keras")
+    recipe = training.get_recipe("finetune", model=str(tmp_path))
+    data = {"train": (np.zeros((4, 32, 32, 3), "uint8"), np.arange(4) % 2)}
+    assert f"file {tmp_path / 'best.keras'}" == start(recipe, tmp_path, data, recipe)[2]
+    new = keras_vit.create("mu/16", classes=2, input_shape=(32, 32, 3))
+    assert "RANDOM" in start(recipe, new, data, "finetune")[2]
+    assert "of the model that was given" in start(recipe, model, data, "finetune")[2]
+
+
+@pytest.mark.parametrize("model", ["ViT-Ti/16", {"width": 16}])
+def test_random_weights_must_be_asked_for(model):
+    """Where a recipe goes on from trained ones; the way out is told."""
+    recipe = training.get_recipe("finetune", model=model)
+    with pytest.raises(ValueError, match="RANDOM.*'ViT_Ti16.*random_weights=True"):
+        start(recipe, model, "digits", "finetune")
+    asked = recipe.override(random_weights=True)
+    assert start(asked, model, "digits", "finetune")[2].startswith("RANDOM, ")
+    own = training.get_recipe("digits")
+    assert start(own, None, None, "digits")[2].startswith("RANDOM, ")
+
+
+def test_something_must_be_left_to_train(tiny):
+    """All layers frozen is told before anything slow; a new head learns alone."""
+    model = tiny(classes=2, depth=1)
+    model.trainable = False
+    data = np.zeros((6, 32, 32, 3), "uint8"), np.arange(6) % 2
+    with pytest.raises(ValueError, match="'vit', whose layers are all frozen"):
+        training.fit("finetune", model, data, verbose=0)
+    new = keras_vit.models.adapt(model, classes=3)
+    assert ["head/kernel", "head/bias"] == [w.path for w in new.trainable_weights]

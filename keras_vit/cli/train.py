@@ -1,0 +1,173 @@
+"""`keras-vit train`."""
+
+import pathlib
+import sys
+
+from keras_vit.cli.training import add_fields, read_overrides
+from keras_vit.cli.usage import UsageError, loudness, positive
+from keras_vit.cli.workers import launch
+
+
+def add_commands(commands):
+    """Add the sub-command to the parser."""
+    train = commands.add_parser(
+        "train",
+        help="train or fine-tune a model",
+        allow_abbrev=False,  # the words are passed on, without --workers
+    )
+    train.add_argument("--recipe", default="finetune", help="see `keras-vit recipes`")
+    train.add_argument(
+        "--data", help="digits, folder:PATH or tfds:NAME (default: the recipe's)"
+    )
+    train.add_argument(
+        "--model",
+        help="a .keras file, the folder of a run, a checkpoint, or a model name for "
+        "random weights (default: the recipe's)",
+    )
+    train.add_argument("--output", help="folder for model and logs (no default)")
+    train.add_argument(
+        "--dry-run",
+        nargs="?",
+        const=True,
+        metavar="PICTURE.svg",
+        help="start nothing: print steps, learning rate, parameters and memory, and "
+        "draw the learning rate into the file, if one is named (default: train)",
+    )
+    train.add_argument(
+        "--strategy",
+        default="auto",
+        help="auto, one, mirrored, multi_worker or tpu; with KERAS_BACKEND=jax auto, "
+        "one, data_parallel or model_parallel (default: auto, all there is)",
+    )
+    train.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="start N processes here that train one model (default: this one)",
+    )
+    train.add_argument(
+        "--overwrite", action="store_true", help="replace an earlier run"
+    )
+    train.add_argument(
+        "--more-epochs",
+        type=positive,
+        metavar="N",
+        help="more for the finished run in --output (default: a new run)",
+    )
+    _add_recipe(train)
+    add_fields(train)
+    train.set_defaults(run=run_train)
+
+
+def _add_recipe(train):
+    """Add options for the fields of a recipe that are changed most often."""
+    train.add_argument(
+        "--epochs", type=positive, help="passes over the images (default: the recipe's)"
+    )
+    train.add_argument(
+        "--batch-size", type=positive, help="images per step (default: the recipe's)"
+    )
+    train.add_argument("--image-size", type=positive, help="px (default: the recipe's)")
+    train.add_argument(
+        "--seed", type=int, help="of everything random (default: the recipe's)"
+    )
+    train.add_argument(
+        "--on-bad-image",
+        choices=("refuse", "skip", "stop"),
+        help="what to do with a file that is no image (default: the recipe's, refuse)",
+    )
+    train.add_argument(
+        "--random-weights",
+        action="store_true",
+        default=None,
+        help="let a recipe that goes on from trained weights begin with random ones",
+    )
+    train.add_argument(
+        "--patience",
+        type=positive,
+        metavar="EPOCHS",
+        help="end the run after so many without a better score (default: the recipe's)",
+    )
+
+
+def run_train(args):
+    """Train, then say where everything is."""
+    if args.workers is not None:
+        sys.exit(launch(args))
+    from keras_vit import training
+
+    if args.dry_run is None and args.output is None:
+        raise UsageError("--output: needed for models and logs. Give a folder.")
+    if args.more_epochs is not None:
+        return _run_longer(args)
+    strategy = training.choose_strategy(args.strategy)  # before any model is loaded
+    recipe = training.get_recipe(args.recipe, **read_overrides(args))
+    if args.dry_run is not None:
+        return _run_dry(args, recipe, strategy)
+    result = training.fit(
+        recipe=recipe,
+        model=args.model,
+        data=args.data,
+        output_dir=args.output,
+        strategy=strategy,
+        overwrite=args.overwrite,
+        verbose=loudness(args),
+    )
+    return _trained(args, result)
+
+
+def _run_longer(args):
+    """More epochs for a finished run, whose recipe is written down."""
+    from keras_vit import training
+
+    given = {**read_overrides(args), "model": args.model, "dry_run": args.dry_run}
+    given |= {"overwrite": args.overwrite or None}
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
+        raise UsageError(
+            f"--more-epochs: goes on with the recipe of {args.output}, got "
+            f"{', '.join(wrong)} too. Leave it out, or start another run with --model "
+            f"{args.output}."
+        )
+    result = training.go_on(
+        args.output,
+        args.more_epochs,
+        args.data,
+        args.strategy,
+        verbose=loudness(args),
+    )
+    return _trained(args, result)
+
+
+def _trained(args, result):
+    """What a run has reached."""
+    answer = {
+        "model": str(pathlib.Path(args.output) / "best.keras"),
+        "best_epoch": result.best_epoch,
+        "weights": result.weights,
+        "classes": list(result.info.class_names),
+        "history": result.history,
+    }
+    text = f"best epoch {result.best_epoch}: {answer['model']}"
+    return answer, text, 0
+
+
+def _run_dry(args, recipe, strategy):
+    """What a run would be."""
+    from keras_vit import files, training
+
+    picture = None if args.dry_run is True else args.dry_run
+    if picture is not None:
+        if pathlib.Path(picture).suffix != ".svg":
+            raise UsageError(f"--dry-run: the picture must end in .svg, got {picture}.")
+        files.check_target(picture, args.overwrite)
+    plan = training.dry_run(
+        recipe,
+        args.model,
+        args.data,
+        strategy=strategy,
+        verbose=loudness(args),
+    )
+    if picture is not None:
+        plan.save_picture(picture, args.overwrite)
+    return plan.summary(), plan.text(), 0
