@@ -24,7 +24,7 @@ from keras_vit.cli import (
     train,
     training,
 )
-from keras_vit.cli.usage import UsageError, check_there
+from keras_vit.cli.usage import UsageError
 from keras_vit.cli.wording import Help, in_options, options_of
 from keras_vit.errors import KerasViTError
 
@@ -114,7 +114,6 @@ def main(argv=None):
     if args.verbose:
         _command.start_loudly()
     try:
-        check_there(args)
         with _tidy_on_sigterm():
             answer, text, code = args.run(args)
     except KeyboardInterrupt:

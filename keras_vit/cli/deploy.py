@@ -9,6 +9,7 @@ from keras_vit.cli.table import table
 from keras_vit.cli.training import add_data
 from keras_vit.cli.usage import (
     UsageError,
+    check_there,
     loudness,
     points,
     positive,
@@ -134,8 +135,6 @@ def _face(args):
 
 def run_export(args):
     """One file, or all formats with a report."""
-    from keras_vit import export, weights
-
     target = pathlib.Path(args.output)
     options = {"overwrite": args.overwrite, "verbose": loudness(args)}
     _check_usage(args, folder=target.suffix not in FORMATS)
@@ -144,6 +143,9 @@ def run_export(args):
             f"{args.calibration}: must be a folder of images, or a file of ranges that "
             "quantization.calibrate made. Check the path."
         )
+    check_there(args)
+    from keras_vit import export, weights
+
     if target.suffix not in FORMATS:
         return _export_all(args, options)
     _check_recipe(args, target.suffix[1:])

@@ -12,7 +12,7 @@ from keras_vit.cli.training import (
     open_split,
     prepared,
 )
-from keras_vit.cli.usage import RANDOM, UsageError, loudness, words
+from keras_vit.cli.usage import RANDOM, UsageError, check_there, loudness, words
 
 PROBES = ("linear", "few_shot", "knn", "lars", "depth")
 PIXELS = "pixels"
@@ -78,6 +78,7 @@ def run_evaluate(args):
     if args.probe is not None:
         return run_probes(args)
     _only_scores(args)
+    check_there(args)
     from keras_vit import files, training
     from keras_vit.models.pretraining import PretrainingModel
 
@@ -175,6 +176,7 @@ def run_probes(args):
             f"--picture: draws accuracy over depth, got --probe {','.join(args.probe)}."
             " Add depth to it."
         )
+    check_there(args)
     from keras_vit import training
     from keras_vit.training.evaluate.comparison import KINDS
     from keras_vit.training.evaluate.depths import check_picture

@@ -3,7 +3,14 @@
 import pathlib
 
 from keras_vit.cli.training import add_data, load_split
-from keras_vit.cli.usage import UsageError, loudness, numbers, points, positive
+from keras_vit.cli.usage import (
+    UsageError,
+    check_there,
+    loudness,
+    numbers,
+    points,
+    positive,
+)
 
 
 def add_commands(commands):
@@ -114,12 +121,13 @@ def validation_images(args, model):
 
 def run_verify(args):
     """Compare a file with the model it was made from."""
-    from keras_vit import export, weights
-    from keras_vit.export.inspection.summary import describe
-
     check_images(args, required=True)
     if not pathlib.Path(args.artefact).exists():
         raise FileNotFoundError(f"{args.artefact}: no such file or folder.")
+    check_there(args)
+    from keras_vit import export, weights
+    from keras_vit.export.inspection.summary import describe
+
     model = weights.load(args.model)
     report = export.verify(
         model,

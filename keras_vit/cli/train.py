@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 from keras_vit.cli.training import add_fields, read_overrides
-from keras_vit.cli.usage import UsageError, loudness, positive
+from keras_vit.cli.usage import UsageError, check_there, loudness, positive
 from keras_vit.cli.workers import launch
 
 
@@ -94,12 +94,13 @@ def run_train(args):
     """Train, then say where everything is."""
     if args.workers is not None:
         sys.exit(launch(args))
-    from keras_vit import training
-
     if args.dry_run is None and args.output is None:
         raise UsageError("--output: needed for models and logs. Give a folder.")
     if args.more_epochs is not None:
         return _run_longer(args)
+    check_there(args)
+    from keras_vit import training
+
     strategy = training.choose_strategy(args.strategy)  # before any model is loaded
     recipe = training.get_recipe(args.recipe, **read_overrides(args))
     if args.dry_run is not None:

@@ -4,7 +4,7 @@ import ast
 import dataclasses
 
 from keras_vit.cli.table import table
-from keras_vit.cli.usage import loudness, positive
+from keras_vit.cli.usage import check_there, loudness, positive
 from keras_vit.errors import DataError
 
 
@@ -115,6 +115,7 @@ def run_recipes(args):
 
 def load_prepared(args):
     """The model that the options name, with their way to prepare images."""
+    check_there(args)
     from keras_vit import weights
 
     return prepared(weights.load(args.model), args)
@@ -203,6 +204,7 @@ def _preparation(model):
 
 def run_predict(args):
     """Names with probabilities, best first."""
+    check_there(args)
     import numpy as np
 
     from keras_vit import preprocess

@@ -28,5 +28,5 @@ def test_a_folder_is_prepared_and_a_batch_of_it_drawn(tmp_path, capsys):
     assert "record 3 of epoch 0" in said
     with image.open(picture) as drawn:
         assert (2 * 98, 2 * 110) == drawn.size
-    assert 1 == cli.main(words)
+    assert 2 == cli.main(words)
     assert "must not exist yet" in capsys.readouterr().err

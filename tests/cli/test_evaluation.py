@@ -43,7 +43,7 @@ def test_every_score_of_a_model(run, saved, colours, tmp_path):
     with Image.open(path) as drawn:
         assert 150 < drawn.width
     code, _, err = run(*words, "--confusion", path)
-    assert 1 == code and "must not exist yet" in err
+    assert 2 == code and "must not exist yet" in err
     code, out, _ = run(*words, "--confusion", path, "--overwrite", "--json")
     scores = json.loads(out)
     assert 27 == scores["count"] == sum(row["count"] for row in scores["per_class"])

@@ -43,7 +43,7 @@ def test_a_missing_picture_is_named_first(run, tmp_path):
     """Before the model is opened: what is missing, and what to give."""
     code, _, err = run("inspect", "no.keras", tmp_path / "no.jpg", "--output", "x.html")
 
-    assert 1 == code
+    assert 2 == code
     assert "no.jpg: must be an image file, got nothing" in err and "photos/*.jpg" in err
 
 
@@ -51,7 +51,7 @@ def test_a_folder_is_no_picture(run, tmp_path):
     """The message says that it is a folder."""
     code, _, err = run("inspect", "no.keras", tmp_path, "--output", "x.html")
 
-    assert 1 == code and "got a folder" in err
+    assert 2 == code and "got a folder" in err
 
 
 def test_an_existing_page_stays(run, picture, tmp_path):
@@ -60,7 +60,7 @@ def test_an_existing_page_stays(run, picture, tmp_path):
     page.write_text("mine")
     code, _, err = run("inspect", "no.keras", picture, "--output", page)
 
-    assert 1 == code and "must not exist yet" in err and "mine" == page.read_text()
+    assert 2 == code and "must not exist yet" in err and "mine" == page.read_text()
 
 
 def test_an_interrupted_page_leaves_nothing(run, saved, picture, tmp_path, monkeypatch):

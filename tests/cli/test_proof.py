@@ -209,5 +209,5 @@ def test_missing_files_fail_before_the_model_is_loaded(
     monkeypatch.chdir(tmp_path)
     code, out, err = run(*words)
 
-    assert (1, "") == (code, out)
+    assert (2, "") == (code, out)
     assert message in err and [] == list(tmp_path.iterdir())

@@ -44,7 +44,7 @@ def test_what_needs_classes_refuses_one_without(run, folder, name):
     path = folder / f"{name}.keras"
     code, out, err = run("predict", path, folder / "pets" / "cat" / "0.png")
 
-    assert (1, "") == (code, out)
+    assert (2, "") == (code, out)
     assert "must be a classifier, got a" in err and "without labels" in err
     assert "--probe linear,knn" in err and f"train --model {path}" in err
 
@@ -71,7 +71,7 @@ def test_what_compares_views_has_no_loss_of_single_images(run, folder, tmp_path)
     data = ("--data", f"folder:{folder / 'pets'}")
     code, _, err = run("evaluate", tmp_path / "s.keras", *data)
 
-    assert 1 == code and "got a SimCLR" in err and "--probe" in err
+    assert 2 == code and "got a SimCLR" in err and "--probe" in err
 
 
 def test_features_name_nothing(run, folder, tiny, tmp_path):
@@ -80,7 +80,7 @@ def test_features_name_nothing(run, folder, tiny, tmp_path):
     tiny(include_top=False, pooling="gap").save(path)
     code, out, err = run("predict", path, folder / "pets" / "cat" / "0.png")
 
-    assert (1, "") == (code, out)
+    assert (2, "") == (code, out)
     assert "head for classes, got features" in err and "train --model" in err
 
 
@@ -92,7 +92,7 @@ def test_inspect_looks_into_the_encoder(run, folder, tmp_path):
     assert (0, "") == (code, err)
     assert (1, 2) == np.shape(json.loads(out)["distance_px"])
     code, _, err = run("inspect", folder / "gpt.keras", *words, "--overwrite")
-    assert 1 == code and "plot_completion" in err and "--probe depth" in err
+    assert 2 == code and "plot_completion" in err and "--probe depth" in err
 
 
 def test_pre_training_goes_on_by_command(run, folder, tmp_path):
@@ -121,5 +121,5 @@ def test_a_classifier_cannot_learn_without_labels(run, folder, tiny, tmp_path):
         words = ("train", "--recipe", "mae_pretrain", "--model", name, *data)
         code, _, err = run(*words)
 
-        assert 1 == code and f"'{name}', which has no loss of its own" in err
+        assert 2 == code and f"'{name}', which has no loss of its own" in err
         assert "recipe='finetune'" in err and not (tmp_path / "run").exists()
