@@ -23,10 +23,20 @@ def check_choice(name, value, choices):
     """
     if value not in choices:
         known = ", ".join(map(repr, choices))
-        meant = ELSEWHERE.get(value) if isinstance(value, str) else None
-        hint = f" Use {meant!r}." if meant in choices and meant else ""
-        hint = hint or did_you_mean(value, [c for c in choices if isinstance(c, str)])
+        hint = likely(value, choices)
         raise ValueError(f"{name}: must be one of {known}, got {value!r}.{hint}")
+
+
+def likely(value, choices):
+    """The end of a message: the choice that was probably meant, or nothing.
+
+    >>> likely("fp16", [None, "float16"])
+    " Use 'float16'."
+    """
+    meant = ELSEWHERE.get(value) if isinstance(value, str) else None
+    if meant is not None and meant in choices:
+        return f" Use {meant!r}."
+    return did_you_mean(value, [c for c in choices if isinstance(c, str)])
 
 
 def whole(value):

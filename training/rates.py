@@ -161,6 +161,11 @@ class Rates:
             return
         super().build(variables)
         self._rates = tuple(factor(self.rates, v.path, 1.0) for v in variables)
+        if variables and not any(self._rates):
+            raise ValueError(
+                f"rates: must leave a weight to train, got {self.rates}, which make "
+                "the learning rate of all of them 0. Take a pattern away."
+            )
 
     def update_step(self, gradient, variable, learning_rate):
         """One step on one variable, at its own rate."""

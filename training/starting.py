@@ -102,7 +102,7 @@ def starting_point(name, names, precision, alone=False, image_size=None, notes=N
         Model, or None for the name of one.
     """
     if not _is_stored(name):
-        variants.parse(name)
+        _check_name(name)
         _check_alone(name, None, alone)
         return None
     notes = [] if notes is None else notes
@@ -126,6 +126,13 @@ def starting_point(name, names, precision, alone=False, image_size=None, notes=N
     if resized is not model:
         notes.append("positions resampled to {}x{} px".format(*size))
     return resized
+
+
+def _check_name(name):
+    """A name is that of a model; one with a point was meant for a checkpoint."""
+    if "." in name:
+        weights.catalog.find(name)
+    variants.parse(name)
 
 
 def _load(name, size):

@@ -4,6 +4,7 @@ import pathlib
 import time
 
 from keras_vit import files
+from keras_vit.choices import likely
 from keras_vit.cli.proof import add_images, check_images, validation_images
 from keras_vit.cli.table import table
 from keras_vit.cli.training import add_data
@@ -212,10 +213,10 @@ def _check_recipe(args, kind):
 
     made = {a.quantization: a for a in ARTEFACTS.values() if a.kind == kind}
     if args.quantization not in (*made, "auto"):
-        known = ", ".join([*filter(None, made), "auto"])
+        known = [*filter(None, made), "auto"]
         raise UsageError(
-            f"--quantization: must be one of {known} for .{kind}, got "
-            f"{args.quantization!r}."
+            f"--quantization: must be one of {', '.join(known)} for .{kind}, got "
+            f"{args.quantization!r}.{likely(args.quantization, known)}"
         )
     needs = args.quantization != "auto" and made[args.quantization].calibrated
     if needs and not args.calibration:

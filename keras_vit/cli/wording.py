@@ -42,7 +42,7 @@ def in_options(text, options, fields=False):
 
     pattern = rf"(^|\s\(?)([a-z_0-9]+)=({VALUE})(?!\w|\(|\.\w)"
     text = re.sub(pattern, told, text)
-    lead = re.match(r"([a-z_0-9]+)(: )", text)
+    lead = re.match(r"(?!recipe:)([a-z_0-9]+)(: )", text)  # whose fields have options
     if lead and lead[1] in options:
         text = options[lead[1]] + text[lead.end(1) :]
     return text

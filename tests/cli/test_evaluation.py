@@ -74,13 +74,13 @@ def test_probes_refuse_early(run, saved, colours, tmp_path):
     """Each wrong word before a model is read or an image looked at."""
     words = ("evaluate", saved, "--data", colours)
     for code, more, says in (
-        (1, ("--probe", "svm"), "linear, few_shot, knn, lars, depth"),
+        (2, ("--probe", "svm"), "linear, few_shot, knn, lars, depth"),
         (2, ("--probe", "knn", "--per-class"), "Leave out --confusion"),
         (2, ("--probe", "knn", "--picture", "a.png"), "Add depth"),
-        (1, ("--probe", "depth", "--picture", "a.svg"), "must end in .png"),
+        (2, ("--probe", "depth", "--picture", "a.svg"), "must end in .png"),
         (2, ("--pooling", "gap"), "Add --probe linear,few_shot,knn"),
         (2, (saved,), "needed for several models"),
-        (1, ("gone.keras", "--probe", "knn"), "gone.keras: must be an existing"),
+        (2, ("gone.keras", "--probe", "knn"), "gone.keras: must be an existing"),
     ):
         found = run(*words[:2], *more, *words[2:])
         assert code == found[0] and says in found[2], found

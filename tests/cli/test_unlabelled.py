@@ -122,4 +122,4 @@ def test_a_classifier_cannot_learn_without_labels(run, folder, tiny, tmp_path):
         code, _, err = run(*words)
 
         assert 2 == code and f"'{name}', which has no loss of its own" in err
-        assert "recipe='finetune'" in err and not (tmp_path / "run").exists()
+        assert "take --recipe finetune." in err and not (tmp_path / "run").exists()

@@ -106,6 +106,7 @@ def test_help_says_what_is_meant_and_what_the_default_is():
         ("Pass epochs=3, for example.", "Pass --epochs 3, for example."),
         ("Pass lora=8.", "Pass --set lora=8."),
         ("output_dir: must hold", "--output: must hold"),
+        ("recipe: has no field 'lr'.", "recipe: has no field 'lr'."),
         ("Use heads=f(2).", "Use heads=f(2)."),
         ("got keras_vit.create(x=1)", "got keras_vit.create(x=1)"),
     ],

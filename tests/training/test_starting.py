@@ -59,6 +59,8 @@ def test_a_name_is_built_for_the_data():
     assert starting_point("ViT-Ti/16", names, None) is None
     with pytest.raises(ValueError, match="Did you mean"):
         starting_point("ViT-Ti16", names, None)
+    with pytest.raises(ValueError, match="Did you mean 'ViT_Ti16.augreg_in21k_224'"):
+        starting_point("ViT_Ti16.augreg_in21k", names, None)
     for name in ("lost.keras", "lost.safetensors"):
         with pytest.raises(FileNotFoundError, match="lost"):
             starting_point(name, names, None)
