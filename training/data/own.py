@@ -46,12 +46,7 @@ def read_own(data):
     splits = {name: _split(name, parts[name]) for name in SPLITS if name in parts}
     if "validation" not in splits:
         splits = {**_hold_out(splits.pop("train")), **splits}
-    lowest, highest = _range(splits.values())
-    if names is None and lowest:
-        raise DataError(
-            f"data: labels must be whole numbers from 0, got {lowest} to {highest} and "
-            f"no 0. Subtract {lowest}, or pass class_names if there is no such image."
-        )
+    highest = _highest(splits.values())
     if names is None and highest is None:
         raise DataError(
             "data: needs 'class_names' where images come from a tf.data.Dataset, "
@@ -67,12 +62,11 @@ def read_own(data):
     return tuple(map(str, names)), splits, _name(splits), fixed
 
 
-def _range(splits):
-    """The lowest and highest label, None where a data set keeps them to itself."""
+def _highest(splits):
+    """The highest label, or None where a data set keeps it to itself."""
     if any(isinstance(split, SequentialSplit) for split in splits):
-        return None, None
-    labels = np.concatenate([split.labels for split in splits])
-    return int(labels.min()), int(labels.max())
+        return None
+    return max(int(split.labels.max()) for split in splits)
 
 
 def _split(name, part):
