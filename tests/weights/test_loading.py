@@ -161,7 +161,7 @@ def test_wishes(google, images):
     [
         ({"width": 32}, ValueError, "read off the file as 16, got 32. Leave it out"),
         ({"registers": 2}, ValueError, "registers: is read off the file as 0"),
-        ({"wdith": 32}, TypeError, "wdith: must be a keyword"),
+        ({"wdith": 32}, TypeError, "no argument 'wdith'. Did you mean 'width'"),
         ({"image_size": 30}, ValueError, "cannot be cut into 8 px patches"),
         ({"skip": "head/*"}, None, None),
     ],
