@@ -2,7 +2,8 @@
 
 They know the graph's structure only, so that files from tf2onnx are served as well.
 Weights are signed and activations unsigned 8-bit integers, the pair that onnxruntime
-multiplies fastest.
+multiplies fastest; `onnx_saturation` scales the weights so that every processor
+multiplies them alike.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import onnx_file
 from keras_vit.export.contract import data_file
 from keras_vit.export.onnx_ranges import ranges
+from keras_vit.export.onnx_saturation import largest_values
 from keras_vit.export.quantization.dense import scale_and_zero
 from keras_vit.export.quantization.overflow import outliers
 
@@ -236,7 +238,7 @@ def dynamic_dense(graph, layer):
     from onnx import TensorProto
 
     x, scale, zero = graph.add("DynamicQuantizeLinear", layer.x, outputs=3)
-    integers, scales = small(layer.weight.T)
+    integers, scales = small(layer.weight.T, layer.dense)
     sums = graph.add("MatMulInteger", x, _weight(graph, integers.T), zero)
     sums = graph.add("Cast", sums, to=TensorProto.FLOAT)
     factor = graph.add("Mul", scale, graph.array(scales, "scales"))
@@ -263,7 +265,7 @@ def static_conv(graph, layer):
 
 def light_conv(graph, layer):
     """A float convolution whose weights are stored in 8 bits."""
-    integers, scales = small(layer.weight)
+    integers, scales = small(layer.weight, layer.dense)
     weight = _widened(graph, _weight(graph, integers), scales, axis=0)
     return graph.again(layer.node, [layer.x, weight, *layer.node.input[2:]])
 
@@ -274,7 +276,7 @@ def _integer_inputs(graph, layer, axis):
     scale, _ = scale_and_zero(*layer.given)
     bias = np.zeros(layer.weight.shape[axis]) if layer.bias is None else layer.bias
     rows = layer.weight.T if layer.dense else layer.weight
-    integers, scales = small(rows, least=np.abs(bias) / (scale * BIAS))
+    integers, scales = small(rows, layer.dense, np.abs(bias) / (scale * BIAS))
     integers = integers.T if layer.dense else integers
     weight = _widened(graph, _weight(graph, integers), scales, axis)
     if layer.bias is None:
@@ -284,21 +286,25 @@ def _integer_inputs(graph, layer, axis):
     return x, weight, _widened(graph, name, scale * scales, axis=0)
 
 
-def small(rows, least=0.0):
+def small(rows, dense, least=0.0):
     """Round a weight to -127 .. 127 with one scale per output channel.
+
+    No two weights that are multiplied as a pair can saturate 16 bits, see
+    `onnx_saturation`.
 
     Source: Krishnamoorthi 2018, arXiv:1806.08342, section 3.1.2.
 
     Args:
-        rows: (out, ...) float32. least: smallest scale, a number or (out,).
+        rows: (out, ...) float32. dense: whether it is a dense layer's.
+        least: smallest scale, a number or (out,).
 
     Returns:
         int8 of the same shape, and scales (out,) float32.
     """
-    flat = rows.reshape(len(rows), -1)
-    scales = np.maximum(np.abs(flat).max(axis=1) / 127, np.maximum(least, 1e-12))
-    integers = np.clip(np.round(flat / scales[:, None]), -127, 127)
-    return integers.astype("int8").reshape(rows.shape), scales.astype("float32")
+    scales = np.maximum(largest_values(rows, dense) / 127, np.maximum(least, 1e-12))
+    steps = scales.reshape(-1, *[1] * (rows.ndim - 1))
+    integers = np.clip(np.round(rows / steps), -127, 127)
+    return integers.astype("int8"), scales.astype("float32")
 
 
 def _weight(graph, integers):
