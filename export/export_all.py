@@ -14,7 +14,8 @@ from keras_vit import files
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
 from keras_vit.export import card, page, provenance
 from keras_vit.export.advice import FLOATS
-from keras_vit.export.artefacts import Fingerprint, chosen, fingerprint
+from keras_vit.export.artefacts import Fingerprint, chosen
+from keras_vit.export.artefacts import fingerprint as fingerprint_of
 from keras_vit.export.batches import Batches
 from keras_vit.export.compare import check_points
 from keras_vit.export.gallery import Gallery
@@ -30,7 +31,7 @@ from keras_vit.export.report import ExportReport
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.savedmodel import to_savedmodel
 from keras_vit.export.tflite import export_tflite
-from keras_vit.export.verify import FirstImages, verify_all
+from keras_vit.export.verify import FirstImages, Several, verify_all
 from keras_vit.layers import TransformerBlock
 
 EXTRAS = (LABELS, "report.json", "report.html", "MODEL_CARD.md")
@@ -92,7 +93,7 @@ def export_all(
         report = _judge(reference, writer.write_all(artefacts), batches, *options)
         report.directory = pathlib.Path(directory).expanduser().absolute()
         report.history, report.failures = history, writer.failures
-        report.calibration = fingerprint(calibration)
+        report.calibration = fingerprint_of(calibration)
         _write_extras(report, folder)
         _drop_failed(report, folder)
     say(report.last_words, verbose)
@@ -111,26 +112,16 @@ def _calibration(calibration, reference):
 def _judge(reference, paths, batches, layers, max_points_lost, sample, verbose):
     """Run every file on the validation images; gives the report so far."""
     runtimes = [open_file(path) for path in paths]
-    seen = Seen(Gallery(reference.contract, sample), FirstImages(), Fingerprint())
-    given = (batches, max_points_lost, verbose, seen.add)
-    found = verify_all(reference, runtimes, *given)
-    look_inside(reference, found, seen.first.images(), layers)
+    gallery, first = Gallery(reference.contract, sample), FirstImages()
+    fingerprint = Fingerprint()
+    given = (batches, max_points_lost, verbose)
+    observe = Several(gallery, first, fingerprint).add
+    found = verify_all(reference, runtimes, *given, observe)
+    look_inside(reference, found, first.images(), layers)
     report = _report(reference, found)
-    report.validation = seen.fingerprint.to_dict()
-    report.pictures = seen.gallery.pictures(reference.model)
+    report.validation = fingerprint.to_dict()
+    report.pictures = gallery.pictures(reference.model)
     return report
-
-
-class Seen:
-    """Everything that looks at the validation images while they pass by."""
-
-    def __init__(self, gallery, first, fingerprint):
-        self.gallery, self.first, self.fingerprint = gallery, first, fingerprint
-
-    def add(self, images, labels, outputs):
-        """Look at one batch; fits `verify_all`'s observe."""
-        for observer in (self.gallery, self.first, self.fingerprint):
-            observer.add(images, labels, outputs)
 
 
 class Writer:

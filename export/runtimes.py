@@ -290,6 +290,18 @@ def open_file(path, threads=1, signature=None):
         ) from err
 
 
+def kind_of(path):
+    """Format of an exported file or folder: "savedmodel", "tflite" or "onnx".
+
+    Args:
+        path: of it.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_file`.
+    """
+    return _recognise(pathlib.Path(path)).format
+
+
 def _recognise(path):
     """The runtime for a path."""
     if not path.exists():

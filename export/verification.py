@@ -5,6 +5,8 @@ import math
 import pathlib
 
 from keras_vit.export.inspection.layers import LayerReport
+from keras_vit.export.processors.targets import TARGETS
+from keras_vit.export.processors.trial import NOT_TRIED
 
 
 @dataclasses.dataclass
@@ -33,6 +35,7 @@ class Verification:
         compared: what, where the file takes or gives something else than the model.
         layers: `inspection.layers.LayerReport`, if asked.
         half: the largest activation beside what 16-bit floats hold, if asked.
+        processors: name -> `processors.trial.Trial`, of those asked for.
     """
 
     path: pathlib.Path
@@ -61,12 +64,23 @@ class Verification:
     compared: str = ""
     layers: LayerReport | None = None
     half: dict | None = None
+    processors: dict = dataclasses.field(default_factory=dict)
     reasons: list = dataclasses.field(default_factory=list)
 
     @property
     def passed(self):
         """Whether there is nothing to complain about."""
         return not self.reasons
+
+    def judge(self, trials):
+        """Take in what came of other processors: what fails there fails here.
+
+        Args:
+            trials: name -> `processors.trial.Trial`.
+        """
+        self.processors = trials
+        for name, trial in trials.items():
+            self.reasons += [f"on {name}: {reason}" for reason in trial.reasons]
 
     def to_dict(self):
         """Plain values, for JSON; infinity becomes None."""
@@ -75,6 +89,12 @@ class Verification:
             **dataclasses.asdict(self),
             "path": str(self.path),
             "signal_to_noise_db": noise if math.isfinite(noise) else None,
+            "processors": {
+                name: self.processors[name].to_dict()
+                if name in self.processors
+                else NOT_TRIED
+                for name in TARGETS
+            },
             "layers": None if self.layers is None else self.layers.to_dict(),
             "passed": self.passed,
         }
@@ -89,5 +109,6 @@ class Verification:
         if self.agreement is not None:
             parts.append(f"agreement {self.agreement:.2f}%")
         parts.append(f"{self.time_ratio:.2f}x the time of Keras")
+        parts += [f"{name} {trial.cell}" for name, trial in self.processors.items()]
         verdict = "passed" if self.passed else "FAILED: " + "; ".join(self.reasons)
         return f"{self.path}: {', '.join(parts)}: {verdict}"

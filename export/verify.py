@@ -1,29 +1,21 @@
 """Judge an exported file on real images: is it still the same model?"""
 
-import collections
-import math
-
 import keras
 import numpy as np
 
 from keras_vit.choices import check_choice
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.compare import (
-    Tally,
-    as_meant,
-    check_points,
-    points_allowed,
-    worst,
-)
-from keras_vit.export.contract import size_of
+from keras_vit.export.compare import as_meant, check_points
+from keras_vit.export.comparison import Comparison
 from keras_vit.export.facing import batches_for, described, face_of
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
-from keras_vit.export.inspection.summary import inspect
+from keras_vit.export.processors.child import TIME_LIMIT
+from keras_vit.export.processors.judging import Trials
+from keras_vit.export.processors.session import ready
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.timing import interleaved
-from keras_vit.export.verification import Verification
 
 
 def verify(
@@ -36,6 +28,8 @@ def verify(
     layers=False,
     on_failure="raise",
     signature=None,
+    on=None,
+    time_limit=TIME_LIMIT,
     verbose=1,
 ):
     """Compare an exported file with the Keras model, image by image.
@@ -53,6 +47,9 @@ def verify(
         layers: whether to compare block by block too, and to look for activations
             that 16-bit floats cannot hold; on the first images, takes seconds.
         signature: which one of several; None for the file's first.
+        on: name of a processor to run the file on too, or a list of them, see
+            `keras_vit.export.processors.TARGETS`; beside this machine.
+        time_limit: seconds for each of them, all images and its start included.
         on_failure: "raise", or "report" to get a `Verification` that did not pass.
         verbose: 0 for silence, 1 for a progress bar.
 
@@ -62,18 +59,23 @@ def verify(
 
     Raises:
         FileNotFoundError, ValueError: for a path that is no such file.
-        ExportMismatch: for the file of another model, or one that does not pass;
-            the latter has the `Verification` as its attribute `report`.
+        ExportMismatch: for the file of another model, or one that does not pass,
+            here or elsewhere; the latter has the `Verification` as `report`.
+        OSError: for a processor that is not installed, with the way to get it; a
+            `TimeoutError` when one takes longer than its limit.
         TypeError, ValueError: for images or labels that do not fit.
     """
     check_choice("on_failure", on_failure, ("raise", "report"))
     check_points("max_points_lost", max_points_lost, optional=True)
-    reference = Reference(model)
+    targets, reference = ready(on, path, time_limit), Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
     faced = face_of(reference, runtime)
     batches = batches_for(faced, images, labels, reference.contract)
-    given = (batches, max_points_lost, verbose, first.add)
-    (report,) = verify_all(faced, [runtime], *given)
+    options = (max_points_lost, time_limit, verbose)
+    with Trials(faced, runtime, targets, *options) as trials:
+        given = (batches, max_points_lost, verbose, Several(first, trials).add)
+        (report,) = verify_all(faced, [runtime], *given)
+        report.judge(trials.results())
     report.compared = described(faced.face)
     if layers:
         few, kind = first.images(), runtime.format
@@ -96,6 +98,18 @@ def _verdict(report):
         f"{'; '.join(report.reasons)}{where} ({report.where}). Try another "
         f"quantization;{more} on_failure='report' gives all figures."
     )
+
+
+class Several:
+    """Everything that looks at the images while they pass by. observers: in order."""
+
+    def __init__(self, *observers):
+        self._observers = observers
+
+    def add(self, images, labels, outputs):
+        """Look at one batch; fits `verify_all`'s observe."""
+        for observer in self._observers:
+            observer.add(images, labels, outputs)
 
 
 class FirstImages:
@@ -169,118 +183,3 @@ def _match_faces(runtime, contract):
                 f"{', '.join(map(str, ours))}, got {', '.join(map(str, theirs))}. "
                 "Compare it with the model it was made from."
             )
-
-
-class Comparison:
-    """Running figures of one file against the Keras model.
-
-    Args:
-        runtime: the loaded file. contract: of the model.
-    """
-
-    def __init__(self, runtime, contract):
-        self.runtime = runtime
-        self.tallies = [Tally() for _ in contract.outputs]
-        self._names = [tensor.name for tensor in contract.outputs]
-        ranks = [len(tensor.shape) for tensor in contract.outputs]
-        scores = contract.outputs[0].name != "features" and ranks[0] == 2
-        self._scored = scores and contract.outputs[0].shape[1] > 1
-        self.images = self.labelled = self.same = self.right = self.right_keras = 0
-        self.top5 = self.top5_keras = 0
-        self._five = self._scored and contract.outputs[0].shape[1] > 5
-        self._confused = collections.Counter()
-        self._where, self._largest = "", -1.0
-
-    def add(self, expected, got, labels):
-        """Count in one batch."""
-        self.images += len(expected[0])
-        parts = zip(self.tallies, self._names, expected, got, strict=True)
-        for tally, name, wanted, found in parts:
-            tally.add(wanted, found)
-            if tally.largest > self._largest:
-                self._largest = tally.largest
-                self._where = f"{name}, in its batch {worst(wanted, found)}"
-        if not self._scored:
-            return
-        ours, theirs = expected[0].argmax(axis=1), got[0].argmax(axis=1)
-        self.same += int((ours == theirs).sum())
-        self._confused.update(
-            (int(a), int(b)) for a, b in zip(ours, theirs, strict=True) if a != b
-        )
-        if labels is not None:
-            self.labelled += len(labels)
-            self.right_keras += int((ours == labels).sum())
-            self.right += int((theirs == labels).sum())
-        if labels is not None and self._five:
-            self.top5_keras += _among_five(expected[0], labels)
-            self.top5 += _among_five(got[0], labels)
-
-    def confusions(self, names, most=10):
-        """The most frequent disagreements. names: of the classes, or None."""
-
-        def name(index):
-            return names[index] if names else f"class {index}"
-
-        return [
-            {"keras": name(a), "file": name(b), "count": count}
-            for (a, b), count in self._confused.most_common(most)
-        ]
-
-    def verification(
-        self, max_points_lost, milliseconds_keras, milliseconds, names=None
-    ):
-        """The figures so far, with a verdict."""
-        runtime, count = self.runtime, sum(tally.count for tally in self.tallies)
-        noise = min(tally.decibel for tally in self.tallies)
-        return Verification(
-            path=runtime.path,
-            format=runtime.format,
-            size_bytes=size_of(runtime.path),
-            precision=runtime.precision,
-            inputs=list(runtime.inputs),
-            outputs=list(runtime.outputs),
-            operators=runtime.operators,
-            inspection=inspect(runtime.path, runtime.format),
-            images=self.images,
-            largest_difference=max(tally.largest for tally in self.tallies),
-            mean_difference=sum(tally.absolute for tally in self.tallies) / count,
-            signal_to_noise_db=noise,
-            outputs_db={
-                name: tally.decibel if math.isfinite(tally.decibel) else None
-                for name, tally in zip(self._names, self.tallies, strict=True)
-            },
-            top1_keras=self._percent(self.right_keras, self.labelled),
-            top1=self._percent(self.right, self.labelled),
-            top5_keras=self._percent(self.top5_keras, self.labelled * self._five),
-            top5=self._percent(self.top5, self.labelled * self._five),
-            confusions=self.confusions(names),
-            agreement=self._percent(self.same, self.images if self._scored else 0),
-            milliseconds_keras=milliseconds_keras,
-            milliseconds=milliseconds,
-            time_ratio=milliseconds / milliseconds_keras,
-            where=self._where,
-            reasons=self._reasons(max_points_lost),
-        )
-
-    @staticmethod
-    def _percent(part, whole):
-        return 100.0 * part / whole if whole else None
-
-    def _reasons(self, max_points_lost):
-        complaints = [tally.complaint(self.runtime.precision) for tally in self.tallies]
-        pairs = zip(self._names, complaints, strict=True)
-        reasons = [f"{name} has {text}" for name, text in pairs if text]
-        most = points_allowed(max_points_lost, self.runtime.precision)
-        lost = self.right_keras - self.right
-        if lost > 1 and 100.0 * lost / self.labelled > most:
-            reasons.append(
-                f"top-1 falls by {100.0 * lost / self.labelled:.2f} points on "
-                f"{self.labelled} images (at most {most} wanted)"
-            )
-        return reasons
-
-
-def _among_five(scores, labels):
-    """How many labels are among the five largest scores."""
-    best = np.argpartition(-scores, 5, axis=1)[:, :5]
-    return int((best == labels[:, None]).any(axis=1).sum())

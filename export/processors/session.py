@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_vit.export.processors import emulator, parts, targets
 from keras_vit.export.processors.child import TIME_LIMIT
-from keras_vit.export.runtimes import open_file
+from keras_vit.export.runtimes import kind_of, open_file
 
 
 class Session:
@@ -70,6 +70,29 @@ def check(target, kind):
         raise OSError(f"{target.name}: {reason}.")
 
 
+def ready(names, path, time_limit=TIME_LIMIT):
+    """The processors that somebody asked for, all of which can be tried on a file.
+
+    Args:
+        names: one, a list, or None. path: of the file. time_limit: seconds.
+
+    Returns:
+        list of `targets.Target`.
+
+    Raises:
+        ValueError: for a name that is not known, or a limit that is none.
+        OSError, ValueError: as `check`.
+    """
+    found = targets.chosen(names)
+    if not time_limit > 0:
+        raise ValueError(
+            f"time_limit: must be seconds above 0, got {time_limit!r}. 3600 is usual."
+        )
+    for target in found:
+        check(target, kind_of(path))
+    return found
+
+
 def open_session(target, runtime, time_limit=TIME_LIMIT, verbose=1):
     """Start a processor and load a file there.
 
@@ -87,8 +110,27 @@ def open_session(target, runtime, time_limit=TIME_LIMIT, verbose=1):
         OSError, ValueError: as `check`.
     """
     check(target, runtime.format)
+    return WAYS[target.kind](target, runtime, time_limit, verbose)
+
+
+def compile_for(target, runtime, time_limit=TIME_LIMIT, verbose=1):
+    """Compile a file for a processor of kind "compiler": gives its `Trial`.
+
+    Args:
+        target, runtime, time_limit, verbose: as in `open_session`.
+    """
+    check(target, runtime.format)
+    return WAYS[target.kind](target, runtime, time_limit, verbose)
+
+
+def _emulated(target, runtime, time_limit, verbose):
     words = [str(runtime.path.absolute()), runtime.signature or ""]
     return Session(emulator.start(target, words, time_limit, verbose))
+
+
+# Kind of target -> function of (target, runtime, time_limit, verbose): a `Session`,
+# or, of a compiler, a `Trial`.
+WAYS = {targets.EMULATOR: _emulated}
 
 
 def run(target, path, images, signature=None, time_limit=TIME_LIMIT, verbose=1):

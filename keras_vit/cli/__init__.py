@@ -13,6 +13,7 @@ from keras_vit.cli import (
     evaluation,
     inspect,
     models,
+    processors,
     proof,
     runs,
     training,
@@ -38,7 +39,8 @@ def parser():
         description="Vision Transformers in Keras: from images to a verified file.",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for room in (models, training, data, runs, evaluation, inspect, deploy, proof):
+    rooms = (models, training, data, runs, evaluation, inspect, deploy, proof)
+    for room in (*rooms, processors):
         room.add_commands(commands)
     for name, command in commands.choices.items():
         command.add_argument(

@@ -4,7 +4,7 @@ import pathlib
 
 from keras_vit import weights
 from keras_vit.cli.training import add_data, load_split
-from keras_vit.cli.usage import UsageError, numbers, points, positive
+from keras_vit.cli.usage import UsageError, numbers, points, positive, words
 
 
 def add_commands(commands):
@@ -33,6 +33,7 @@ def add_commands(commands):
         metavar="POINTS",
         help="of top-1 that the file may lose (default: 0.5, of int4 files 1.5)",
     )
+    add_processors(verify)
     add_images(verify)
     add_data(verify, required=False)
     verify.set_defaults(run=run_verify)
@@ -62,6 +63,25 @@ def add_commands(commands):
         help="let LiteRT's litert-benchmark time .tflite files too",
     )
     bench.set_defaults(run=run_benchmark)
+
+
+def add_processors(command):
+    """Add the options that try files on other processors too."""
+    command.add_argument(
+        "--on",
+        type=words,
+        default=[],
+        metavar="NAME,NAME",
+        help="processors to try it on too, such as cortex-a76,haswell; `keras-vit "
+        "processors` lists them",
+    )
+    command.add_argument(
+        "--time-limit",
+        type=positive,
+        default=3600,
+        metavar="SECONDS",
+        help="for a file on one of these processors (default: 3600)",
+    )
 
 
 def add_images(command):
@@ -117,10 +137,12 @@ def run_verify(args):
     """Compare a file with the model it was made from."""
     from keras_vit import export
     from keras_vit.export.inspection.summary import describe
+    from keras_vit.export.processors.session import ready
 
     check_images(args, required=True)
     if not pathlib.Path(args.artefact).exists():
         raise FileNotFoundError(f"{args.artefact}: no such file or folder.")
+    ready(args.on, args.artefact)
     model = weights.load(args.model)
     report = export.verify(
         model,
@@ -129,6 +151,8 @@ def run_verify(args):
         max_points_lost=args.max_points_lost,
         layers=args.layers,
         signature=args.signature,
+        on=args.on,
+        time_limit=args.time_limit,
         on_failure="report",
         verbose=0 if args.json else 1,
     )
