@@ -24,6 +24,8 @@ from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
 from keras_vit.export.metadata import LABELS, lines
 from keras_vit.export.noise import say
+from keras_vit.export.processors.child import TIME_LIMIT
+from keras_vit.export.processors.elsewhere import Elsewhere
 from keras_vit.export.quantization.calibrated import check_ranges, is_ranges
 from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.reference import Reference
@@ -36,6 +38,7 @@ from keras_vit.layers import TransformerBlock
 
 EXTRAS = (LABELS, "report.json", "report.html", "MODEL_CARD.md")
 SOURCE = ".float32.tflite"
+FEW = 8  # images to look inside with
 
 
 def export_all(
@@ -48,6 +51,8 @@ def export_all(
     history=None,
     layers=False,
     max_points_lost=None,
+    on=None,
+    time_limit=TIME_LIMIT,
     sample=12,
     overwrite=False,
     verbose=1,
@@ -69,6 +74,11 @@ def export_all(
         history: training curves: dict of lists, Keras `History`, or CSV log.
         layers: whether to compare every file with the model block by block too.
         max_points_lost: points of top-1 that a file may lose, as in `verify`.
+        on: name of a processor, or a list, to try every file on too, with the first
+            32 images; see `keras_vit.export.processors.TARGETS`. A file that fails on
+            one is not kept. A processor that does not take a file's format, or takes
+            too long, is reported as not tried.
+        time_limit: seconds for one file on one of these.
         sample: how many test images the report shows. verbose: 0 for silence.
         overwrite: whether files of an earlier export may be replaced.
 
@@ -80,6 +90,7 @@ def export_all(
         TypeError, ValueError, OSError: as `to_tflite`, `verify`.
     """
     artefacts = chosen(formats, calibration)
+    elsewhere = Elsewhere(on, max_points_lost, time_limit, verbose)
     check_points("max_points_lost", max_points_lost, optional=True)
     history, reference = read_history(history), Reference(model)
     calibration = _calibration(calibration, reference)
@@ -89,7 +100,7 @@ def export_all(
     room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
     with _staging(directory, names, room, overwrite) as folder:
         writer = Writer(model, folder, calibration, verbose)
-        options = (layers, max_points_lost, sample, verbose)
+        options = (layers, max_points_lost, sample, verbose, elsewhere)
         report = _judge(reference, writer.write_all(artefacts), batches, *options)
         report.directory = pathlib.Path(directory).expanduser().absolute()
         report.history, report.failures = history, writer.failures
@@ -109,15 +120,18 @@ def _calibration(calibration, reference):
     return read_calibration(calibration, reference)
 
 
-def _judge(reference, paths, batches, layers, max_points_lost, sample, verbose):
+def _judge(
+    reference, paths, batches, layers, max_points_lost, sample, verbose, elsewhere
+):
     """Run every file on the validation images; gives the report so far."""
     runtimes = [open_file(path) for path in paths]
-    gallery, first = Gallery(reference.contract, sample), FirstImages()
-    fingerprint = Fingerprint()
+    gallery, first = Gallery(reference.contract, sample), FirstImages(FEW)
+    fingerprint, some = Fingerprint(), FirstImages(elsewhere.images)
     given = (batches, max_points_lost, verbose)
-    observe = Several(gallery, first, fingerprint).add
+    observe = Several(gallery, first, fingerprint, some).add
     found = verify_all(reference, runtimes, *given, observe)
     look_inside(reference, found, first.images(), layers)
+    elsewhere.judge(reference, runtimes, found, some)
     report = _report(reference, found)
     report.validation = fingerprint.to_dict()
     report.pictures = gallery.pictures(reference.model)

@@ -116,17 +116,23 @@ class FirstImages:
     """Keeps the first images that pass by, for what looks at a few only."""
 
     def __init__(self, count=8):
-        self._left, self._kept = count, []
+        self._left, self._kept, self._labels = count, [], []
 
     def add(self, images, labels, outputs):
         """Look at one batch; fits `verify_all`'s observe."""
         if self._left > 0:
             self._kept.append(images[: self._left])
+            if labels is not None:
+                self._labels.append(labels[: self._left])
             self._left -= len(images)
 
     def images(self):
         """(N, H, W, C), at most as many as asked for."""
         return np.concatenate(self._kept)
+
+    def labels(self):
+        """Their class indices, or None where there are none."""
+        return np.concatenate(self._labels) if self._labels else None
 
 
 def verify_all(

@@ -88,8 +88,14 @@ class Child:
                     self._check_time()
                     self._progress.show(f"{doing}, {self.seconds:.0f} s so far")
         line, _, self._pending = self._pending.partition(b"\n")
-        answer = json.loads(line)
-        if "error" in answer:
+        try:
+            answer = json.loads(line)
+        except ValueError as err:
+            said = line[:100].decode(errors="replace")
+            raise ChildProcessError(
+                f"{self.name}: must answer in JSON, got {said!r}. Install it again."
+            ) from err
+        if isinstance(answer, dict) and "error" in answer:
             raise ChildProcessError(
                 f"{self.name}: must run the file, got {answer['error']} Export it "
                 "again, or leave this processor out."

@@ -195,6 +195,12 @@ def install(names=(), verbose=1):
     """
     asked = targets.chosen(list(names)) or list(targets.TARGETS.values())
     needed = dict.fromkeys(part for target in asked for part in target.parts)
+    unknown = [name for name in needed if name not in PARTS]
+    if names and unknown:
+        raise OSError(
+            f"{unknown[0]}: this version cannot install it. Leave it out, or see "
+            "docs/processors.md."
+        )
     needed = [PARTS[name] for name in needed if name in PARTS]
     todo = [part for part in needed if part.state != "installed"]
     for part in todo:
@@ -213,15 +219,13 @@ def obstacle(target):
     Args:
         target: `targets.Target`.
     """
-    lacking = [name for name in target.parts if _state(name) != "installed"]
+    if unknown := [name for name in target.parts if name not in PARTS]:
+        return f"needs {', '.join(unknown)}, which this version cannot install"
+    parts = [PARTS[name] for name in target.parts]
+    lacking = [(part, part.state) for part in parts if part.state != "installed"]
     if not lacking:
         return ""
-    reasons = [PARTS[name].system() for name in lacking if name in PARTS]
-    if reason := next(filter(None, reasons), ""):
+    if reason := next(filter(None, (part.system() for part, _ in lacking)), ""):
         return reason
-    parts = ", ".join(f"{name} ({_state(name)})" for name in lacking)
-    return f"needs {parts}. Install it with {INSTALL} {target.name}"
-
-
-def _state(name):
-    return PARTS[name].state if name in PARTS else "missing"
+    told = ", ".join(f"{part.name} ({state})" for part, state in lacking)
+    return f"needs {told}. Install it with {INSTALL} {target.name}"

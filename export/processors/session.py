@@ -1,5 +1,6 @@
 """A file opened on another processor; what goes in and comes out is as it is here."""
 
+import numbers
 import pathlib
 import tempfile
 
@@ -70,6 +71,18 @@ def check(target, kind):
         raise OSError(f"{target.name}: {reason}.")
 
 
+def check_limit(time_limit):
+    """Make sure that a time limit is one.
+
+    Raises:
+        ValueError: when it is no number of seconds above 0.
+    """
+    if not isinstance(time_limit, numbers.Real) or not time_limit > 0:
+        raise ValueError(
+            f"time_limit: must be seconds above 0, got {time_limit!r}. 3600 is usual."
+        )
+
+
 def ready(names, path, time_limit=TIME_LIMIT):
     """The processors that somebody asked for, all of which can be tried on a file.
 
@@ -84,10 +97,7 @@ def ready(names, path, time_limit=TIME_LIMIT):
         OSError, ValueError: as `check`.
     """
     found = targets.chosen(names)
-    if not time_limit > 0:
-        raise ValueError(
-            f"time_limit: must be seconds above 0, got {time_limit!r}. 3600 is usual."
-        )
+    check_limit(time_limit)
     for target in found:
         check(target, kind_of(path))
     return found
