@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import tarfile
 
-from keras_vit import files
 from keras_vit.export.noise import say
 from keras_vit.export.processors.environment import run
 from keras_vit.export.processors.progress import Progress
@@ -113,7 +112,6 @@ class Archive:
         for line in lines:
             _, name, size, *_ = line.split()
             wanted[self.folder / "packages" / name] = int(size)
-        files.check_space(self.folder / "packages", 4 * sum(wanted.values()))
         self._fetch(packages, wanted)
         for path, size in wanted.items():
             found = path.stat().st_size if path.is_file() else 0
@@ -164,15 +162,19 @@ def unpack(package, folder, only=None):
         package: `.deb` file. folder: to fill.
         only: names of files to take, None for all.
     """
-    words = ["dpkg-deb", "--fsys-tarfile", str(package)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
-        with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
-            for member in tar:
-                name = member.name.removeprefix("./")
-                if only is None or name in only:
-                    tar.extract(member, folder, filter="tar")
-        process.stdout.read()
-    if process.returncode:
+    words, whole = ["dpkg-deb", "--fsys-tarfile", str(package)], True
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(words, **pipe) as process:
+        try:
+            with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+                for member in tar:
+                    name = member.name.removeprefix("./")
+                    if only is None or name in only:
+                        tar.extract(member, folder, filter="tar")
+            process.stdout.read()
+        except tarfile.TarError:
+            whole = False
+    if process.returncode or not whole:
         raise OSError(
             f"{package}: must be a package of Debian, got damage. Delete it and start "
             "again."

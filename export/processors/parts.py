@@ -7,6 +7,7 @@ import shutil
 import sys
 import zipfile
 
+from keras_vit import files
 from keras_vit.export.noise import say
 from keras_vit.export.processors import debian, emulator, places, targets
 from keras_vit.export.processors.environment import run
@@ -25,6 +26,7 @@ RUNTIMES = {"ai-edge-litert": "ai_edge_litert", "onnxruntime": "onnxruntime"}
 BESIDE = ("numpy", "flatbuffers", "protobuf", "backports.strenum", "tqdm")
 BESIDE = (*BESIDE, "typing-extensions", "packaging")
 TAGS = ("2_28", "2_27", "2_17", "2014")
+UNPACKED = 5e6  # bytes on disk for each MB to fetch
 CHECK_LIMIT = 600.0  # seconds for a processor to say that it is there
 
 
@@ -206,6 +208,10 @@ def install(names=(), verbose=1):
     for part in todo:
         if reason := part.system():
             raise OSError(f"{part.name}: {reason}")
+    places.folder().mkdir(parents=True, exist_ok=True)
+    files.check_space(
+        places.folder() / "all", UNPACKED * sum(p.megabytes for p in todo)
+    )
     for part in todo:
         say(f"{part.name}: {part.what}, about {part.megabytes} MB to fetch", verbose)
         part.install(verbose)
