@@ -74,11 +74,9 @@ def export_all(
         history: training curves: dict of lists, Keras `History`, or CSV log.
         layers: whether to compare every file with the model block by block too.
         max_points_lost: points of top-1 that a file may lose, as in `verify`.
-        on: name of a processor, or a list, to try every file on too, with the first
-            32 images; see `keras_vit.export.processors.TARGETS`. A file that fails on
-            one is not kept. A processor that does not take a file's format, or takes
-            too long, is reported as not tried.
-        time_limit: seconds for one file on one of these.
+        on: processors to try every file on too, as in `verify`, with the first 32
+            images. Where one does not take the format, or is too slow, it is reported
+            as not tried. time_limit: seconds for one file on one of them.
         sample: how many test images the report shows. verbose: 0 for silence.
         overwrite: whether files of an earlier export may be replaced.
 
@@ -96,9 +94,7 @@ def export_all(
     calibration = _calibration(calibration, reference)
     pair = validation if isinstance(validation, tuple) else (validation, None)
     batches = Batches(*pair, reference.contract)
-    names = [*(artefact.file for artefact in artefacts), *EXTRAS]
-    room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
-    with _staging(directory, names, room, overwrite) as folder:
+    with _staging(directory, artefacts, reference, overwrite) as folder:
         writer = Writer(model, folder, calibration, verbose)
         options = (layers, max_points_lost, sample, verbose, elsewhere)
         report = _judge(reference, writer.write_all(artefacts), batches, *options)
@@ -224,8 +220,10 @@ def look_inside(reference, found, images, layers):
 
 
 @contextlib.contextmanager
-def _staging(directory, names, room, overwrite):
+def _staging(directory, artefacts, reference, overwrite):
     """A hidden folder whose content moves into `directory` when all went well."""
+    names = [*(artefact.file for artefact in artefacts), *EXTRAS]
+    room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
     directory = pathlib.Path(directory).expanduser().absolute()
     fresh = not directory.exists()
     for name in names:

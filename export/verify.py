@@ -61,8 +61,7 @@ def verify(
         FileNotFoundError, ValueError: for a path that is no such file.
         ExportMismatch: for the file of another model, or one that does not pass,
             here or elsewhere; the latter has the `Verification` as `report`.
-        OSError: for a processor that is not installed, with the way to get it; a
-            `TimeoutError` when one takes longer than its limit.
+        OSError: for a processor that is not installed; `TimeoutError` for a slow one.
         TypeError, ValueError: for images or labels that do not fit.
     """
     check_choice("on_failure", on_failure, ("raise", "report"))
@@ -78,14 +77,18 @@ def verify(
         report.judge(trials.results())
     report.compared = described(faced.face)
     if layers:
-        few, kind = first.images(), runtime.format
-        report.layers = compare_layers(
-            reference, path, kind, report.precision, few, faced.face, runtime.signature
-        )
-        report.half = largest_activation(path, kind, few, runtime.signature)
+        _look_inside(report, reference, runtime, first.images(), faced.face)
     if on_failure == "raise" and not report.passed:
         raise ExportMismatch(_verdict(report), report)
     return report
+
+
+def _look_inside(report, reference, runtime, few, face):
+    """Fill in what takes running the insides of a file on a few images."""
+    path, kind, name = runtime.path, runtime.format, runtime.signature
+    given = (reference, path, kind, report.precision, few, face, name)
+    report.layers = compare_layers(*given)
+    report.half = largest_activation(path, kind, few, name)
 
 
 def _verdict(report):

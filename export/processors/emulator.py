@@ -31,18 +31,23 @@ def command(target, words, tree=None, site=None):
     if target.architecture == platform.machine():
         paths = [path for path in sys.path if path]
         # -P: files beside the script must not hide packages of their name.
-        return [*start, sys.executable, "-P", *script], _environment(paths)
+        line = [*start, sys.executable, "-P", *script]
+        return line, _environment(paths, "LD_LIBRARY_PATH")  # it is the same Python
     tree = tree or places.folder() / "arm64"
     site = site or places.folder() / "arm64-runtimes"
     python = [pathlib.Path(tree) / PYTHON, "-P"]
     return [*start, "-L", tree, *python, *script], _environment([site])
 
 
-def _environment(paths):
-    """A small one: the libraries and settings of this machine are not the other's."""
-    kept = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
+def _environment(paths, *more):
+    """A small one: the libraries and settings of this machine are not the other's.
+
+    Args:
+        paths: where Python finds packages. *more: variables to keep if they are set.
+    """
+    kept = ("HOME", "TMPDIR", *more)
     return {
-        **kept,
+        **{name: os.environ[name] for name in kept if name in os.environ},
         "PATH": "/usr/bin:/bin",
         "LC_ALL": "C.UTF-8",
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
