@@ -67,17 +67,15 @@ def export_all(
     Args:
         model: Keras model that takes images. directory: made when missing.
         validation: (images, labels), or an iterable of batches, as in `verify`.
-        formats: names such as "savedmodel", "tflite_float16", "onnx", see
-            `keras_vit.export.artefacts.ARTEFACTS`; "all"; or None for all but those
-            that processors run slowly, and those that lack calibration images.
+        formats: names in `keras_vit.export.artefacts.ARTEFACTS`; "all"; or None for all
+            but those that run slowly, and those that lack calibration images.
         calibration: other images, or `Ranges`, for the recipes that need some.
         history: training curves: dict of lists, Keras `History`, or CSV log.
         layers: whether to compare every file with the model block by block too.
-        max_points_lost: points of top-1 that a file may lose, as in `verify`.
-        on: processors to try every file on too, as in `verify`, with the first 32
-            images. Where one does not take the format, or is too slow, it is reported
-            as not tried. time_limit: seconds for one file on one of them.
-        sample: how many test images the report shows. verbose: 0 for silence.
+        max_points_lost: as in `verify`. verbose: 0 for silence.
+        on, time_limit: as in `verify`, for every file, with the first 32 images. A
+            processor that takes no such file, or is too slow, is "not tried".
+        sample: how many test images the report shows.
         overwrite: whether files of an earlier export may be replaced.
 
     Returns:
@@ -92,8 +90,7 @@ def export_all(
     check_points("max_points_lost", max_points_lost, optional=True)
     history, reference = read_history(history), Reference(model)
     calibration = _calibration(calibration, reference)
-    pair = validation if isinstance(validation, tuple) else (validation, None)
-    batches = Batches(*pair, reference.contract)
+    batches = _batches(validation, reference)
     with _staging(directory, artefacts, reference, overwrite) as folder:
         writer = Writer(model, folder, calibration, verbose)
         options = (layers, max_points_lost, sample, verbose, elsewhere)
@@ -105,6 +102,12 @@ def export_all(
         _drop_failed(report, folder)
     say(report.last_words, verbose)
     return report
+
+
+def _batches(validation, reference):
+    """`Batches` of (images, labels), or of an iterable."""
+    pair = validation if isinstance(validation, tuple) else (validation, None)
+    return Batches(*pair, reference.contract)
 
 
 def _calibration(calibration, reference):

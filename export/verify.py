@@ -42,35 +42,33 @@ def verify(
             batches or of (images, labels) pairs, such as a `tf.data.Dataset`. For a
             file that takes pixels, an array of uint8 images will do as well.
         labels: N class indices, for arrays; None compares without them.
-        max_points_lost: how many points of top-1 the file may lose; None for 0.5,
-            and 1.5 with weights of 4 bits. One image is always allowed.
+        max_points_lost: points of top-1 the file may lose, one image at any rate; None
+            for 0.5, and 1.5 with weights of 4 bits.
         layers: whether to compare block by block too, and to look for activations
             that 16-bit floats cannot hold; on the first images, takes seconds.
         signature: which one of several; None for the file's first.
-        on: name of a processor to run the file on too, or a list of them, see
-            `keras_vit.export.processors.TARGETS`; beside this machine.
-        time_limit: seconds for each of them, all images and its start included.
+        on: name of a processor to run the file on too, or several, see
+            `processors.TARGETS`. time_limit: seconds for each, its start included.
         on_failure: "raise", or "report" to get a `Verification` that did not pass.
-        verbose: 0 for silence, 1 for a progress bar.
+        verbose: 0 for silence.
 
     Returns:
         `Verification`. float32 files pass within 1e-4 of the logits, 8-bit ones
         above 10 dB; both must keep their top-1 when there are labels.
 
     Raises:
-        FileNotFoundError, ValueError: for a path that is no such file.
         ExportMismatch: for the file of another model, or one that does not pass,
             here or elsewhere; the latter has the `Verification` as `report`.
-        OSError: for a processor that is not installed; `TimeoutError` for a slow one.
-        TypeError, ValueError: for images or labels that do not fit.
+        OSError, ValueError: for a path that is no such file, a processor that is not
+            installed (or is too slow, `TimeoutError`), images that do not fit; a
+            `TypeError` for what are no images.
     """
     check_choice("on_failure", on_failure, ("raise", "report"))
     check_points("max_points_lost", max_points_lost, optional=True)
     targets, reference = ready(on, path, time_limit), Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
-    faced = face_of(reference, runtime)
+    faced, options = face_of(reference, runtime), (max_points_lost, time_limit, verbose)
     batches = batches_for(faced, images, labels, reference.contract)
-    options = (max_points_lost, time_limit, verbose)
     with Trials(faced, runtime, targets, *options) as trials:
         given = (batches, max_points_lost, verbose, Several(first, trials).add)
         (report,) = verify_all(faced, [runtime], *given)
