@@ -1,14 +1,19 @@
 """`verify(on=...)`: the same comparison with the calls made in another process."""
 
 import json
+from unittest import mock
 
 import pytest
 
 from keras_vit import export
+from keras_vit.cli.deploy import summary
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.processors import child, run
+from keras_vit.export.processors.elsewhere import Elsewhere
 from keras_vit.export.processors.judging import Running
+from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
+from keras_vit.export.verify import FirstImages
 
 NO_MODEL = None  # what must be refused before the model is looked at
 
@@ -33,33 +38,24 @@ def test_a_file_answers_there_as_here(kind, model, exported, photos, laboratory)
     assert found["haswell"]["passed"] and "not tried" == found["cortex-a53"]
 
 
-def test_pixels_and_best_classes(model, photos, tmp_path, laboratory):
-    """A file with preprocessing inside is asked with its own uint8 pixels."""
-    laboratory()
-    path = tmp_path / "face.tflite"
-    faces = {"preprocessing": "embed", "classifier_activation": "softmax", "top": 3}
-    export.to_tflite(model, path, verbose=0, **faces)
-
-    report = export.verify(model, path, photos[:2], on="haswell", verbose=0)
-
-    assert "uint8 pixels" in report.compared
-    assert 0.0 == report.processors["haswell"].native_difference
-
-
-def test_one_of_several_signatures(model, photos, tmp_path, laboratory):
-    """The signature that is asked for is the one that is run, open batch included."""
+def test_faces_and_signatures(model, photos, tmp_path, laboratory):
+    """The way to call it that was asked for: pixels, best classes, an open batch."""
     laboratory()
     path = tmp_path / "several.tflite"
     two = {
-        "classify": export.Signature(),
+        "classify": export.Signature(preprocessing="embed", top=3),
         "embed": export.Signature(output="features"),
     }
     export.to_tflite(model, path, signatures=two, dynamic_batch=True, verbose=0)
-    here = open_file(path, signature="embed")(photos[:3])
+    options = {"signature": "classify", "on": "haswell", "verbose": 0}
 
+    report = export.verify(model, path, photos[:3], **options)
+    here = open_file(path, signature="embed")(photos[:3])
     there = run("haswell", path, photos[:3], signature="embed", verbose=0)
 
-    assert [answer.shape for answer in here] == [answer.shape for answer in there]
+    assert "uint8 pixels" in report.compared and "3 best" in report.compared
+    assert 0.0 == report.processors["haswell"].native_difference
+    assert [(3, 16)] == [answer.shape for answer in there]
     assert (here[0] == there[0]).all()
 
 
@@ -129,22 +125,35 @@ def test_wrong_wishes_are_refused_at_once(
         export.verify(NO_MODEL, exported[kind].path, None, **options)
 
 
-def test_export_all_has_a_column(model, photos, answers, tmp_path, laboratory):
-    """Tried where a file can be; the rest is said not to be tried."""
+def test_export_all_has_a_column(model, photos, converted, tmp_path, laboratory):
+    """Page, card, terminal and JSON; the rest is said not to be tried."""
     laboratory()
-    report = export.export_all(
-        model,
-        tmp_path / "out",
-        (photos[:4], answers[:4]),
-        formats=["savedmodel", "tflite"],
-        on=["haswell"],
-        verbose=0,
-    )
+    given = (model, tmp_path / "out", photos[:4])
 
-    cells = {a.path.name: a.processors["haswell"].cell for a in report.artefacts}
-    assert {"saved_model": "not tried", "model.tflite": "100% as here"} == cells
-    page = report.html.read_text()
+    report = export.export_all(*given, formats=["tflite"], on=["haswell"], verbose=0)
+
+    assert "100% as here" == report.artefacts[0].processors["haswell"].cell
+    page, facts = report.html.read_text(), report.to_dict()["processors"]
     assert '<th scope="col">haswell</th>' in page and "100% as here" in page
     assert "Not tried on cortex-a53" in page
     assert "not tried on cortex-a53" in str(report)
     assert "| haswell |" in report.card.read_text()
+    assert "haswell" in summary(report) and "100% as here" in summary(report)
+    assert ("tried", "not tried") == (facts["haswell"], facts["nehalem"])
+
+
+def test_what_cannot_be_tried_is_no_failure(model, exported, photos, laboratory):
+    """A SavedModel runs on no other processor; a slow one is cut off."""
+    laboratory("exec sleep 60")
+    first = FirstImages()
+    first.add(photos[:2], None, None)
+    elsewhere = Elsewhere(["haswell"], None, 0.1, 0)
+    runtimes = [open_file(exported[kind].path) for kind in ("savedmodel", "tflite")]
+    found = [mock.Mock(), mock.Mock()]
+
+    elsewhere.judge(Reference(model), runtimes, found, first)
+
+    trials = [one.judge.call_args.args[0]["haswell"] for one in found]
+    assert ["not tried"] * 2 == [trial.cell for trial in trials]
+    assert "takes tflite and onnx files" == trials[0].untried
+    assert "time_limit=0.1 s" in trials[1].untried
