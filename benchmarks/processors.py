@@ -149,7 +149,9 @@ def shown(figures):
     same = round(figures["images"] * figures["native_agreement"] / 100)
     noise = figures["native_db"]
     noise = "equal" if noise is None else f"{noise:.0f} dB"
-    return f"{same}/{figures['images']}, {figures['native_difference']:.1g}, {noise}"
+    text = f"{same}/{figures['images']}, {figures['native_difference']:.1g}, {noise}"
+    arena = figures["facts"].get("arena_bytes")
+    return text if arena is None else f"{text}, arena {arena / 1024:.0f} KiB"
 
 
 def table(subject, cells):

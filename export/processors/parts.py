@@ -168,13 +168,21 @@ PARTS = {
     part.name: part
     for part in (
         Part("qemu", "QEMU 10, from Debian 13", 81, install_qemu, dict, unsupported),
-        Part("arm64", "Debian 12 and Python 3.11 for ARM", 20, install_arm64, dict),
+        Part(
+            "arm64",
+            "Debian 12 and Python 3.11 for ARM",
+            20,
+            install_arm64,
+            dict,
+            unsupported,
+        ),
         Part(
             "arm64-runtimes",
             "LiteRT and onnxruntime for ARM, as installed here",
             53,
             install_arm64_runtimes,
             lambda: {"runtimes": runtimes()},
+            unsupported,
         ),
     )
 }
@@ -184,7 +192,7 @@ def install(names=(), verbose=1):
     """Install what processors need; what is there already stays.
 
     Args:
-        names: of processors; none for all that are emulated.
+        names: of processors; none for all that this system can have.
         verbose: 0 for silence.
 
     Returns:
@@ -205,9 +213,7 @@ def install(names=(), verbose=1):
         )
     needed = [PARTS[name] for name in needed if name in PARTS]
     todo = [part for part in needed if part.state != "installed"]
-    for part in todo:
-        if reason := part.system():
-            raise OSError(f"{part.name}: {reason}")
+    todo = _possible(todo, names, verbose)
     places.folder().mkdir(parents=True, exist_ok=True)
     files.check_space(
         places.folder() / "all", UNPACKED * sum(p.megabytes for p in todo)
@@ -217,6 +223,22 @@ def install(names=(), verbose=1):
         part.install(verbose)
         say(f"{part.name}: installed in {places.folder() / part.name}", verbose)
     return [part.name for part in todo]
+
+
+def _possible(todo, names, verbose):
+    """The parts that this system can have; refuses those that were asked for by name.
+
+    Raises:
+        OSError: with the way out, when one of these, or all, cannot be had.
+    """
+    reasons = {part.name: part.system() for part in todo}
+    possible = [part for part in todo if not reasons[part.name]]
+    for name, reason in reasons.items():
+        if reason and (names or not possible):
+            raise OSError(f"{name}: {reason}")
+        if reason:
+            say(f"{name}: left out: {reason}", verbose)
+    return possible
 
 
 def obstacle(target):

@@ -105,6 +105,21 @@ def test_elsewhere_it_says_what_to_do(system, machine, programs, told, monkeypat
         assert not places.folder().exists()
 
 
+def test_what_this_system_cannot_have_is_left_out(monkeypatch, capsys):
+    """Unless it was asked for by its name; the rest is installed."""
+    made = []
+    pair = (
+        parts.Part("qemu", "", 1, made.append, dict, lambda: "no Linux"),
+        parts.Part("vela", "", 1, made.append),
+    )
+    monkeypatch.setattr(parts, "PARTS", {part.name: part for part in pair})
+
+    assert ["vela"] == install() and [1] == made
+    assert "qemu: left out: no Linux" in capsys.readouterr().out
+    with pytest.raises(OSError, match="qemu: no Linux"):
+        install(["ethos-u65", "haswell"])
+
+
 def test_downloads_are_kept_until_the_part_is_there(monkeypatch):
     """A break in the middle goes on where it was; the end leaves no downloads."""
     fetched = []
