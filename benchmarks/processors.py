@@ -32,7 +32,7 @@ from keras_vit.export.processors.native import native
 from keras_vit.export.processors.trial import NOT_TRIED, Trial
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
-from keras_vit.weights.fetch import sha256
+from keras_vit.weights.fetch import locked, sha256
 
 LARGE = (None, "dynamic_int8", "static_int8", "full_int8")
 CALIBRATION = 64  # images
@@ -47,17 +47,22 @@ class Cells:
 
     def __init__(self, path):
         self._path = path
-        self._found = json.loads(path.read_text()) if path.is_file() else {}
+
+    def _read(self):
+        return json.loads(self._path.read_text()) if self._path.is_file() else {}
 
     def get(self, *key):
         """Figures of a cell, or None."""
-        return self._found.get("/".join(map(str, key)))
+        return self._read().get("/".join(map(str, key)))
 
     def put(self, figures, *key):
-        """Keep the figures of a cell."""
-        self._found["/".join(map(str, key))] = figures
-        with files.replacing(self._path, overwrite=True) as temporary:
-            temporary.write_text(json.dumps(self._found, indent=1) + "\n")
+        """Keep the figures of a cell, beside those of other runs at the same time."""
+        with (
+            locked(self._path.with_name(".cells.lock")),
+            files.replacing(self._path, overwrite=True) as temporary,
+        ):
+            found = {**self._read(), "/".join(map(str, key)): figures}
+            temporary.write_text(json.dumps(found, indent=1) + "\n")
 
 
 class Subject:
@@ -118,10 +123,10 @@ class Subject:
         return trial
 
 
-def measure(subject, targets, cells, limit):
-    """Fill the cells of one model that are not there yet."""
+def measure(subject, targets, cells, limit, only):
+    """Fill the cells of one model that are not there yet. only: names of files."""
     for name, path in subject.paths.items():
-        if not path.exists():
+        if not path.exists() or (only and name not in only):
             continue
         digest = sha256(path)[:16]
         for target in (None, *targets):
@@ -211,6 +216,9 @@ def arguments():
     parser.add_argument(
         "--on", nargs="*", default=usable, help="(default: those that are installed)"
     )
+    parser.add_argument(
+        "--files", nargs="*", choices=sorted(ARTEFACTS), help="(default: all)"
+    )
     parser.add_argument("--folder", type=pathlib.Path, default="out/processors")
     parser.add_argument("--digits", type=pathlib.Path, help="trained digits model")
     parser.add_argument("--large", type=pathlib.Path, help=".keras file of another")
@@ -239,7 +247,7 @@ def main():
     for make in (digits, large) if args.large else (digits,):
         subjects.append(make(args))
         if not args.table:
-            measure(subjects[-1], targets, cells, args.time_limit)
+            measure(subjects[-1], targets, cells, args.time_limit, args.files)
     for subject in subjects:
         print(table(subject, cells))
     versions = provenance.versions()

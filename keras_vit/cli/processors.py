@@ -31,8 +31,10 @@ def run_processors(args):
     if args.install is not None:
         names = [name for word in args.install for name in word.split(",") if name]
         installed = install(names, 0 if args.json else 1)
-    found = survey()
-    return {**found, "installed": installed}, _listed(found), 0
+    found, told = survey(), ""
+    if args.install is not None and not installed:
+        told = "nothing to install: it is all there\n\n"
+    return {**found, "installed": installed}, told + _listed(found), 0
 
 
 def _listed(found):
