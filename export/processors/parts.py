@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.metadata
 import platform
-import shutil
 import sys
 import zipfile
 
@@ -104,7 +103,6 @@ def install_qemu(verbose=1):
         return {"version": said[0].splitlines()[0]}
 
     places.place("qemu", build, {"suite": SUITE})
-    shutil.rmtree(places.downloads("qemu"))
 
 
 def install_arm64(verbose=1):
@@ -124,7 +122,6 @@ def install_arm64(verbose=1):
         return {"version": run([emulator.qemu("aarch64"), *tree], "arm64").strip()}
 
     places.place("arm64", build, {"suite": ARM_SUITE})
-    shutil.rmtree(places.downloads("arm64"))
 
 
 def install_arm64_runtimes(verbose=1):
@@ -150,7 +147,6 @@ def install_arm64_runtimes(verbose=1):
         return {"runs": child.first["runtime"], "numpy": child.first["numpy"]}
 
     places.place("arm64-runtimes", build, {"runtimes": versions})
-    shutil.rmtree(places.downloads("arm64-runtimes"))
 
 
 def _pip(folder, package):
@@ -203,7 +199,7 @@ def install(names=(), verbose=1):
             kept, and the next try goes on from there.
         ValueError: for a name that is not in the table.
     """
-    asked = targets.chosen(list(names)) or list(targets.TARGETS.values())
+    asked = targets.chosen(names) if names else targets.TARGETS.values()
     needed = dict.fromkeys(part for target in asked for part in target.parts)
     unknown = [name for name in needed if name not in PARTS]
     if names and unknown:

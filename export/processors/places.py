@@ -1,6 +1,7 @@
 """Where the parts of the laboratory lie, and how one gets there whole or not at all."""
 
 import json
+import shutil
 
 from keras_vit import files
 from keras_vit.weights.fetch import cache_folder, locked
@@ -10,7 +11,7 @@ NOTE = "part.json"
 
 def folder():
     """The folder of all parts: `processors` in the cache of the package."""
-    return cache_folder() / "processors"
+    return cache_folder().absolute() / "processors"
 
 
 def note_of(name):
@@ -52,6 +53,7 @@ def place(name, build, note):
         staging.mkdir()
         found = build(staging) or {}
         (staging / NOTE).write_text(json.dumps({**note, **found}, indent=2) + "\n")
+        shutil.rmtree(folder() / "downloads" / name, ignore_errors=True)
     return target
 
 

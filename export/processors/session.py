@@ -147,7 +147,7 @@ def run(target, path, images, signature=None, time_limit=TIME_LIMIT, verbose=1):
     """Answers of a file on another processor.
 
     Args:
-        target: name in `targets.TARGETS`. path: `.tflite` or `.onnx` file.
+        target: name in `targets.TARGETS`, or "native". path: `.tflite` or `.onnx` file.
         images: (B, H, W, C), float32, or integers for a file that takes those.
         signature: which one of several; None for the file's first.
         time_limit: seconds. verbose: 0 for silence.
@@ -158,7 +158,9 @@ def run(target, path, images, signature=None, time_limit=TIME_LIMIT, verbose=1):
     Raises:
         As `open_session`.
     """
-    (target,) = targets.chosen([target])
+    found = targets.chosen([target])
     runtime = open_file(path, signature=signature)
-    with open_session(target, runtime, time_limit, verbose) as session:
+    if not found:
+        return runtime(images)
+    with open_session(found[0], runtime, time_limit, verbose) as session:
         return runtime.executed_by(session)(images)

@@ -4,6 +4,7 @@ import dataclasses
 
 from keras_vit.choices import did_you_mean
 
+NATIVE = "native"  # the machine itself, where every file is run at any rate
 EMULATOR, INTERPRETER, COMPILER = "emulator", "interpreter", "compiler"
 ARM, X86, MICRO, NPU = "aarch64", "x86_64", "microcontroller", "npu"
 
@@ -62,7 +63,7 @@ def chosen(names):
         names: one name, or a list; None for none.
 
     Returns:
-        list of `Target`, each once, in the order of the names.
+        list of `Target`, each once, in the order of the names; "native" is none.
 
     Raises:
         ValueError: for a name that is not in the table.
@@ -71,10 +72,11 @@ def chosen(names):
     ['haswell']
     """
     names = [names] if isinstance(names, str) else list(names or ())
+    known = (NATIVE, *TARGETS)
     for name in names:
-        if name not in TARGETS:
-            near = did_you_mean(name, TARGETS)
+        if name not in known:
+            near = did_you_mean(name, known)
             raise ValueError(
-                f"on: no processor {name!r}.{near} Known: {', '.join(TARGETS)}."
+                f"on: no processor {name!r}.{near} Known: {', '.join(known)}."
             )
-    return [TARGETS[name] for name in dict.fromkeys(names)]
+    return [TARGETS[name] for name in dict.fromkeys(names) if name != NATIVE]

@@ -47,6 +47,8 @@ def test_installing_names_and_all(monkeypatch, capsys):
 
     assert 0 == main(["processors", "--json", "--install", "haswell", "nehalem"])
     assert ["qemu"] == json.loads(capsys.readouterr().out)["installed"] == made
+    assert 0 == main(["processors", "--install", "native"])
+    assert "nothing to install" in capsys.readouterr().out
     assert 0 == main(["processors", "--install"])
     assert ["qemu", *parts.PARTS] == made
 

@@ -21,7 +21,7 @@ def test_names_are_taken_once_and_in_order():
     assert ["haswell", "cortex-a53"] == [
         row.name for row in chosen(["haswell", "cortex-a53", "haswell"])
     ]
-    assert [] == chosen(None) == chosen([])
+    assert [] == chosen(None) == chosen([]) == chosen("native")
 
 
 @pytest.mark.parametrize("name, meant", [("cortexa76", "cortex-a76"), ("z80", None)])

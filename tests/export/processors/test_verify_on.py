@@ -57,6 +57,8 @@ def test_faces_and_signatures(model, photos, tmp_path, laboratory):
     assert 0.0 == report.processors["haswell"].native_difference
     assert [(3, 16)] == [answer.shape for answer in there]
     assert (here[0] == there[0]).all()
+    itself = run("native", path, photos[:3], signature="embed", verbose=0)
+    assert (here[0] == itself[0]).all()
 
 
 def test_what_is_wrong_there_fails(model, exported, photos, laboratory, monkeypatch):
