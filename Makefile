@@ -9,7 +9,7 @@ SOURCE := setup.cfg pyproject.toml constraints.txt
 TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo picture test test-jax test-torch notebooks check slow wheel install clean
+.PHONY: demo picture test test-jax test-torch notebooks processors check slow wheel install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/keras-vit demo --output out/demo --overwrite
@@ -38,6 +38,12 @@ test-torch: $(VENV)/.torch
 # In small form; not part of `make test`, but of .ci/run.
 notebooks: $(VENV)/.tests
 	$(BIN)/python -m pytest -n 2 -m slow tests/house/test_notebooks.py
+
+# Every recipe on emulated processors, as in docs/processors.md; goes on where it was
+# stopped. PROCESSORS holds further words, such as --large FILE --images FOLDER.
+processors: $(VENV)/.tests
+	$(BIN)/keras-vit processors --install
+	$(BIN)/python benchmarks/processors.py $(PROCESSORS)
 
 check: $(VENV)/.tests
 	$(BIN)/ruff check .

@@ -24,7 +24,8 @@ from keras_vit.export.report import ExportReport
 from keras_vit.export.savedmodel import to_savedmodel
 from keras_vit.export.signature import Signature
 from keras_vit.export.tflite import to_tflite
-from keras_vit.export.verify import Verification, verify
+from keras_vit.export.verification import Verification
+from keras_vit.export.verify import verify
 
 __all__ = [
     "Benchmark",

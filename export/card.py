@@ -4,6 +4,7 @@ import json
 
 from keras_vit.export.advice import lost
 from keras_vit.export.pareto import label_of
+from keras_vit.export.processors.trial import cell
 
 FRONT = """\
 ---
@@ -67,8 +68,9 @@ def _advice(report):
 
 
 def _files(report):
-    head = "| file | recipe | MB | top-1 % | points lost | agreement % | dB | ms |"
-    lines = [head, "|---" * 8 + "|"]
+    heads = ("file", "recipe", "MB", "top-1 %", "points lost", "agreement %", "dB")
+    heads = (*heads, "ms", *report.processors)
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for a in report.artefacts:
         cells = (
             f"`{a.path.name}`" + ("" if a.passed else " (failed, not kept)"),
@@ -79,10 +81,11 @@ def _files(report):
             "" if a.agreement is None else f"{a.agreement:.2f}",
             f"{min(a.signal_to_noise_db, 999):.1f}",
             f"{a.milliseconds:.1f}",
+            *(cell(a.processors, name) for name in report.processors),
         )
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
-        f"| `{name}` | could not be made: {why} |" + " |" * 6
+        f"| `{name}` | could not be made: {why} |" + " |" * (len(heads) - 2)
         for name, why in report.failures.items()
     ]
     return "\n".join(lines)
@@ -97,7 +100,7 @@ def _measured(report):
         f"Measured on {used['images']} validation images against the Keras model in "
         f"float32.{keras} ms: processor time for one image, one thread, median of "
         "interleaved runs, on the machine below. dB: signal-to-noise ratio of the "
-        "outputs."
+        f"outputs. Other processors: {report.elsewhere}."
     )
 
 

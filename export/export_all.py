@@ -14,7 +14,8 @@ from keras_vit import files
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
 from keras_vit.export import card, page, provenance
 from keras_vit.export.advice import FLOATS
-from keras_vit.export.artefacts import Fingerprint, chosen, fingerprint
+from keras_vit.export.artefacts import Fingerprint, chosen
+from keras_vit.export.artefacts import fingerprint as fingerprint_of
 from keras_vit.export.batches import Batches
 from keras_vit.export.compare import check_points
 from keras_vit.export.gallery import Gallery
@@ -23,6 +24,8 @@ from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
 from keras_vit.export.metadata import LABELS, lines
 from keras_vit.export.noise import say
+from keras_vit.export.processors.child import TIME_LIMIT
+from keras_vit.export.processors.elsewhere import Elsewhere
 from keras_vit.export.quantization.calibrated import check_ranges, is_ranges
 from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.reference import Reference
@@ -30,11 +33,12 @@ from keras_vit.export.report import ExportReport
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.savedmodel import to_savedmodel
 from keras_vit.export.tflite import export_tflite
-from keras_vit.export.verify import FirstImages, verify_all
+from keras_vit.export.verify import FirstImages, Several, verify_all
 from keras_vit.layers import TransformerBlock
 
 EXTRAS = (LABELS, "report.json", "report.html", "MODEL_CARD.md")
 SOURCE = ".float32.tflite"
+FEW = 8  # images to look inside with
 
 
 def export_all(
@@ -47,6 +51,8 @@ def export_all(
     history=None,
     layers=False,
     max_points_lost=None,
+    on=None,
+    time_limit=TIME_LIMIT,
     sample=12,
     overwrite=False,
     verbose=1,
@@ -61,14 +67,15 @@ def export_all(
     Args:
         model: Keras model that takes images. directory: made when missing.
         validation: (images, labels), or an iterable of batches, as in `verify`.
-        formats: names such as "savedmodel", "tflite_float16", "onnx", see
-            `keras_vit.export.artefacts.ARTEFACTS`; "all"; or None for all but those
-            that processors run slowly, and those that lack calibration images.
+        formats: names in `keras_vit.export.artefacts.ARTEFACTS`; "all"; or None for all
+            but those that run slowly, and those that lack calibration images.
         calibration: other images, or `Ranges`, for the recipes that need some.
         history: training curves: dict of lists, Keras `History`, or CSV log.
         layers: whether to compare every file with the model block by block too.
-        max_points_lost: points of top-1 that a file may lose, as in `verify`.
-        sample: how many test images the report shows. verbose: 0 for silence.
+        max_points_lost: as in `verify`. verbose: 0 for silence.
+        on, time_limit: as in `verify`, for every file, with the first 32 images. A
+            processor that takes no such file, or is too slow, is "not tried".
+        sample: how many test images the report shows.
         overwrite: whether files of an earlier export may be replaced.
 
     Returns:
@@ -79,24 +86,28 @@ def export_all(
         TypeError, ValueError, OSError: as `to_tflite`, `verify`.
     """
     artefacts = chosen(formats, calibration)
+    elsewhere = Elsewhere(on, max_points_lost, time_limit, verbose)
     check_points("max_points_lost", max_points_lost, optional=True)
     history, reference = read_history(history), Reference(model)
     calibration = _calibration(calibration, reference)
-    pair = validation if isinstance(validation, tuple) else (validation, None)
-    batches = Batches(*pair, reference.contract)
-    names = [*(artefact.file for artefact in artefacts), *EXTRAS]
-    room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
-    with _staging(directory, names, room, overwrite) as folder:
+    batches = _batches(validation, reference)
+    with _staging(directory, artefacts, reference, overwrite) as folder:
         writer = Writer(model, folder, calibration, verbose)
-        options = (layers, max_points_lost, sample, verbose)
+        options = (layers, max_points_lost, sample, verbose, elsewhere)
         report = _judge(reference, writer.write_all(artefacts), batches, *options)
         report.directory = pathlib.Path(directory).expanduser().absolute()
         report.history, report.failures = history, writer.failures
-        report.calibration = fingerprint(calibration)
+        report.calibration = fingerprint_of(calibration)
         _write_extras(report, folder)
         _drop_failed(report, folder)
     say(report.last_words, verbose)
     return report
+
+
+def _batches(validation, reference):
+    """`Batches` of (images, labels), or of an iterable."""
+    pair = validation if isinstance(validation, tuple) else (validation, None)
+    return Batches(*pair, reference.contract)
 
 
 def _calibration(calibration, reference):
@@ -108,29 +119,22 @@ def _calibration(calibration, reference):
     return read_calibration(calibration, reference)
 
 
-def _judge(reference, paths, batches, layers, max_points_lost, sample, verbose):
+def _judge(
+    reference, paths, batches, layers, max_points_lost, sample, verbose, elsewhere
+):
     """Run every file on the validation images; gives the report so far."""
     runtimes = [open_file(path) for path in paths]
-    seen = Seen(Gallery(reference.contract, sample), FirstImages(), Fingerprint())
-    given = (batches, max_points_lost, verbose, seen.add)
-    found = verify_all(reference, runtimes, *given)
-    look_inside(reference, found, seen.first.images(), layers)
+    gallery, first = Gallery(reference.contract, sample), FirstImages(FEW)
+    fingerprint, some = Fingerprint(), FirstImages(elsewhere.images)
+    given = (batches, max_points_lost, verbose)
+    observe = Several(gallery, first, fingerprint, some).add
+    found = verify_all(reference, runtimes, *given, observe)
+    look_inside(reference, found, first.images(), layers)
+    elsewhere.judge(reference, runtimes, found, some)
     report = _report(reference, found)
-    report.validation = seen.fingerprint.to_dict()
-    report.pictures = seen.gallery.pictures(reference.model)
+    report.validation = fingerprint.to_dict()
+    report.pictures = gallery.pictures(reference.model)
     return report
-
-
-class Seen:
-    """Everything that looks at the validation images while they pass by."""
-
-    def __init__(self, gallery, first, fingerprint):
-        self.gallery, self.first, self.fingerprint = gallery, first, fingerprint
-
-    def add(self, images, labels, outputs):
-        """Look at one batch; fits `verify_all`'s observe."""
-        for observer in (self.gallery, self.first, self.fingerprint):
-            observer.add(images, labels, outputs)
 
 
 class Writer:
@@ -219,8 +223,10 @@ def look_inside(reference, found, images, layers):
 
 
 @contextlib.contextmanager
-def _staging(directory, names, room, overwrite):
+def _staging(directory, artefacts, reference, overwrite):
     """A hidden folder whose content moves into `directory` when all went well."""
+    names = [*(artefact.file for artefact in artefacts), *EXTRAS]
+    room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
     directory = pathlib.Path(directory).expanduser().absolute()
     fresh = not directory.exists()
     for name in names:

@@ -6,6 +6,7 @@ import math
 from keras_vit.export import history as curves_of
 from keras_vit.export import pareto, pictures, snippets
 from keras_vit.export.advice import lost, reference_of
+from keras_vit.export.processors.trial import cell
 from keras_vit.export.style import CSS
 
 HEADS = ("Size", "Difference", "Noise", "Top-1", "Agreement", "Time", "")
@@ -171,9 +172,13 @@ def _layers(artefacts):
 
 
 def _artefacts(report):
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("File", *HEADS))
+    heads = ("File", *HEADS, *report.processors)
+    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in heads)
     biggest = max((a.size_bytes for a in report.artefacts), default=1)
-    rows = [_base_row(report), *(_row(a, biggest) for a in report.artefacts)]
+    rows = [
+        _base_row(report),
+        *(_row(a, biggest, report.processors) for a in report.artefacts),
+    ]
     why = "".join(
         f'<p class="why">{_text(a.path.name)}: {_text("; ".join(a.reasons))}</p>'
         for a in report.artefacts
@@ -189,8 +194,19 @@ def _artefacts(report):
         f'<p class="soft" style="margin-top:12px">Compared with the Keras model on '
         f"{images} images. Difference: the largest of any output value. Noise: signal "
         "to noise of the outputs. Agreement: images where both choose the same class. "
-        "Time: processor time for one image against Keras, medians of interleaved runs."
-        "</p>"
+        "Time: processor time for one image against Keras, medians of interleaved "
+        f"runs. {_elsewhere(report)}</p>"
+    )
+
+
+def _elsewhere(report):
+    """What the columns of other processors say, and which there are not."""
+    rest = _text(report.elsewhere).capitalize()
+    if not report.processors:
+        return f"{rest}."
+    return (
+        "Other processors: images with the same class as on this machine, of the "
+        f"first ones. {rest}."
     )
 
 
@@ -208,13 +224,14 @@ def _base_row(report):
     time = f"{_milliseconds(first.milliseconds_keras)}" if first else ""
     size = _megabytes(4 * report.model["parameters"])
     cells = _cells((size, "", "", top1, "", time, ""))
+    cells += "<td></td>" * len(report.processors)
     return (
         f'<tr class="base"><th scope="row">Keras<small>float32, the reference</small>'
         f"</th>{cells}</tr>"
     )
 
 
-def _row(artefact, biggest):
+def _row(artefact, biggest, processors):
     share = max(2, round(72 * artefact.size_bytes / biggest))
     size = (
         f'{_megabytes(artefact.size_bytes)}<i class="size" style="width:{share}px"></i>'
@@ -230,6 +247,10 @@ def _row(artefact, biggest):
             f"{artefact.time_ratio:.2f}×",
             _pill("verified" if artefact.passed else "failed", artefact.passed),
         )
+    )
+    cells += "".join(
+        f'<td data-label="{_text(name)}">{_text(cell(artefact.processors, name))}</td>'
+        for name in processors
     )
     kinds = {"savedmodel": "SavedModel", "tflite": "TFLite", "onnx": "ONNX"}
     kind = f"{kinds[artefact.format]}, {artefact.precision}"

@@ -5,6 +5,8 @@ import math
 import pathlib
 
 from keras_vit.export.advice import advise
+from keras_vit.export.processors.targets import TARGETS
+from keras_vit.export.processors.trial import NOT_TRIED, columns
 
 
 @dataclasses.dataclass
@@ -74,6 +76,10 @@ class ExportReport:
                 for a in self.artefacts
             ],
             "failures": self.failures,
+            "processors": {
+                name: "tried" if name in self.processors else NOT_TRIED
+                for name in TARGETS
+            },
             "calibration": self.calibration,
             "validation": self.validation,
             "history": {
@@ -86,7 +92,18 @@ class ExportReport:
 
     def __str__(self):
         lines = [str(a) for a in self.artefacts]
-        return "\n".join([*lines, self.last_words])
+        return "\n".join([*lines, self.elsewhere, self.last_words])
+
+    @property
+    def processors(self):
+        """Names of the processors that files were tried on, beside this machine's."""
+        return columns(a.processors for a in self.artefacts)
+
+    @property
+    def elsewhere(self):
+        """Which processors were not tried, in words."""
+        rest = [name for name in TARGETS if name not in self.processors]
+        return f"{NOT_TRIED} on {', '.join(rest)}" if rest else "tried everywhere"
 
     @property
     def last_words(self):

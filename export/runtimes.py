@@ -1,6 +1,7 @@
 """Exported files as callables: load one in its own runtime and ask it for answers."""
 
 import collections
+import copy
 import functools
 import pathlib
 
@@ -66,6 +67,22 @@ class Runtime:
             parts.append([answer[: len(piece)] for answer in answers])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
+    def _run(self, images):
+        """Answers of one call, floats for codes."""
+        image = self.inputs[0]
+        answers = self.execute(**{image.name: image.to_codes(images)})
+        return [tensor.to_values(answers[tensor.name]) for tensor in self.outputs]
+
+    def executed_by(self, execute):
+        """The same file with its calls made elsewhere.
+
+        Args:
+            execute: function of the input by its name; gives a dict of arrays.
+        """
+        twin = copy.copy(self)
+        twin.execute = execute
+        return twin
+
     def order(self, names):
         """Give the outputs in this order of names from now on."""
         self.outputs = sorted(self.outputs, key=lambda tensor: names.index(tensor.name))
@@ -97,11 +114,12 @@ class SavedModelRuntime(Runtime):
         returned = self._serve.structured_outputs
         self.outputs = [_spec(name, spec) for name, spec in sorted(returned.items())]
 
-    def _run(self, images):
+    def execute(self, **inputs):
+        """Call the signature once: arrays in, arrays out, by name."""
         import tensorflow as tf
 
-        answers = self._serve(**{self.inputs[0].name: tf.constant(images)})
-        return [answers[tensor.name].numpy() for tensor in self.outputs]
+        given = {name: tf.constant(array) for name, array in inputs.items()}
+        return {name: answer.numpy() for name, answer in self._serve(**given).items()}
 
     def _operators(self):
         graph = self._serve.graph.as_graph_def()
@@ -133,10 +151,9 @@ class LiteRTRuntime(Runtime):
         self.inputs = _details(self._runner.get_input_details())
         self.outputs = _details(self._runner.get_output_details())
 
-    def _run(self, images):
-        image = self.inputs[0]
-        answers = self._runner(**{image.name: image.to_codes(images)})
-        return [tensor.to_values(answers[tensor.name]) for tensor in self.outputs]
+    def execute(self, **inputs):
+        """Call the signature once: arrays in, arrays out, by name."""
+        return self._runner(**inputs)
 
     @functools.cached_property
     def audit(self):
@@ -174,9 +191,10 @@ class OnnxRuntime(Runtime):
         found = sorted(self._session.get_outputs(), key=lambda a: a.name)
         self.outputs = [_argument(argument) for argument in found]
 
-    def _run(self, images):
+    def execute(self, **inputs):
+        """Call the file once: arrays in, arrays out, by name."""
         names = [tensor.name for tensor in self.outputs]
-        return self._session.run(names, {self.inputs[0].name: images})
+        return dict(zip(names, self._session.run(names, inputs), strict=True))
 
     def _operators(self):
         return self._contents[0]
@@ -270,6 +288,18 @@ def open_file(path, threads=1, signature=None):
             f"{path}: must be a readable {kind.format} file, got {type(err).__name__}: "
             f"{str(err).strip()[:300]} Export it again."
         ) from err
+
+
+def kind_of(path):
+    """Format of an exported file or folder: "savedmodel", "tflite" or "onnx".
+
+    Args:
+        path: of it.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_file`.
+    """
+    return _recognise(pathlib.Path(path)).format
 
 
 def _recognise(path):

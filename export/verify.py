@@ -1,116 +1,21 @@
 """Judge an exported file on real images: is it still the same model?"""
 
-import collections
-import dataclasses
-import math
-import pathlib
-
 import keras
 import numpy as np
 
 from keras_vit.choices import check_choice
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.compare import (
-    Tally,
-    as_meant,
-    check_points,
-    points_allowed,
-    worst,
-)
-from keras_vit.export.contract import size_of
+from keras_vit.export.compare import as_meant, check_points
+from keras_vit.export.comparison import Comparison
 from keras_vit.export.facing import batches_for, described, face_of
 from keras_vit.export.inspection.half import largest_activation
-from keras_vit.export.inspection.layers import LayerReport, compare_layers
-from keras_vit.export.inspection.summary import inspect
+from keras_vit.export.inspection.layers import compare_layers
+from keras_vit.export.processors.child import TIME_LIMIT
+from keras_vit.export.processors.judging import Trials
+from keras_vit.export.processors.session import ready
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.timing import interleaved
-
-
-@dataclasses.dataclass
-class Verification:
-    """How close an exported file comes to the Keras model.
-
-    Attributes:
-        path, format, size_bytes: of the file.
-        precision: "float32", "float16", "int8" or "int4", of its weights.
-        inputs, outputs: lists of `keras_vit.export.contract.Tensor`.
-        inspection: what stands in the file, see `inspection.summary.inspect`.
-        images: how many were compared.
-        largest_difference, mean_difference: absolute, over all outputs.
-        signal_to_noise_db: 10 log10(sum y^2 / sum (y' - y)^2), of the worst output.
-        outputs_db: the same per output; None where they are equal.
-        top1_keras, top1: percent right, or None without labels.
-        top5_keras, top5: percent right among the best five, or None.
-        agreement: percent of images where both choose the same class, or None
-            for features.
-        confusions: the most frequent disagreements, {"keras", "file", "count"}.
-        milliseconds_keras, milliseconds: processor time for one image, median.
-        time_ratio: the second over the first; 0.5 is twice as fast.
-        operators: name -> how often it stands in the file.
-        reasons: why it failed; empty when it passed.
-        where: the largest difference, in words.
-        compared: what, where the file takes or gives something else than the model.
-        layers: `inspection.layers.LayerReport`, if asked.
-        half: the largest activation beside what 16-bit floats hold, if asked.
-    """
-
-    path: pathlib.Path
-    format: str
-    size_bytes: int
-    precision: str
-    inputs: list
-    outputs: list
-    operators: dict
-    inspection: dict | None = None
-    images: int = 0
-    largest_difference: float = 0.0
-    mean_difference: float = 0.0
-    signal_to_noise_db: float = math.inf
-    outputs_db: dict = dataclasses.field(default_factory=dict)
-    top1_keras: float | None = None
-    top1: float | None = None
-    top5_keras: float | None = None
-    top5: float | None = None
-    agreement: float | None = None
-    confusions: list = dataclasses.field(default_factory=list)
-    milliseconds_keras: float | None = None
-    milliseconds: float | None = None
-    time_ratio: float | None = None
-    where: str = ""
-    compared: str = ""
-    layers: LayerReport | None = None
-    half: dict | None = None
-    reasons: list = dataclasses.field(default_factory=list)
-
-    @property
-    def passed(self):
-        """Whether there is nothing to complain about."""
-        return not self.reasons
-
-    def to_dict(self):
-        """Plain values, for JSON; infinity becomes None."""
-        noise = self.signal_to_noise_db
-        return {
-            **dataclasses.asdict(self),
-            "path": str(self.path),
-            "signal_to_noise_db": noise if math.isfinite(noise) else None,
-            "layers": None if self.layers is None else self.layers.to_dict(),
-            "passed": self.passed,
-        }
-
-    def __str__(self):
-        parts = [f"{self.format} {self.precision}, {self.size_bytes / 1e6:.2f} MB"]
-        parts.append(f"largest difference {self.largest_difference:.2g}")
-        if self.compared:
-            parts.append(f"compared: {self.compared}")
-        if self.top1 is not None:
-            parts.append(f"top-1 {self.top1:.2f}% (Keras {self.top1_keras:.2f}%)")
-        if self.agreement is not None:
-            parts.append(f"agreement {self.agreement:.2f}%")
-        parts.append(f"{self.time_ratio:.2f}x the time of Keras")
-        verdict = "passed" if self.passed else "FAILED: " + "; ".join(self.reasons)
-        return f"{self.path}: {', '.join(parts)}: {verdict}"
 
 
 def verify(
@@ -123,6 +28,8 @@ def verify(
     layers=False,
     on_failure="raise",
     signature=None,
+    on=None,
+    time_limit=TIME_LIMIT,
     verbose=1,
 ):
     """Compare an exported file with the Keras model, image by image.
@@ -135,42 +42,51 @@ def verify(
             batches or of (images, labels) pairs, such as a `tf.data.Dataset`. For a
             file that takes pixels, an array of uint8 images will do as well.
         labels: N class indices, for arrays; None compares without them.
-        max_points_lost: how many points of top-1 the file may lose; None for 0.5,
-            and 1.5 with weights of 4 bits. One image is always allowed.
+        max_points_lost: points of top-1 the file may lose, one image at any rate; None
+            for 0.5, and 1.5 with weights of 4 bits.
         layers: whether to compare block by block too, and to look for activations
             that 16-bit floats cannot hold; on the first images, takes seconds.
         signature: which one of several; None for the file's first.
+        on: name of a processor to run the file on too, or several, see
+            `processors.TARGETS`. time_limit: seconds for each, its start included.
         on_failure: "raise", or "report" to get a `Verification` that did not pass.
-        verbose: 0 for silence, 1 for a progress bar.
+        verbose: 0 for silence.
 
     Returns:
         `Verification`. float32 files pass within 1e-4 of the logits, 8-bit ones
         above 10 dB; both must keep their top-1 when there are labels.
 
     Raises:
-        FileNotFoundError, ValueError: for a path that is no such file.
-        ExportMismatch: for the file of another model, or one that does not pass;
-            the latter has the `Verification` as its attribute `report`.
-        TypeError, ValueError: for images or labels that do not fit.
+        ExportMismatch: for the file of another model, or one that does not pass,
+            here or elsewhere; the latter has the `Verification` as `report`.
+        OSError, ValueError: for a path that is no such file, a processor that is not
+            installed (or is too slow, `TimeoutError`), images that do not fit; a
+            `TypeError` for what are no images.
     """
     check_choice("on_failure", on_failure, ("raise", "report"))
     check_points("max_points_lost", max_points_lost, optional=True)
-    reference = Reference(model)
+    targets, reference = ready(on, path, time_limit), Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
-    faced = face_of(reference, runtime)
+    faced, options = face_of(reference, runtime), (max_points_lost, time_limit, verbose)
     batches = batches_for(faced, images, labels, reference.contract)
-    given = (batches, max_points_lost, verbose, first.add)
-    (report,) = verify_all(faced, [runtime], *given)
+    with Trials(faced, runtime, targets, *options) as trials:
+        given = (batches, max_points_lost, verbose, Several(first, trials).add)
+        (report,) = verify_all(faced, [runtime], *given)
+        report.judge(trials.results())
     report.compared = described(faced.face)
     if layers:
-        few, kind = first.images(), runtime.format
-        report.layers = compare_layers(
-            reference, path, kind, report.precision, few, faced.face, runtime.signature
-        )
-        report.half = largest_activation(path, kind, few, runtime.signature)
+        _look_inside(report, reference, runtime, first.images(), faced.face)
     if on_failure == "raise" and not report.passed:
         raise ExportMismatch(_verdict(report), report)
     return report
+
+
+def _look_inside(report, reference, runtime, few, face):
+    """Fill in what takes running the insides of a file on a few images."""
+    path, kind, name = runtime.path, runtime.format, runtime.signature
+    given = (reference, path, kind, report.precision, few, face, name)
+    report.layers = compare_layers(*given)
+    report.half = largest_activation(path, kind, few, name)
 
 
 def _verdict(report):
@@ -185,21 +101,39 @@ def _verdict(report):
     )
 
 
+class Several:
+    """Everything that looks at the images while they pass by. observers: in order."""
+
+    def __init__(self, *observers):
+        self._observers = observers
+
+    def add(self, images, labels, outputs):
+        """Look at one batch; fits `verify_all`'s observe."""
+        for observer in self._observers:
+            observer.add(images, labels, outputs)
+
+
 class FirstImages:
     """Keeps the first images that pass by, for what looks at a few only."""
 
     def __init__(self, count=8):
-        self._left, self._kept = count, []
+        self._left, self._kept, self._labels = count, [], []
 
     def add(self, images, labels, outputs):
         """Look at one batch; fits `verify_all`'s observe."""
         if self._left > 0:
             self._kept.append(images[: self._left])
+            if labels is not None:
+                self._labels.append(labels[: self._left])
             self._left -= len(images)
 
     def images(self):
         """(N, H, W, C), at most as many as asked for."""
         return np.concatenate(self._kept)
+
+    def labels(self):
+        """Their class indices, or None where there are none."""
+        return np.concatenate(self._labels) if self._labels else None
 
 
 def verify_all(
@@ -256,118 +190,3 @@ def _match_faces(runtime, contract):
                 f"{', '.join(map(str, ours))}, got {', '.join(map(str, theirs))}. "
                 "Compare it with the model it was made from."
             )
-
-
-class Comparison:
-    """Running figures of one file against the Keras model.
-
-    Args:
-        runtime: the loaded file. contract: of the model.
-    """
-
-    def __init__(self, runtime, contract):
-        self.runtime = runtime
-        self.tallies = [Tally() for _ in contract.outputs]
-        self._names = [tensor.name for tensor in contract.outputs]
-        ranks = [len(tensor.shape) for tensor in contract.outputs]
-        scores = contract.outputs[0].name != "features" and ranks[0] == 2
-        self._scored = scores and contract.outputs[0].shape[1] > 1
-        self.images = self.labelled = self.same = self.right = self.right_keras = 0
-        self.top5 = self.top5_keras = 0
-        self._five = self._scored and contract.outputs[0].shape[1] > 5
-        self._confused = collections.Counter()
-        self._where, self._largest = "", -1.0
-
-    def add(self, expected, got, labels):
-        """Count in one batch."""
-        self.images += len(expected[0])
-        parts = zip(self.tallies, self._names, expected, got, strict=True)
-        for tally, name, wanted, found in parts:
-            tally.add(wanted, found)
-            if tally.largest > self._largest:
-                self._largest = tally.largest
-                self._where = f"{name}, in its batch {worst(wanted, found)}"
-        if not self._scored:
-            return
-        ours, theirs = expected[0].argmax(axis=1), got[0].argmax(axis=1)
-        self.same += int((ours == theirs).sum())
-        self._confused.update(
-            (int(a), int(b)) for a, b in zip(ours, theirs, strict=True) if a != b
-        )
-        if labels is not None:
-            self.labelled += len(labels)
-            self.right_keras += int((ours == labels).sum())
-            self.right += int((theirs == labels).sum())
-        if labels is not None and self._five:
-            self.top5_keras += _among_five(expected[0], labels)
-            self.top5 += _among_five(got[0], labels)
-
-    def confusions(self, names, most=10):
-        """The most frequent disagreements. names: of the classes, or None."""
-
-        def name(index):
-            return names[index] if names else f"class {index}"
-
-        return [
-            {"keras": name(a), "file": name(b), "count": count}
-            for (a, b), count in self._confused.most_common(most)
-        ]
-
-    def verification(
-        self, max_points_lost, milliseconds_keras, milliseconds, names=None
-    ):
-        """The figures so far, with a verdict."""
-        runtime, count = self.runtime, sum(tally.count for tally in self.tallies)
-        noise = min(tally.decibel for tally in self.tallies)
-        return Verification(
-            path=runtime.path,
-            format=runtime.format,
-            size_bytes=size_of(runtime.path),
-            precision=runtime.precision,
-            inputs=list(runtime.inputs),
-            outputs=list(runtime.outputs),
-            operators=runtime.operators,
-            inspection=inspect(runtime.path, runtime.format),
-            images=self.images,
-            largest_difference=max(tally.largest for tally in self.tallies),
-            mean_difference=sum(tally.absolute for tally in self.tallies) / count,
-            signal_to_noise_db=noise,
-            outputs_db={
-                name: tally.decibel if math.isfinite(tally.decibel) else None
-                for name, tally in zip(self._names, self.tallies, strict=True)
-            },
-            top1_keras=self._percent(self.right_keras, self.labelled),
-            top1=self._percent(self.right, self.labelled),
-            top5_keras=self._percent(self.top5_keras, self.labelled * self._five),
-            top5=self._percent(self.top5, self.labelled * self._five),
-            confusions=self.confusions(names),
-            agreement=self._percent(self.same, self.images if self._scored else 0),
-            milliseconds_keras=milliseconds_keras,
-            milliseconds=milliseconds,
-            time_ratio=milliseconds / milliseconds_keras,
-            where=self._where,
-            reasons=self._reasons(max_points_lost),
-        )
-
-    @staticmethod
-    def _percent(part, whole):
-        return 100.0 * part / whole if whole else None
-
-    def _reasons(self, max_points_lost):
-        complaints = [tally.complaint(self.runtime.precision) for tally in self.tallies]
-        pairs = zip(self._names, complaints, strict=True)
-        reasons = [f"{name} has {text}" for name, text in pairs if text]
-        most = points_allowed(max_points_lost, self.runtime.precision)
-        lost = self.right_keras - self.right
-        if lost > 1 and 100.0 * lost / self.labelled > most:
-            reasons.append(
-                f"top-1 falls by {100.0 * lost / self.labelled:.2f} points on "
-                f"{self.labelled} images (at most {most} wanted)"
-            )
-        return reasons
-
-
-def _among_five(scores, labels):
-    """How many labels are among the five largest scores."""
-    best = np.argpartition(-scores, 5, axis=1)[:, :5]
-    return int((best == labels[:, None]).any(axis=1).sum())

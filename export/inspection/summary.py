@@ -48,6 +48,7 @@ def describe(verification):
             f"top-5 {verification.top5:.2f}% (Keras {verification.top5_keras:.2f}%)"
         )
     lines += _per_output(verification.outputs_db)
+    lines += [str(trial) for trial in verification.processors.values()]
     lines += [
         f"{row['count']} x {row['keras']} in Keras, {row['file']} in the file"
         for row in verification.confusions[:5]

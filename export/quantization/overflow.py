@@ -107,7 +107,7 @@ def split_units(graph, mlp, units, bound):
     return branch
 
 
-def outliers(tops, floor=LINEAR):
+def outliers(tops, floor=LINEAR, share=SHARE, least_gain=LEAST_GAIN):
     """Units that stand out, and the bound that the others stay below.
 
     The cut lies at the largest ratio between neighbours in the order of size.
@@ -124,10 +124,10 @@ def outliers(tops, floor=LINEAR):
     """
     tops = np.asarray(tops)
     order = np.argsort(-tops)
-    most = max(1, int(len(tops) * SHARE))
+    most = max(1, int(len(tops) * share))
     least = np.maximum(tops[order], max(floor, 1e-9))
     count = int(np.argmax(tops[order[:most]] / least[1 : most + 1])) + 1
     bound = float(least[count])
-    if tops[order[0]] / bound < LEAST_GAIN:
+    if tops[order[0]] / bound < least_gain:
         return order[:0], bound
     return order[:count], bound

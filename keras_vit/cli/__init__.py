@@ -19,6 +19,7 @@ from keras_vit.cli import (
     evaluation,
     inspect,
     models,
+    processors,
     proof,
     runs,
     train,
@@ -65,7 +66,7 @@ def parser():
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     rooms = (models, train, training, data, runs, evaluation, inspect, deploy, proof)
-    for room in rooms:
+    for room in (*rooms, processors):
         room.add_commands(commands)
     for name, command in commands.choices.items():
         command.formatter_class = Help

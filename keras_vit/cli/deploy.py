@@ -5,7 +5,12 @@ import time
 
 from keras_vit import files
 from keras_vit.choices import likely
-from keras_vit.cli.proof import add_images, check_images, validation_images
+from keras_vit.cli.proof import (
+    add_images,
+    add_processors,
+    check_images,
+    validation_images,
+)
 from keras_vit.cli.table import table
 from keras_vit.cli.training import add_data
 from keras_vit.cli.usage import (
@@ -65,6 +70,7 @@ def add_commands(commands):
     export.add_argument(
         "--layers", action="store_true", help="for a folder: noise block by block too"
     )
+    add_processors(export)
     _add_face(export)
     export.add_argument(
         "--dynamic-batch", action="store_true", help="take any number of images"
@@ -191,7 +197,7 @@ def _check_usage(args, folder):
         raise UsageError(f"{wrong[0]}: goes with one file. Leave it out.")
     if not folder:
         given = {"--formats": args.formats, "--history": args.history}
-        given["--layers"] = args.layers
+        given |= {"--layers": args.layers, "--on": args.on}
         if not auto:
             given["--tolerance"] = args.tolerance is not None
             given.update({"--images": args.images, "--data": args.data})
@@ -249,6 +255,8 @@ def _export_all(args, options):
         history=args.history,
         layers=args.layers,
         max_points_lost=args.tolerance,
+        on=args.on,
+        time_limit=args.time_limit,
         calibration=args.calibration,
         **options,
     )
@@ -303,7 +311,10 @@ def run_demo(args):
 
 def summary(report):
     """The table of artefacts for the terminal; `export_all` said the rest."""
-    head = ["file", "MB", "largest difference", "top-1 %", "Keras %", "time", "proof"]
+    from keras_vit.export.processors.trial import cell
+
+    head = ["file", "MB", "largest difference", "top-1 %", "Keras %", "time"]
+    head += [*report.processors, "proof"]
     rows = [
         [
             artefact.path.name,
@@ -312,8 +323,9 @@ def summary(report):
             "" if artefact.top1 is None else f"{artefact.top1:.2f}",
             "" if artefact.top1_keras is None else f"{artefact.top1_keras:.2f}",
             f"{artefact.time_ratio:.2f}x",
+            *(cell(artefact.processors, name) for name in report.processors),
             "passed" if artefact.passed else "FAILED: " + "; ".join(artefact.reasons),
         ]
         for artefact in report.artefacts
     ]
-    return table(rows, head)
+    return f"{table(rows, head)}\n{report.elsewhere}"

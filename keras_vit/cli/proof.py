@@ -10,6 +10,7 @@ from keras_vit.cli.usage import (
     numbers,
     points,
     positive,
+    words,
 )
 
 
@@ -39,6 +40,7 @@ def add_commands(commands):
         metavar="POINTS",
         help="of top-1 that the file may lose (default: 0.5, of int4 files 1.5)",
     )
+    add_processors(verify)
     add_images(verify)
     add_data(verify, required=False)
     verify.set_defaults(run=run_verify)
@@ -68,6 +70,25 @@ def add_commands(commands):
         help="let LiteRT's litert-benchmark time .tflite files too",
     )
     bench.set_defaults(run=run_benchmark)
+
+
+def add_processors(command):
+    """Add the options that try files on other processors too."""
+    command.add_argument(
+        "--on",
+        type=words,
+        default=[],
+        metavar="NAME,NAME",
+        help="processors to try it on too, such as cortex-a76,haswell; `keras-vit "
+        "processors` lists them (default: this machine alone)",
+    )
+    command.add_argument(
+        "--time-limit",
+        type=positive,
+        default=3600,
+        metavar="SECONDS",
+        help="for a file on one of these processors (default: 3600)",
+    )
 
 
 def add_images(command):
@@ -127,7 +148,9 @@ def run_verify(args):
     check_there(args)
     from keras_vit import export, weights
     from keras_vit.export.inspection.summary import describe
+    from keras_vit.export.processors.session import ready
 
+    ready(args.on, args.artefact)
     model = weights.load(args.model)
     report = export.verify(
         model,
@@ -136,6 +159,8 @@ def run_verify(args):
         max_points_lost=args.max_points_lost,
         layers=args.layers,
         signature=args.signature,
+        on=args.on,
+        time_limit=args.time_limit,
         on_failure="report",
         verbose=loudness(args),
     )

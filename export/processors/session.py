@@ -1,0 +1,166 @@
+"""A file opened on another processor; what goes in and comes out is as it is here."""
+
+import numbers
+import pathlib
+import tempfile
+
+import numpy as np
+
+from keras_vit.export.processors import emulator, parts, targets
+from keras_vit.export.processors.child import TIME_LIMIT
+from keras_vit.export.runtimes import kind_of, open_file
+
+
+class Session:
+    """Answers from a `Child` that runs one file.
+
+    Args:
+        child: `Child` that has loaded the file.
+
+    Attributes:
+        facts: what the other side said of itself, plain values.
+    """
+
+    def __init__(self, child):
+        self._child, self.facts = child, child.first
+        self._folder = tempfile.TemporaryDirectory(prefix="keras_vit.")
+
+    @property
+    def seconds(self):
+        """Spent waiting so far."""
+        return self._child.seconds
+
+    def __call__(self, **inputs):
+        """Answers to one call of the file, name -> array, as its own runtime gives."""
+        folder = pathlib.Path(self._folder.name)
+        given, made = folder / "inputs.npz", folder / "outputs.npz"
+        np.savez(given, **{str(k): array for k, array in enumerate(inputs.values())})
+        request = {"inputs": str(given), "names": [*inputs], "outputs": str(made)}
+        names = self._child.ask(request)["names"]
+        with np.load(made, allow_pickle=False) as found:
+            return {name: found[str(k)] for k, name in enumerate(names)}
+
+    def close(self):
+        """End the process, and remove what was exchanged."""
+        self._child.close()
+        self._folder.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def check(target, kind):
+    """Refuse what cannot be tried, before anything slow.
+
+    Args:
+        target: `targets.Target`. kind: format of the file.
+
+    Raises:
+        ValueError: for a format that the processor does not take.
+        OSError: for what is not installed, with the way to get it.
+    """
+    if kind not in target.formats:
+        raise ValueError(
+            f"on: {target.name} takes {' and '.join(target.formats)} files, got "
+            f"{kind}. Leave it out for this file."
+        )
+    if reason := parts.obstacle(target):
+        raise OSError(f"{target.name}: {reason}.")
+
+
+def check_limit(time_limit):
+    """Make sure that a time limit is one.
+
+    Raises:
+        ValueError: when it is no number of seconds above 0.
+    """
+    if not isinstance(time_limit, numbers.Real) or not time_limit > 0:
+        raise ValueError(
+            f"time_limit: must be seconds above 0, got {time_limit!r}. 3600 is usual."
+        )
+
+
+def ready(names, path, time_limit=TIME_LIMIT):
+    """The processors that somebody asked for, all of which can be tried on a file.
+
+    Args:
+        names: one, a list, or None. path: of the file. time_limit: seconds.
+
+    Returns:
+        list of `targets.Target`.
+
+    Raises:
+        ValueError: for a name that is not known, or a limit that is none.
+        OSError, ValueError: as `check`.
+    """
+    found = targets.chosen(names)
+    check_limit(time_limit)
+    for target in found:
+        check(target, kind_of(path))
+    return found
+
+
+def open_session(target, runtime, time_limit=TIME_LIMIT, verbose=1):
+    """Start a processor and load a file there.
+
+    Args:
+        target: `targets.Target` that runs files.
+        runtime: `Runtime` of the file here, with the signature to call.
+        time_limit: seconds to wait for it in all. verbose: 0 for silence.
+
+    Returns:
+        `Session`.
+
+    Raises:
+        ChildProcessError: when it ends or refuses the file.
+        TimeoutError: when the time is over.
+        OSError, ValueError: as `check`.
+    """
+    check(target, runtime.format)
+    return WAYS[target.kind](target, runtime, time_limit, verbose)
+
+
+def compile_for(target, runtime, time_limit=TIME_LIMIT, verbose=1):
+    """Compile a file for a processor of kind "compiler": gives its `Trial`.
+
+    Args:
+        target, runtime, time_limit, verbose: as in `open_session`.
+    """
+    check(target, runtime.format)
+    return WAYS[target.kind](target, runtime, time_limit, verbose)
+
+
+def _emulated(target, runtime, time_limit, verbose):
+    words = [str(runtime.path.absolute()), runtime.signature or ""]
+    return Session(emulator.start(target, words, time_limit, verbose))
+
+
+# Kind of target -> function of (target, runtime, time_limit, verbose): a `Session`,
+# or, of a compiler, a `Trial`.
+WAYS = {targets.EMULATOR: _emulated}
+
+
+def run(target, path, images, signature=None, time_limit=TIME_LIMIT, verbose=1):
+    """Answers of a file on another processor.
+
+    Args:
+        target: name in `targets.TARGETS`, or "native". path: `.tflite` or `.onnx` file.
+        images: (B, H, W, C), float32, or integers for a file that takes those.
+        signature: which one of several; None for the file's first.
+        time_limit: seconds. verbose: 0 for silence.
+
+    Returns:
+        A list of arrays, one per output, in the order of `open_file(path).outputs`.
+
+    Raises:
+        As `open_session`.
+    """
+    found = targets.chosen([target])
+    runtime = open_file(path, signature=signature)
+    if not found:
+        return runtime(images)
+    with open_session(found[0], runtime, time_limit, verbose) as session:
+        return runtime.executed_by(session)(images)

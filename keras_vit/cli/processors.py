@@ -1,0 +1,71 @@
+"""`keras-vit processors`: which processors a file can be tried on from here."""
+
+from keras_vit.cli.table import table
+from keras_vit.cli.usage import loudness
+
+
+def add_commands(commands):
+    """Add the sub-command of this file to the parser."""
+    command = commands.add_parser(
+        "processors",
+        help="processors that files can be tried on from here",
+        description="Lists this machine's processor and those that can be emulated, "
+        "with what is missing. --install sets up what is missing in the cache of the "
+        "package, without changing the system.",
+    )
+    command.add_argument(
+        "--install",
+        nargs="*",
+        metavar="NAME",
+        help="set up what these processors need; without names, all that this "
+        "version can install (default: only list)",
+    )
+    command.set_defaults(run=run_processors)
+
+
+def run_processors(args):
+    """List, after installing if asked."""
+    from keras_vit.export.processors import install
+    from keras_vit.export.processors.listing import survey
+
+    installed = []
+    if args.install is not None:
+        names = [name for word in args.install for name in word.split(",") if name]
+        installed = install(names, loudness(args))
+    found, told = survey(), ""
+    if args.install is not None and not installed:
+        told = "nothing to install: it is all there\n\n"
+    return {**found, "installed": installed}, told + _listed(found), 0
+
+
+def _listed(found):
+    """The survey for people."""
+    own = found["native"]
+    features = own["features"]
+    told = "features not told by the system" if features is None else " ".join(features)
+    runtimes = [f"{name} {version}" for name, version in found["runtimes"].items()]
+    rows = [
+        [
+            row["name"],
+            "ready" if row["ready"] else "missing",
+            row["kind"],
+            " ".join(row["formats"]),
+            row["stands_for"],
+        ]
+        for row in found["processors"]
+    ]
+    # Rows that lack the same are told once.
+    reasons = {}
+    for row in found["processors"]:
+        if not row["ready"]:
+            reasons.setdefault(row["missing"], []).append(row["name"])
+    lines = [
+        f"native: {own['name']}, {own['architecture']}: {told}",
+        f"runtimes here: {', '.join(runtimes) or 'none'}",
+        "",
+        table(rows, ["processor", "state", "kind", "formats", "stands for"]),
+        "",
+        *(f"{', '.join(names)}: {reason}." for reason, names in reasons.items()),
+        f"parts lie in {found['folder']}",
+    ]
+    return "\n".join(lines)
