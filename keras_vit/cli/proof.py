@@ -145,12 +145,14 @@ def run_verify(args):
     check_images(args, required=True)
     if not pathlib.Path(args.artefact).exists():
         raise FileNotFoundError(f"{args.artefact}: no such file or folder.")
+    if args.on:
+        from keras_vit.export.processors.session import ready
+
+        ready(args.on, args.artefact)
     check_there(args)
     from keras_vit import export, weights
     from keras_vit.export.inspection.summary import describe
-    from keras_vit.export.processors.session import ready
 
-    ready(args.on, args.artefact)
     model = weights.load(args.model)
     report = export.verify(
         model,

@@ -33,7 +33,7 @@ def test_the_list_for_programs(capsys):
 
 def test_what_is_to_be_installed_is_checked(capsys):
     """A name that is none is told at once."""
-    assert 1 == main(["processors", "--install", "cortex-a53,cortex-a75"])
+    assert 2 == main(["processors", "--install", "cortex-a53,cortex-a75"])
 
     assert "Did you mean 'cortex-a76'?" in capsys.readouterr().err
 
@@ -67,5 +67,5 @@ def test_verify_checks_processors_first(words, told, tmp_path, monkeypatch, caps
     path.write_bytes(b"")
     given = ["verify", "no.keras", str(path), "--images", str(tmp_path)]
 
-    assert 1 == main([*given, *words])
+    assert 2 == main([*given, *words])
     assert told in capsys.readouterr().err
