@@ -18,10 +18,10 @@ import os
 import pathlib
 import random
 
-import keras
 import tensorflow as tf
 
 from keras_vit.errors import DataError
+from keras_vit.progress import Bar
 from keras_vit.training.data import ops
 from keras_vit.training.data.splits import SPLITS
 
@@ -214,11 +214,12 @@ def _decodable(paths, verbose):
 
     rows = tf.data.Dataset.from_tensor_slices(paths).enumerate()
     rows = rows.map(probe, tf.data.AUTOTUNE, deterministic=False).ignore_errors()
-    progress = keras.utils.Progbar(len(paths), verbose=verbose, unit_name="image")
+    progress = Bar(len(paths), "image", verbose)
     good = set()
     for index, _ in rows.as_numpy_iterator():
         good.add(int(index))
         progress.update(len(good))
+    progress.finish()
     return good
 
 
