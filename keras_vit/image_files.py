@@ -193,7 +193,7 @@ def _identity(path):
     return facts.st_dev, facts.st_ino
 
 
-def notes(left_out, root):
+def notes_of(left_out, root):
     """One sentence for each reason: how many, and the names of the first.
 
     Args:

@@ -113,7 +113,7 @@ def scan(path, whole=False):
     if whole:
         files = {"all": [row for rows in files.values() for row in rows]}
     decided += _likenesses(names)
-    notes = (*decided, *image_files.notes(left_out, tree.path))
+    notes = (*decided, *image_files.notes_of(left_out, tree.path))
     return Scan(tree.path, layout, names, files, tuple(left_out), notes)
 
 
@@ -327,7 +327,7 @@ def _unread(folder):
     items = [item for item in folder.all_left_out() if item.expected]
     if not items:
         return f" ending in {' '.join(sorted(image_files.SUFFIXES))}"
-    notes = image_files.notes(items, folder.path)
+    notes = image_files.notes_of(items, folder.path)
     return f" ({'; '.join(notes)})"
 
 

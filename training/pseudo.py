@@ -165,7 +165,7 @@ def _images(folder, verbose):
     except NotADirectoryError as err:
         raise FileNotFoundError(*err.args) from err
     left_out = tree.all_left_out()
-    notes = image_files.notes(left_out, root)
+    notes = image_files.notes_of(left_out, root)
     found = [str(path) for path in tree.all_images()]
     if not found:
         raise DataError(

@@ -74,7 +74,7 @@ def sensitivity(model, images, ranges, verbose=1):
     """
     reference, graph = float_graph(model)
     ranges = check_ranges(ranges, reference.model)
-    images = read_calibration(images, reference)
+    images = read_calibration(images, reference, verbose)
     images = images[np.linspace(0, len(images) - 1, JUDGED).round().astype(int)]
     named = static.named_layers(graph)
     names = {id(op): name for name, op in named.items()}
