@@ -189,7 +189,7 @@ def _duplicates(rows, verbose):
     for row in rows:
         alike[os.path.getsize(row[0])].append(row)
     groups = [group for size, group in alike.items() if size and len(group) > 1]
-    bar = Bar(sum(map(len, groups)), "file of equal size", verbose)
+    bar = Bar(sum(map(len, groups)), "file", verbose)
     same = collections.defaultdict(list)
     for row in (row for group in groups for row in group):
         with open(row[0], "rb") as file:

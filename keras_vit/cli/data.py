@@ -121,11 +121,8 @@ def _run_source(args):
     answer = {"classes": list(source.class_names), "counts": counts}
     shown = ", ".join(f"{name} {count}" for name, count in counts.items())
     names = ", ".join(source.class_names[:SHOWN])
-    return (
-        answer,
-        f"{args.path}: {shown} images; {len(source.class_names)} classes: {names}",
-        0,
-    )
+    classes = f"{len(source.class_names)} classes: {names}"
+    return answer, f"{args.path}: {shown} images; {classes}", 0
 
 
 def run_prepare(args):

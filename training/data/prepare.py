@@ -7,6 +7,7 @@ import re
 
 from keras_vit import files
 from keras_vit.training.data import folder
+from keras_vit.training.data.tfds_source import quiet_downloads
 
 VERSION = "1.0.0"
 SHARD_BYTES = 128 * 2**20  # about, per file
@@ -109,7 +110,8 @@ def _write(name, class_names, rows, target, shards, verbose):
     config = tfds.download.DownloadConfig(num_shards=shards)
     builder = Folder(data_dir=str(target))
     if verbose:
-        builder.download_and_prepare(download_config=config)
+        with quiet_downloads():
+            builder.download_and_prepare(download_config=config)
         return
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):  # where TFDS announces itself
