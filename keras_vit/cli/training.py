@@ -5,14 +5,12 @@ import dataclasses
 import pathlib
 import sys
 
-import numpy as np
-
-from keras_vit import preprocess, weights
+from keras_vit import files, preprocess, weights
+from keras_vit.cli.predicting import add_options, listed, predict_all, told
 from keras_vit.cli.table import table
 from keras_vit.cli.usage import UsageError, positive
 from keras_vit.cli.workers import launch
 from keras_vit.errors import DataError
-from keras_vit.introspect import inspection
 from keras_vit.models.pretraining import PretrainingModel
 
 
@@ -24,8 +22,11 @@ def add_commands(commands):
     _add_train(commands)
     predict = commands.add_parser("predict", help="say what images show")
     predict.add_argument("model", help="a .keras file or a checkpoint")
-    predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    predict.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="image files, or folders of them"
+    )
     predict.add_argument("--top", type=int, default=5, help="names per image")
+    add_options(predict)
     add_preprocess(predict)
     predict.set_defaults(run=run_predict)
 
@@ -294,20 +295,10 @@ def _preparation(model):
 
 def run_predict(args):
     """Names with probabilities, best first."""
+    if args.csv:
+        files.check_target(args.csv, args.overwrite)
+    paths, notes = listed(args.images)
     model = load_prepared(args)
     check_classifier(args.model, model)
-    note = inspection.preparation(model)
-    answer, lines = {}, []
-    for path in args.images:
-        image = preprocess.preprocess_image_file(path, note)
-        outputs = model(np.asarray(image)[None], training=False)
-        names = inspection.guesses(model, outputs, args.top)
-        if not names:
-            raise ValueError(
-                f"{args.model}: must end in a head for classes, got features. Train "
-                f"one with `keras-vit train --model {args.model}`."
-            )
-        answer[path] = [{"label": name, "probability": p} for name, p in names]
-        lines.append(path)
-        lines += [f"  {p:6.1%}  {name}" for name, p in names]
-    return answer, "\n".join(lines), 0
+    found, bad = predict_all(args, model, paths)
+    return told(args, paths, found, bad, notes)
