@@ -101,7 +101,7 @@ def scan(path, whole=False):
         tree = image_files.look_through(path)
     except NotADirectoryError as err:
         raise FileNotFoundError(*err.args) from err
-    decided = []
+    decided, top = [], tree.path
     tree = _unwrapped(tree, decided)
     splits = [f for f in tree.folders if split_of(f.name) and _has_classes(f)]
     if splits and not _is_a_class_among_others(splits, tree):
@@ -113,27 +113,33 @@ def scan(path, whole=False):
     if whole:
         files = {"all": [row for rows in files.values() for row in rows]}
     decided += _likenesses(names)
-    notes = (*decided, *image_files.notes_of(left_out, tree.path))
+    notes = (*decided, *image_files.notes_of(left_out, top))
     return Scan(tree.path, layout, names, files, tuple(left_out), notes)
 
 
 def _unwrapped(tree, decided):
     """The folder that splits or classes lie in, below folders that hold one alone."""
     top, lost = tree, []
-    while not tree.images:
+    while True:
         full = [folder for folder in tree.folders if folder.holds_images()]
-        if len(full) != 1 or full[0].images or not _has_classes(full[0]):
-            break
-        if split_of(full[0].name):
+        if len(full) != 1 or split_of(full[0].name) or not _is_around(full[0]):
             break
         empty = [f for f in tree.folders if f is not full[0]]
-        lost += [*tree.left_out, *(LeftOut(f.path, EMPTY, False) for f in empty)]
+        lost += [LeftOut(f.path, EMPTY, False) for f in empty]
+        lost += [*tree.left_out, *_strays(tree)]
         tree = full[0]
     if tree is not top:
         inner = shown_name(tree.path, top.path)
         decided.append(f"the splits or classes are those inside {inner}/")
         tree.left_out += lost
     return tree
+
+
+def _is_around(folder):
+    """Whether a folder, alone in another, holds splits or classes, and is no class."""
+    if any(split_of(inner.name) and _has_classes(inner) for inner in folder.folders):
+        return True
+    return _has_classes(folder) and not folder.images
 
 
 def _has_classes(folder):
@@ -149,7 +155,8 @@ def _is_a_class_among_others(splits, tree):
 
 def _refuse_unknown_splits(tree):
     """Folders that hold the same folders, and no images, are splits of other names."""
-    full = [f for f in tree.folders if not f.images and _has_classes(f)]
+    full = [_twice_named(f) for f in tree.folders]
+    full = [f for f in full if not f.images and _has_classes(f)]
     inner = collections.Counter(
         inner.name for f in full for inner in f.folders if inner.holds_images()
     )
@@ -263,13 +270,18 @@ def _gaps(files, names):
 
 
 def _likenesses(names):
-    """Classes whose names differ in case or spaces alone."""
+    """Classes whose names differ in case or spaces alone, or are numbers."""
     alike = collections.defaultdict(list)
     for name in names:
         alike[" ".join(name.casefold().replace("_", " ").split())].append(name)
     for group in alike.values():
         if len(group) > 1:
             yield f"classes of almost the same name: {', '.join(map(repr, group))}"
+    if all(name.isdecimal() for name in names) and names != tuple(
+        sorted(names, key=int)
+    ):
+        shown = ", ".join(names[:SHOWN])
+        yield f"classes are numbered in the order of their names as text: {shown}..."
 
 
 def _class_folders(tree, whole, decided):

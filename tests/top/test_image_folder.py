@@ -209,8 +209,15 @@ def test_archives_wrap_folders_in_folders(tmp_path):
         tmp_path / "b",
         *classes("x", "y", inside=("train/train", "test/test")),
     )
+    fill(
+        tmp_path / "c", *classes("x", "y", inside=("d/train",)), "d/cover.jpg", "0.jpg"
+    )
+    fill(tmp_path / "d", *classes("x", "y", inside=("seg_1/seg_1", "seg_2/seg_2")))
     found = scan(tmp_path / "a")
+    with pytest.raises(DataError, match="'seg_1', 'seg_2', which hold the same"):
+        scan(tmp_path / "d")
 
+    assert "2, 0.jpg, d/c.jpg" in said(scan(tmp_path / "c"))
     assert ("x", "y") == found.class_names == scan(tmp_path / "b").class_names
     assert "those inside photos/" in said(found) and "r.md" in said(found)
     assert 6 == len(scan(tmp_path / "b").splits["test"])
@@ -242,10 +249,13 @@ def test_names_in_two_spellings_of_unicode_are_one_class(tmp_path):
 
 
 def test_almost_the_same_names_are_named(tmp_path):
-    """Case and spaces."""
-    fill(tmp_path, *classes("Cat", "cat", "dog"))
+    """Case and spaces; and numbers stand in the order of texts."""
+    fill(tmp_path / "c", *classes("Cat", "cat", "dog"))
 
-    assert "almost the same name: 'Cat', 'cat'" in said(scan(tmp_path))
+    fill(tmp_path / "n", *classes("0", "2", "10"))
+
+    assert "almost the same name: 'Cat', 'cat'" in said(scan(tmp_path / "c"))
+    assert "order of their names as text: 0, 10, 2" in said(scan(tmp_path / "n"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
