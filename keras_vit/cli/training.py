@@ -187,6 +187,7 @@ def run_train(args):
         "best_epoch": result.best_epoch,
         "classes": list(result.info.class_names),
         "history": result.history,
+        "notes": list(result.info.notes),
     }
     text = f"best epoch {result.best_epoch}: {answer['model']}"
     return answer, text, 0
