@@ -1,4 +1,4 @@
-"""`keras-vit prepare`, `pseudo-label`, `inspect-data`."""
+"""`keras-vit prepare`, `pseudo-label`, `data`, `inspect-data`."""
 
 import pathlib
 
