@@ -217,7 +217,7 @@ def test_archives_wrap_folders_in_folders(tmp_path):
     with pytest.raises(DataError, match="'seg_1', 'seg_2', which hold the same"):
         scan(tmp_path / "d")
 
-    assert "2, 0.jpg, d/c.jpg" in said(scan(tmp_path / "c"))
+    assert "2, 0.jpg, d/cover.jpg" in said(scan(tmp_path / "c"))
     assert ("x", "y") == found.class_names == scan(tmp_path / "b").class_names
     assert "those inside photos/" in said(found) and "r.md" in said(found)
     assert 6 == len(scan(tmp_path / "b").splits["test"])
