@@ -38,6 +38,7 @@ from keras_vit.export.quantize import CALIBRATED
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.tflite import export_tflite
+from keras_vit.progress import Bar
 
 
 @contextlib.contextmanager
@@ -181,7 +182,7 @@ def clock(runtimes, image, rounds):
 def answers_of(runtimes, photos):
     """What each file says to each labelled image, (files, N, K), and classes (N,)."""
     answers, labels = [[] for _ in runtimes], []
-    bar = keras.utils.Progbar(photos.count, unit_name="image")
+    bar = Bar(photos.count, "image")
     for images, classes in photos:
         labels += list(classes)
         for image in images:

@@ -5,7 +5,6 @@ import os
 import pathlib
 import tempfile
 
-import keras
 import numpy as np
 
 from keras_vit import files
@@ -14,6 +13,7 @@ from keras_vit.export.batches import Batches
 from keras_vit.export.compare import check_points
 from keras_vit.export.noise import say
 from keras_vit.export.runtimes import open_file
+from keras_vit.progress import Bar
 
 # From smallest to largest; of the two in 4 bits, a hundredth apart in size, the faster
 # first. Recipes in integers throughout are not among them: they are for chips without
@@ -105,7 +105,7 @@ class Judge:
         """Let the Keras model choose, once for all recipes."""
         choices, labels = [], []
         batches = self._batches()
-        bar = keras.utils.Progbar(batches.count, verbose=verbose, unit_name="batch")
+        bar = Bar(batches.count, "batch", verbose)
         for images, given in batches:
             choices.append(self._reference.finite_answers(images)[0].argmax(axis=1))
             labels.append(given)

@@ -123,10 +123,15 @@ class Batches:
                 "[model.labels.index(name) for name in names]."
             )
         if labels.min() < 0 or labels.max() >= classes:
+            one = labels.min() > 0 and labels.max() == classes
+            hint = (
+                "They seem to be counted from 1: pass labels - 1."
+                if one
+                else ("Count classes from 0, in the order of the model's outputs.")
+            )
             raise ValueError(
                 f"labels: must be whole numbers from 0 to {classes - 1}, got "
-                f"{labels.min()} to {labels.max()}. Count classes from 0, in the order "
-                "of the model's outputs."
+                f"{labels.min()} to {labels.max()}. {hint}"
             )
         return labels
 

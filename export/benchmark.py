@@ -5,7 +5,6 @@ import os
 import pathlib
 import statistics
 
-import keras
 import numpy as np
 
 from keras_vit.export import provenance
@@ -13,6 +12,7 @@ from keras_vit.export.contract import size_of
 from keras_vit.export.flatbuffer import audit
 from keras_vit.export.runtimes import SERVE, open_file
 from keras_vit.export.workers import Worker, kind_of, litert_benchmark
+from keras_vit.progress import Bar
 
 WARM_UP = 2
 
@@ -160,9 +160,7 @@ def benchmark(
     names = [_signature(path, signature) for path in paths]
     first = _reference(paths)
     image = None if images is None else np.asarray(images)[:1]
-    bar = keras.utils.Progbar(
-        rounds * len(threads) * len(paths), verbose=verbose, unit_name="run"
-    )
+    bar = Bar(rounds * len(threads) * len(paths), "run", verbose)
     pairs = list(zip(paths, names, strict=True))
     found = {n: _interleaved(pairs, image, n, rounds, bar) for n in threads}
     size = size_of(paths[first])

@@ -5,6 +5,7 @@ the graph runs, because only then the size of an image is known.
 """
 
 from keras_vit.layers.interpolate import REACH
+from keras_vit.orientation import number_in_graph, upright_in_graph
 from keras_vit.preprocess import preprocess_input
 
 
@@ -16,6 +17,7 @@ def decode(note):
 
     Returns:
         function of (B,) strings, JPEG, PNG or GIF, that gives (B, H, W, 3) float32.
+        Photos are turned the right way up.
     """
     import tensorflow as tf
 
@@ -24,6 +26,7 @@ def decode(note):
     def prepare(content):
         # Pillow's decoder is as accurate; TensorFlow's default is not.
         image = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+        image = upright_in_graph(image, number_in_graph(content))
         return preprocess_input(resize(image, note), note.mode)
 
     return lambda contents: tf.map_fn(prepare, contents, fn_output_signature=spec)

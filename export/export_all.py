@@ -89,7 +89,7 @@ def export_all(
     elsewhere = Elsewhere(on, max_points_lost, time_limit, verbose)
     check_points("max_points_lost", max_points_lost, optional=True)
     history, reference = read_history(history), Reference(model)
-    calibration = _calibration(calibration, reference)
+    calibration = _calibration(calibration, reference, verbose)
     batches = _batches(validation, reference)
     with _staging(directory, artefacts, reference, overwrite) as folder:
         writer = Writer(model, folder, calibration, verbose)
@@ -110,13 +110,13 @@ def _batches(validation, reference):
     return Batches(*pair, reference.contract)
 
 
-def _calibration(calibration, reference):
+def _calibration(calibration, reference, verbose):
     """Images, `Ranges` of this model, or None."""
     if calibration is None:
         return None
     if is_ranges(calibration):
         return check_ranges(calibration, reference.model)
-    return read_calibration(calibration, reference)
+    return read_calibration(calibration, reference, verbose)
 
 
 def _judge(

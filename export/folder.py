@@ -5,10 +5,13 @@ import pathlib
 import numpy as np
 
 from keras_vit.classes import matches
+from keras_vit.export.label_table import read_table
+from keras_vit.export.noise import say
+from keras_vit.image_files import SUFFIXES, look_through, notes_of, shown_name
 from keras_vit.preprocess import preprocess_image_file
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 BATCH = 32
+SHOWN = 3  # names in a message
 
 
 def image_files(folder):
@@ -24,26 +27,27 @@ def image_files(folder):
         NotADirectoryError: when there is no such folder.
         ValueError: when it holds no image.
     """
-    folder = pathlib.Path(folder).expanduser()
-    if not folder.is_dir():
-        raise NotADirectoryError(
-            f"{folder}: must be a folder of images. Check the path."
-        )
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    return _files_and_notes(folder)[0]
+
+
+def _files_and_notes(folder):
+    """The same, with sentences on what is left out."""
+    tree = look_through(folder)
+    found, notes = tree.all_images(), notes_of(tree.all_left_out(), tree.path)
     if not found:
         raise ValueError(
-            f"{folder}: must hold images, got none with {', '.join(sorted(SUFFIXES))}. "
-            "Check the path."
+            f"{folder}: must hold images, got none with {', '.join(sorted(SUFFIXES))}"
+            f"{''.join('; ' + note for note in notes)}. Check the path."
         )
-    return found
+    return found, notes
 
 
-def read_folder(folder, preprocessing, count):
+def read_folder(folder, preprocessing, count, verbose=0):
     """Some images of a folder, at equal distances so that all classes are there.
 
     Args:
         folder: path. preprocessing: `keras_vit.Preprocessing` of the model.
-        count: how many at most.
+        count: how many at most. verbose: 1 says what is left out.
 
     Returns:
         (N, H, W, 3) float32.
@@ -51,8 +55,10 @@ def read_folder(folder, preprocessing, count):
     Raises:
         OSError, ValueError: as `image_files`, and for a file that is no image.
     """
-    found = _spread(image_files(folder), count)
-    return np.stack([prepared(path, preprocessing) for path in found])
+    found, notes = _files_and_notes(folder)
+    for note in notes:
+        say(f"{folder}: {note}", verbose)
+    return np.stack([prepared(path, preprocessing) for path in _spread(found, count)])
 
 
 def _spread(items, most):
@@ -82,17 +88,21 @@ class LabelledFolder:
 
     Args:
         folder: path. preprocessing: of the model.
-        labels: CSV file of lines `file name,class`, the class as an index or a name;
-            None for the names of the folders inside, if the model knows them.
+        labels: table of lines `file name,class`, see
+            `keras_vit.export.label_table.read_table`; None for the names of the
+            folders inside, if the model knows them.
         names: class names of the model, or None; see `keras_vit.classes` for what
             counts as one. classes: how many it has, or None.
         most: how many images at most, taken at equal distances; None for all.
+        on_missing: "refuse" or "skip" lines of the table whose image is not there.
 
     Attributes:
         count: how many images. labelled: whether their classes are known.
+        notes: list of sentences on what was left out or decided.
 
     Raises:
-        OSError, ValueError: for a folder or a table that cannot be used; images are
+        OSError, ValueError: for a folder or a table that cannot be used, and where
+            some folders are labels of the model and others are not; images are
             decoded later.
     """
 
@@ -104,28 +114,46 @@ class LabelledFolder:
         names=None,
         classes=None,
         most=None,
+        on_missing="refuse",
     ):
         folder = pathlib.Path(folder).expanduser()
-        files = image_files(folder)
+        files, self.notes = _files_and_notes(folder)
         if labels is not None:
-            self._pairs = _from_table(labels, folder, names or ())
+            given = (labels, folder, names or (), classes, on_missing)
+            self._pairs, notes = read_table(*given)
+            self.notes += notes
+            known = {path for path, _ in self._pairs}
+            others = sum(path not in known for path in files)
+            if others:
+                self.notes.append(f"left out, not named in {labels}: {others} images")
         else:
-            found = matches([path.parent.name for path in files], names or ())
-            known = all(len(numbers) == 1 for numbers in found)
-            self._pairs = [
-                (path, numbers[0] if known else None)
-                for path, numbers in zip(files, found, strict=True)
-            ]
+            self._pairs = self._by_folders(folder, files, names)
         self._pairs = _spread(self._pairs, most)
         self._preprocessing = preprocessing
-        largest = max(c if c is not None else -1 for _, c in self._pairs)
-        if classes is not None and largest >= classes:
-            raise ValueError(
-                f"{labels}: classes must be from 0 to {classes - 1}, got {largest}. "
-                "Correct the table."
-            )
         self.count = len(self._pairs)
         self.labelled = self._pairs[0][1] is not None
+
+    def _by_folders(self, root, files, names):
+        """(path, class or None) of each file, by the nearest folder that is a label."""
+        folders = sorted({path.parent for path in files})
+        found = {folder: _label_of(folder, root, names or ()) for folder in folders}
+        without = [folder for folder, number in found.items() if number is None]
+        if names and without and len(without) < len(folders):
+            shown = [shown_name(path, root) for path in without[:SHOWN]]
+            raise ValueError(
+                f"{root}: folders of images must be named as labels of the model "
+                f"({', '.join(names[:SHOWN])}...), all of them or none, got "
+                f"{len(without)} of {len(folders)} that are not: {', '.join(shown)}. "
+                "Rename or remove them, or give a table of labels."
+            )
+        if without:
+            why = (
+                "no folder is named as a label of the model"
+                if names
+                else ("the model does not name its classes")
+            )
+            self.notes.append(f"{why}: images count without labels")
+        return [(path, found[path.parent]) for path in files]
 
     def __len__(self):
         return -(-self.count // BATCH)
@@ -138,35 +166,11 @@ class LabelledFolder:
             yield images, classes
 
 
-def _from_table(path, folder, names):
-    """[(path, class)] of a CSV file, every line checked."""
-    path = pathlib.Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such table of labels. Check the path.")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = [line.rpartition(",") for line in lines if line.strip()]
-    if rows and not (folder / rows[0][0].strip()).is_file():
-        rows = rows[1:]  # names of the columns
-    if not rows:
-        raise ValueError(f"{path}: must hold lines `file name,class`, got none.")
-    found = matches([kind for *_, kind in rows], names)
-    return [
-        _row(path, folder, name, kind.strip(), numbers)
-        for (name, _, kind), numbers in zip(rows, found, strict=True)
-    ]
-
-
-def _row(table, folder, name, kind, numbers):
-    file = folder / name.strip()
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"{file}: no such image, named in {table}. Correct the table."
-        )
-    if len(numbers) == 1:
-        return file, numbers[0]
-    if not kind.isdecimal():
-        raise ValueError(
-            f"{table}: every class must be an index or a name of the model, got "
-            f"{kind!r} for {name}. Correct the table."
-        )
-    return file, int(kind)
+def _label_of(folder, root, names):
+    """The class that a folder is named as, or one that it lies in; or None."""
+    above = [folder, *folder.parents]
+    inside = above[: above.index(root) + 1] if root in above else above[:1]
+    for numbers in matches([part.name for part in inside], names):
+        if len(numbers) == 1:
+            return numbers[0]
+    return None

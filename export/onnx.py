@@ -92,7 +92,7 @@ def to_onnx(
     labels = check_labels(labels, model, reference.contract)
     _memory(path, reference, quantization)
     files.check_target(path, overwrite)
-    images = calibration_images(quantization, calibration, reference, STATIC)
+    images = calibration_images(quantization, calibration, reference, STATIC, verbose)
     given = (opset, overwrite, verbose, images, faces, labels)
     if quantization == "auto":
         judge = Judge(reference, validation, tolerance)

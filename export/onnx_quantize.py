@@ -136,7 +136,7 @@ def integer(graph, file, quantization, images, verbose=1):
     Args:
         graph: float `Graph`, changed in place. file: that it was read from.
         quantization: "static_int8" for fixed ranges of the inputs, those of the
-            images; "dynamic_int8" for the range of each input as it comes.
+            images; "dynamic_int8" for the range of each token as it comes.
         images: (N, H, W, C) float32.
         verbose: 0 for no progress.
 
@@ -275,47 +275,35 @@ def take_out(graph, layer):
 
 
 def dynamic_dense(graph, layer):
-    """A product of integers, with the range of the input as it comes.
+    """A product of integers, with the range of each token as it comes.
 
-    Source: Jacob et al. 2018, arXiv:1712.05877, section 2.
+    A token is divided by its size, the quotients share the range of one operator, and
+    the product is multiplied by the size again.
+
+    Source: Jacob et al. 2018, arXiv:1712.05877, section 2; a scale per token: Yao et
+    al. 2022, arXiv:2206.01861 (ZeroQuant), section 3.2.
     """
     from onnx import TensorProto
 
-    x, rows = layer.x, None
-    if not _normalised(graph, x):
-        rows = _row_sizes(graph, x)
-        x = graph.add("Div", x, rows)
+    sizes = _token_sizes(graph, layer.x)
+    x = graph.add("Div", layer.x, sizes)
     x, scale, zero = graph.add("DynamicQuantizeLinear", x, outputs=3)
     integers, scales = small(layer.weight.T, dense=True)
     sums = graph.add("MatMulInteger", x, _weight(graph, integers.T), zero)
     sums = graph.add("Cast", sums, to=TensorProto.FLOAT)
     factor = graph.add("Mul", scale, graph.array(scales, "scales"))
-    y = graph.add("Mul", sums, factor)
-    if rows is not None:
-        y = graph.add("Mul", y, rows)
+    y = graph.add("Mul", graph.add("Mul", sums, factor), sizes)
     if layer.bias is None:
         return y
     return graph.add("Add", y, graph.array(layer.bias, "bias"))
 
 
-def _row_sizes(graph, x):
-    """The largest magnitude of each token, (..., 1), as its own scale.
-
-    Source: Yao et al. 2022, arXiv:2206.01861 (ZeroQuant), section 3.2.
-    """
+def _token_sizes(graph, x):
+    """The largest magnitude of each token, (..., 1), never 0."""
     axes = graph.integers([-1])
     high = graph.add("ReduceMax", x, axes, keepdims=1)
     low = graph.add("Neg", graph.add("ReduceMin", x, axes, keepdims=1))
     return graph.add("Max", high, low, graph.array(TINY, "tiny"))
-
-
-def _normalised(graph, x):
-    """Whether a layer norm has brought all tokens to one size already."""
-    makers = {name: node for node in graph.nodes for name in node.output}
-    maker = makers.get(x)
-    while maker is not None and maker.op_type in ("Mul", "Reshape"):  # a mask
-        maker = makers.get(maker.input[0])
-    return maker is not None and maker.op_type == "LayerNormalization"
 
 
 def static_dense(graph, layer):

@@ -3,13 +3,12 @@
 import copy
 import pathlib
 
-import keras
-
 from keras_vit.export import onnx_file
 from keras_vit.export.contract import data_file
 from keras_vit.export.noise import quiet
 from keras_vit.export.quantization.observe import widen
 from keras_vit.export.runtimes import open_session
+from keras_vit.progress import Bar
 
 
 def ranges(graph, file, wanted, images, verbose=1):
@@ -35,7 +34,7 @@ def ranges(graph, file, wanted, images, verbose=1):
     finally:
         probe.unlink(missing_ok=True)
         data_file(probe).unlink(missing_ok=True)
-    bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
+    bar = Bar(len(images), "image", verbose)
     found = {}
     for image in images:
         values = session.run(names, {given: image[None]})

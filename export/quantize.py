@@ -73,12 +73,12 @@ PRECISIONS = {
 }
 
 
-def check_calibration(quantization, calibration, reference):
+def check_calibration(quantization, calibration, reference, verbose=0):
     """As `calibration_images`, for TFLite, whose static recipes take single images.
 
     Args:
-        quantization: as there. calibration: `quantization.Ranges`, or the path of
-            such, besides. reference: `Reference` of the model.
+        quantization, reference, verbose: as there.
+        calibration: `quantization.Ranges`, or the path of such, besides.
 
     Returns:
         (N, H, W, C) float32, `Ranges`, `Trained`, or None.
@@ -93,7 +93,8 @@ def check_calibration(quantization, calibration, reference):
         _check_batch(quantization, reference.contract)
     if is_ranges(calibration):
         return _check_ranges(quantization, calibration, reference.model)
-    return calibration_images(quantization, calibration, reference, CALIBRATED)
+    given = (quantization, calibration, reference, CALIBRATED)
+    return calibration_images(*given, verbose)
 
 
 def _trained(reference, quantization, calibration):
@@ -114,14 +115,15 @@ def _check_batch(quantization, contract):
         )
 
 
-def calibration_images(quantization, calibration, reference, calibrated):
+def calibration_images(quantization, calibration, reference, calibrated, verbose=0):
     """Calibration images, if the recipe needs any, before anything slow.
 
     Args:
         quantization: name of a recipe, "auto", or None.
         calibration: images as in `read_calibration`, or None.
         reference: `Reference` of the model.
-        calibrated: names of the recipes that need images.
+        calibrated: names of the recipes that need images. verbose: 1 says what is
+            left out of a folder.
 
     Returns:
         (N, H, W, C) float32, or None.
@@ -136,7 +138,7 @@ def calibration_images(quantization, calibration, reference, calibrated):
             "folder."
         )
     if quantization == "auto" and calibration is not None:
-        return read_calibration(calibration, reference)
+        return read_calibration(calibration, reference, verbose)
     if quantization not in calibrated:
         if calibration is None:
             return None
@@ -149,7 +151,7 @@ def calibration_images(quantization, calibration, reference, calibrated):
             f"calibration: must be given with quantization={quantization!r}, got None. "
             "Pass 32 to 128 training images, prepared with model.preprocessing."
         )
-    return read_calibration(calibration, reference)
+    return read_calibration(calibration, reference, verbose)
 
 
 def _check_ranges(quantization, calibration, model):

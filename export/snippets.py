@@ -50,12 +50,12 @@ def load_image(contract, note):
     height, width, channels = contract.image.shape[1:]
     note = note or Preprocessing((height, width), contract.mode)
     colours, shape = "L" if channels == 1 else "RGB", (1, height, width, channels)
-    fit = note.resize == "short_side"
     method = f"Image.Resampling.{_RESAMPLING[note.interpolation]}"
     lines = [
         "import numpy as np",
-        "from PIL import Image, ImageOps" if fit else "from PIL import Image",
-        f'photo = Image.open("photo.jpg").convert("{colours}")',
+        "from PIL import Image, ImageOps",
+        'photo = ImageOps.exif_transpose(Image.open("photo.jpg"))',
+        f'photo = photo.convert("{colours}")',
         _geometry(note, height, width, method),
         f'image = np.asarray(photo, "float32").reshape{shape}',
     ]

@@ -91,7 +91,7 @@ def to_tflite(
     labels = check_labels(labels, model, reference.contract)
     _check_size(path, reference)
     files.check_target(path, overwrite)
-    images = check_calibration(quantization, calibration, reference)
+    images = check_calibration(quantization, calibration, reference, verbose)
     given = (overwrite, verbose, images, faces, labels)
     if quantization == "auto":
         judge = Judge(reference, validation, tolerance)

@@ -1,6 +1,5 @@
 """Judge an exported file on real images: is it still the same model?"""
 
-import keras
 import numpy as np
 
 from keras_vit.choices import check_choice
@@ -16,6 +15,7 @@ from keras_vit.export.processors.session import ready
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.timing import interleaved
+from keras_vit.progress import Bar
 
 
 def verify(
@@ -155,7 +155,7 @@ def verify_all(
     for runtime in runtimes:
         _match_faces(runtime, reference.shown)
     comparisons = [Comparison(runtime, reference.contract) for runtime in runtimes]
-    bar = keras.utils.Progbar(batches.count, verbose=verbose, unit_name="batch")
+    bar = Bar(batches.count, "batch", verbose)
     first = None
     for images, labels in batches:
         expected = reference.finite_answers(images)

@@ -14,6 +14,7 @@ from keras_vit import imagenet
 from keras_vit.choices import check_choice
 from keras_vit.errors import DataError
 from keras_vit.layers.interpolate import matrix
+from keras_vit.orientation import HEAD, number_of, upright
 
 # mode -> (mean, std) of the pixel values, on a scale of 0 to 1, per channel.
 RANGES = {
@@ -161,8 +162,8 @@ class Preprocessing:
 def preprocess_image_file(image, preprocessing):
     """Decode an image file and prepare it as a model wants it.
 
-    Grey and palette images become three channels. Orientation tags of cameras
-    are not applied, as in the pipelines that the weights were made with.
+    Grey and palette images become three channels; photos are turned the right way up,
+    as cameras and phones say beside the pixels.
 
     Args:
         image: path, or the bytes of a JPEG, PNG or other file that Pillow reads.
@@ -179,7 +180,10 @@ def preprocess_image_file(image, preprocessing):
 
 
 def read_image(image):
-    """Decode an image file.
+    """Decode an image file: 8 bits, three channels, the right way up.
+
+    Of animations and files of several pages the first one is taken, of 16 bits the
+    upper eight, and what is transparent is shown.
 
     Args:
         image: path, or the bytes of the file.
@@ -197,7 +201,9 @@ def read_image(image):
     source = io.BytesIO(image) if isinstance(image, bytes) else image
     try:
         with Image.open(source) as file:
-            return np.asarray(_eight_bits(file).convert("RGB"))
+            number = number_of(file, _head(image))
+            pixels = np.asarray(_eight_bits(file).convert("RGB"))
+            return np.ascontiguousarray(upright(pixels, number))
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as err:
@@ -207,11 +213,26 @@ def read_image(image):
         ) from err
 
 
+def _head(image):
+    """The first bytes of a file, of which `image` is the path or the content."""
+    if isinstance(image, bytes):
+        return image[:HEAD]
+    with open(image, "rb") as file:
+        return file.read(HEAD)
+
+
 def _eight_bits(image):
     """A Pillow image of 8 bits a channel; Pillow itself makes grey of 16 bits white."""
     from PIL import Image
 
     deep = image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG")
+    if image.mode in ("I", "F") and not deep:
+        low, high = image.getextrema()
+        if low < 0 or high > 255 or 0 < high <= 1:
+            raise ValueError(
+                f"pixels of 32 bits from {low:g} to {high:g}, which no rule makes 0 to "
+                "255"
+            )
     if not deep:
         return image
     return Image.fromarray((np.asarray(image).astype("uint16") >> 8).astype("uint8"))

@@ -4,7 +4,7 @@ import csv
 import math
 import pathlib
 
-from keras_vit import files
+from keras_vit import files, lettering
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 SHARP = 2  # drawn so many times larger, then reduced
@@ -94,22 +94,22 @@ def panel_names(runs):
 
 
 def _canvas(width, height):
-    """A large empty picture, its pencil, and a font of a size in px."""
-    from PIL import Image, ImageDraw, ImageFont
+    """A large empty picture, and its pencil."""
+    from PIL import Image, ImageDraw
 
     image = Image.new("RGB", (width * SHARP, height * SHARP), "white")
-    return image, ImageDraw.Draw(image), lambda px: ImageFont.load_default(px * SHARP)
+    return image, ImageDraw.Draw(image)
 
 
 def _key(runs, width):
     """A line with the names of the runs and what strong and pale mean."""
-    image, pencil, font = _canvas(width, HEAD)
+    image, pencil = _canvas(width, HEAD)
     colours = [COLOURS[k % len(COLOURS)] for k in range(len(runs))]
     note = ("validation strong, training pale", "#666666")
     left = LEFT * SHARP
     for text, colour in [*zip(runs, colours, strict=True), note]:
-        pencil.text((left, 8 * SHARP), text, fill=colour, font=font(14))
-        left += pencil.textlength(text, font(14)) + 24 * SHARP
+        lettering.write(pencil, (left, 8 * SHARP), text, 14 * SHARP, colour)
+        left += lettering.length(text, 14 * SHARP) + 24 * SHARP
     return image.resize((width, HEAD))
 
 
@@ -121,7 +121,7 @@ class _Panel:
     """
 
     def __init__(self, name, runs):
-        self.image, self.pencil, self.font = _canvas(WIDTH, HEIGHT)
+        self.image, self.pencil = _canvas(WIDTH, HEIGHT)
         self.curves = list(_curves(name, runs))
         values = [value for curve, _ in self.curves for value in curve]
         values = [value for value in values if math.isfinite(value)] or [0.0]
@@ -138,23 +138,26 @@ class _Panel:
 
     def draw(self, title):
         """The panel, (HEIGHT, WIDTH) px."""
-        right, size = (WIDTH - RIGHT) * SHARP, self.font(12)
+        right = (WIDTH - RIGHT) * SHARP
         for value in self.levels:
             left, y = self.place(1, value)
             self.pencil.line([(left, y), (right, y)], fill="#e4e4e4", width=SHARP)
             left -= 8 * SHARP
-            self.pencil.text((left, y), f"{value:.6g}", "#444", size, anchor="rm")
+            self._write((left, y), f"{value:.6g}", 12, "#444", "rm")
         for epoch in ticks(1, self.epochs):
             if 1 <= epoch <= self.epochs and epoch == int(epoch):
                 x, y = self.place(epoch, self.levels[0])
                 y += 8 * SHARP
-                self.pencil.text((x, y), f"{epoch:.0f}", "#444", size, anchor="ma")
+                self._write((x, y), f"{epoch:.0f}", 12, "#444", "ma")
         for curve, colour in self.curves:
             points = [(k, value) for k, value in enumerate(curve, 1)]
             for part in _unbroken(points):
                 self._line([self.place(*point) for point in part], colour)
-        self.pencil.text((LEFT * SHARP, 12 * SHARP), title, "black", self.font(15))
+        self._write((LEFT * SHARP, 12 * SHARP), title, 15, "black", "la")
         return self.image.resize((WIDTH, HEIGHT))
+
+    def _write(self, place, text, px, colour, anchor):
+        lettering.write(self.pencil, place, text, px * SHARP, colour, anchor)
 
     def _line(self, places, colour):
         if len(places) > 1:

@@ -2,16 +2,13 @@
 
 import collections
 import datetime
-import shutil
-import sys
 import time
 
 import keras
 
-from keras_vit.training.patience import tell
+from keras_vit import progress
 
 SECONDS = 30.0  # of the latest steps that the pace is taken over
-BAR = 10  # characters
 
 
 class ShowProgress(keras.callbacks.Callback):
@@ -25,12 +22,12 @@ class ShowProgress(keras.callbacks.Callback):
             taken all the same), 1 the line, 2 one line per epoch.
     """
 
-    renewed, noted = 0.2, 60.0  # seconds between two lines: terminal, file
+    renewed, noted = progress.RENEWED, 60.0  # seconds between two lines: terminal, file
 
     def __init__(self, batch_size, epochs, verbose):
         super().__init__()
         self.batch_size, self.epochs, self.verbose = batch_size, epochs, verbose
-        self.live = verbose == 1 and (sys.stdout.isatty() or "ipykernel" in sys.modules)
+        self.live = verbose == 1 and progress.is_live()
         self._marks = collections.deque()  # (time, steps of the epoch) of late steps
         self._shown = self._began = self._test_began = time.monotonic()
         self._epoch = self._first = 0
@@ -109,21 +106,18 @@ class ShowProgress(keras.callbacks.Callback):
 
     def _line(self, step, logs):
         steps, left = self.params["steps"], self.left(step)
-        full = BAR * step // steps
-        parts = [f"{self._name()} {step}/{steps} {'━' * full}{'╌' * (BAR - full)}"]
+        drawn = f" {progress.drawn(step / steps)}" if self.live else ""
+        parts = [f"{self._name()} {step}/{steps}{drawn}"]
         parts += [self._rate(), "" if left is None else f"ETA {_clock(left)}"]
         rate = self.model.optimizer.learning_rate
         logs = {**logs, "learning_rate": float(keras.ops.convert_to_numpy(rate))}
         return "  ".join(part for part in [*parts, *_numbers(logs)] if part)
 
     def _show(self, line, stays=False):
-        if not self.live:
-            tell(line)
-            return
-        width = shutil.get_terminal_size().columns - 1
-        if not stays:
-            line = line[:width]
-        tell(f"\r{line.ljust(width)}", line_break=stays)
+        if self.live:
+            progress.show(line, stays)
+        else:
+            progress.tell(line)
 
 
 def _numbers(logs):

@@ -1,18 +1,12 @@
 """A full disk does not end a run: what cannot be written now is written later."""
 
-import contextlib
 import time
 
 import tensorflow as tf
-from keras.src.utils import io_utils
+
+from keras_vit.progress import tell
 
 ERRORS = (OSError, tf.errors.OpError)  # the latter from event files
-
-
-def tell(text, line_break=True):
-    """Print, unless what is printed goes to a file on the full disk."""
-    with contextlib.suppress(OSError):
-        io_utils.print_msg(text, line_break)
 
 
 class Patience:

@@ -6,13 +6,13 @@ import pathlib
 
 import numpy as np
 
-from keras_vit import classes, files
+from keras_vit import classes, files, image_files
 from keras_vit.errors import DataError
 from keras_vit.models.endings import ending
 from keras_vit.preprocess import Preprocessing
+from keras_vit.progress import tell
 from keras_vit.training.data import pseudo
 from keras_vit.training.data.feed import Feed
-from keras_vit.training.data.folder import SUFFIXES
 from keras_vit.training.data.sources import open_source
 from keras_vit.training.data.splits import IndexedSplit
 from keras_vit.training.distill import to_logits
@@ -70,7 +70,7 @@ def pseudo_label(
     files.check_target(output, overwrite)
     source = _open_labelled(labelled, verbose)
     order = _order(teacher, source)
-    paths = np.array(_images(unlabelled))
+    paths = np.array(_images(unlabelled, verbose))
     found, scores = _ask(teacher, paths, batch_size, verbose)
     scores, names = scores[:, order], source.class_names
     rng = np.random.default_rng(seed)
@@ -157,20 +157,24 @@ def _order(teacher, source):
     return classes.numbers(source.name, source.class_names, labels)
 
 
-def _images(folder):
+def _images(folder, verbose):
     """Paths of all images below a folder, sorted."""
     root = pathlib.Path(folder).expanduser().absolute()
-    if not root.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: must be a folder of images, but there is no such folder. Check "
-            "the path."
-        )
-    found = sorted(str(p) for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+    try:
+        tree = image_files.look_through(root)
+    except NotADirectoryError as err:
+        raise FileNotFoundError(*err.args) from err
+    left_out = tree.all_left_out()
+    notes = image_files.notes_of(left_out, root)
+    found = [str(path) for path in tree.all_images()]
     if not found:
         raise DataError(
-            f"{folder}: must hold images, got no file with the suffixes "
-            f"{' '.join(SUFFIXES)}. Check the path."
+            f"{folder}: must hold images, got none{''.join('; ' + n for n in notes)}. "
+            "Check the path."
         )
+    if verbose:
+        for note in notes:
+            tell(f"{folder}: {note}")
     return found
 
 

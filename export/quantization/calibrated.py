@@ -281,7 +281,7 @@ def calibrate(model, images, method=DEFAULT, verbose=1):
 
     check_choice("method", method, METHODS)
     reference, graph = float_graph(model)
-    images = read_calibration(images, reference)
+    images = read_calibration(images, reference, verbose)
     say(f"calibrating on {len(images)} images", verbose)
     wanted = [mlp.gelu.outputs[0] for mlp in overflow.find_mlps(graph)]
     hidden = observe.ranges(graph, images, wanted, verbose) if wanted else {}

@@ -20,7 +20,7 @@ def thinned(images, most):
     return images[:: -(-len(images) // most)]
 
 
-def read_calibration(images, reference):
+def read_calibration(images, reference, verbose=0):
     """At most 128 images out of an array, an iterable of batches, or a folder.
 
     Of an array, those at equal distances are taken, of an iterable the first: shuffle
@@ -30,7 +30,8 @@ def read_calibration(images, reference):
         images: (N, H, W, C) array in the model's range, or any iterable of batches,
             (images, labels) pairs included, such as a `tf.data.Dataset`; or the path
             of a folder of image files, prepared as `model.preprocessing` says.
-        reference: `Reference` of the model.
+        reference: `Reference` of the model. verbose: 1 says what is left out of a
+            folder.
 
     Returns:
         (N, H, W, C) float32, N from 32 to 128.
@@ -42,7 +43,7 @@ def read_calibration(images, reference):
     """
     if isinstance(images, (str, os.PathLike)):
         note = getattr(reference.model, "preprocessing", None)
-        images = read_folder(images, note, MOST)
+        images = read_folder(images, note, MOST, verbose)
     if hasattr(images, "shape") and len(images) > MOST:
         images = images[np.linspace(0, len(images) - 1, MOST).round().astype(int)]
     found, count = [], 0

@@ -4,7 +4,6 @@ import functools
 import os
 import pathlib
 
-import keras
 import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
@@ -18,6 +17,7 @@ from keras_vit.export.quantization.norms import bias_of, is_dense
 from keras_vit.export.quantization.static import prepare
 from keras_vit.export.quantization.trained import Trained, int4_trained, store
 from keras_vit.export.quantization.walk import Walk, rows_of
+from keras_vit.progress import Bar
 
 # Size to stay below, as a share of the float32 file: what 4 bits leave of it goes to
 # the layers that need 8 most. Labels and metadata make it 0.18.
@@ -113,7 +113,7 @@ def round_layers(graph, images, bits, block=0, verbose=1):
         block: as in `int4`. verbose: 0 for no progress bar.
     """
     here, there = Walk(graph, images), Walk(graph.copy(), images)
-    bar = keras.utils.Progbar(len(bits), verbose=verbose, unit_name="layer")
+    bar = Bar(len(bits), "layer", verbose)
     for place, count in bits.items():
         op = graph.operators[place]
         given = op.inputs[0]
@@ -163,7 +163,7 @@ def sensitivity(graph, trial, bits, images, verbose=1):
     """
     walk, whole, costs = Walk(graph, images), Walk(graph, images), {}
     whole.advance(graph.outputs)
-    bar = keras.utils.Progbar(len(bits), verbose=verbose, unit_name="layer")
+    bar = Bar(len(bits), "layer", verbose)
     for place, count in bits.items():
         walk.advance([graph.operators[place].inputs[0]])
         if count == 4:

@@ -1,10 +1,10 @@
 """What calibration images look like inside the graph: the range of each channel."""
 
-import keras
 import numpy as np
 
 from keras_vit.export.noise import quiet
 from keras_vit.export.quantization.calibrated import Ranges
+from keras_vit.progress import Bar
 
 
 def ranges(graph, images, wanted, verbose=1):
@@ -60,7 +60,7 @@ def watch(graph, images, wanted, see, verbose=1):
     """
     inner = [number for number in wanted if number not in graph.inputs]
     interpreter, numbers = open_graph(graph, also=inner)
-    bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
+    bar = Bar(len(images), "image", verbose)
     for index in range(len(images)):
         image = images[index : index + 1]
         interpreter.set_tensor(numbers[graph.inputs[0]], image)

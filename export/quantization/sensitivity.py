@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 
 from keras_vit.export.compare import Tally
@@ -15,6 +14,7 @@ from keras_vit.export.quantization.calibrated import (
 from keras_vit.export.quantization.calibration import read_calibration
 from keras_vit.export.quantization.dense import static_layer
 from keras_vit.export.quantization.observe import open_graph
+from keras_vit.progress import Bar
 
 # Images that each layer is judged on.
 JUDGED = 16
@@ -74,7 +74,7 @@ def sensitivity(model, images, ranges, verbose=1):
     """
     reference, graph = float_graph(model)
     ranges = check_ranges(ranges, reference.model)
-    images = read_calibration(images, reference)
+    images = read_calibration(images, reference, verbose)
     images = images[np.linspace(0, len(images) - 1, JUDGED).round().astype(int)]
     named = static.named_layers(graph)
     names = {id(op): name for name, op in named.items()}
@@ -85,7 +85,7 @@ def sensitivity(model, images, ranges, verbose=1):
     limits = {number: ranges.narrow[number] for number in wanted}
     expected = _answers(graph, images)
     say(f"{len(places)} layers", verbose)
-    bar = keras.utils.Progbar(len(places), verbose=verbose, unit_name="layer")
+    bar = Bar(len(places), "layer", verbose)
     rows = []
     for place in places:
         changed = graph.copy()

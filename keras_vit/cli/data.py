@@ -1,5 +1,8 @@
-"""`keras-vit prepare`, `pseudo-label`, `inspect-data`."""
+"""`keras-vit prepare`, `pseudo-label`, `data`, `inspect-data`."""
 
+import pathlib
+
+from keras_vit.cli.table import table
 from keras_vit.cli.training import (
     add_fields,
     add_preprocess,
@@ -7,6 +10,8 @@ from keras_vit.cli.training import (
     read_fields,
 )
 from keras_vit.cli.usage import loudness, positive
+
+SHOWN = 60  # classes in the table of a terminal
 
 
 def add_commands(commands):
@@ -48,6 +53,7 @@ def add_commands(commands):
         "--overwrite", action="store_true", help="replace what lies there"
     )
     label.set_defaults(run=run_label)
+    _add_data(commands)
     inspect = commands.add_parser(
         "inspect-data", help="draw a training batch as the model sees it"
     )
@@ -67,6 +73,76 @@ def add_commands(commands):
     )
     add_fields(inspect)
     inspect.set_defaults(run=run_inspect)
+
+
+def _add_data(commands):
+    look = commands.add_parser(
+        "data",
+        help="what a folder of images holds: splits, classes, what is left out, "
+        "imbalance, duplicates",
+    )
+    look.add_argument("path", help="folder, or digits, folder:PATH, tfds:NAME")
+    look.add_argument("--sheet", metavar="PNG", help="draw some images of every class")
+    look.add_argument(
+        "--quick", action="store_true", help="go by names alone, open no file"
+    )
+    look.add_argument(
+        "--overwrite", action="store_true", help="replace the PNG if it exists"
+    )
+    look.set_defaults(run=run_data)
+
+
+def run_data(args):
+    """Count, name what is left out, look for duplicates, draw a sheet."""
+    from keras_vit import files, image_overview
+
+    kind, _, rest = args.path.partition(":")
+    path = rest if kind == "folder" and rest else args.path
+    if path is args.path and not pathlib.Path(path).expanduser().is_dir():
+        return _run_source(args)
+    if args.sheet:
+        files.check_target(args.sheet, args.overwrite)
+    found = image_overview.look_at(path, args.quick, verbose=loudness(args))
+    answer = found.to_dict()
+    lines = [_counts(found), *(f"note: {note}" for note in found.scan.notes)]
+    lines += found.lines()
+    if args.sheet:
+        notes = image_overview.draw_samples(found, args.sheet, args.overwrite)
+        answer |= {"sheet": args.sheet, "notes": answer["notes"] + notes}
+        lines += [f"sheet: {args.sheet}", *notes]
+    if found.refusal:
+        lines.append(f"training refuses it: {found.refusal}")
+    return answer, "\n".join(lines), 1 if found.refusal else 0
+
+
+def _counts(found):
+    """A line per class, a column per split."""
+    counts, scan = found.counts(), found.scan
+    rows = [[name, *(c[name] for c in counts.values())] for name in scan.class_names]
+    total = sum(sum(column.values()) for column in counts.values())
+    head = f"{scan.root}: {scan.layout}, {len(rows)} classes, {total} images\n"
+    more = f"\n{len(rows) - SHOWN} more with --json" if len(rows) > SHOWN else ""
+    sums = ["all", *(sum(column.values()) for column in counts.values())]
+    return head + table([*rows[:SHOWN], sums], ["class", *counts]) + more
+
+
+def _run_source(args):
+    """Classes and counts of what is no folder."""
+    from keras_vit import training
+    from keras_vit.cli.usage import UsageError
+
+    if args.sheet or args.quick:
+        raise UsageError(
+            f"--sheet, --quick: go with a folder of images, got {args.path}. "
+            "`keras-vit inspect-data` draws batches of every source."
+        )
+    source = training.data.sources.open_source(args.path, verbose=0)
+    counts = {name: split.size for name, split in source.splits.items()}
+    answer = {"classes": list(source.class_names), "counts": counts}
+    shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+    names = ", ".join(source.class_names[:SHOWN])
+    classes = f"{len(source.class_names)} classes: {names}"
+    return answer, f"{args.path}: {shown} images; {classes}", 0
 
 
 def run_prepare(args):
@@ -128,4 +204,5 @@ def run_inspect(args):
     )
     rows = zip(answer["images"], answer["labels"], strict=True)
     lines = [f"{name}  {label}" for name, label in rows]
+    lines += [f"note: {note}" for note in answer["notes"]]
     return answer, "\n".join([*lines, f"{args.output}: {answer['augment']}"]), 0

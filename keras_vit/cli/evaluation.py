@@ -92,15 +92,14 @@ def run_evaluate(args):
     labels = _real_labels(args, info)
     names = None if args.by_order else info.class_names
     report = training.evaluate.report(model, dataset, names, verbose=loudness(args))
-    answer = {"data": info.source, "skipped": list(info.skipped), **report.to_dict()}
+    answer = {"data": info.source, **_judged(args, info), **report.to_dict()}
     lines = [str(report)]
     if labels is not None:
         found = training.evaluate.real_share(report.outcomes, labels)
         answer["real"] = found
         excluded = f"{found['count']} images, {found['excluded']} without a label"
         lines.append(f"ReaL {found['real']:.2%}, {excluded}")
-    if info.skipped:
-        lines.append(f"{len(info.skipped)} skipped, which are no images")
+    lines.append(_scored(answer, info))
     if args.per_class:
         lines.append(_classes(answer["per_class"]))
     if args.confusion:
@@ -127,8 +126,22 @@ def _run_own_loss(args, model):
             f"{found['nats_per_pixel']:.4f} nats per pixel, "
             f"{found['bits_per_pixel']:.4f} bits, {found['count']} images"
         )
-    answer = {"data": info.source, "skipped": list(info.skipped), **found}
-    return answer, text, 0
+    answer = {"data": info.source, **_judged(args, info), **found}
+    return answer, f"{text}\n{_scored(answer, info)}", 0
+
+
+def _judged(args, info):
+    """Which images were scored, and what was left out."""
+    split = args.split or info.test_split
+    shares = {"split": split, "counts": info.counts}
+    return {**shares, "skipped": list(info.skipped), "notes": list(info.notes)}
+
+
+def _scored(answer, info):
+    """The same in a line."""
+    counts = ", ".join(f"{name} {count}" for name, count in info.counts.items())
+    skipped = f"; {len(info.skipped)} files left out" if info.skipped else ""
+    return f"scored: split {answer['split']!r} of {info.source} ({counts}){skipped}"
 
 
 def _only_scores(args):

@@ -104,6 +104,13 @@ def add_images(command):
         help="lines `file name,class` for --images, the class as index or name "
         "(default: the folders' names, where they are the model's labels)",
     )
+    command.add_argument(
+        "--on-missing-image",
+        choices=("refuse", "skip"),
+        default="refuse",
+        help="what to do with lines of --labels whose image is not there (default: "
+        "refuse)",
+    )
 
 
 def check_images(args, required):
@@ -131,13 +138,18 @@ def check_images(args, required):
 def validation_images(args, model):
     """The images that the options ask for, for `verify` and its like."""
     from keras_vit.export.folder import LabelledFolder
+    from keras_vit.export.noise import say
 
     if not args.images:
         return load_split(args, model)[0]
     names, shape = getattr(model, "labels", None), model.outputs[0].shape
     classes = shape[-1] if len(shape) == 2 else None
     note = getattr(model, "preprocessing", None)
-    return LabelledFolder(args.images, note, args.labels, names, classes)
+    given = (args.images, note, args.labels, names, classes, None)
+    found = LabelledFolder(*given, args.on_missing_image)
+    for line in found.notes:
+        say(f"{args.images}: {line}", verbose=loudness(args))
+    return found
 
 
 def run_verify(args):
@@ -154,10 +166,11 @@ def run_verify(args):
     from keras_vit.export.inspection.summary import describe
 
     model = weights.load(args.model)
+    images = validation_images(args, model)
     report = export.verify(
         model,
         args.artefact,
-        validation_images(args, model),
+        images,
         max_points_lost=args.max_points_lost,
         layers=args.layers,
         signature=args.signature,
@@ -166,7 +179,8 @@ def run_verify(args):
         on_failure="report",
         verbose=loudness(args),
     )
-    return report.to_dict(), describe(report), 0 if report.passed else 1
+    answer = {**report.to_dict(), "notes": list(getattr(images, "notes", ()))}
+    return answer, describe(report), 0 if report.passed else 1
 
 
 def run_benchmark(args):

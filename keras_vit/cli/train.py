@@ -148,6 +148,7 @@ def _trained(args, result):
         "weights": result.weights,
         "classes": list(result.info.class_names),
         "history": result.history,
+        "notes": list(result.info.notes),
     }
     text = f"best epoch {result.best_epoch}: {answer['model']}"
     return answer, text, 0

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 
+from keras_vit import files
 from keras_vit.cli.table import table
 from keras_vit.cli.usage import check_there, loudness, positive
 from keras_vit.errors import DataError
@@ -15,10 +16,32 @@ def add_commands(commands):
     recipes.set_defaults(run=run_recipes)
     predict = commands.add_parser("predict", help="say what images show")
     predict.add_argument("model", help="a .keras file or a checkpoint")
-    predict.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
+    predict.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="image files, or folders of them"
+    )
     predict.add_argument("--top", type=positive, default=5, help="names per image")
+    _add_answers(predict)
     add_preprocess(predict)
     predict.set_defaults(run=run_predict)
+
+
+def _add_answers(command):
+    """Add the options that say what becomes of the answers, and of bad images."""
+    command.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="write a line per image instead of printing (default: print)",
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="replace the CSV if it exists"
+    )
+    command.add_argument(
+        "--on-bad-image",
+        choices=("refuse", "skip"),
+        default="refuse",
+        help="what to do with a file that is no image; the others are answered either "
+        "way, and the exit code is 1 with refuse, 0 with skip (default: refuse)",
+    )
 
 
 def add_data(command, required=True):
@@ -205,25 +228,12 @@ def _preparation(model):
 def run_predict(args):
     """Names with probabilities, best first."""
     check_there(args)
-    import numpy as np
+    if args.csv:
+        files.check_target(args.csv, args.overwrite)
+    from keras_vit.cli.predicting import listed, predict_all, told
 
-    from keras_vit import preprocess
-    from keras_vit.introspect import inspection
-
+    paths, notes = listed(args.images)
     model = load_prepared(args)
     check_classifier(args.model, model)
-    note = inspection.preparation(model)
-    answer, lines = {}, []
-    for path in args.images:
-        image = preprocess.preprocess_image_file(path, note)
-        outputs = model(np.asarray(image)[None], training=False)
-        names = inspection.guesses(model, outputs, args.top)
-        if not names:
-            raise ValueError(
-                f"{args.model}: must end in a head for classes, got features. Train "
-                f"one with `keras-vit train --model {args.model}`."
-            )
-        answer[path] = [{"label": name, "probability": p} for name, p in names]
-        lines.append(path)
-        lines += [f"  {p:6.1%}  {name}" for name, p in names]
-    return answer, "\n".join(lines), 0
+    found, bad = predict_all(args, model, paths)
+    return told(args, paths, found, bad, notes)

@@ -23,6 +23,7 @@ from keras_vit.introspect.position import position_similarity
 from keras_vit.introspect.rollout import roll
 from keras_vit.models.endings import ending
 from keras_vit.preprocess import decode_predictions, preprocess_input
+from keras_vit.progress import Bar
 
 GREY = np.array([0.299, 0.587, 0.114], "float32")  # as PIL makes grey of colours
 
@@ -87,7 +88,7 @@ def inspect_model(model, pictures, preprocessing=None, top=5, verbose=1):
         raise ValueError("pictures: needs at least one, got none. Name an image file.")
     note, model = preparation(model, preprocessing), transformer_of(model)
     see, found = _watch(model, top), []
-    bar = keras.utils.Progbar(len(pictures), verbose=verbose, unit_name="picture")
+    bar = Bar(len(pictures), "picture", verbose)
     for name, picture in pictures.items():
         pixels = _pixels(picture, note, model.input_shape[-1])
         found.append(see(name, pixels, preprocess_input(pixels, mode=note.mode)))

@@ -15,6 +15,7 @@ from keras_vit.layers import (
 )
 from keras_vit.models.encoders import pixel_trunk
 from keras_vit.models.pretraining import EncoderModel
+from keras_vit.progress import Bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +174,7 @@ def stream(model, tensors, images, batch_size, verbose=0):
             f"images and batch_size={batch_size}."
         )
     run = runner(model, tensors)
-    bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
+    bar = Bar(len(images), "image", verbose)
     for start in range(0, len(images), batch_size):
         yield run(images[start : start + batch_size])
         bar.update(min(start + batch_size, len(images)))

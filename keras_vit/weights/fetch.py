@@ -15,10 +15,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-import keras
-
 from keras_vit import files
 from keras_vit.errors import CheckpointError
+from keras_vit.progress import Bar
 
 CHUNK = 2**20  # bytes
 TIMEOUT = 30  # seconds without a byte
@@ -204,12 +203,12 @@ def _receive(response, part, begin, verbose):
     total = None if length is None else begin + int(length)
     if total is not None:
         files.check_space(part, total - begin)
-    bar = keras.utils.Progbar(total, verbose=verbose, unit_name="byte")
+    bar = Bar(total, "byte", verbose, begin)
     received = begin
     with open(part, "ab" if begin else "wb") as file:
         while chunk := response.read(CHUNK):
             file.write(chunk)
             received += len(chunk)
-            bar.update(received, finalize=received == total)
+            bar.update(received)
     if total is not None and received != total:
         raise OSError(f"the connection ended after {received} of {total} bytes")

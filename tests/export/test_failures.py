@@ -10,6 +10,7 @@ import pytest
 from keras_vit import export, files
 from keras_vit.errors import ExportMismatch
 from keras_vit.export import compare, onnx, proof, savedmodel
+from keras_vit.export.batches import Batches
 from keras_vit.export.contract import Contract, Tensor
 from keras_vit.export.noise import quiet
 from keras_vit.export.reference import Reference
@@ -177,6 +178,14 @@ def test_the_comparison_raises_on_wrong_input(got, message):
         compare.check_answers(
             "f", CONTRACT, "float32", [np.ones((2, 3), "float32")], [got]
         )
+
+
+def test_labels_counted_from_one_are_told():
+    """With the way out; other labels that do not fit are not."""
+    images = np.zeros((3, 2, 2, 1), "float32") + np.arange(4).reshape(2, 2, 1)
+    for labels, hint in (([1, 2, 3], "pass labels - 1"), ([0, 2, 3], "from 0, in the")):
+        with pytest.raises(ValueError, match=f"from 0 to 2, got {labels[0]} .*{hint}"):
+            Batches(images, labels, CONTRACT)
 
 
 def test_the_comparison_accepts_rounding():

@@ -42,8 +42,25 @@ def test_folders_names_are_labels_where_the_model_knows_them(folder):
         assert (4, 32, 32, 3) == images.shape
         assert [1, 1, 2, 2] == classes.tolist()
     assert (1, 4, True) == (len(found), found.count, found.labelled)
-    other = LabelledFolder(folder, NOTE, names=["ant", "bee"])
+    other = LabelledFolder(folder, NOTE, names=["ant", "dog"])
     assert not other.labelled and next(iter(other))[1] is None
+    assert (
+        "no folder is named as a label of the model: images count without"
+        in (other.notes[-1])
+    )
+    with pytest.raises(ValueError, match="all of them or none, got 1 of 2.*: cat"):
+        LabelledFolder(folder, NOTE, names=["ant", "bee"])
+
+
+def test_a_label_may_stand_further_up(tmp_path):
+    """Splits above and folders below a class change nothing."""
+    for place in ("train/bee/1.png", "test/cat/2024/2.png", "test/bee/x.heic"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / place, "PNG")
+    found = LabelledFolder(tmp_path, NOTE, names=NAMES)
+
+    assert [2, 1] == next(iter(found))[1].tolist()
+    assert ["left out, .heic files are not read: 1, test/bee/x.heic"] == found.notes
 
 
 def test_names_are_compared_as_training_compares_them(folder, tmp_path):
@@ -74,7 +91,11 @@ def test_a_table_gives_labels_by_index_or_name(folder, tmp_path):
     ("text", "error", "message"),
     [
         ("", ValueError, "lines `file name,class`, got none"),
-        ("bee/0.png,1\nbee/9.png,1\n", FileNotFoundError, "bee/9.png.*named in"),
+        (
+            "bee/0.png,1\nbee/9.png,1\n",
+            FileNotFoundError,
+            "1 of 2.*: bee/9.png",
+        ),
         ("bee/0.png,dog\n", ValueError, "an index or a name.*'dog' for bee/0.png"),
         ("bee/0.png,3\n", ValueError, "from 0 to 2, got 3"),
     ],
@@ -94,7 +115,7 @@ def test_wrong_folders(folder, tmp_path):
     """Missing, empty, not images, or a model that does not say how."""
     with pytest.raises(NotADirectoryError, match="must be a folder of images"):
         read_folder(tmp_path / "no", NOTE, 3)
-    with pytest.raises(ValueError, match="must hold images, got none with .bmp"):
+    with pytest.raises(ValueError, match="must hold images, got none with .apng"):
         read_folder(tmp_path, NOTE, 3)
     with pytest.raises(ValueError, match="preprocessing: must be known"):
         read_folder(folder, None, 3)

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from keras_vit import export
+from keras_vit import export, progress
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import onnx_file, onnx_quantize
 from keras_vit.export.onnx_graph import Graph
@@ -269,7 +269,7 @@ def test_calibration_shows_progress_and_can_be_interrupted(
     def interrupt(self, *_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(keras.utils.Progbar, "add", interrupt)
+    monkeypatch.setattr(progress.Bar, "add", interrupt)
     with pytest.raises(KeyboardInterrupt):
         export.to_onnx(loud, tmp_path / "m.onnx", "static_int8", calibration=photos)
 

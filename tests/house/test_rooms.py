@@ -20,7 +20,8 @@ DOORS = {
 }
 # library -> where it may be imported
 ONLY = {
-    "tensorflow": ("training/", "export/"),
+    # Photos are turned the same way in pipelines and in served models.
+    "tensorflow": ("training/", "export/", "keras_vit/orientation.py"),
     "tensorflow_datasets": ("training/data/",),
     "keras_cv": ("training/data/",),
     "sklearn": (

@@ -149,7 +149,8 @@ def test_top_k_counts_nan_as_wrong():
     ("data", "k", "message"),
     [
         ([], 1, "must hold an image, got none"),
-        ([(None, np.array([3]))], 1, "labels: must be below 3.*got 3"),
+        ([(None, np.array([5]))], 1, "labels: must be from 0 to 2.*got 5 to 5"),
+        ([(None, np.array([3]))], 1, "counted from 1: pass labels - 1"),
         ([(None, np.array([0]))], 0, "k: must be 1 or more, got 0"),
     ],
 )

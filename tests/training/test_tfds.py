@@ -121,6 +121,60 @@ def test_a_folder_without_a_set_is_explained(tmp_path):
         training.load_data(f"tfds:{tmp_path}", verbose=0)
 
 
+@pytest.fixture
+def unprepared():
+    """A set that TFDS knows by name and that nobody has prepared."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+
+    class KerasVitToy(tfds.core.GeneratorBasedBuilder):
+        """Two shades."""
+
+        VERSION = tfds.core.Version("1.0.0")
+        wrong = None  # raised instead of a download
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(8, 8, 3)),
+                "label": tfds.features.ClassLabel(names=["dark", "light"]),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict(features),
+                supervised_keys=("image", "label"),
+            )
+
+        def _split_generators(self, manager):
+            if self.wrong is not None:
+                raise self.wrong
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for k in range(20):
+                shade = np.full((8, 8, 3), 12 * k, "uint8")
+                yield k, {"image": shade, "label": k // 10}
+
+    yield KerasVitToy
+    tfds.core.registered._DATASET_REGISTRY.pop("keras_vit_toy", None)
+
+
+def test_a_set_that_is_only_known_is_prepared(unprepared, monkeypatch, tmp_path, capfd):
+    """Its records are written where TFDS keeps them; no bar reaches a log."""
+    from tensorflow_datasets.core import constants
+
+    monkeypatch.setattr(constants, "DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(unprepared, "wrong", ConnectionError("no route to host"))
+    said = "tfds:keras_vit_toy: must be downloaded, which failed .no route to host"
+    with pytest.raises(DataError, match=said):
+        training.load_data("tfds:keras_vit_toy", 8, 4, verbose=0)
+    monkeypatch.setattr(unprepared, "wrong", None)
+    info = training.load_data("tfds:keras_vit_toy", 8, 4, verbose=0)[2]
+    printed = "".join(capfd.readouterr())
+
+    assert {"train": 18, "validation": 2} == info.counts
+    assert ("dark", "light") == info.class_names
+    assert "is prepared in" in printed and "\r" not in printed and "%|" not in printed
+
+
 def fake_builder(**sizes):
     """What `splits_of` asks a builder."""
 

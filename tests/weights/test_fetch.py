@@ -211,7 +211,7 @@ def test_ctrl_c_leaves_no_half_file(server, tmp_path, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fetch.keras.utils.Progbar, "update", interrupt)
+    monkeypatch.setattr(fetch.Bar, "update", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fetch.download(f"{server[0]}/x", tmp_path / "x.npz", verbose=0)
     assert not (tmp_path / "x.npz").exists()

@@ -1,157 +1,30 @@
-"""Folders of images, one folder per class.
+"""Image files of a data set: checked before training, so that no run dies of one.
 
-Two layouts are read:
-
-- split folders, `PATH/{train,val|validation,test}/CLASS/IMAGE`, as
-  `tfds.folder_dataset.ImageFolder` reads them (same files, same label order),
-  with BMP and GIF as well. Without a validation folder, a tenth of train is
-  held out for it.
-- class folders, `PATH/CLASS/IMAGE`: of each class a fifth goes to test, a tenth
-  to validation, the rest to train.
-
-Held-out images are those whose "CLASS/IMAGE" has the smallest SHA-256, at least
-one per class: the split depends on the names alone.
+Which files, classes and splits there are says `keras_vit.image_folder`.
 """
 
-import hashlib
 import os
-import pathlib
 import random
 
-import keras
 import tensorflow as tf
 
+from keras_vit import image_folder
 from keras_vit.errors import DataError
+from keras_vit.progress import Bar
 from keras_vit.training.data import ops
-from keras_vit.training.data.splits import SPLITS
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "validation",
-    "validation": "validation",
-    "test": "test",
-}
-TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
 SHOWN = 5  # names in an error message
 DECODED = set()  # versions of files that this process has decoded
 
 
 def list_splits(path, whole=False):
-    """Find classes and images by name; nothing is opened.
+    """Class names, sorted, and a dict split -> list of (path, label).
 
-    Args:
-        path: folder in one of the two layouts.
-        whole: whether to give one split "all" with every image, instead.
-
-    Returns:
-        Class names, sorted, and a dict split -> list of (path, label).
-
-    Raises:
-        FileNotFoundError: when there is no such folder.
-        DataError: when it is in neither layout, or a class has no images.
+    Args, Raises:
+        as `keras_vit.image_folder.scan`.
     """
-    root = pathlib.Path(path).expanduser()
-    if not root.is_dir():
-        raise FileNotFoundError(
-            f"{path}: must be a folder of images, but there is no such folder. "
-            "Check the path."
-        )
-    folders = _folders(root)
-    split_folders = [f for f in folders if f.name in SPLIT_NAMES]
-    if any(_folders(f) for f in split_folders):
-        names, files = _list_split_folders(root, split_folders)
-    else:
-        names, files = _list_class_folders(root, folders, whole)
-    if whole:
-        files = {"all": [row for rows in files.values() for row in rows]}
-    return names, files
-
-
-def _folders(path):
-    return sorted(f for f in path.iterdir() if f.is_dir() and f.name[0] not in "._")
-
-
-def _images(path):
-    return sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES)
-
-
-def _list_split_folders(root, folders):
-    names = tuple(sorted({f.name for split in folders for f in _folders(split)}))
-    _check_count(root, names)
-    files = {}
-    for split in folders:
-        rows = [(f, k) for k, c in enumerate(names) for f in _listed(split / c)]
-        if not rows:
-            raise DataError(
-                f"{split}: must hold images in class folders, got none. "
-                "Fill it, or remove it."
-            )
-        if files.setdefault(SPLIT_NAMES[split.name], rows) is not rows:
-            raise DataError(
-                f"{root}: must have one validation folder, got both 'val' and "
-                "'validation'. Remove one."
-            )
-    if "train" in files and "validation" not in files:
-        files["train"], files["validation"] = _hold_out(
-            files["train"], VALIDATION_SHARE
-        )
-    return names, {name: files[name] for name in SPLITS if name in files}
-
-
-def _listed(folder):
-    return _images(folder) if folder.is_dir() else []
-
-
-def _list_class_folders(root, folders, whole):
-    names = tuple(f.name for f in folders)
-    _check_count(root, names)
-    rows = [(f, k) for k, folder in enumerate(folders) for f in _images(folder)]
-    if whole:
-        return names, {"all": rows}
-    for label, folder in enumerate(folders):
-        count = sum(row[1] == label for row in rows)
-        if count < 3:
-            raise DataError(
-                f"{folder}: needs 3 images or more, one each for training, validation "
-                f"and test, got {count} with the suffixes {' '.join(SUFFIXES)}. "
-                "Add images, remove the folder, or evaluate with split='all'."
-            )
-    count = len(rows)
-    rest, test = _hold_out(rows, TEST_SHARE)
-    share = VALIDATION_SHARE * count / len(rest)
-    train, validation = _hold_out(rest, share)
-    return names, {"train": train, "validation": validation, "test": test}
-
-
-def _check_count(root, names):
-    if not names:
-        raise DataError(
-            f"{root}: must hold one folder per class, or train/, val/ and test/ with "
-            "class folders, got no folders. Sort the images into folders named after "
-            "the classes."
-        )
-    if len(names) == 1:
-        raise DataError(
-            f"{root}: must hold two classes or more, got only {names[0]!r}. "
-            "Add a folder for another class."
-        )
-
-
-def _hold_out(rows, share):
-    """Set a share of each class aside: (kept, held), both in their old order."""
-    held = set()
-    for label in {label for _, label in rows}:
-        paths = [path for path, k in rows if k == label]
-        paths.sort(key=_digest)
-        count = max(round(share * len(paths)), min(1, len(paths) - 1))
-        held.update(paths[:count])
-    kept = [row for row in rows if row[0] not in held]
-    return kept, [row for row in rows if row[0] in held]
-
-
-def _digest(path):
-    return hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()
+    found = image_folder.scan(path, whole)
+    return found.class_names, found.splits
 
 
 def check_images(files, on_bad_image, verbose=1, sample=None):
@@ -214,11 +87,12 @@ def _decodable(paths, verbose):
 
     rows = tf.data.Dataset.from_tensor_slices(paths).enumerate()
     rows = rows.map(probe, tf.data.AUTOTUNE, deterministic=False).ignore_errors()
-    progress = keras.utils.Progbar(len(paths), verbose=verbose, unit_name="image")
+    progress = Bar(len(paths), "image", verbose)
     good = set()
     for index, _ in rows.as_numpy_iterator():
         good.add(int(index))
         progress.update(len(good))
+    progress.finish()
     return good
 
 
@@ -239,7 +113,11 @@ def check_classes(root, files, class_names):
     seen = {label for _, label in files["train"]}
     empty = [name for k, name in enumerate(class_names) if k not in seen]
     if empty:
+        others = sorted(
+            {s for s, rows in files.items() for _, k in rows if class_names[k] in empty}
+        )
+        where = f" (only in {', '.join(others)})" if others else ""
         raise DataError(
             f"{root}: every class needs images for training, got none of "
-            f"{', '.join(map(repr, empty))}. Add images, or remove the folder."
+            f"{', '.join(map(repr, empty))}{where}. Add images, or remove the folder."
         )

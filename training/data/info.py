@@ -17,10 +17,13 @@ class DataInfo:
         preprocessing: `keras_vit.Preprocessing` that the images went through.
         channels: C of the images.
         augment: name of the augmentation of the training split.
-        skipped: paths of images that could not be read.
+        skipped: paths of images that are left out: they cannot be read, or have no
+            class.
         replaced: names of images that could not be decoded while training; grows.
         test_split: the split for the final score: "test" where there is one,
             else "validation".
+        notes: sentences on what was decided and left out, such as how a folder without
+            splits was split.
     """
 
     source: str
@@ -32,6 +35,7 @@ class DataInfo:
     skipped: tuple = ()
     replaced: list = dataclasses.field(default_factory=list)
     test_split: str = "test"
+    notes: tuple = ()
 
     @property
     def classes(self):

@@ -11,32 +11,73 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_vit.preprocess import RANGES
+from keras_vit.orientation import HEAD, number_in_file
+from keras_vit.preprocess import RANGES, read_image
 
 CHANNELS = 3
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def decode(image):
     """Give every picture three channels, whatever its format.
 
     Args:
-        image: scalar string (JPEG, PNG, BMP or GIF, of which the first frame),
-            or (H, W, C) uint8 pixels with C = 1 or 3.
+        image: scalar string, what is in a file that `keras_vit.preprocess.read_image`
+            reads, or (H, W, C) uint8 pixels with C = 1 or 3.
 
     Returns:
         (H, W, 3) uint8.
     """
     if image.dtype == tf.string:
-        image = tf.cond(
-            tf.io.is_jpeg(image),
-            # The exact transform, as Pillow: the default one is off by a level.
-            lambda: tf.io.decode_jpeg(image, CHANNELS, dct_method="INTEGER_ACCURATE"),
-            lambda: tf.io.decode_image(image, CHANNELS, expand_animations=False),
-        )
+        plain = tf.io.is_jpeg(image) & ~_has_tags(image)
+        image = tf.cond(plain, lambda: _decode_here(image), lambda: _decode_any(image))
         return tf.ensure_shape(image, (None, None, CHANNELS))
     if image.shape[-1] == 1:
         return tf.image.grayscale_to_rgb(image)
     return image
+
+
+def _has_tags(image):
+    """Whether a JPEG or PNG may have something to say about its pixels."""
+    head = tf.strings.substr(image, 0, HEAD)
+    return tf.strings.regex_full_match(head, r"\C*(Exif|eXIf)\C*")
+
+
+def _decode_here(image):
+    """A JPEG or PNG, as it lies in the file."""
+    # The exact transform, as Pillow: the default one is off by a level.
+    return tf.io.decode_jpeg(image, CHANNELS, dct_method="INTEGER_ACCURATE")
+
+
+def _decode_any(image):
+    """Whatever Pillow reads, the right way up."""
+    png = tf.strings.substr(image, 0, len(PNG)) == PNG
+    return tf.cond(
+        (png & ~_has_tags(image)) | _is_upright_jpeg(image),
+        lambda: _decode_here(image),
+        lambda: tf.numpy_function(_read, [image], tf.uint8, stateful=False),
+    )
+
+
+def _read(content):
+    return read_image(_bytes(content))
+
+
+def _bytes(content):
+    """A string as TensorFlow hands it over: outside of graphs it is an array."""
+    return content if isinstance(content, bytes) else content.item()
+
+
+def _is_upright_jpeg(image):
+    """Whether a file is a JPEG that need not be turned."""
+    head = tf.strings.substr(image, 0, HEAD)
+
+    def look(head):
+        head = _bytes(head)
+        return head.startswith(b"\xff\xd8") and number_in_file(head) == 1
+
+    found = tf.numpy_function(look, [head], tf.bool, stateful=False)
+    return tf.ensure_shape(found, ())
 
 
 def decode_crop(image, seed, area, aspect=(3 / 4, 4 / 3)):
@@ -56,8 +97,13 @@ def decode_crop(image, seed, area, aspect=(3 / 4, 4 / 3)):
         ViT trains with.
     """
     if image.dtype == tf.string:
+        upright = tf.cond(
+            tf.io.is_jpeg(image) & ~_has_tags(image),
+            lambda: True,
+            lambda: _is_upright_jpeg(image),
+        )
         return tf.cond(
-            tf.io.is_jpeg(image),
+            upright,
             lambda: _fused_crop(image, seed, area, aspect),
             lambda: _slice_crop(decode(image), seed, area, aspect),
         )

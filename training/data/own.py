@@ -52,14 +52,25 @@ def read_own(data):
             "data: needs 'class_names' where images come from a tf.data.Dataset, "
             "got none. Pass {'train': ..., 'class_names': [...]}."
         )
+    lowest = 0 if names is not None else _lowest(splits.values())
     names = [str(n) for n in range(highest + 1)] if names is None else names
     if highest is not None and highest >= len(names):
         raise DataError(
             f"data: labels must be below {len(names)}, the number of class_names, got "
             f"{highest}. Number the classes from 0."
         )
+    if lowest:
+        raise DataError(
+            f"data: labels must be counted from 0, got none below {lowest}. Pass "
+            f"labels - {lowest}, or class_names with names for all of 0 to {highest}."
+        )
     fixed = highest is not None
     return tuple(map(str, names)), splits, _name(splits), fixed
+
+
+def _lowest(splits):
+    """The lowest label."""
+    return min(int(split.labels.min()) for split in splits)
 
 
 def _highest(splits):

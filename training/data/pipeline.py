@@ -72,6 +72,7 @@ def open_data(
         skipped=opened.skipped,
         replaced=feed.bad,
         test_split=opened.test_split,
+        notes=opened.notes,
     )
     return opened, feed, info
 
@@ -99,7 +100,7 @@ def load_data(
     """Load images for training and validation as tf.data.
 
     Args:
-        source: "digits"; "folder:PATH" (rules in `keras_vit.training.data.folder`);
+        source: "digits"; "folder:PATH" (rules in `keras_vit.image_folder`);
             "tfds:NAME" or "tfds:PATH" of a prepared set, with splits where wanted:
             "tfds:cifar10?train=train[:98%]&validation=train[98%:]"; "vtab:TASK";
             "pseudo:FILE" of `keras_vit.training.pseudo_label`; or

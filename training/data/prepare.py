@@ -5,8 +5,10 @@ import io
 import pathlib
 import re
 
-from keras_vit import files
+from keras_vit import files, image_folder
+from keras_vit.progress import tell
 from keras_vit.training.data import folder
+from keras_vit.training.data.tfds_source import quiet_downloads
 
 VERSION = "1.0.0"
 SHARD_BYTES = 128 * 2**20  # about, per file
@@ -22,7 +24,7 @@ def prepare(
     "folder:PATH". Read it with "tfds:OUTPUT", or by its name with TFDS_DATA_DIR=OUTPUT.
 
     Args:
-        path: folder in a layout of `keras_vit.training.data.folder`.
+        path: folder in a layout of `keras_vit.image_folder`.
         output: folder that is written; the set lies in NAME/VERSION below it.
         shards: files per split; None is one for each 128 MiB.
         on_bad_image: "refuse" or "skip" files that cannot be decoded.
@@ -30,7 +32,8 @@ def prepare(
         verbose: 0 silent, 1 progress.
 
     Returns:
-        Dict with name, version, counts per split, classes and skipped files.
+        Dict with name, version, counts per split, classes, skipped files and notes
+        on what was decided and left out.
 
     Raises:
         DataError, FileNotFoundError: for a folder that cannot be used.
@@ -42,8 +45,11 @@ def prepare(
             f"shards: must be a whole number above 0, got {shards!r}. Pass shards=16."
         )
     output = files.check_target(output, overwrite)
-    names, rows = folder.list_splits(path)
-    rows, skipped = folder.check_images(rows, on_bad_image, verbose)
+    found = image_folder.scan(path)
+    for note in found.notes if verbose else ():
+        tell(f"{path}: {note}")
+    names, rows = found.class_names, found.splits
+    rows, bad = folder.check_images(rows, on_bad_image, verbose)
     folder.check_classes(path, rows, names)
     total = sum(file.stat().st_size for kept in rows.values() for file, _ in kept)
     files.check_space(output, 1.1 * total)
@@ -57,7 +63,8 @@ def prepare(
         "version": VERSION,
         "counts": counts,
         "classes": list(names),
-        "skipped": list(skipped),
+        "skipped": [*bad, *found.skipped],
+        "notes": list(found.notes),
     }
 
 
@@ -69,6 +76,19 @@ def _name(path):
     """
     last = pathlib.Path(path).expanduser().absolute().name.lower()
     return re.sub(r"\W+", "_", last).strip("_") or "images"
+
+
+def _key(file, seen):
+    """ "CLASS/IMAGE", or more of the path where another file is called the same.
+
+    >>> seen = set()
+    >>> [_key(pathlib.PurePath(p), seen) for p in ("x/b/1.jpg", "y/b/1.jpg")]
+    ['b/1.jpg', 'y/b/1.jpg']
+    """
+    names = ("/".join(file.parts[-count:]) for count in range(2, len(file.parts) + 1))
+    key = next((name for name in names if name not in seen), str(file))
+    seen.add(key)
+    return key
 
 
 def _shards(rows):
@@ -101,15 +121,17 @@ def _write(name, class_names, rows, target, shards, verbose):
             return {s: self._generate_examples(kept) for s, kept in rows.items()}
 
         def _generate_examples(self, kept):
+            seen = set()
             for file, label in kept:
-                key = f"{file.parent.name}/{file.name}"
+                key = _key(file, seen)
                 yield key, {"image": str(file), "label": label, "filename": key}
 
     Folder.name, Folder.VERSION = name, tfds.core.Version(VERSION)
     config = tfds.download.DownloadConfig(num_shards=shards)
     builder = Folder(data_dir=str(target))
     if verbose:
-        builder.download_and_prepare(download_config=config)
+        with quiet_downloads():
+            builder.download_and_prepare(download_config=config)
         return
     tfds.disable_progress_bar()
     with contextlib.redirect_stdout(io.StringIO()):  # where TFDS announces itself

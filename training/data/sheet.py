@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from keras_vit import files
+from keras_vit import files, lettering
+from keras_vit.contact_sheet import sheet
 from keras_vit.preprocess import to_pixels
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.pipeline import open_data
 from keras_vit.training.recipes import get_recipe
 
-CAPTION = 14  # px below each image
-LEAST = 96  # px, side that small images are enlarged to
 SHOWN = 3  # classes of a mixed image
 
 
@@ -25,8 +24,8 @@ def draw_batch(source, output, recipe="finetune", step=0, overwrite=False, **ove
         **overrides: fields of `Recipe`; batch_size is the number of images drawn.
 
     Returns:
-        Dict with the names of the images, row by row, their classes, and the
-        augmentation.
+        Dict with the names of the images, row by row, their classes, the
+        augmentation, and notes on what was left out.
 
     Raises:
         As `load_data`, and FileExistsError.
@@ -56,10 +55,12 @@ def draw_batch(source, output, recipe="finetune", step=0, overwrite=False, **ove
     pixels = sheet(to_pixels(images, info.preprocessing.mode), captions)
     with files.replacing(output, overwrite) as target:
         Image.fromarray(pixels).save(target)
+    note = lettering.undrawable(captions)
     return {
         "images": feed.names(train, step),
         "labels": captions,
         "augment": info.augment,
+        "notes": [*info.notes, *([note] if note else [])],
     }
 
 
@@ -73,25 +74,3 @@ def caption(label, names):
         return names[label]
     best = [k for k in np.argsort(-label)[:SHOWN] if label[k] > 0]
     return ", ".join(f"{names[k]} {label[k]:.0%}" for k in best)
-
-
-def sheet(images, captions):
-    """Images in a grid, each above its caption: (H, W, 3) uint8."""
-    from PIL import Image, ImageDraw
-
-    height, width = images.shape[1:3]
-    scale = max(1, -(-LEAST // max(height, width)))
-    height, width = height * scale, width * scale
-    columns = int(np.ceil(np.sqrt(len(images))))
-    rows = -(-len(images) // columns)
-    size = (columns * (width + 2), rows * (height + CAPTION))
-    page = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(page)
-    for number, (image, text) in enumerate(zip(images, captions, strict=True)):
-        left = number % columns * (width + 2)
-        top = number // columns * (height + CAPTION)
-        tile = Image.fromarray(image).resize((width, height), Image.Resampling.NEAREST)
-        page.paste(tile, (left, top))
-        text = text[: max(width // 6, 1)]  # about 6 px per letter
-        pen.text((left, top + height), text, fill="black")
-    return np.asarray(page)

@@ -7,11 +7,11 @@ running number. What happens to a record afterwards is for `pipeline`.
 import dataclasses
 
 import numpy as np
-from keras.src.utils import io_utils
 
-from keras_vit import files
+from keras_vit import files, image_folder
 from keras_vit.choices import check_choice
 from keras_vit.errors import DataError
+from keras_vit.progress import tell
 from keras_vit.training.data import folder, own, pseudo, tfds_source, vtab
 from keras_vit.training.data.splits import SPLITS, IndexedSplit
 
@@ -31,8 +31,9 @@ class Source:
         splits: split name -> split; names are those of SPLITS.
         image_size: side in px that fits when nobody asks for another.
         augment: augmentation that fits when nobody asks for another.
-        skipped: paths left out because they cannot be read.
+        skipped: paths left out, of images that cannot be read or have no class.
         fixed: whether the same name means the same images in the same order.
+        notes: sentences on what was decided and left out.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Source:
     augment: str
     skipped: tuple = ()
     fixed: bool = True
+    notes: tuple = ()
 
     def split(self, name):
         """The split of that name.
@@ -135,8 +137,9 @@ def _open_digits():
 
 
 def _open_folder(name, path, splits, on_bad_image, verbose, cache):
-    """Image folders; see `keras_vit.training.data.folder` for the rules."""
-    class_names, listed = folder.list_splits(path, whole=splits == ("all",))
+    """Image folders; see `keras_vit.image_folder` for the rules."""
+    found = image_folder.scan(path, whole=splits == ("all",))
+    listed, notes = found.splits, list(found.notes)
     splits = (final_split(listed),) if splits is None else splits
     if "train" in splits and "train" not in listed:
         raise DataError(
@@ -147,17 +150,23 @@ def _open_folder(name, path, splits, on_bad_image, verbose, cache):
     count, sample = sum(map(len, wanted.values())), None
     if count > MOST_CHECKED:  # the others show themselves in the middle
         sample = SAMPLED
+        notes.append(f"images: {sample:,} of {count:,} are checked, by chance")
+    for note in notes:
         if verbose:
-            io_utils.print_msg(
-                f"images: {sample:,} of {count:,} are checked, by chance"
-            )
-    wanted, skipped = folder.check_images(wanted, refuse, verbose, sample)
-    folder.check_classes(path, wanted, class_names)
+            tell(f"{path}: {note}")
+    wanted, bad = folder.check_images(wanted, refuse, verbose, sample)
+    if bad:
+        notes.append(f"left out, cannot be decoded: {len(bad)}, {', '.join(bad[:3])}")
+        if verbose:
+            tell(f"{path}: {notes[-1]}")
+    folder.check_classes(path, wanted, found.class_names)
     opened = {
         split: _file_split(rows, cache and split in wanted)
         for split, rows in {**listed, **wanted}.items()
     }
-    return Source(name, class_names, opened, 224, "light", skipped)
+    skipped, notes = (*bad, *found.skipped), tuple(notes)
+    names = found.class_names
+    return Source(name, names, opened, 224, "light", skipped, notes=notes)
 
 
 def _file_split(rows, cache):

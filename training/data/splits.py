@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-SPLITS = ("train", "validation", "test")
+from keras_vit.image_folder import SPLITS as SPLITS  # the names of splits, for all
 
 
 def unnumbered(_, *row):

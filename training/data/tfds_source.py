@@ -1,5 +1,7 @@
 """TensorFlow Datasets by name, prepared ones without a network."""
 
+import contextlib
+import logging
 import pathlib
 import re
 
@@ -7,9 +9,11 @@ import tensorflow as tf
 
 from keras_vit.choices import did_you_mean
 from keras_vit.errors import DataError
+from keras_vit.progress import is_live, tell
 from keras_vit.training.data import ops
 from keras_vit.training.data.splits import SPLITS, SequentialSplit
 
+RETRIES = 4  # of a download, a few seconds
 FILE_NAMES = ("file_name", "filename", "image/filename")
 EVEN = re.compile(r"even_splits\((\w+), ?(\d+)\)\[(\d+)\]")
 
@@ -45,8 +49,52 @@ def open_builder(name, dataset):
             "See https://www.tensorflow.org/datasets/catalog for the names."
         ) from err
     if not builder.info.splits:
-        builder.download_and_prepare()
+        _prepare(name, builder)
     return builder
+
+
+def _prepare(name, builder):
+    """Download a set and write it as records, which takes as long as it takes.
+
+    Raises:
+        DataError: when it cannot be downloaded, or has to be fetched by hand.
+    """
+    import tensorflow_datasets as tfds
+
+    tell(f"{name}: is prepared in {builder.data_dir}")
+    try:
+        with quiet_downloads():
+            builder.download_and_prepare()
+    except (OSError, AssertionError, tfds.download.DownloadError) as err:
+        first = str(err).strip().split("\n")[0][:400] or type(err).__name__
+        raise DataError(
+            f"{name}: must be downloaded, which failed ({first}). Check the network, "
+            f"or prepare it elsewhere and put it into {builder.data_dir}."
+        ) from err
+
+
+@contextlib.contextmanager
+def quiet_downloads():
+    """Let TFDS give up on a server after seconds, and its bars stay out of logs.
+
+    It would try for more than three minutes, with a warning each time.
+    """
+    from tensorflow_datasets.core.download import downloader
+    from tensorflow_datasets.core.utils import tqdm_utils
+
+    log, live = logging.getLogger("urllib3.connectionpool"), is_live()
+    tries, level = downloader.MAX_RETRIES, log.level
+    downloader.MAX_RETRIES = RETRIES
+    log.setLevel(logging.ERROR)
+    if not live:
+        tqdm_utils.disable_progress_bar()
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = tries
+        log.setLevel(level)
+        if not live:
+            tqdm_utils.enable_progress_bar()
 
 
 def read_query(name, text, known=SPLITS):

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from keras_vit import files
+from keras_vit import files, lettering
 
 MOST = 2000  # classes of a picture
 NAMED = 40  # classes whose names are written beside the picture
 SIDE = 1000  # px of a picture without names, at least
 CELL, SIZE = 38, 14  # px of a cell with a number; of letters
+WIDEST = 180  # px of a name
 WHITE, DARK = (255, 255, 255), (8, 48, 107)
 
 
@@ -85,25 +86,24 @@ def _image(pixels):
 
 def _named(pixels, matrix, share, names):
     """Names on the left and on top, a count in each cell."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-    font = ImageFont.load_default(SIZE)
-    names = [name if len(name) <= 24 else name[:23] + "..." for name in names]
-    margin = 16 + round(max(font.getlength(name) for name in names))
+    names = [lettering.fitted(name, SIZE, WIDEST) for name in names]
+    margin = 16 + round(max(lettering.length(name, SIZE) for name in names))
     side = margin + len(pixels) + 8
     canvas = Image.new("RGB", (side, side), WHITE)
     canvas.paste(Image.fromarray(pixels), (margin, margin))
     draw = ImageDraw.Draw(canvas)
     middles = [margin + CELL * k + CELL // 2 for k in range(len(names))]
     for name, y in zip(names, middles, strict=True):
-        draw.text((margin - 8, y), name, "black", font, anchor="rm")
+        lettering.write(draw, (margin - 8, y), name, SIZE, anchor="rm")
     for (row, column), count in np.ndenumerate(matrix):
         if count:
             colour = "white" if share[row, column] > 0.5 else "black"
             place = middles[column], middles[row]
-            draw.text(place, str(count), colour, font, anchor="mm")
+            lettering.write(draw, place, str(count), SIZE, colour, "mm")
     turned = canvas.rotate(-90)
     draw = ImageDraw.Draw(turned)
     for name, x in zip(names, middles, strict=True):
-        draw.text((side - margin + 8, x), name, "black", font, anchor="lm")
+        lettering.write(draw, (side - margin + 8, x), name, SIZE, anchor="lm")
     return turned.rotate(90)

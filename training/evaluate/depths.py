@@ -3,11 +3,11 @@
 import dataclasses
 import pathlib
 
-import keras
 import numpy as np
 
 from keras_vit import files
 from keras_vit.models.encoders import every_depth
+from keras_vit.progress import Bar
 from keras_vit.training.evaluate.features import collect
 from keras_vit.training.evaluate.probe import choose_penalty, logistic, standardised
 
@@ -68,7 +68,7 @@ def depth_probe(model, train, test, pooling=None, seed=0, verbose=1):
             f"train: must hold two classes or more, got only class {y[0]}. Check the "
             "split."
         )
-    progress = keras.utils.Progbar(x.shape[1], unit_name="depth", verbose=verbose)
+    progress = Bar(x.shape[1], "depth", verbose)
     held_out, top1 = [], []
     for depth in range(x.shape[1]):
         rows, test_rows = standardised(x[:, depth], x_test[:, depth])

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_vit.models.encoders import encoder
+from keras_vit.progress import Bar
 
 
 def features(model, dataset, verbose=1):
@@ -64,7 +65,7 @@ def answers(model, dataset, verbose=1):
     """
     size = 0
     total = getattr(dataset, "cardinality", lambda: -1)()
-    progress = keras.utils.Progbar(int(total) if total > 0 else None, verbose=verbose)
+    progress = Bar(int(total) if total > 0 else None, "batch", verbose)
     for images, labels in dataset:
         images, count = np.asarray(images), len(labels)
         size = size or count
@@ -74,6 +75,7 @@ def answers(model, dataset, verbose=1):
         outputs = keras.ops.convert_to_numpy(model.predict_on_batch(images))
         yield outputs[:count], np.asarray(labels)
         progress.add(1)
+    progress.finish()
     if not size:
         raise ValueError("dataset: must hold an image, got none. Check the split.")
 

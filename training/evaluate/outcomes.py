@@ -60,9 +60,12 @@ def _row(scores, labels):
     """The first five fields of `Outcomes` for one batch."""
     labels = labels.argmax(axis=1) if labels.ndim == 2 else labels.astype("int64")
     if labels.max() >= scores.shape[1] or labels.min() < 0:
+        one = labels.min() > 0 and labels.max() == scores.shape[1]
+        hint = " They seem to be counted from 1: pass labels - 1." if one else ""
         raise ValueError(
-            f"labels: must be below {scores.shape[1]}, the outputs of the model, got "
-            f"{labels.max()}. Evaluate on the classes it was trained for."
+            f"labels: must be from 0 to {scores.shape[1] - 1}, the outputs of the "
+            f"model, got {labels.min()} to {labels.max()}.{hint} Evaluate on the "
+            "classes it was trained for."
         )
     right = np.take_along_axis(scores, labels[:, None], axis=1)
     # Among equals the lowest index wins, as in argmax; NaN is never the answer.

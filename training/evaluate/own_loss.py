@@ -1,10 +1,10 @@
 """What a model that learns without labels loses on images it has not seen."""
 
-import keras
 import numpy as np
 
 from keras_vit.models.image_gpt import ImageGPT, bits
 from keras_vit.models.pretraining import PretrainingModel
+from keras_vit.progress import Bar
 
 
 def own_loss(model, dataset, verbose=1):
@@ -32,7 +32,7 @@ def own_loss(model, dataset, verbose=1):
             "evaluate.probes for what compares views."
         )
     total, count, batches = 0.0, 0, 0
-    bar = keras.utils.Progbar(None, verbose=verbose, unit_name="batch")
+    bar = Bar(None, "batch", verbose)
     for images, _ in dataset:
         model(np.asarray(images), training=False)
         total += len(images) * float(sum(model.losses))
@@ -40,7 +40,7 @@ def own_loss(model, dataset, verbose=1):
         bar.update(batches)
     if not count:
         raise ValueError("dataset: must have images, got none. Name another split.")
-    bar.update(batches, finalize=True)
+    bar.finish()
     found = {"loss": total / count, "count": count}
     if isinstance(model, ImageGPT):
         nats = found["loss"]

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from keras_vit.progress import Bar
 from keras_vit.training.evaluate.features import as_features
 from keras_vit.training.optimizers import LARS
 from keras_vit.training.schedules import WarmupCosine
@@ -138,5 +139,7 @@ def _lars(x, y, epochs, learning_rate, seed, verbose):
     rate = WarmupCosine(learning_rate * batch / 256, epochs * steps, warmup)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     head.compile(LARS(rate), loss)
-    head.fit(x, y, batch_size=batch, epochs=epochs, verbose=verbose)
+    bar = Bar(epochs, "epoch", verbose)
+    shown = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.add())
+    head.fit(x, y, batch, epochs, verbose=0, callbacks=[shown])
     return lambda rows: head.predict(rows, batch_size=batch, verbose=0).argmax(axis=1)

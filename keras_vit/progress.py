@@ -1,0 +1,136 @@
+"""How far long work is: one line that is renewed, or plain lines in a log.
+
+Everything that takes long shows itself through this file: training, evaluation,
+calibration, conversion, downloads.
+"""
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+
+from keras.src.utils import io_utils
+
+RENEWED = 0.2  # seconds between two states of a line on a terminal
+NOTED = 1.0  # seconds between two lines of a log, at least
+TENTHS = 10  # lines of a log, at most
+BAR = 10  # characters
+
+
+def tell(text, line_break=True):
+    """Print, unless what is printed goes to a file on a full disk."""
+    with contextlib.suppress(OSError):
+        io_utils.print_msg(text, line_break)
+
+
+def is_live():
+    """Whether a line can be renewed: on a terminal or in a notebook."""
+    if "ipykernel" in sys.modules:
+        return True
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return terminal and os.environ.get("TERM") != "dumb"
+
+
+def show(line, stays=False):
+    """Put a line in the place of the one before, on a terminal.
+
+    Args:
+        line: text. stays: whether the next one goes below it.
+    """
+    width = shutil.get_terminal_size().columns - 1
+    tell(f"\r{(line if stays else line[:width]).ljust(width)}", line_break=stays)
+
+
+def drawn(share):
+    """A bar of a share of 0 to 1.
+
+    >>> drawn(0.34)
+    '━━━╌╌╌╌╌╌╌'
+    """
+    full = int(BAR * share)
+    return "━" * full + "╌" * (BAR - full)
+
+
+def clock(seconds):
+    """Minutes and seconds, hours where there are some.
+
+    >>> clock(3723.4), clock(59.6)
+    ('1:02:03', '1:00')
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class Bar:
+    """Shows how much of something is done, and how long the rest may take.
+
+    On a terminal one line is renewed. In a log or a pipe there is a line at every
+    tenth, at most one a second, and one at the end, without control characters.
+
+    Args:
+        total: how much there is, or None where nobody knows.
+        unit: what is counted, in one word; "byte" is shown as MB.
+        verbose: 0 for silence.
+        first: how much was done before, in an earlier attempt.
+    """
+
+    def __init__(self, total, unit, verbose=1, first=0):
+        self.total, self.unit, self.verbose = total, unit, verbose
+        self.done = self.first = first
+        self._live = bool(verbose) and is_live()
+        self._began = self._shown = time.monotonic()
+        self._tenth, self._over = 0, False
+
+    def add(self, count=1):
+        """So much more is done."""
+        self.update(self.done + count)
+
+    def update(self, done):
+        """So much is done in all."""
+        self.done = done
+        if self.total is not None and done >= self.total:
+            self.finish()
+        elif self.verbose and not self._over and self._is_due():
+            self._shown = time.monotonic()
+            show(self._text()) if self._live else tell(self._text())
+
+    def finish(self):
+        """Nothing more comes: the last line stays. Calling it again does nothing."""
+        if self.verbose and not self._over and self.done:
+            show(self._text(), stays=True) if self._live else tell(self._text())
+        self._over = True
+
+    def _is_due(self):
+        waited = time.monotonic() - self._shown
+        if self._live:
+            return waited >= RENEWED
+        if self.total is None:
+            tenth = self.done.bit_length()  # at 1, 2, 4, 8 ... of what has no end
+        else:
+            tenth = TENTHS * self.done // self.total
+        due = tenth > self._tenth and waited >= NOTED
+        self._tenth = tenth if due else self._tenth
+        return due
+
+    def _text(self):
+        spent = time.monotonic() - self._began
+        if self.total is None:
+            return f"{self._count(self.done)}, {clock(spent)}"
+        share = min(1.0, self.done / max(self.total, 1))
+        left = f"{clock(spent)} in all" if share == 1.0 else ""
+        if share < 1 and self.done > self.first:
+            pace = spent / (self.done - self.first)
+            left = f"{clock(pace * (self.total - self.done))} left"
+        text = f"{share:4.0%} {drawn(share)} " if self._live else f"{share:4.0%}  "
+        return f"{text}{self._count(self.done, self.total)}  {left}".rstrip()
+
+    def _count(self, *numbers):
+        if self.unit == "byte":
+            return " of ".join(f"{number / 1e6:,.1f}" for number in numbers) + " MB"
+        plural = "es" if self.unit.endswith("ch") else "s"
+        ending = "" if numbers[-1] == 1 else plural
+        return (
+            " of ".join(f"{number:,}" for number in numbers) + f" {self.unit}{ending}"
+        )
