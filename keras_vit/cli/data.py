@@ -82,7 +82,9 @@ def _add_data(commands):
         "imbalance, duplicates",
     )
     look.add_argument("path", help="folder, or digits, folder:PATH, tfds:NAME")
-    look.add_argument("--sheet", metavar="PNG", help="draw some images of every class")
+    look.add_argument(
+        "--sheet", metavar="PNG", help="draw some images of every class (default: no)"
+    )
     look.add_argument(
         "--quick", action="store_true", help="go by names alone, open no file"
     )
