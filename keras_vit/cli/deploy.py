@@ -3,7 +3,7 @@
 import pathlib
 import time
 
-from keras_vit import files, weights
+from keras_vit import files
 from keras_vit.cli.proof import (
     add_images,
     add_processors,
@@ -11,7 +11,7 @@ from keras_vit.cli.proof import (
     validation_images,
 )
 from keras_vit.cli.table import table
-from keras_vit.cli.training import add_data
+from keras_vit.cli.training import add_data, add_preprocess, load_prepared
 from keras_vit.cli.usage import UsageError, points, sides, words
 
 FORMATS = (".tflite", ".onnx")
@@ -62,6 +62,7 @@ def add_commands(commands):
     )
     add_processors(export)
     _add_face(export)
+    add_preprocess(export)
     export.add_argument("--dynamic-batch", action="store_true")
     export.add_argument("--history", help="history.csv of the training, for the report")
     export.add_argument("--overwrite", action="store_true")
@@ -128,7 +129,7 @@ def run_export(args):
         return _export_all(args, options)
     _check_recipe(args, target.suffix[1:])
     files.check_target(target, args.overwrite)
-    model = weights.load(args.model)
+    model = load_prepared(args)
     options["calibration"] = args.calibration
     if args.quantization == "auto":
         options["validation"] = validation_images(args, model)
@@ -217,7 +218,7 @@ def _export_all(args, options):
         chosen(formats, args.calibration)
     except ValueError as err:
         raise UsageError(f"--{err}") from err
-    model = weights.load(args.model)
+    model = load_prepared(args)
     report = export.export_all(
         model,
         args.output,

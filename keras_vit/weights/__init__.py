@@ -1,15 +1,28 @@
-"""File formats in, models out; and models back into files."""
+"""File formats in, models out; and models back into files.
 
-from keras_vit.weights import catalog, hub
-from keras_vit.weights.catalog import list_checkpoints
-from keras_vit.weights.checkpoint import (
-    describe,
-    from_checkpoint,
-    from_variant,
-    load,
-)
-from keras_vit.weights.saving import save_checkpoint
+Names are imported when they are first asked for: the tables of published checkpoints
+need no Keras.
+"""
 
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what `__getattr__` finds, for editors and type checkers
+    from keras_vit.weights import catalog, hub
+    from keras_vit.weights.catalog import list_checkpoints
+    from keras_vit.weights.checkpoint import from_checkpoint, from_variant, load
+    from keras_vit.weights.describing import describe
+    from keras_vit.weights.saving import save_checkpoint
+
+_HOME = {
+    "describe": "describing",
+    "from_checkpoint": "checkpoint",
+    "from_variant": "checkpoint",
+    "list_checkpoints": "catalog",
+    "load": "checkpoint",
+    "save_checkpoint": "saving",
+}
 __all__ = [
     "catalog",
     "describe",
@@ -20,3 +33,18 @@ __all__ = [
     "load",
     "save_checkpoint",
 ]
+
+
+def __getattr__(name):
+    """A public name or a file of this room, imported when it is first asked for."""
+    place = f"keras_vit.weights.{_HOME.get(name, name)}"
+    if name.startswith("_") or importlib.util.find_spec(place) is None:
+        raise AttributeError(f"module 'keras_vit.weights' has no attribute {name!r}")
+    module = importlib.import_module(place)
+    found = getattr(module, name) if name in _HOME else module
+    globals()[name] = found
+    return found
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -8,7 +8,6 @@ import fnmatch
 import functools
 
 from keras_vit.choices import did_you_mean
-from keras_vit.preprocess import Preprocessing
 from keras_vit.weights import catalog_bit, catalog_google, catalog_torch
 
 # How a code base prepares images; the size is that of the row.
@@ -85,7 +84,7 @@ def list_checkpoints(pattern="*"):
     """Names of published checkpoints that match a shell pattern.
 
     Args:
-        pattern: like "*augreg*" or "ViT_B16.*".
+        pattern: like "*augreg*" or "ViT_B16.*"; case does not matter.
 
     Returns:
         Names that `from_checkpoint` takes.
@@ -93,7 +92,8 @@ def list_checkpoints(pattern="*"):
     >>> list_checkpoints("ViT_B8.*ft_in1k*")
     ['ViT_B8.orig_in21k_ft_in1k_384', 'ViT_B8.augreg_in21k_ft_in1k_224']
     """
-    return [name for name in rows() if fnmatch.fnmatchcase(name, pattern)]
+    pattern = pattern.lower()
+    return [name for name in rows() if fnmatch.fnmatchcase(name.lower(), pattern)]
 
 
 def find(name):
@@ -148,5 +148,7 @@ def by_file(name):
 
 def preparation(row):
     """The `Preprocessing` of a row."""
+    from keras_vit.preprocess import Preprocessing  # `keras-vit list` needs no Keras
+
     size = (row.image_size, row.image_size)
     return Preprocessing(image_size=size, **PREPARATIONS[row.preparation])
