@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from keras_vit.export.pixel_range import PixelRange
+from keras_vit.ranges import keywords
 
 SIZE = 32
 # How to read a folder of image files.
@@ -21,14 +22,15 @@ class Batches:
             those with labels, such as a `tf.data.Dataset`.
         labels: N class indices or (N, K) one-hot rows, for arrays only.
         contract: `Contract` of the model.
+        judged: whether labels are wanted; without, those of pairs are left.
 
     Raises:
         TypeError, ValueError: for images or labels that do not fit; arrays are
             checked at once, iterables batch by batch.
     """
 
-    def __init__(self, images, labels, contract):
-        self._contract = contract
+    def __init__(self, images, labels, contract, judged=True):
+        self._contract, self._judged = contract, judged
         self._scores = next((t for t in contract.outputs if len(t.shape) == 2), None)
         self._range = PixelRange(contract)
         if isinstance(images, (str, os.PathLike)):
@@ -69,6 +71,7 @@ class Batches:
         """One item of an iterable; a single image becomes a batch of one."""
         pair = isinstance(batch, (tuple, list)) and len(batch) == 2
         images, labels = batch if pair else (batch, None)
+        labels = labels if self._judged else None
         if getattr(images, "ndim", None) == 3:
             images = np.asarray(images)[None]
             labels = None if labels is None else np.asarray(labels)[None]
@@ -86,9 +89,10 @@ class Batches:
         if not len(images):
             raise ValueError("images: must hold at least one image, got none.")
         if images.dtype.kind in "iu" and self._contract.mode != "none":
+            how = keywords(self._contract.mode)
             raise ValueError(
                 f"images: must be in the model's range, got {images.dtype} pixels. "
-                f"Use keras_vit.preprocess_input(images, mode={self._contract.mode!r})."
+                f"Use keras_vit.preprocess_input(images, {how})."
             )
         images = images.astype("float32")
         bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))

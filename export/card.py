@@ -5,6 +5,7 @@ import json
 from keras_vit.export.advice import lost
 from keras_vit.export.pareto import label_of
 from keras_vit.export.processors.trial import cell
+from keras_vit.models.stating import UNKNOWN
 
 FRONT = """\
 ---
@@ -109,7 +110,10 @@ def _faces(report):
     lines = [f"- input `{contract.image}`"]
     lines += [f"- output `{tensor}`" for tensor in contract.outputs]
     if note is not None:
-        lines.append(f"- preprocessing: `{json.dumps(note.get_config())}`")
+        found = f" ({contract.found})" if contract.found else ""
+        lines.append(f"- preprocessing: `{json.dumps(note.get_config())}`{found}")
+    else:
+        lines.append(f"- preprocessing: unknown; {UNKNOWN}")
     if report.labels:
         lines.append(f"- {len(report.labels)} class names, in `labels.txt`")
     return "\n".join(lines)

@@ -32,7 +32,17 @@ class Comparison:
         self._where, self._largest = "", -1.0
 
     def add(self, expected, got, labels):
-        """Count in one batch."""
+        """Count in one batch.
+
+        Raises:
+            ValueError: for labels that nothing is judged by.
+        """
+        if labels is not None and not self._scored:
+            raise ValueError(
+                f"labels: go with scores of two classes or more, got "
+                f"{self._names[0]!r} of {expected[0].shape[-1]} values. Leave the "
+                "labels out: images alone are compared too."
+            )
         self.images += len(expected[0])
         parts = zip(self.tallies, self._names, expected, got, strict=True)
         for tally, name, wanted, found in parts:

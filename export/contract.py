@@ -7,9 +7,18 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_vit.preprocess import preprocess_input
+from keras_vit import ranges
+from keras_vit.models.endings import meaning
+from keras_vit.models.stating import stated
+from keras_vit.preprocess import Preprocessing, preprocess_input
 
 INPUT = "image"
+# Meaning of an output -> its name.
+KINDS = {
+    "softmax": "probabilities",
+    "sigmoid": "probabilities",
+    "logits": "logits",
+}
 TIE = 1 / 1024  # in codes
 
 
@@ -65,14 +74,19 @@ class Contract:
     Args:
         image: the one input, float32 (B, H, W, C), B = 1 or open.
         outputs: what comes out, in the order of the model's outputs.
-        mode: value range of the pixels, see `keras_vit.preprocess_input`.
-        stated: whether the model says so itself; "google" is a guess otherwise.
+        mode: value range of the pixels, see `Preprocessing.range`.
+        stated: whether the model says so, or a model inside; "google" is a guess
+            otherwise.
+        note: `Preprocessing` of the model, or None where nothing states it.
+        found: where inside that was found, as a sentence; "" for its own note.
     """
 
     image: Tensor
     outputs: tuple
-    mode: str
+    mode: str | ranges.Range
     stated: bool = True
+    note: Preprocessing | None = None
+    found: str = ""
 
     @property
     def batch(self):
@@ -84,8 +98,8 @@ def contract_of(model, dynamic_batch):
     """Read the contract off a functional model with one image input.
 
     The output of a linear dense layer is called "logits", of a softmax or
-    sigmoid "probabilities", anything else "features"; several outputs carry
-    their index, as in "features_0".
+    sigmoid "probabilities", anything else "features", see `endings.meaning`; several
+    outputs carry their index, as in "features_0".
 
     Args:
         model: functional or Sequential Keras model.
@@ -121,28 +135,16 @@ def contract_of(model, dynamic_batch):
         Tensor(name, "float32", (batch, *tensor.shape[1:]))
         for name, tensor in zip(_names(model), model.outputs, strict=True)
     )
-    note = getattr(model, "preprocessing", None)
-    mode = "google" if note is None else note.mode
-    return Contract(image, outputs, mode, stated=note is not None)
+    note, found = stated(model)
+    mode = "google" if note is None else note.range
+    return Contract(image, outputs, mode, note is not None, note, found or "")
 
 
 def _names(model):
-    names = [_kind(tensor._keras_history.operation) for tensor in model.outputs]
+    names = [KINDS.get(meaning(tensor), "features") for tensor in model.outputs]
     if len(names) == 1:
         return names
     return [f"{name}_{index}" for index, name in enumerate(names)]
-
-
-def _kind(operation):
-    """What an output of this layer is called."""
-    activation = getattr(operation, "activation", None)
-    if activation in (keras.activations.softmax, keras.activations.sigmoid):
-        return "probabilities"
-    if isinstance(operation, keras.layers.Average):
-        return "logits"
-    dense = isinstance(operation, keras.layers.Dense)
-    linear = activation is keras.activations.linear
-    return "logits" if dense and linear else "features"
 
 
 def check_images(contract, count=3, seed=0):
@@ -162,7 +164,11 @@ def check_images(contract, count=3, seed=0):
     rows, columns = (np.linspace(0, 3, side) for side in (height, width))
     images = _between(_between(coarse, rows, axis=1), columns, axis=2)
     images = np.clip(images + random.normal(0, 24, images.shape), 0, 255)
-    mode = "google" if channels != 3 and contract.mode == "imagenet" else contract.mode
+    try:
+        ranges.in_channels(contract.mode, channels)
+        mode = contract.mode
+    except ValueError:  # a range of three colours says nothing of other channels
+        mode = "google"
     return np.asarray(preprocess_input(images.astype("float32"), mode))
 
 

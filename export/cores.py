@@ -5,12 +5,12 @@ import dataclasses
 import keras
 
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.contract import Contract, Tensor
+from keras_vit.export.contract import Tensor
 from keras_vit.export.face import FEATURES, Face, Faced
 from keras_vit.layers import PatchEncoder
 from keras_vit.layers.patches import pair
 from keras_vit.layers.position import LearnedPosition
-from keras_vit.preprocess import Preprocessing
+from keras_vit.models.endings import labels_of, meaning
 from keras_vit.weights.resample import positions
 
 # Layers between the features and the scores: heads, their mean, an activation.
@@ -111,9 +111,11 @@ class Core:
             pairs = [pair for output in wanted for pair in self._tensors[output]]
             outputs = tuple(described for described, _ in pairs)
             model = keras.Model(self.model.inputs, [tensor for _, tensor in pairs])
-            for note in ("preprocessing", "labels"):
-                setattr(model, note, getattr(self.base.model, note, None))
-            contract = Contract(self.image, outputs, self.base.contract.mode)
+            model.preprocessing = self.base.contract.note
+            model.labels = labels_of(self.base.model)
+            contract = dataclasses.replace(
+                self.base.contract, image=self.image, outputs=outputs
+            )
             self._references[wanted] = self.base.derived(model, contract)
         return self._references[wanted]
 
@@ -136,10 +138,10 @@ class View:
 
     def face(self, **options):
         """`Face` around it; options are its other fields."""
-        size, mode = self.core.image.shape[1:3], self.core.base.contract.mode
-        note = getattr(self.core.base.model, "preprocessing", None)
-        note = Preprocessing(size, mode) if note is None else note.resized(size)
-        return Face(self.contract, note, **options)
+        note, size = self.contract.note, self.core.image.shape[1:3]
+        return Face(
+            self.contract, None if note is None else note.resized(size), **options
+        )
 
     def faced(self, face):
         """`Faced` that knows which core the file is made from."""
@@ -160,6 +162,10 @@ def features_of(model):
         if isinstance(operation, keras.layers.Dense):
             break
         operation = tensor._keras_history.operation
+    if isinstance(operation, keras.Model) and meaning(operation.outputs[0]):
+        node = operation._inbound_nodes[tensor._keras_history.node_index]
+        inside = keras.Model(operation.inputs[0], features_of(operation))
+        tensor = inside(node.input_tensors[0])
     if len(tensor.shape) != 2:
         raise ValueError(
             "output: 'features' needs a model with one vector per image before its "

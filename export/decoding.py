@@ -27,7 +27,7 @@ def decode(note):
         # Pillow's decoder is as accurate; TensorFlow's default is not.
         image = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
         image = upright_in_graph(image, number_in_graph(content))
-        return preprocess_input(resize(image, note), note.mode)
+        return preprocess_input(resize(image, note), note.range)
 
     return lambda contents: tf.map_fn(prepare, contents, fn_output_signature=spec)
 

@@ -35,6 +35,8 @@ from keras_vit.export.savedmodel import to_savedmodel
 from keras_vit.export.tflite import export_tflite
 from keras_vit.export.verify import FirstImages, Several, verify_all
 from keras_vit.layers import TransformerBlock
+from keras_vit.models.endings import labels_of
+from keras_vit.ranges import CUSTOM, keywords
 
 EXTRAS = (LABELS, "report.json", "report.html", "MODEL_CARD.md")
 SOURCE = ".float32.tflite"
@@ -251,9 +253,9 @@ def _report(reference, found):
         artefacts=found,
         failures={},
         model=_facts(reference),
-        labels=getattr(model, "labels", None),
+        labels=labels_of(model),
         contract=reference.contract,
-        preprocessing=getattr(model, "preprocessing", None),
+        preprocessing=reference.contract.note,
         history={},
         pictures=[],
         calibration=None,
@@ -280,9 +282,11 @@ def _facts(reference):
         facts["heads"] = blocks[0].heads
         facts["width"] = blocks[0].input.shape[-1]
         facts["tokens"] = blocks[0].input.shape[1]
-    note = getattr(model, "preprocessing", None)
+    note = reference.contract.note
     if note is not None:
-        facts["pixel_range"] = note.mode
+        facts["pixel_range"] = (
+            note.mode if note.mode != CUSTOM else keywords(note.range)
+        )
     return facts
 
 

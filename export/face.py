@@ -14,10 +14,10 @@ from keras_vit.export.contract import Contract, Tensor
 from keras_vit.layers.interpolate import matrix
 from keras_vit.preprocess import (
     Preprocessing,
-    pixel_statistics,
     preprocess_image_file,
     to_pixels,
 )
+from keras_vit.ranges import pixel_statistics
 
 FEATURES, CLASSES = "features", "classes"
 
@@ -28,7 +28,8 @@ class Face:
 
     Args:
         core: `Contract` of the model alone: float image in, scores or features out.
-        note: `Preprocessing` of the model; None only where no pixels are prepared.
+        note: `Preprocessing` of the model, or None where it states none: such a face
+            prepares no pixels.
         input_size: (H, W) px of uint8 images that the file prepares itself; None
             when it takes what the model takes.
         softmax: whether logits leave as probabilities.
@@ -86,7 +87,7 @@ class Face:
     @property
     def contract(self):
         """`Contract` of the file."""
-        return Contract(self.image, self.outputs, self.mode)
+        return dataclasses.replace(self.core, image=self.image, outputs=self.outputs)
 
     @property
     def classes(self):
@@ -210,7 +211,8 @@ class Faced:
     @property
     def contract(self):
         """`Contract` of what is compared."""
-        return Contract(self.face.image, self.face.compared, self.face.mode)
+        face = self.face
+        return dataclasses.replace(face.core, image=face.image, outputs=face.compared)
 
     @property
     def shown(self):

@@ -8,6 +8,7 @@ from keras_vit.classes import matches
 from keras_vit.export.label_table import read_table
 from keras_vit.export.noise import say
 from keras_vit.image_files import SUFFIXES, look_through, notes_of, shown_name
+from keras_vit.models.stating import UNKNOWN
 from keras_vit.preprocess import preprocess_image_file
 
 BATCH = 32
@@ -77,8 +78,7 @@ def prepared(path, preprocessing):
     """
     if preprocessing is None:
         raise ValueError(
-            "model.preprocessing: must be known to read image files, got None. Set it: "
-            "model.preprocessing = keras_vit.Preprocessing(...)."
+            f"model.preprocessing: must be known to read image files, but {UNKNOWN}."
         )
     return preprocess_image_file(path, preprocessing)
 

@@ -9,7 +9,8 @@ https://github.com/google-ai-edge/mediapipe, mediapipe/tasks/metadata.
 import zipfile
 
 import keras_vit
-from keras_vit.preprocess import RANGES
+from keras_vit.models.endings import labels_of
+from keras_vit.ranges import pixel_statistics
 
 # Under this name the model's list of metadata holds the buffer.
 NAME = b"TFLITE_METADATA"
@@ -52,17 +53,18 @@ def _image(face):
     _, height, width, channels = face.image.shape
     size = {0: U32(width), 1: U32(height)}
     colour = {0: I8(RGB if channels == 3 else GREY), 1: size}
-    mean, std = normalisation(face)
-    unit = {0: U8(NORMALISATION), 1: {0: mean, 1: std}}
-    low = [(0.0 - m) / s for m, s in zip(mean, std, strict=True)]
-    high = [(255.0 - m) / s for m, s in zip(mean, std, strict=True)]
-    return {
+    made = {
         0: face.image.name,
         1: f"{width}x{height} px",
         3: {0: U8(IMAGE), 1: colour},
-        4: [unit],
-        5: {0: high, 1: low},
     }
+    if not (face.embedded or face.core.stated):
+        return made  # readers such as MediaPipe refuse it, rather than guess
+    mean, std = normalisation(face)
+    low = [(0.0 - m) / s for m, s in zip(mean, std, strict=True)]
+    high = [(255.0 - m) / s for m, s in zip(mean, std, strict=True)]
+    unit = {0: U8(NORMALISATION), 1: {0: mean, 1: std}}
+    return {**made, 4: [unit], 5: {0: high, 1: low}}
 
 
 def normalisation(face):
@@ -70,10 +72,10 @@ def normalisation(face):
 
     (0, 1) where the file takes the pixels as they are.
     """
-    values = None if face.embedded else RANGES[face.mode]
-    if values is None:
+    if face.embedded:
         return [0.0], [1.0]
-    mean, std = ([255.0 * value for value in row] for row in values)
+    rows = pixel_statistics(face.mode, face.image.shape[-1])
+    mean, std = (list(map(float, row)) for row in rows)
     alike = len({*mean}) == len({*std}) == 1
     return (mean[:1], std[:1]) if alike else (mean, std)
 
@@ -206,7 +208,7 @@ def check_labels(labels, model, contract):
             count, or empty. Two classes may have one name: ImageNet has such.
     """
     given = labels is not None
-    labels = labels if given else getattr(model, "labels", None)
+    labels = labels if given else labels_of(model)
     if labels is None:
         return None
     if isinstance(labels, (dict, set)):

@@ -26,6 +26,8 @@ from keras_vit.export.quantize import calibration_images
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import onnxruntime
 from keras_vit.export.signature import is_plain, plan, show_fields
+from keras_vit.models.endings import labels_of
+from keras_vit.models.stating import stated
 
 ALL_WRITERS = {**WRITERS, **STEM_WRITERS}
 # Layers with an activation of their own.
@@ -318,7 +320,7 @@ def _write_call(graph, operation, given, node):
 
 def _facts(model):
     """What an application needs to use the file, and who made it; name -> str."""
-    note, labels = getattr(model, "preprocessing", None), getattr(model, "labels", None)
+    note, labels = stated(model)[0], labels_of(model)
     facts = {
         "keras_vit_version": keras_vit.__version__,
         "model": model.name,

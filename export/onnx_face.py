@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vit.export import onnx_file
 from keras_vit.export.face import CLASSES
-from keras_vit.preprocess import pixel_statistics
+from keras_vit.ranges import pixel_statistics
 
 
 def dress(file, face, labels=None):

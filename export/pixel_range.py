@@ -6,8 +6,8 @@ Keras model are wrong together.
 
 import numpy as np
 
+from keras_vit import ranges
 from keras_vit.export.contract import contract_of
-from keras_vit.preprocess import RANGES
 
 # Values may lie outside the model's range by this share of it: resizing overshoots.
 SLACK = 0.15
@@ -36,9 +36,10 @@ def check_range(model, images):
 
 def image_range(mode, seen):
     """(low, high) of the image, as its range says, or as `seen` in the images."""
-    if RANGES[mode] is None:
+    rows = ranges.numbers(mode)
+    if rows is None:
         return seen
-    mean, std = (np.array(row) for row in RANGES[mode])
+    mean, std = (np.array(row) for row in rows)
     return float((-mean / std).min()), float(((1 - mean) / std).max())
 
 
@@ -115,5 +116,5 @@ class PixelRange:
         return (
             f"images: must be in the range of the model, {low:.3g} to {high:.3g}, got "
             f"{self._low:.3g} to {self._high:.3g}. Use keras_vit.preprocess_input("
-            f"images, mode={self._mode!r}) on pixels of 0 to 255."
+            f"images, {ranges.keywords(self._mode)}) on pixels of 0 to 255."
         )

@@ -8,7 +8,7 @@ import time
 from keras_vit import files
 from keras_vit.errors import ExportMismatch
 from keras_vit.export import compare
-from keras_vit.export.contract import Contract, check_images, size_of
+from keras_vit.export.contract import check_images, size_of
 from keras_vit.export.face import Faced
 from keras_vit.export.noise import quiet, say
 from keras_vit.export.quantization.calibration import thinned
@@ -180,7 +180,7 @@ def prove(path, runtime, case):
         ExportMismatch: naming what differs.
     """
     face, images = case.face, case.images
-    compared = Contract(face.image, face.compared, face.mode)
+    compared = dataclasses.replace(face.core, image=face.image, outputs=face.compared)
     compare.check_faces(path, face.contract, runtime)
     runtime.order([tensor.name for tensor in face.outputs])
     counts = (1, len(images)) if face.contract.batch is None else (len(images),)

@@ -1,6 +1,7 @@
 """The Keras side of every comparison: the model in float32, called as one graph."""
 
 import copy
+import dataclasses
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ from keras import ops
 
 from keras_vit.export.baking import baked, rebuilt
 from keras_vit.export.contract import contract_of
+from keras_vit.models.stating import UNKNOWN
 
 WIDE = "float32"
 
@@ -94,10 +96,28 @@ class Reference:
     @property
     def notes(self):
         """What to tell about the model beside the file."""
-        if not self.rebuilt:
-            return ()
-        return (
-            "rebuilt and compared in float32; the model itself computes in 16 bits",
+        found = [self.contract.found] if self.contract.found else []
+        if not self.contract.stated:
+            found.append(UNKNOWN)
+        if self.rebuilt:
+            found.append(
+                "rebuilt and compared in float32; the model itself computes in 16 bits"
+            )
+        return tuple(found)
+
+    def assume(self, note):
+        """Take a caller's word for how images are prepared.
+
+        Args:
+            note: `Preprocessing`.
+        """
+        size = self.contract.image.shape[1:3]
+        self.contract = dataclasses.replace(
+            self.contract,
+            mode=note.range,
+            stated=True,
+            note=note.resized(size),
+            found="images are prepared as the caller says",
         )
 
 

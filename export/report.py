@@ -70,6 +70,7 @@ class ExportReport:
             "model": self.model,
             "labels": self.labels,
             "preprocessing": None if note is None else note.get_config(),
+            "preprocessing_found": self.contract.found,
             "advice": [advice.to_dict() for advice in self.advice],
             "artefacts": [
                 {**a.to_dict(), "path": a.path.name, "kept": a.passed}

@@ -13,7 +13,7 @@ from keras_vit.export.proof import write_and_prove
 from keras_vit.export.reference import Reference, require_tensorflow
 from keras_vit.export.runtimes import SERVE
 from keras_vit.export.signature import plan, show_fields
-from keras_vit.preprocess import pixel_statistics
+from keras_vit.ranges import pixel_statistics
 
 # What this format can do in front of the model.
 PREPARATIONS = (None, "embed", "decode")

@@ -3,13 +3,16 @@
 import dataclasses
 import inspect
 
+from keras_vit import ranges
 from keras_vit.choices import check_choice
 from keras_vit.export.cores import Cores
 from keras_vit.export.face import Face
 from keras_vit.export.quantize import CALIBRATED
 from keras_vit.export.runtimes import SERVE
 from keras_vit.layers.patches import pair
-from keras_vit.preprocess import RANGES, pixel_statistics
+from keras_vit.models.stating import UNKNOWN
+from keras_vit.preprocess import Preprocessing
+from keras_vit.ranges import keywords
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Signature:
         preprocessing: None takes what the model takes; "embed" takes uint8 pixels
             and prepares them inside the file; "decode" (SavedModel only) takes
             encoded images, JPEG or PNG, and prepares them as `model.preprocessing`
-            says.
+            says. A `keras_vit.Preprocessing` embeds what it says, for a model that
+            says nothing itself.
         input_size: side or (H, W) px of the uint8 images, with "embed". None means
             the size of the model; any other is cropped and resized in the file,
             bilinear and not antialiased.
@@ -37,7 +41,7 @@ class Signature:
             own; at another, position embeddings are resampled.
     """
 
-    preprocessing: str | None = None
+    preprocessing: str | Preprocessing | None = None
     input_size: int | tuple | None = None
     classifier_activation: str | None = None
     top: int | None = None
@@ -76,6 +80,7 @@ def plan(
     """
     _check_fields("signature", options)
     asked = {SERVE: {}} if signatures is None else _as_dicts(signatures)
+    _assume(reference, [options, *asked.values()])
     cores, found = Cores(reference, quantization in CALIBRATED), {}
     for name, own in asked.items():
         where = "" if signatures is None else f"signatures[{name!r}]: "
@@ -86,6 +91,24 @@ def plan(
             raise type(err)(f"{where}{err}") from err
     _check_recipe(quantization, found)
     return found
+
+
+def _assume(reference, asked):
+    """Take a caller's `Preprocessing` for that of the model.
+
+    Raises:
+        ValueError: for two that differ.
+    """
+    given = [own.get("preprocessing") for own in asked]
+    given = [note for note in given if isinstance(note, Preprocessing)]
+    if any(note.range != given[0].range for note in given):
+        raise ValueError(
+            "preprocessing: one model takes one range, got "
+            f"{' and '.join(keywords(note.range) for note in given[:2])}. Give the "
+            "same to all signatures."
+        )
+    if given:
+        reference.assume(given[0])
 
 
 def _as_dicts(signatures):
@@ -133,6 +156,8 @@ def show_fields(function):
 
 def _faced(cores, signature, preparations):
     """The `Faced` of one signature."""
+    if isinstance(signature.preprocessing, Preprocessing):
+        signature = dataclasses.replace(signature, preprocessing="embed")
     check_choice("preprocessing", signature.preprocessing, preparations)
     check_choice("output", signature.output, ("scores", "features"))
     check_choice(
@@ -147,6 +172,11 @@ def _faced(cores, signature, preparations):
     if signature.output == "features":
         _refuse_scores(signature)
     core = cores.get(signature.image_size, signature.batch_size, signature.output)
+    if pixels is not None and core.contract.note is None:
+        raise ValueError(
+            f"preprocessing: {pixels!r} prepares pixels in the file, but {UNKNOWN}. "
+            "Or pass preprocessing=keras_vit.Preprocessing(...) here."
+        )
     if pixels == "decode" and core.contract.image.shape[-1] != 3:
         raise ValueError(
             "preprocessing: 'decode' gives three colours, got a model that takes "
@@ -226,13 +256,13 @@ def _check_recipe(quantization, faces):
             "'dynamic_int8', or export it as a file of its own."
         )
     mode = next(iter(faces.values())).face.mode
-    mean, std = pixel_statistics(mode, 3)
-    alike = len({*mean}) == len({*std}) == 1
-    if quantization == "full_int8" and not (alike and RANGES[mode]):
+    rows = ranges.numbers(mode)
+    alike = rows is not None and len({*rows[0]}) == len({*rows[1]}) == 1
+    if quantization == "full_int8" and not alike:
         for faced in faces.values():
             if faced.face.embedded:
                 raise ValueError(
                     "preprocessing: 'embed' with quantization='full_int8' needs one "
-                    f"range for all colours, got mode={mode!r}. Use 'static_int8', or "
-                    "leave it out."
+                    f"range for all colours, got {keywords(mode)}. Use "
+                    "'static_int8', or leave it out."
                 )

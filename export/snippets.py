@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from keras_vit.preprocess import RANGES, Preprocessing
+from keras_vit import ranges
+from keras_vit.preprocess import Preprocessing
 
 _SAVED = """\
 import tensorflow as tf
@@ -48,7 +49,8 @@ def load_image(contract, note):
         Source text.
     """
     height, width, channels = contract.image.shape[1:]
-    note = note or Preprocessing((height, width), contract.mode)
+    unknown = note is None
+    note = note or Preprocessing((height, width), mode="none")
     colours, shape = "L" if channels == 1 else "RGB", (1, height, width, channels)
     method = f"Image.Resampling.{_RESAMPLING[note.interpolation]}"
     lines = [
@@ -59,10 +61,15 @@ def load_image(contract, note):
         _geometry(note, height, width, method),
         f'image = np.asarray(photo, "float32").reshape{shape}',
     ]
+    if unknown:
+        lines.append(
+            "# The model does not say its range: scale `image` as it takes it."
+        )
+    rows = ranges.in_channels(note.range, channels)
     if note.mode == "google":
         lines.append("image = image / 127.5 - 1")
-    elif note.mode == "imagenet":
-        mean, std = (list(row) for row in RANGES["imagenet"])
+    elif rows is not None:
+        mean, std = (list(row) for row in rows)
         lines.append(f"image = (image / 255 - np.float32({mean})) / np.float32({std})")
     return "\n".join(lines)
 

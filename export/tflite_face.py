@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_vit.export.face import CLASSES
-from keras_vit.preprocess import pixel_statistics
+from keras_vit.ranges import pixel_statistics
 
 
 def dress(piece, face):

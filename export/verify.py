@@ -15,6 +15,7 @@ from keras_vit.export.processors.session import ready
 from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.timing import interleaved
+from keras_vit.models.endings import labels_of
 from keras_vit.progress import Bar
 
 
@@ -169,7 +170,7 @@ def verify_all(
     times = interleaved([reference, *runtimes], first)
     return [
         comparison.verification(
-            max_points_lost, times[0], own, getattr(reference.model, "labels", None)
+            max_points_lost, times[0], own, labels_of(reference.model)
         )
         for comparison, own in zip(comparisons, times[1:], strict=True)
     ]

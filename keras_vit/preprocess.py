@@ -10,18 +10,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit import imagenet
+from keras_vit import imagenet, ranges
 from keras_vit.choices import check_choice
 from keras_vit.errors import DataError
 from keras_vit.layers.interpolate import matrix
 from keras_vit.orientation import HEAD, number_of, upright
+from keras_vit.ranges import pixel_statistics
 
-# mode -> (mean, std) of the pixel values, on a scale of 0 to 1, per channel.
-RANGES = {
-    "google": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "none": None,
-}
 RESIZES = ("squash", "short_side")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
 ROUNDINGS = ("none", "each_pass", "truncate")
@@ -35,7 +30,8 @@ class Preprocessing:
 
     Args:
         image_size: (H, W) px that the model takes.
-        mode: value range, see `preprocess_input`.
+        mode: value range, see `preprocess_input`; None for "google", or "custom"
+            where mean, std or scale are given.
         resize: "squash" resizes straight to the target, "short_side" keeps the
             aspect ratio and crops the centre.
         crop: share of the resized short side that the centre crop keeps, 0..1.
@@ -48,23 +44,36 @@ class Preprocessing:
         geometry: with "short_side", what happens to half pixels. "torchvision"
             cuts the long side down and rounds the corner of the crop,
             "tensorflow" rounds the long side and cuts the corner down.
+        mean, std: of a range of your own, (pixel * scale - mean) / std: a number, or
+            one per channel. Those of a named range become its mode.
+        scale: of such a range, 1 / 255 by default.
 
     Raises:
-        ValueError: for a value that is not among the choices.
+        TypeError, ValueError: for a value that is not among the choices, or numbers
+            beside a name.
+
+    >>> Preprocessing(mean=0, std=1, scale=1 / 255).range
+    Range(mean=(0.0,), std=(1.0,))
     """
 
     image_size: tuple = (224, 224)
-    mode: str = "google"
+    mode: str | None = None
     resize: str = "squash"
     crop: float = 1.0
     interpolation: str = "bilinear"
     antialias: bool = True
     rounding: str = "none"
     geometry: str = "torchvision"
+    mean: tuple | None = None
+    std: tuple | None = None
+    scale: tuple | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "image_size", tuple(self.image_size))
-        check_choice("mode", self.mode, RANGES)
+        check_choice("mode", self.mode, (*ranges.RANGES, ranges.CUSTOM, None))
+        found = ranges.settled(self.mode, self.mean, self.std, self.scale)
+        for name, value in zip(("mode", "mean", "std", "scale"), found, strict=True):
+            object.__setattr__(self, name, value)
         check_choice("resize", self.resize, RESIZES)
         check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         check_choice("rounding", self.rounding, ROUNDINGS)
@@ -74,20 +83,41 @@ class Preprocessing:
 
     def get_config(self):
         """Plain values that rebuild this object."""
-        return {**dataclasses.asdict(self), "image_size": list(self.image_size)}
+        found = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+        return {k: v for k, v in found.items() if v is not None}
 
     @classmethod
     def from_config(cls, config):
         """Rebuild from `get_config`."""
         return cls(**config)
 
+    @property
+    def range(self):
+        """What `preprocess_input` takes as its mode: a name, or free numbers."""
+        if self.mode != ranges.CUSTOM:
+            return self.mode
+        return ranges.custom(self.mean, self.std, self.scale)
+
     def statistics(self):
         """(mean, std) per channel on a scale of 0 to 1, or None for mode "none"."""
-        return RANGES[self.mode]
+        return ranges.numbers(self.range)
 
     def resized(self, image_size):
         """The same preparation at another (H, W)."""
         return dataclasses.replace(self, image_size=tuple(image_size))
+
+    def changed(self, **fields):
+        """The same preparation with other fields.
+
+        A mode, or numbers, take the place of the whole range that was there.
+        """
+        names = ("mode", "mean", "std", "scale")
+        if fields.keys() & set(names):
+            fields = {**dict.fromkeys(names), **fields}
+        return dataclasses.replace(self, **fields)
 
     def __call__(self, images):
         """Prepare decoded images.
@@ -98,7 +128,7 @@ class Preprocessing:
         Returns:
             float32 of the model's size and range, same rank.
         """
-        return preprocess_input(self.resize_images(images), mode=self.mode)
+        return preprocess_input(self.resize_images(images), mode=self.range)
 
     def resize_images(self, images):
         """Only the geometry: resize and centre crop, values stay 0 to 255.
@@ -238,59 +268,51 @@ def _eight_bits(image):
     return Image.fromarray((np.asarray(image).astype("uint16") >> 8).astype("uint8"))
 
 
-def preprocess_input(x, mode="google"):
+def preprocess_input(x, mode=None, mean=None, std=None, scale=None):
     """Bring pixel values to the range that the weights were trained with.
 
     Args:
-        x: (..., C) uint8 or float pixels from 0 to 255. C is 3 for mode
-            "imagenet", anything for the others.
-        mode: "google": x / 127.5 - 1. "imagenet": (x / 255 - mean) / std with
-            the ImageNet statistics per channel. "none": the values as they
-            are.
+        x: (..., C) uint8 or float pixels from 0 to 255. C is 3 for modes with one
+            number per colour, anything for the others.
+        mode: "google", which is the default: x / 127.5 - 1. "imagenet", "clip":
+            (x / 255 - mean) / std with the statistics of these per channel. "none":
+            the values as they are. Or a `Range`, as `Preprocessing.range` gives it.
+        mean, std, scale: a range of your own, see `Preprocessing`.
 
     Returns:
         float32, same shape.
 
     Raises:
-        ValueError: for an unknown mode.
+        TypeError, ValueError: for an unknown mode, or numbers that do not fit.
 
     >>> preprocess_input([0.0, 127.5, 255.0]).tolist()
     [-1.0, 0.0, 1.0]
     """
-    check_choice("mode", mode, RANGES)
+    if not isinstance(mode, ranges.Range):
+        mode = Preprocessing(mode=mode, mean=mean, std=std, scale=scale).range
     backend_tensor = ops.is_tensor(x)
     x = ops.cast(ops.convert_to_tensor(x), "float32")
+    rows = ranges.numbers(mode)
     if mode == "google":
         x = x / 127.5 - 1.0
-    elif mode == "imagenet":
-        mean, std = RANGES[mode]
+    elif rows is not None:
+        mean, std = ranges.in_channels(mode, x.shape[-1]) if x.shape else rows
         x = (x / 255.0 - ops.array(mean)) / ops.array(std)
     return x if backend_tensor else ops.convert_to_numpy(x)
-
-
-def pixel_statistics(mode, channels=3):
-    """(mean, std), (C,) float32 arrays on a scale of 0 to 255; 0 and 1 for "none".
-
-    >>> pixel_statistics("google", 1)
-    (array([127.5], dtype=float32), array([127.5], dtype=float32))
-    """
-    values = RANGES[mode] or ((0.0,) * 3, (1 / 255,) * 3)
-    rows = values if channels == 3 else [row[:1] * channels for row in values]
-    return tuple(np.float32([255.0 * value for value in row]) for row in rows)
 
 
 def to_pixels(images, mode):
     """Undo `preprocess_input`, for showing images.
 
     Args:
-        images: (..., C) float. mode: the range they are in; "none" is 0 to 255, or
-            0 to 1 where nothing is above.
+        images: (..., C) float. mode: the range they are in, see `preprocess_input`;
+            "none" is 0 to 255, or 0 to 1 where nothing is above.
 
     Returns:
         uint8, same shape.
     """
     images = np.asarray(images, "float32")
-    if RANGES[mode] is None and images.size and images.max() <= 1.0:
+    if ranges.numbers(mode) is None and images.size and images.max() <= 1.0:
         images = images * 255.0
     mean, std = pixel_statistics(mode, images.shape[-1])
     return np.clip(np.round(images * std + mean), 0, 255).astype("uint8")

@@ -7,7 +7,8 @@ import tensorflow as tf
 from keras import ops
 
 from keras_vit.models.endings import ending
-from keras_vit.preprocess import pixel_statistics
+from keras_vit.models.stating import stated
+from keras_vit.ranges import pixel_statistics
 from keras_vit.training.losses import hard_distillation, soft_distillation
 
 KINDS = ("hard", "soft")
@@ -172,16 +173,15 @@ def translation(student, teacher):
     Returns:
         Function of (B, H, W, 3) float32.
     """
-    theirs = getattr(teacher, "preprocessing", None)
-    own = getattr(student, "preprocessing", None)
-    convert = (theirs is not None and own is not None) and theirs.mode != own.mode
+    theirs, own = stated(teacher)[0], stated(student)[0]
+    convert = (theirs is not None and own is not None) and theirs.range != own.range
     size = tuple(_shape(teacher, "input")[1:3])
 
     def translate(images):
         if convert:
-            mean, std = pixel_statistics(own.mode)
+            mean, std = pixel_statistics(own.range)
             images = images * std + mean
-            mean, std = pixel_statistics(theirs.mode)
+            mean, std = pixel_statistics(theirs.range)
             images = (images - mean) / std
         if None not in size and size != tuple(images.shape[1:3]):
             images = tf.image.resize(images, size, antialias=True)

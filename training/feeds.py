@@ -5,6 +5,7 @@ import functools
 
 import tensorflow as tf
 
+from keras_vit.models.stating import assumed, stated
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import DataInfo, own
 from keras_vit.training.data.mix import Mix
@@ -51,7 +52,7 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
     """
     if is_loaded(data):
         return _loaded_feeds(data, recipe)
-    note = _preprocessing(model, recipe)
+    note = _preprocessing(model, recipe, verbose and not state)
     if verbose and not state:
         _tell_size(note, recipe)
     recipe = for_side(recipe, recipe.image_size if note is None else note.image_size)
@@ -111,21 +112,22 @@ def _settle_length(recipe, per_epoch):
     return dataclasses.replace(recipe, epochs=epochs), steps
 
 
-def _preprocessing(model, recipe):
+def _preprocessing(model, recipe, aloud):
     """How images must be prepared, or None to let recipe and data decide."""
     if model is None:
         if recipe.preprocessing is None or recipe.image_size is None:
             return None
         size = sides(recipe.image_size)
         return Preprocessing(**{**recipe.preprocessing, "image_size": size})
-    note = getattr(model, "preprocessing", None)
     size = tuple(model.input_shape[1:3])
     if None in size:
         size = recipe.image_size
     if size is None:
-        return note
-    size = sides(size)
-    return Preprocessing(image_size=size) if note is None else note.resized(size)
+        return stated(model)[0]
+    note, said = assumed(model, sides(size))
+    if said and aloud:
+        tell(f"pixels: {said}.")
+    return note.resized(sides(size))
 
 
 def _loaded_feeds(data, recipe):

@@ -51,7 +51,7 @@ def make_trainee(model, feeds, teacher, strategy):
     Returns:
         `Trainee`, or `JaxTrainee`.
     """
-    recipe, mode = feeds.recipe, feeds.info.preprocessing.mode
+    recipe, mode = feeds.recipe, feeds.info.preprocessing.range
     if keras.config.backend() == "jax":
         return JaxTrainee(model, mode)
     pieces = {"mode": mode, "micro_batch": recipe.micro_batch, "xla": recipe.xla}

@@ -87,7 +87,7 @@ class WriteTensorBoard(keras.callbacks.Callback):
             if images.shape.rank == 5:  # two views beside each other
                 images = tf.concat(tf.unstack(images, axis=1), axis=2)
             if images.dtype != tf.uint8:
-                images = to_pixels(images, self.preprocessing.mode)
+                images = to_pixels(images, self.preprocessing.range)
             with self._train.as_default():
                 tf.summary.image("images", images, 0, max_outputs=IMAGES)
 

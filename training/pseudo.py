@@ -9,7 +9,7 @@ import numpy as np
 from keras_vit import classes, files, image_files
 from keras_vit.errors import DataError
 from keras_vit.models.endings import ending
-from keras_vit.preprocess import Preprocessing
+from keras_vit.models.stating import assumed
 from keras_vit.progress import tell
 from keras_vit.training.data import pseudo
 from keras_vit.training.data.feed import Feed
@@ -180,8 +180,9 @@ def _images(folder, verbose):
 
 def _ask(teacher, paths, batch_size, verbose):
     """Numbers of the images that can be read, and their probabilities (n, K)."""
-    note = getattr(teacher, "preprocessing", None)
-    note = note or Preprocessing(image_size=tuple(teacher.input_shape[1:3]))
+    note, said = assumed(teacher)
+    if said:
+        tell(f"teacher: {said}.")
     split = IndexedSplit(paths, np.arange(len(paths), dtype="int32"))
     feed = Feed(note, batch_size, "none", 0, on_bad_image="skip")
     pairs = list(answers(teacher, feed.in_order(split), verbose))

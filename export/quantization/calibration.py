@@ -42,13 +42,12 @@ def read_calibration(images, reference, verbose=0):
         OSError: for a folder that is none, or a file that is no image.
     """
     if isinstance(images, (str, os.PathLike)):
-        note = getattr(reference.model, "preprocessing", None)
-        images = read_folder(images, note, MOST, verbose)
+        images = read_folder(images, reference.contract.note, MOST, verbose)
     if hasattr(images, "shape") and len(images) > MOST:
         images = images[np.linspace(0, len(images) - 1, MOST).round().astype(int)]
     found, count = [], 0
     try:
-        for batch, _ in Batches(images, None, reference.contract):
+        for batch, _ in Batches(images, None, reference.contract, judged=False):
             found.append(batch)
             count += len(batch)
             if count >= MOST:

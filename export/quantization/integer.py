@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from keras_vit import ranges
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.noise import say
 from keras_vit.export.pixel_range import image_range
@@ -21,7 +22,6 @@ from keras_vit.export.quantization.packing import layer_of
 from keras_vit.export.quantization.seen import see_all
 from keras_vit.export.quantization.static import prepare, spared, split_all
 from keras_vit.export.quantization.trained import Trained, observed_trained
-from keras_vit.preprocess import RANGES
 
 
 def full_int8(source, target, images, verbose=1, mode="none"):
@@ -121,7 +121,7 @@ def image_codes(mode, seen):
     low, high = image_range(mode, seen)
     scale = (max(high, 0.0) - min(low, 0.0)) / 255
     zero = int(np.clip(np.ceil(-min(low, 0.0) / scale - 0.5), 0, 255))
-    rows = RANGES[mode]
+    rows = ranges.numbers(mode)
     pixels = rows is not None and all(len(set(row)) == 1 for row in rows)
     return scale, zero, low + scale * zero if pixels else 0.0
 

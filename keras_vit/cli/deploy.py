@@ -12,7 +12,7 @@ from keras_vit.cli.proof import (
     validation_images,
 )
 from keras_vit.cli.table import table
-from keras_vit.cli.training import add_data
+from keras_vit.cli.training import add_data, add_preprocess, load_prepared
 from keras_vit.cli.usage import (
     UsageError,
     check_there,
@@ -72,6 +72,7 @@ def add_commands(commands):
     )
     add_processors(export)
     _add_face(export)
+    add_preprocess(export)
     export.add_argument(
         "--dynamic-batch", action="store_true", help="take any number of images"
     )
@@ -151,13 +152,13 @@ def run_export(args):
             "quantization.calibrate made. Check the path."
         )
     check_there(args)
-    from keras_vit import export, weights
+    from keras_vit import export
 
     if target.suffix not in FORMATS:
         return _export_all(args, options)
     _check_recipe(args, target.suffix[1:])
     files.check_target(target, args.overwrite)
-    model = weights.load(args.model)
+    model = load_prepared(args)
     options["calibration"] = args.calibration
     if args.quantization == "auto":
         options["validation"] = validation_images(args, model)
@@ -238,7 +239,7 @@ def _check_recipe(args, kind):
 
 
 def _export_all(args, options):
-    from keras_vit import export, weights
+    from keras_vit import export
     from keras_vit.export.artefacts import chosen
 
     formats = "all" if args.formats == ["all"] else args.formats
@@ -246,7 +247,7 @@ def _export_all(args, options):
         chosen(formats, args.calibration)
     except ValueError as err:
         raise UsageError(f"--{err}") from err
-    model = weights.load(args.model)
+    model = load_prepared(args)
     report = export.export_all(
         model,
         args.output,

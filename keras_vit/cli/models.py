@@ -3,6 +3,7 @@
 import pathlib
 
 from keras_vit import variants
+from keras_vit.cli import showing
 from keras_vit.cli.table import table
 
 
@@ -76,45 +77,9 @@ def run_show(args):
     if pathlib.Path(args.name).exists() and not args.name.endswith(".keras"):
         facts = weights.describe(args.name)
         return facts.to_dict(), str(facts), 0
-    model = find(args.name)
-    lines = []
+    model, row = showing.find(args.name)
+    facts = showing.describe(model, row)
+    lines = showing.lines(facts)
     if args.layers:
         model.summary(print_fn=lines.append, expand_nested=True)
-    facts = describe(model)
-    text = "\n".join(f"{key:14} {value}" for key, value in facts.items())
-    return facts, "\n".join([text, *lines]), 0
-
-
-def find(name):
-    """A saved model, or the outline of a named one."""
-    from keras_vit import models, weights
-
-    if name.endswith(".keras"):
-        return weights.load(name)
-    if name in weights.list_checkpoints():
-        name = weights.catalog.find(name).variant
-    return models.outline(models.create, name)
-
-
-def describe(model):
-    """Facts about a model for a person and for a program."""
-    note, labels = (getattr(model, n, None) for n in ("preprocessing", "labels"))
-    return {
-        "name": model.name,
-        "input": "x".join(map(str, model.input_shape[1:])) + " (H, W, C) px",
-        "output": _output(model),
-        "parameters": f"{model.count_params():,}",
-        "size": f"{model.count_params() * 4 / 2**20:.1f} MiB in float32",
-        "layers": len(model.layers),
-        "preprocessing": "unknown" if note is None else note.get_config(),
-        "labels": "none" if labels is None else ", ".join(labels[:10]),
-    }
-
-
-def _output(model):
-    """The shape of what a model gives; one that learns without labels has a loss."""
-    from keras_vit.models.pretraining import PretrainingModel
-
-    if isinstance(model, PretrainingModel):
-        return f"a loss of its own, without labels ({type(model).__name__})"
-    return tuple(model.output_shape)
+    return facts, "\n".join(lines), 0

@@ -2,7 +2,12 @@
 
 import pathlib
 
-from keras_vit.cli.training import add_data, load_split
+from keras_vit.cli.training import (
+    add_data,
+    add_preprocess,
+    load_prepared,
+    load_split,
+)
 from keras_vit.cli.usage import (
     UsageError,
     check_there,
@@ -42,6 +47,7 @@ def add_commands(commands):
     )
     add_processors(verify)
     add_images(verify)
+    add_preprocess(verify)
     add_data(verify, required=False)
     verify.set_defaults(run=run_verify)
 
@@ -139,12 +145,14 @@ def validation_images(args, model):
     """The images that the options ask for, for `verify` and its like."""
     from keras_vit.export.folder import LabelledFolder
     from keras_vit.export.noise import say
+    from keras_vit.models.endings import labels_of
+    from keras_vit.models.stating import stated
 
     if not args.images:
         return load_split(args, model)[0]
-    names, shape = getattr(model, "labels", None), model.outputs[0].shape
+    names, shape = labels_of(model), model.outputs[0].shape
     classes = shape[-1] if len(shape) == 2 else None
-    note = getattr(model, "preprocessing", None)
+    note, _ = stated(model)
     given = (args.images, note, args.labels, names, classes, None)
     found = LabelledFolder(*given, args.on_missing_image)
     for line in found.notes:
@@ -162,10 +170,10 @@ def run_verify(args):
 
         ready(args.on, args.artefact)
     check_there(args)
-    from keras_vit import export, weights
+    from keras_vit import export
     from keras_vit.export.inspection.summary import describe
 
-    model = weights.load(args.model)
+    model = load_prepared(args)
     images = validation_images(args, model)
     report = export.verify(
         model,

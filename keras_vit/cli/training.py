@@ -2,11 +2,14 @@
 
 import ast
 import dataclasses
+import sys
 
 from keras_vit import files
 from keras_vit.cli.table import table
 from keras_vit.cli.usage import check_there, loudness, positive
 from keras_vit.errors import DataError
+
+RANGE = frozenset({"mode", "mean", "std", "scale"})
 
 
 def add_commands(commands):
@@ -162,8 +165,13 @@ def check_classifier(name, model):
 
 
 def prepared(model, args):
-    """A model with the way to prepare images that the options say."""
+    """A model with the way to prepare images that the options say.
+
+    What its file did not tell, and was guessed, is said on the way.
+    """
     from keras_vit import preprocess
+    from keras_vit.models.stating import stated
+    from keras_vit.ranges import CUSTOM, keywords
 
     fields = read_fields(args.preprocess, "--preprocess")
     known = {field.name for field in dataclasses.fields(preprocess.Preprocessing)}
@@ -173,21 +181,43 @@ def prepared(model, args):
             f"{', '.join(sorted(fields.keys() - known))}. `keras-vit show` tells what "
             "the model says."
         )
+    note, found = stated(model)
     if fields:
-        before = _preparation(model) or preprocess.Preprocessing()
-        model.preprocessing = dataclasses.replace(before, **fields)
+        model.preprocessing = _changed(model, note, fields)
+    note = stated(model)[0]
+    if note is not None and note.mode == CUSTOM:
+        where = f"{keywords(note.range)} of pixels / 255"
+        print(f"note: images are brought to the range of {where}", file=sys.stderr)
+    report = getattr(model, "loading_report", None)
+    for said in (*(() if report is None else report.notes), found):
+        if said and not fields.keys() & RANGE:
+            print(f"note: {said}", file=sys.stderr)
     return model
+
+
+def _changed(model, note, fields):
+    """A preparation with other fields; of a model without one, the range is needed."""
+    from keras_vit import preprocess
+    from keras_vit.models.stating import UNKNOWN
+
+    if note is None and not fields.keys() & RANGE:
+        raise ValueError(f"--preprocess: needs a range as well: {UNKNOWN}.")
+    if note is None:
+        size = tuple(side or 224 for side in model.input_shape[1:3])
+        note = preprocess.Preprocessing(image_size=size)
+    return note.changed(**fields)
 
 
 def load_split(args, model):
     """The images that the options ask for, prepared for a model."""
+    from keras_vit.models.endings import labels_of
 
     if args.data is None:
         raise ValueError(
             "--data: needed to compare on real images. Give digits, folder:PATH or "
             "tfds:NAME."
         )
-    names = getattr(model, "labels", None)
+    names = labels_of(model)
     data, info = open_split(args, model, None if args.by_order else names)
     outputs = model.output_shape[-1]
     if info.classes != outputs and not args.by_order:
@@ -215,14 +245,17 @@ def open_split(args, model, labels=None):
 
 
 def _preparation(model):
-    """A model's way to prepare images; any Keras model has at least a size."""
-    from keras_vit import preprocess
+    """A model's way to prepare images, or that of a model inside.
 
-    note = getattr(model, "preprocessing", None)
-    size = tuple(model.input_shape[1:3])
-    if note is not None or None in size:
-        return note
-    return preprocess.Preprocessing(image_size=size)
+    Raises:
+        ValueError: when nothing says which pixels it takes.
+    """
+    from keras_vit.models.stating import UNKNOWN, stated
+
+    note, _ = stated(model)
+    if note is None:
+        raise ValueError(f"{model.name}: {UNKNOWN}.")
+    return note
 
 
 def run_predict(args):

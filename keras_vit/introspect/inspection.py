@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -21,7 +20,8 @@ from keras_vit.introspect.layout import (
 from keras_vit.introspect.norms import norms_of
 from keras_vit.introspect.position import position_similarity
 from keras_vit.introspect.rollout import roll
-from keras_vit.models.endings import ending
+from keras_vit.models.endings import ending, labels_of, meaning
+from keras_vit.models.stating import UNKNOWN, stated
 from keras_vit.preprocess import decode_predictions, preprocess_input
 from keras_vit.progress import Bar
 
@@ -91,7 +91,7 @@ def inspect_model(model, pictures, preprocessing=None, top=5, verbose=1):
     bar = Bar(len(pictures), "picture", verbose)
     for name, picture in pictures.items():
         pixels = _pixels(picture, note, model.input_shape[-1])
-        found.append(see(name, pixels, preprocess_input(pixels, mode=note.mode)))
+        found.append(see(name, pixels, preprocess_input(pixels, mode=note.range)))
         bar.add(1)
     return Inspection(
         _facts(model),
@@ -137,13 +137,13 @@ def preparation(model, given=None):
     Raises:
         ValueError: when neither says how, or pictures have no colours.
     """
-    note = given or getattr(model, "preprocessing", None)
+    note = given or stated(model)[0]
     shape = tuple(model.input_shape[1:])
     if note is None:
         raise ValueError(
             f"model: must say how its pictures are prepared, got {model.name!r} "
-            "without preprocessing. Pass --preprocess mode=google, or "
-            "preprocessing=keras_vit.Preprocessing(...)."
+            f"without preprocessing: {UNKNOWN}. Or pass preprocessing=keras_vit."
+            "Preprocessing(...)."
         )
     if shape[-1] not in (1, 3):
         raise ValueError(
@@ -171,15 +171,12 @@ def guesses(model, outputs, top=5):
     Returns:
         [(class name, probability)], the best first; nothing for features.
     """
-    last, scores = model.layers[-1], ops.cast(outputs, "float32")
-    activation = getattr(last, "activation", None)
-    shares = ending(model) != "logits"
-    logits = isinstance(last, keras.layers.Average) or (
-        isinstance(last, keras.layers.Dense) and activation is keras.activations.linear
-    )
-    if len(scores.shape) != 2 or not (shares or logits):
+    ends, scores = getattr(model, "outputs", None), ops.cast(outputs, "float32")
+    kind = meaning(ends[0]) if ends else ending(model)
+    if len(scores.shape) != 2 or kind is None:
         return []
-    labels = getattr(model, "labels", None)
+    shares = kind != "logits"
+    labels = labels_of(model)
     if labels is None and scores.shape[1] != len(imagenet.NAMES):
         labels = [f"class {k}" for k in range(scores.shape[1])]
     return decode_predictions(scores if shares else ops.softmax(scores), top, labels)[0]

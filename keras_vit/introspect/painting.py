@@ -22,7 +22,7 @@ def plot_reconstruction(model, images, seed=0):
     """
     seen, painted = model.reconstruct(images, seed)
     hidden = ~np.any(seen, axis=-1, keepdims=True)
-    mode = model.preprocessing.mode
+    mode = model.preprocessing.range
     rows = [to_pixels(x, mode) for x in (ops.convert_to_numpy(images), seen, painted)]
     rows[1] = np.where(hidden, np.uint8(128), rows[1])
     return _table(rows, ["image", "seen", "painted"])

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_vit.choices import check_choice
+from keras_vit.layers.legacy import refuse_h5
 
 GROUPS = 32
 PADDINGS = ("same", "symmetric")
@@ -112,6 +113,7 @@ class StdConv(keras.layers.Layer):
         return (batch, *sides, self.filters)
 
     def get_config(self):
+        refuse_h5()
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_vit.choices import whole
+from keras_vit.layers.legacy import refuse_h5
 
 
 def pair(value, name):
@@ -112,4 +113,5 @@ class Patches(keras.layers.Layer):
         return (batch, h * w, self.patch_size[0] * self.patch_size[1] * channels)
 
     def get_config(self):
+        refuse_h5()
         return {**super().get_config(), "patch_size": list(self.patch_size)}

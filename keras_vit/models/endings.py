@@ -1,6 +1,16 @@
-"""What the scores of a model are: logits, or probabilities of one kind or another."""
+"""What the scores of a model are: logits, probabilities, or features."""
+
+import keras
 
 ENDINGS = ("softmax", "sigmoid")
+# Operations of keras.ops and layers that leave the meaning of scores as it is.
+PASSING = ("Cast", "Identity", "StopGradient", "Flatten", "Reshape", "Squeeze")
+DROPOUTS = (
+    keras.layers.Dropout,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+)
 
 
 def ending(model):
@@ -13,21 +23,101 @@ def ending(model):
     Returns:
         "softmax", "sigmoid", or "logits" for anything else.
     """
-    last = model
+    while not (getattr(model, "inputs", None) and getattr(model, "outputs", None)):
+        inside = getattr(model, "layers", None)
+        if not inside:
+            return _of_operation(model) or "logits"
+        model = inside[-1]
+    return meaning(model.outputs[0]) or "logits"
+
+
+def meaning(tensor):
+    """What an output of a functional model stands for.
+
+    Models inside, dropout, casts and what only changes the shape are looked through.
+
+    Args:
+        tensor: symbolic output.
+
+    Returns:
+        "softmax", "sigmoid", "logits" of a dense layer without activation, or None
+        for anything else: features.
+    """
+    operation, inputs = origin(tensor)
+    if isinstance(operation, keras.layers.Average):
+        kinds = {meaning(one) for one in inputs}
+        return kinds.pop() if len(kinds) == 1 else None
+    return _of_operation(operation)
+
+
+def origin(tensor):
+    """What makes an output: (operation, its inputs).
+
+    Args:
+        tensor: symbolic output; what `meaning` looks through is passed over.
+    """
     while True:
-        inside = _last(last)
-        if inside is None:
-            break
-        last = inside
-    activation = getattr(last, "activation", None)
-    activation = last if activation is None else activation
+        operation, node, index = tensor._keras_history
+        inputs = operation._inbound_nodes[node].input_tensors
+        if isinstance(operation, keras.Model) and operation.outputs:
+            tensor = operation.outputs[index]
+        elif inputs and _passes(operation):
+            tensor = inputs[0]
+        else:
+            return operation, inputs
+
+
+def labels_of(model):
+    """Class names of a model: its own, or those of a model inside that scores.
+
+    Args:
+        model: `keras.Model` of any origin.
+
+    Returns:
+        List of K names, or None.
+    """
+    own = getattr(model, "labels", None)
+    if own is not None or not getattr(model, "outputs", None):
+        return own
+    tensor = model.outputs[0]
+    while True:
+        operation, node, _ = tensor._keras_history
+        inputs = operation._inbound_nodes[node].input_tensors
+        if isinstance(operation, keras.Model):
+            return labels_of(operation)
+        activates = isinstance(
+            operation, keras.layers.Activation | keras.layers.Softmax
+        )
+        activates = activates or type(operation).__name__ in ("Softmax", "Sigmoid")
+        if not inputs or not (activates or _passes(operation)):
+            return None
+        tensor = inputs[0]
+
+
+def _passes(operation):
+    """Whether scores are the same behind it."""
+    if isinstance(operation, keras.layers.Activation):
+        return operation.activation is keras.activations.linear
+    return isinstance(operation, DROPOUTS) or type(operation).__name__ in PASSING
+
+
+def _of_operation(operation):
+    activation = getattr(operation, "activation", None)
+    activation = operation if activation is None else activation
     name = getattr(activation, "__name__", type(activation).__name__).lower()
-    return name if name in ENDINGS else "logits"
+    if name in ENDINGS:
+        return name
+    linear = activation is keras.activations.linear or name in (
+        "log_softmax",
+        "logsoftmax",
+    )
+    return "logits" if linear and _scores(operation) else None
 
 
-def _last(model):
-    """What gives the output of a model; None for what has nothing inside."""
-    if getattr(model, "inputs", None) and getattr(model, "outputs", None):
-        return model.outputs[0]._keras_history.operation
-    layers = getattr(model, "layers", None)
-    return layers[-1] if layers else None
+def _scores(operation):
+    """Whether a layer gives a number per class: dense, or a convolution of a place."""
+    if isinstance(operation, keras.layers.Conv2D):
+        shape = operation.output.shape
+        return tuple(shape[1:3]) == (1, 1)
+    kinds = (keras.layers.Dense, keras.layers.Activation)
+    return isinstance(operation, kinds) or type(operation).__name__ == "LogSoftmax"

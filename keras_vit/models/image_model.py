@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_vit.layers.legacy import SUFFIXES, refuse_h5
 from keras_vit.models.logit_losses import of_logits
 from keras_vit.preprocess import Preprocessing
 
@@ -38,8 +39,19 @@ class ImageModel(keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
+    def save(self, filepath, *arguments, **options):
+        """As `keras.Model.save`, to a `.keras` file.
+
+        Raises:
+            ValueError: for `.h5`, from which it could not be loaded again.
+        """
+        if str(filepath).lower().endswith(SUFFIXES):
+            refuse_h5(always=True)
+        super().save(filepath, *arguments, **options)
+
     def get_config(self):
         """Configuration of the functional graph, plus the two notes."""
+        refuse_h5()
         note = self.preprocessing
         return {
             **super().get_config(),

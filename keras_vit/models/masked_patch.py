@@ -15,7 +15,7 @@ from keras_vit.models.pretraining import (
     encoder_architecture,
     is_share,
 )
-from keras_vit.preprocess import pixel_statistics
+from keras_vit.ranges import pixel_statistics
 
 COLORS = 512  # 3 bits per channel
 SMALL = 4  # side of a patch that was made small
@@ -171,7 +171,7 @@ class MaskedPatchPrediction(MaskedModel):
 
     def _colors(self, mean):
         """(..., 3) mean colours in the range of the model -> (...) classes."""
-        rows = pixel_statistics(self.arch.preprocessing.mode)
+        rows = pixel_statistics(self.arch.preprocessing.range)
         shift, scale = (ops.convert_to_tensor(row) for row in rows)
         bins = ops.clip(ops.floor((mean * scale + shift) / 32.0), 0, 7)
         return ops.cast(ops.sum(bins * ops.array([64.0, 8.0, 1.0]), axis=-1), "int32")

@@ -141,7 +141,7 @@ def _load(variant, weights, shape, classes, options):
     from keras_vit.weights import from_variant
 
     if shape is not None:
-        options["image_size"] = shape[:2]
+        options |= {"image_size": shape[:2], "channels": shape[2]}
     numbers = _numbers(variant)
     return from_variant(
         weights, variant.name, numbers, variant.function, classes, **options

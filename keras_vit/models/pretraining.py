@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_vit import words
+from keras_vit.layers.legacy import refuse_h5
 from keras_vit.layers.position import sincos2d
 from keras_vit.models import vit
 from keras_vit.models.architecture import Architecture
@@ -166,6 +167,7 @@ class EncoderModel(PretrainingModel):
 
     def get_config(self):
         """Plain values that rebuild this model, the encoder's among them."""
+        refuse_h5()
         names = [field.name for field in dataclasses.fields(self.arch)]
         options = {
             name: getattr(self.arch, name) for name in names if name not in self.fixed

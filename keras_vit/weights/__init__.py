@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # what `__getattr__` finds, for editors and type checkers
     from keras_vit.weights import catalog, hub
     from keras_vit.weights.catalog import list_checkpoints
-    from keras_vit.weights.checkpoint import (
-        describe,
-        from_checkpoint,
-        from_variant,
-        load,
-    )
+    from keras_vit.weights.checkpoint import from_checkpoint, from_variant, load
+    from keras_vit.weights.describing import describe
     from keras_vit.weights.saving import save_checkpoint
 
 _HOME = {
-    "describe": "checkpoint",
+    "describe": "describing",
     "from_checkpoint": "checkpoint",
     "from_variant": "checkpoint",
     "list_checkpoints": "catalog",

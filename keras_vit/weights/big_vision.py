@@ -7,7 +7,9 @@ the class token out, or are computed and not stored at all.
 from keras_vit.weights import google
 from keras_vit.weights.facts import Facts, Family, image_size_needed, position
 
+# Of several that begin so, the first; any other prefix is taken where it is alone.
 PREFIXES = ("", "params/", "opt/target/", "params/img/", "img/", "opt/target/img/")
+ROOT = "embedding/kernel"
 POSITION = "pos_embedding"
 MAP_PARTS = ("probe", "LayerNorm_0/", "MlpBlock_0/", google.ATTENTION + "/")
 
@@ -15,9 +17,10 @@ MAP_PARTS = ("probe", "LayerNorm_0/", "MlpBlock_0/", google.ATTENTION + "/")
 def _prefix(arrays):
     """Where the image tower's names begin, or None."""
     for prefix in PREFIXES:
-        if f"{prefix}embedding/kernel" in arrays:
+        if f"{prefix}{ROOT}" in arrays:
             return prefix
-    return None
+    found = [n.removesuffix(ROOT) for n in arrays if n.endswith(f"/{ROOT}")]
+    return found[0] if len(found) == 1 else None
 
 
 def recognises(arrays):

@@ -6,11 +6,10 @@ Both hold the same network; timm adds another epsilon to the variance of kernels
 import re
 
 from keras_vit.errors import CheckpointError
-from keras_vit.layers import PreactivationUnit
-from keras_vit.models import bit
 from keras_vit.weights.facts import Facts, Family
 from keras_vit.weights.mapping import Rule, pair
 
+WIDTH = 64  # channels of the root at width factor 1, as in models.bit
 ROOT = "resnet/root_block/standardized_conv2d/kernel"
 UNIT = r"resnet/block(\d{1,2})/unit(\d{1,3})/"
 TIMM_ROOT = "stem.conv.weight"
@@ -71,11 +70,11 @@ def read_timm(arrays, request):
 
 
 def _facts(arrays, request, width, options):
-    factor, rest = divmod(width, bit.WIDTH)
+    factor, rest = divmod(width, WIDTH)
     if rest or not factor:
         raise CheckpointError(
             f"{arrays.where}: the root of a Big Transfer ResNet has a multiple of "
-            f"{bit.WIDTH} channels, got {width}. Is it the right file?"
+            f"{WIDTH} channels, got {width}. Is it the right file?"
         )
     size = request.image_size or request.usual_size or (SMALL, SMALL)
     found = {"image_size": size, "width_factor": factor, "pooling": "gap"}
@@ -162,6 +161,8 @@ def facts_of(model):
         Fields of `BiTArchitecture` that matter to a file, or None when it is no
         Big Transfer model.
     """
+    from keras_vit.layers import PreactivationUnit  # Keras
+
     layers = {layer.name: layer for layer in model.layers}
     units = [n for n, x in layers.items() if isinstance(x, PreactivationUnit)]
     if not units or "root" not in layers:
@@ -172,7 +173,7 @@ def facts_of(model):
         "image_size": tuple(model.input_shape[1:3]),
         "channels": model.input_shape[3],
         "units": tuple(stages.count(stage) for stage in dict.fromkeys(stages)),
-        "width_factor": layers["root"].filters // bit.WIDTH,
+        "width_factor": layers["root"].filters // WIDTH,
         "filters": tuple(
             layers[f"stage{stage}_unit1"].filters for stage in dict.fromkeys(stages)
         ),
@@ -182,16 +183,13 @@ def facts_of(model):
     }
 
 
-GOOGLE = Family(
-    "bit", recognises, normalise, read, rules, bit.BiTArchitecture, bit.build
-)
+GOOGLE = Family("bit", recognises, normalise, read, rules, "bit")
 TIMM = Family(
     "timm_bit",
     recognises_timm,
     lambda arrays: arrays,
     read_timm,
     timm_rules,
-    bit.BiTArchitecture,
-    bit.build,
+    "bit",
 )
 FAMILIES = (GOOGLE, TIMM)

@@ -8,11 +8,11 @@ from keras.src.utils import io_utils
 from keras_vit import imagenet
 from keras_vit.errors import WeightsMismatch
 from keras_vit.layers.patches import pair
-from keras_vit.weights import catalog, hub, loading, places
-from keras_vit.weights import facts as reading
+from keras_vit.weights import catalog, hub, loading, places, reading
+from keras_vit.weights.facts import Request
 from keras_vit.weights.fetch import fetch
 from keras_vit.weights.formats import open_checkpoint
-from keras_vit.weights.report import Description
+from keras_vit.weights.preparing import in_channels
 
 # Fields of Architecture that mean something when they are None.
 CAN_BE_NONE = ("pooling", "representation_size")
@@ -71,7 +71,7 @@ def from_checkpoint(
     wishes |= {} if include_top else {"include_top": False}
     wishes = {k: v for k, v in wishes.items() if v is not None or k in CAN_BE_NONE}
     skip = (skip,) if isinstance(skip, str) else tuple(skip)
-    opened, request, wishes = prepare(path, row, heads, stored_grid, wishes)
+    opened, request, wishes = prepare(path, row, heads, stored_grid, wishes, skip)
     model = loading.load(opened, request, skip, **wishes)
     if verbose and not model.loading_report.clean:
         io_utils.print_msg(str(model.loading_report))
@@ -102,24 +102,26 @@ def locate(path_or_name, verbose=1):
     return fetch(row, verbose), row
 
 
-def prepare(path, row, heads, stored_grid, wishes):
+def prepare(path, row, heads, stored_grid, wishes, skip=()):
     """Open a file, with what the catalogue knows about it filled in.
 
     Returns:
-        (`loading.Opened`, `facts.Request`, wishes).
+        (`reading.Opened`, `facts.Request`, wishes).
     """
     wishes = {**dict(row.options if row else ()), **wishes}
     if heads is not None:
         wishes["heads"] = heads
-    request = reading.Request(
+    request = Request(
         heads,
         _pair_or_none(wishes.pop("image_size", None), "image_size"),
         _pair_or_none(stored_grid, "stored_grid"),
         None if row is None else (row.image_size, row.image_size),
     )
-    opened = loading.read_facts(open_checkpoint(path), request)
+    opened = reading.read_facts(open_checkpoint(path), request, skip)
     if row is not None:
-        wishes.setdefault("preprocessing", catalog.preparation(row))
+        channels = wishes.get("channels", 3)
+        note, _ = in_channels(catalog.preparation(row), None, channels)
+        wishes.setdefault("preprocessing", note)
     if _is_imagenet(opened, wishes, published=row is not None):
         wishes.setdefault("labels", list(imagenet.NAMES))
     return opened, request, wishes
@@ -138,7 +140,7 @@ def _is_imagenet(opened, wishes, published):
 
 
 def _pair_or_none(size, name):
-    return size if size in (None, loading.OPEN) else pair(size, name)
+    return size if size in (None, reading.OPEN) else pair(size, name)
 
 
 def from_variant(weights, variant, numbers, function, classes=None, **wishes):
@@ -208,45 +210,3 @@ def load(name):
     if not name.endswith(".keras"):
         return from_checkpoint(name, verbose=0)
     return keras.saving.load_model(name, compile=False)
-
-
-def describe(path, heads=None, image_size=None):
-    """Say what a file is, from its header alone.
-
-    Args:
-        path: file or folder.
-        heads, image_size: as in `from_checkpoint`, where the file cannot tell.
-
-    Returns:
-        `Description`; print it, or take `to_dict()`.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        CheckpointError: when it is damaged, unsafe or of an unknown kind.
-    """
-    arrays = open_checkpoint(pathlib.Path(path))
-    family = loading.family_of(arrays)
-    options, notes, left_out = {}, [], {}
-    if family.later:
-        notes.append(f"This is {family.later}.")
-    else:
-        size = _pair_or_none(image_size, "image_size")
-        row = catalog.by_file(pathlib.Path(path).name)
-        usual = None if row is None else (row.image_size, row.image_size)
-        request = reading.Request(heads, size, None, usual)
-        try:
-            opened = loading.read_facts(arrays, request)
-            options, left_out = opened.facts.options, opened.arrays.left_out
-            notes = list(opened.facts.notes)
-        except loading.CheckpointError as err:
-            notes.append(str(err))
-    return Description(
-        path=arrays.where,
-        format=arrays.format,
-        family=family.name,
-        architecture=loading.plain(options),
-        arrays=len(arrays),
-        values=arrays.values_count,
-        left_out=left_out,
-        notes=notes,
-    )

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from keras_vit import variants
 from keras_vit.errors import CheckpointError
-from keras_vit.models import vit
-from keras_vit.models.architecture import Architecture
 from keras_vit.weights.arrays import listed
 
 
@@ -37,9 +35,22 @@ class Family(NamedTuple):
     normalise: object  # ArrayFile -> ArrayFile with one spelling of each name
     read: object  # ArrayFile, Request -> Facts
     rules: object  # fields of the record -> list of Rule
-    record: object = Architecture  # options -> checked record
-    build: object = vit.build  # record -> model
+    kind: str = "vit"  # a key of `kinds.KINDS`
     later: str = ""  # for families without a model: what to say instead
+
+    @property
+    def record(self):
+        """Options -> checked record of the model."""
+        from keras_vit.weights.kinds import KINDS  # Keras, which reading needs not
+
+        return KINDS[self.kind][0]
+
+    @property
+    def build(self):
+        """Record -> model."""
+        from keras_vit.weights.kinds import KINDS
+
+        return KINDS[self.kind][1]
 
 
 def blocks(arrays, pattern):
@@ -53,7 +64,12 @@ def blocks(arrays, pattern):
         CheckpointError: when there are none, or one is missing.
     """
     found = {int(m[1]) for m in (re.match(pattern, name) for name in arrays) if m}
-    if not found or found != set(range(len(found))):
+    if not found:
+        raise CheckpointError(
+            f"{arrays.where}: must hold the blocks of a Vision Transformer, got none, "
+            f"but {listed(arrays)}. It is another network, or a part of one."
+        )
+    if found != set(range(len(found))):
         raise CheckpointError(
             f"{arrays.where}: blocks must be numbered from 0 without a gap, got "
             f"{sorted(found)[:20]}. The file is incomplete; fetch it again."

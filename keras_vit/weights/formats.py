@@ -12,6 +12,8 @@ from keras_vit.weights.safetensors import read_safetensors
 from keras_vit.weights.torch_pickle import read_torch
 
 INDEX = "model.safetensors.index.json"
+TORCH_INDEX = "pytorch_model.bin.index.json"
+OPEN_CLIP = "open_clip_config.json"
 JSON_LIMIT = 16 * 2**20  # bytes
 READABLE = "an .npz, .safetensors or .pth file, or a folder with config.json"
 
@@ -132,13 +134,19 @@ def _open_folder(folder):
     if (folder / "config.json").is_file():
         if (folder / "model.weights.h5").is_file():
             return read_preset(folder)
-        if (folder / INDEX).is_file():
-            return _open_shards(folder)
+        for name in (INDEX, TORCH_INDEX):
+            if (folder / name).is_file():
+                return _open_shards(folder, name)
         for name in ("model.safetensors", "pytorch_model.bin"):
             if (folder / name).is_file():
                 arrays = open_checkpoint(folder / name)
                 arrays.notes.update(_configs_beside(folder / name))
                 return arrays
+    if (folder / OPEN_CLIP).is_file():
+        raise CheckpointError(
+            f"{folder}: must hold a plain Vision Transformer, got open_clip's folder "
+            "(CLIP, SigLIP or their like), which is not read. Run it with open_clip."
+        )
     raise CheckpointError(
         f"{folder}: a folder must hold config.json and model.safetensors, its shards, "
         f"or a keras-hub preset, got {listed(p.name for p in folder.iterdir())}. "
@@ -163,18 +171,19 @@ def shards(where):
     found = {}
     for name, shard in sorted(table.items()):
         found.setdefault(str(shard), set()).add(name)
+    kind = pathlib.Path(where).name.split(".")[1]
     for shard in found:
-        if pathlib.PurePath(shard).name != shard or not shard.endswith(".safetensors"):
+        if pathlib.PurePath(shard).name != shard or not shard.endswith(f".{kind}"):
             raise CheckpointError(
-                f"{where}: shards must be .safetensors files in the same folder, got "
+                f"{where}: shards must be .{kind} files in the same folder, got "
                 f"{shard[:80]!r}. Do not use this folder."
             )
     return found
 
 
-def _open_shards(folder):
+def _open_shards(folder, index):
     """Several files, named by an index."""
-    where, entries = folder / INDEX, {}
+    where, entries = folder / index, {}
     table = shards(where)
     for shard, names in table.items():
         if not (folder / shard).is_file():
@@ -190,4 +199,5 @@ def _open_shards(folder):
             f"{listed(missing)}. Fetch the folder again."
         )
     notes = _configs_beside(folder / "model.safetensors")
-    return ArrayFile(folder, "safetensors", entries, notes)
+    kind = "safetensors" if index == INDEX else "pth"
+    return ArrayFile(folder, kind, entries, notes)

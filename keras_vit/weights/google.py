@@ -11,7 +11,6 @@ import re
 import numpy as np
 
 from keras_vit.errors import CheckpointError
-from keras_vit.models.hybrid import shrink
 from keras_vit.weights.arrays import ArrayFile, Entry
 from keras_vit.weights.facts import Facts, Family, blocks, position
 from keras_vit.weights.mapping import Rule, numbered, pair, single
@@ -89,7 +88,7 @@ def read(arrays, request):
 def patch_stride(options):
     """(rows, columns) px of the image per patch."""
     stem = options["stem"]
-    step = 1 if stem is None else shrink(stem)
+    step = 1 if stem is None else 4 * 2 ** max(len(stem) - 1, 0)  # hybrid.shrink
     return tuple(side * step for side in options["patch_size"])
 
 

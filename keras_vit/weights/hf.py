@@ -9,6 +9,7 @@ import re
 from keras_vit.errors import CheckpointError
 from keras_vit.weights.facts import Facts, Family, blocks, position
 from keras_vit.weights.mapping import Rule, numbered, pair, single
+from keras_vit.weights.timm_config import labels_of
 
 BLOCK = r"encoder\.layer\.(\d+)\."
 LINEAR = ((".weight", "/kernel", "transpose"), (".bias", "/bias", "same"))
@@ -102,11 +103,7 @@ class Config(dict):
 
     def labels(self, classes):
         """Names of the classes, or None when they are only numbered."""
-        names = self.get("id2label")
-        if not isinstance(names, dict) or set(names) != set(map(str, range(classes))):
-            return None
-        ordered = [str(names[str(k)]) for k in range(classes)]
-        return None if ordered[0] == "LABEL_0" else ordered
+        return labels_of(self, classes)[0]
 
     def _refuse(self, name, rule, value):
         raise CheckpointError(

@@ -9,13 +9,13 @@ import re
 import urllib.parse
 
 from keras_vit.weights.fetch import NotOnServer, cache_folder, download
-from keras_vit.weights.formats import INDEX, shards
+from keras_vit.weights.formats import INDEX, TORCH_INDEX, shards
 
 SCHEME = "hf://"
 ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+?)(?:@([\w.-]+))?")
 ENDPOINT = "https://huggingface.co"
 # In the order in which they are looked for.
-WEIGHTS = ("model.safetensors", INDEX, "pytorch_model.bin")
+WEIGHTS = ("model.safetensors", INDEX, "pytorch_model.bin", TORCH_INDEX)
 
 
 def fetch_repository(address, verbose=1):
@@ -55,8 +55,8 @@ def fetch_repository(address, verbose=1):
         get("config.json")
         _get_first(get, ["preprocessor_config.json"])
     held = _get_first(get, weights or WEIGHTS)
-    if held == INDEX:
-        for name in shards(folder / INDEX):
+    if held in (INDEX, TORCH_INDEX):
+        for name in shards(folder / held):
             get(name)
     elif held is None:
         raise NotOnServer(

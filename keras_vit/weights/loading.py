@@ -1,49 +1,25 @@
 """From a file to a model: read the facts, check every name, build once, fill."""
 
 import dataclasses
-from typing import NamedTuple
 
-from keras_vit.errors import CheckpointError, WeightsMismatch
+from keras_vit.errors import WeightsMismatch
 from keras_vit.layers.patches import pair
 from keras_vit.models.outline import outline
-from keras_vit.weights import (
-    big_vision,
-    bit,
-    google,
-    hf,
-    keras_hub,
-    later,
-    mapping,
-    resample,
-    timm,
-)
-from keras_vit.weights.arrays import ArrayFile, listed
-from keras_vit.weights.facts import Facts, Family
+from keras_vit.weights import mapping, resample
 from keras_vit.weights.preparing import preprocessing_of
+from keras_vit.weights.reading import OPEN
 from keras_vit.weights.report import LoadingReport
 from keras_vit.words import MODELS, check_names
 
-# Asked in this order: the first that knows the names reads the file.
-FAMILIES = (
-    google.FAMILY,
-    *bit.FAMILIES,
-    *later.FAMILIES,
-    big_vision.FAMILY,
-    keras_hub.FAMILY,
-    hf.FAMILY,
-    timm.FAMILY,
-)
-OPEN = (None, None)  # images of any size
 POSITION = "patch_encoder/position/embedding"
 PROJECTION = "patch_encoder/projection/kernel"
 # Read off the arrays; another value would be another model.
 FIXED = (
-    "width", "depth", "mlp_dim", "channels", "class_token", "distilled", "registers",
+    "width", "depth", "mlp_dim", "class_token", "distilled", "registers",
     "position", "position_prefix", "layer_scale", "qkv_bias", "qk_norm", "patch_bias",
     "norm_input", "stem", "conv_stem", "units", "width_factor",
     "filters",
 )  # fmt: skip
-OWN_NOTES = {"activation": str, "epsilon": float, "pooling": str, "labels": list}
 # Weights that exist on one side only because the caller asked -> what was asked.
 CHOICES = (
     ("pre_logits/", ("representation_size", "pooling")),
@@ -52,96 +28,6 @@ CHOICES = (
     ("norm/", ("norm_pooled",)),
     ("fc_norm/", ("norm_pooled", "pooling")),
 )
-
-
-class Opened(NamedTuple):
-    """A file whose family and facts are known."""
-
-    arrays: ArrayFile
-    family: Family
-    facts: Facts
-
-
-def family_of(arrays):
-    """Whose names these are.
-
-    Raises:
-        CheckpointError: when nobody knows them.
-    """
-    for family in FAMILIES:
-        if family.recognises(arrays):
-            return family
-    raise CheckpointError(
-        f"{arrays.where}: must hold a Vision Transformer with the names of vit_jax, "
-        f"big_vision, timm, transformers or keras-hub, or a Big Transfer ResNet, got "
-        f"{listed(arrays)}. "
-        "Is it the right file?"
-    )
-
-
-def read_facts(arrays, request):
-    """Find the family, and read the architecture off the names and shapes.
-
-    Raises:
-        CheckpointError: when the file is incomplete, or does not tell something
-            that `request` does not say either.
-        TypeError: for a family that is another class than `VisionTransformer`.
-        ValueError: for an open image size where the model needs a fixed one.
-    """
-    family = family_of(arrays)
-    if family.later:
-        raise TypeError(
-            f"{arrays.where}: must be a Vision Transformer, got {family.later}."
-        )
-    if request.image_size == OPEN and family not in bit.FAMILIES:
-        raise ValueError(
-            f"image_size: a Vision Transformer needs a fixed size, got {OPEN}. Use "
-            "(224, 224), for example."
-        )
-    arrays = family.normalise(arrays)
-    facts = family.read(arrays, _with_own_note(arrays, request))
-    _check_kinds(arrays)
-    return Opened(arrays, family, _own_facts(arrays, facts))
-
-
-def _with_own_note(arrays, request):
-    """Our own files say the image size where positions are computed."""
-    note = arrays.notes.get("keras_vit")
-    size = note.get("image_size") if isinstance(note, dict) else None
-    if isinstance(size, list) and [type(n) for n in size] == [int, int]:
-        return request._replace(usual_size=tuple(size))
-    return request
-
-
-def _own_facts(arrays, facts):
-    """What `save_checkpoint` noted because the arrays cannot tell.
-
-    Raises:
-        CheckpointError: when the note was tampered with.
-    """
-    note = arrays.notes.get("keras_vit")
-    if not isinstance(note, dict):
-        return facts
-    told = {key: note[key] for key in OWN_NOTES if note.get(key) is not None}
-    for key, value in told.items():
-        if not isinstance(value, OWN_NOTES[key]):
-            raise CheckpointError(
-                f"{arrays.where}: note {key!r} must be a {OWN_NOTES[key].__name__}, "
-                f"got {str(value)[:60]!r}. Save the file again with save_checkpoint."
-            )
-    if not facts.options["include_top"]:
-        told["pooling"] = note.get("pooling")
-    return facts._replace(options={**facts.options, **told}, notes=())
-
-
-def _check_kinds(arrays):
-    """Weights are floats; counters of an optimiser are not."""
-    for name, entry in arrays.items():
-        if not entry.dtype.startswith(("float", "bfloat")):
-            raise CheckpointError(
-                f"{arrays.where}: weights must be floats, got {entry.dtype!r} in "
-                f"{arrays.origin[name]!r}. Leave it out with a clean copy of the file."
-            )
 
 
 def architecture(opened, request, patch_size=None, preprocessing=None, **overrides):
@@ -154,6 +40,7 @@ def architecture(opened, request, patch_size=None, preprocessing=None, **overrid
     arrays, family, facts = opened
     options = {k: v for k, v in facts.options.items() if v is not None}
     _check_wishes(opened, overrides)
+    _check_channels(facts, overrides)
     options |= {"pooling": facts.options.get("pooling"), **_top(facts, overrides)}
     if patch_size is not None:
         options["patch_size"] = pair(patch_size, "patch_size")
@@ -161,7 +48,10 @@ def architecture(opened, request, patch_size=None, preprocessing=None, **overrid
     note = None
     if preprocessing is None:
         shown = request.usual_size or (224, 224) if size == OPEN else size
-        preprocessing, note = preprocessing_of(arrays, family.name, facts, shown)
+        channels = options["channels"]
+        preprocessing, note = preprocessing_of(
+            arrays, family.name, facts, shown, channels
+        )
     options |= {"image_size": size, "preprocessing": preprocessing}
     return family.record(**options), note
 
@@ -178,6 +68,24 @@ def _check_wishes(opened, wishes):
                 f"{name}: is read off the file as {told!r}, got {value!r}. "
                 "Leave it out, or build with VisionTransformer."
             )
+
+
+def _check_channels(facts, wishes):
+    """Refuse other channels where the first convolution cannot be made for them."""
+    stored, wanted = facts.options["channels"], wishes.get("channels")
+    if wanted in (None, stored):
+        return
+    if type(wanted) is not int or wanted < 1 or stored != 3:
+        raise ValueError(
+            f"channels: kernels of three colours are made fit for other images, got "
+            f"{wanted!r} wanted and {stored} in the file. Use {stored}."
+        )
+    if facts.options.get("stem") is not None or "width_factor" in facts.options:
+        raise ValueError(
+            "channels: a first convolution with standardised kernels (hybrids, Big "
+            "Transfer) answers otherwise after its colours are summed, got "
+            f"{wanted} wanted. Use 3 and repeat a grey image: np.repeat(x, 3, -1)."
+        )
 
 
 def _top(facts, wishes):
@@ -259,6 +167,8 @@ def match(opened, arch, skip=()):
 def _fits(path, shape, target, opened, arch):
     """Whether an assembled array is the weight, or can be resized to it."""
     grid, patch = opened.facts.grid, opened.facts.options.get("patch_size")
+    if len(shape) == 4 and _sees_image(path, opened.facts):
+        shape = (*shape[:2], arch.channels, shape[3])
     if path == PROJECTION and len(shape) == 4:
         values = shape[2] * arch.patch_size[0] * arch.patch_size[1]
         return shape[:2] == tuple(patch) and (values, shape[3]) == target
@@ -267,6 +177,11 @@ def _fits(path, shape, target, opened, arch):
         rows = prefix + arch.grid[0] * arch.grid[1]
         return (shape[0], rows, shape[2]) == target
     return shape == target
+
+
+def _sees_image(path, facts):
+    """Whether a kernel is the one that reads the channels of the image."""
+    return path == PROJECTION and facts.options.get("stem") is None
 
 
 def fill(model, opened, plan, arch):
@@ -296,15 +211,19 @@ def fill(model, opened, plan, arch):
 
 def _adapted(path, value, facts, arch):
     """Resample positions and patch kernels: (array, what was done or None)."""
+    done = []
+    if _sees_image(path, facts) and facts.options["channels"] != arch.channels:
+        value, how = resample.channels(value, arch.channels)
+        done.append(f"3 -> {arch.channels} channels: {how}, as timm does")
     if path == PROJECTION and value.shape[:2] != arch.patch_size:
-        note = f"patches {value.shape[:2]} -> {arch.patch_size} px by PI-resize"
-        return resample.patch_kernel(value, arch.patch_size), note
+        done.append(f"patches {value.shape[:2]} -> {arch.patch_size} px by PI-resize")
+        value = resample.patch_kernel(value, arch.patch_size)
     if path == POSITION and facts.grid not in (None, arch.grid):
         prefix = value.shape[1] - facts.grid[0] * facts.grid[1]
         note = f"grid {facts.grid} -> {arch.grid} patches by {facts.kernel}"
         table = resample.positions(value, facts.grid, arch.grid, prefix, facts.kernel)
         return table, note
-    return value, None
+    return value, "; ".join(done) or None
 
 
 def load(opened, request, skip=(), kernel=None, **wishes):
@@ -339,11 +258,3 @@ def load(opened, request, skip=(), kernel=None, **wishes):
         notes=[n for n in (*facts.notes, note) if n],
     )
     return model
-
-
-def plain(options):
-    """Architecture fields as plain values."""
-    return {
-        key: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
-        for key, value in options.items()
-    }

@@ -7,6 +7,7 @@ from keras_vit.layers.patches import pair as sides
 from keras_vit.models.mae import MaskedAutoencoder
 from keras_vit.weights import facts as reading
 from keras_vit.weights import hf, loading, mapping, timm
+from keras_vit.weights import reading as file_reading
 from keras_vit.weights.arrays import ArrayFile
 from keras_vit.weights.checkpoint import locate
 from keras_vit.weights.formats import open_checkpoint
@@ -36,7 +37,7 @@ def load(path, heads=None, image_size=None, decoder_heads=None, **wishes):
     """
     size = None if image_size is None else sides(image_size, "image_size")
     arrays = open_checkpoint(locate(path)[0])
-    opened = loading.read_facts(arrays, reading.Request(heads, size))
+    opened = file_reading.read_facts(arrays, reading.Request(heads, size))
     decoder = _decoder_of(arrays, opened.family)
     numbers = _numbers(decoder, opened, decoder_heads)
     arch, _ = loading.architecture(opened, reading.Request(heads, size))

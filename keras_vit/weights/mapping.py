@@ -5,12 +5,12 @@ loads and saves. `plan` accounts for every array on both sides before any is
 read; nothing is matched by guessing.
 """
 
-import fnmatch
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_vit.errors import WeightsMismatch
+from keras_vit.weights.wrapping import matcher
 
 
 class Rule(NamedTuple):
@@ -181,7 +181,7 @@ def plan(rules, arrays, shapes, requested, skip=()):
     """
     used, fresh, skipped, missing = [], {}, {}, {}
     seen_files, seen_paths = set(), set()
-    asked = _matcher(skip)
+    asked = matcher(skip)
     for rule in rules:
         files = [name for name in rule.files if name in arrays]
         paths = [path for path in rule.models if path in shapes]
@@ -236,10 +236,6 @@ def fill(model, rules, arrays, numbers, requested=lambda path: None, skip=()):
             weights[path].assign(value)
 
 
-def _matcher(patterns):
-    return lambda name: any(fnmatch.fnmatchcase(name, p) for p in patterns)
-
-
 def mismatch(where, missing, limit=12):
     """The error for names that exist on one side only.
 
@@ -258,6 +254,7 @@ def mismatch(where, missing, limit=12):
                 lines.append(f"  and {len(names) - limit} more")
     return WeightsMismatch(
         f"{where}: every array of the file and of the model must have a counterpart, "
-        f"got {len(missing)} without one. Leave them out with "
-        "skip=('pattern*', ...), or use the matching architecture.\n" + "\n".join(lines)
+        f"got {len(missing)} without one. What is left over belongs to another "
+        "architecture, whose answers need it: use the code that it came from.\n"
+        + "\n".join(lines)
     )

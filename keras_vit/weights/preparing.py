@@ -1,20 +1,22 @@
-"""Which preprocessing and labels belong to a file, from the best witness there is."""
+"""Which preprocessing belongs to a file, from the best witness there is."""
 
 import dataclasses
+import pathlib
 
+from keras_vit import ranges
 from keras_vit.errors import CheckpointError
-from keras_vit.preprocess import RANGES, Preprocessing
+from keras_vit.preprocess import Preprocessing
+from keras_vit.weights import configs
 
-# PIL's numbers for interpolation, as transformers stores them.
-PIL_FILTERS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 
 
-def preprocessing_of(arrays, family, facts, image_size):
+def preprocessing_of(arrays, family, facts, image_size, channels=3):
     """How images were prepared for these weights.
 
     Args:
         arrays: `ArrayFile`. family: name. facts: `Facts`.
-        image_size: (H, W) px of the model that is built.
+        image_size, channels: (H, W) px and C of the model that is built.
 
     Returns:
         (`Preprocessing`, sentence or None).
@@ -22,85 +24,58 @@ def preprocessing_of(arrays, family, facts, image_size):
     Raises:
         CheckpointError: when a configuration makes no sense.
     """
+    found = _own(arrays, image_size) or _configured(arrays, image_size)
+    note, said = found or _customary(arrays, family, facts, image_size)
+    return in_channels(note, said, channels)
+
+
+def in_channels(note, said, channels):
+    """A preparation for images of so many channels, and what is to be said of it.
+
+    Args:
+        note: `Preprocessing`. said: sentence or None. channels: C of the images.
+    """
+    rows = ranges.numbers(note.range)
+    if rows is not None and {len(row) for row in rows} - {1, channels}:
+        mean = ranges.averaged(note.range)
+        if mean != note.range:
+            told = (
+                f"a range of three colours for {channels} channels: the mean of each."
+            )
+            said = f"{said} {told[0].upper()}{told[1:]}" if said else told
+            note = note.changed(mean=mean.mean, std=mean.std)
+    return note, said
+
+
+def _own(arrays, image_size):
+    """What `save_checkpoint` noted."""
     own = arrays.notes.get("keras_vit")
+    if not isinstance(own, dict) or not isinstance(own.get("preprocessing"), dict):
+        return None
     try:
-        if isinstance(own, dict) and isinstance(own.get("preprocessing"), dict):
-            return Preprocessing(**own["preprocessing"]).resized(image_size), None
-        config = arrays.notes.get("config") or {}
-        if isinstance(config.get("pretrained_cfg"), dict):
-            return _timm(config["pretrained_cfg"], image_size)
-        if isinstance(arrays.notes.get("preprocessor"), dict):
-            return _hugging_face(arrays.notes["preprocessor"], image_size)
-    except (ValueError, TypeError, KeyError, AttributeError) as err:
+        return Preprocessing(**own["preprocessing"]).resized(image_size), None
+    except (ValueError, TypeError) as err:
         raise CheckpointError(
             f"{arrays.where}: its note on preprocessing must make sense, got {err}. "
-            "Repair the configuration beside the weights."
+            "Repair it, or save the file again with save_checkpoint."
         ) from err
-    return _customary(family, facts, image_size)
 
 
-def _mode(mean, std):
-    """(name of the range, sentence or None)."""
-    for name, numbers in RANGES.items():
-        if numbers is not None and _close(numbers[0], mean) and _close(numbers[1], std):
-            return name, None
-    note = f"no value range for mean={mean}, std={std}; divide and shift yourself."
-    return "none", note
+def _configured(arrays, image_size):
+    """From the configuration beside the weights."""
+    folder = pathlib.Path(arrays.where)
+    folder = folder if folder.is_dir() else folder.parent
+    found = configs.timm(folder / CONFIG, arrays.notes.get("config") or {})
+    if found is None and isinstance(arrays.notes.get("preprocessor"), dict):
+        where, config = folder / PREPROCESSOR, arrays.notes["preprocessor"]
+        found = configs.hugging_face(where, config, image_size)
+    if found is None:
+        return None
+    fields, notes = found
+    return Preprocessing(image_size, **fields), " ".join(notes) or None
 
 
-def _close(ours, theirs):
-    return len(theirs) == 3 and all(
-        abs(a - float(b)) < 2e-3 for a, b in zip(ours, theirs, strict=True)
-    )
-
-
-def _timm(config, image_size):
-    """From the `pretrained_cfg` of timm's config.json."""
-    mode, note = _mode(config["mean"], config["std"])
-    crop = float(config.get("crop_pct", 0.875))
-    squash = config.get("crop_mode", "center") == "squash"
-    return (
-        Preprocessing(
-            image_size=image_size,
-            mode=mode,
-            resize="squash" if squash else "short_side",
-            crop=crop,
-            interpolation=config.get("interpolation", "bicubic"),
-            rounding="each_pass",
-        ),
-        note,
-    )
-
-
-def _hugging_face(config, image_size):
-    """From transformers' preprocessor_config.json."""
-    mode, note = _mode(config["image_mean"], config["image_std"])
-    if not config.get("do_normalize", True):
-        mode = "none"
-    size = config.get("size", {})
-    size = size if isinstance(size, dict) else {"height": size, "width": size}
-    short = "shortest_edge" in size
-    resized = int(size.get("shortest_edge", size.get("height", image_size[0])))
-    cropped = image_size[0]
-    if config.get("do_center_crop"):
-        crop = config.get("crop_size", cropped)
-        cropped = int(crop["height"] if isinstance(crop, dict) else crop)
-    elif not short:
-        cropped = resized
-    return (
-        Preprocessing(
-            image_size=image_size,
-            mode=mode,
-            resize="short_side" if short else "squash",
-            crop=cropped / resized,
-            interpolation=PIL_FILTERS[config.get("resample", 2)],
-            rounding="each_pass",
-        ),
-        note,
-    )
-
-
-def _customary(family, facts, image_size):
+def _customary(arrays, family, facts, image_size):
     """What the code base does when nobody says otherwise."""
     if family == "timm_bit":
         crop = 0.875 if max(image_size) <= 224 else 1.0
@@ -110,7 +85,8 @@ def _customary(family, facts, image_size):
         return Preprocessing(image_size=image_size, antialias=False), None
     facebook = facts.options.get("distilled") or facts.options.get("pooling") is None
     facebook = facebook or facts.options.get("norm_pooled") or facts.kernel == "bicubic"
-    if family == "timm" and facebook:
+    dinov2 = "mask_token" in arrays.left_out and facts.options.get("layer_scale")
+    if family == "timm" and (facebook or dinov2):
         crop = 0.875 if max(image_size) <= 224 else 1.0
         return _pil(image_size, "imagenet", crop), None
     if family == "timm":

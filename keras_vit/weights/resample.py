@@ -63,3 +63,25 @@ def patch_kernel(kernel, patch_size):
         .reshape(*patch_size, channels, width)
         .astype("float32")
     )
+
+
+def channels(kernel, count):
+    """Fit a kernel for three colours to images of other channels, as timm does.
+
+    One channel takes the sum over the colours, which is the answer to a grey image in
+    all three. More take the colours in turn, scaled so that the sum stays.
+
+    Args:
+        kernel: (h, w, 3, D). count: C of the images.
+
+    Returns:
+        ((h, w, C, D) array, how).
+
+    Source:
+        timm.models._manipulate.adapt_input_conv.
+    """
+    if count == 1:
+        return kernel.sum(axis=2, keepdims=True), "the sum over the colours"
+    turns = -(-count // 3)
+    repeated = np.tile(kernel, (1, 1, turns, 1))[:, :, :count]
+    return repeated * np.float32(3 / count), "the colours in turn, times 3/C"

@@ -5,6 +5,7 @@ import json
 import numpy as np
 from keras import ops
 
+from keras_vit import ranges
 from keras_vit.choices import check_choice
 from keras_vit.errors import WeightsMismatch
 from keras_vit.files import replacing
@@ -218,12 +219,15 @@ def _hf_config(model, facts, note):
 def _hf_preprocessor(model):
     """preprocessor_config.json; the exact preparation is in our note."""
     prepared = model.preprocessing
-    mean, std = prepared.statistics() or ((0.0,) * 3, (1.0,) * 3)
+    plain = prepared.mode == "none"
+    rows = ranges.in_channels(prepared.range, model.input_shape[-1])
+    mean, std = rows or ((0.0,) * 3, (1.0,) * 3)
     height, width = prepared.image_size
     filters = {"nearest": 0, "bilinear": 2, "bicubic": 3, "area": 4}
     return {
         "do_resize": True,
-        "do_normalize": prepared.mode != "none",
+        "do_rescale": not plain,
+        "do_normalize": not plain,
         "image_mean": list(mean),
         "image_std": list(std),
         "resample": filters[prepared.interpolation],

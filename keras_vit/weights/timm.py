@@ -7,6 +7,7 @@ from keras_vit.errors import CheckpointError
 from keras_vit.weights.facts import Facts, Family, blocks, heads_of, position
 from keras_vit.weights.google import patch_stride
 from keras_vit.weights.mapping import Rule, numbered, pair, single
+from keras_vit.weights.timm_config import TimmConfig, labels_of
 
 BLOCK = r"blocks\.(\d+)\."
 LINEAR = ((".weight", "/kernel", "transpose"), (".bias", "/bias", "same"))
@@ -19,7 +20,7 @@ SPELLINGS = (
     (r"^(blocks\.\d+)\.gamma_([12])$", r"\1.ls\2.gamma"),
     (r"^pre_logits\.fc\.", "pre_logits."),
 )
-DECODER = ("decoder_", "mask_token")
+MAE = "MAE's decoder"
 
 
 def recognises(arrays):
@@ -28,19 +29,17 @@ def recognises(arrays):
 
 
 def normalise(arrays):
-    """One spelling of each name; MAE's decoder is set aside."""
-    wrapped = {
-        found[0]
-        for found in (re.match(r"(module|model|backbone|encoder)\.", n) for n in arrays)
-        if found
-    }
-    for prefix in sorted(wrapped):
-        if f"{prefix}patch_embed.proj.weight" in arrays:
-            arrays = arrays.renamed(lambda name, p=prefix: name.removeprefix(p))
+    """One spelling of each name; MAE's decoder, and what masks, is set aside."""
     arrays = arrays.renamed(_canonical)
-    return arrays.without(
-        lambda name: "MAE's decoder" if name.startswith(DECODER) else None
-    )
+    mae = any(name.startswith("decoder_") for name in arrays)
+    masks = MAE if mae else "used in pre-training alone"
+
+    def other_part(name):
+        if name == "mask_token":
+            return masks
+        return MAE if name.startswith("decoder_") else None
+
+    return arrays.without(other_part)
 
 
 def _canonical(name):
@@ -51,7 +50,7 @@ def _canonical(name):
 
 def is_mae(arrays):
     """Whether a masked autoencoder's decoder was set aside."""
-    return any("decoder" in name for name in arrays.left_out)
+    return MAE in arrays.left_out.values()
 
 
 def read(arrays, request):
@@ -63,7 +62,10 @@ def read(arrays, request):
         channels = arrays.shape(root, 4)[1]
     depth = blocks(arrays, BLOCK)
     mlp = arrays.shape("blocks.0.mlp.fc1.weight", 2)[0]
-    heads, note = _heads(arrays, request, width, depth, mlp)
+    config = TimmConfig(arrays)
+    config.check()
+    heads, note = _heads(arrays, config, request, width, depth, mlp)
+    _refuse_invisible(arrays, config)
     registers = arrays.shape("reg_token", 3)[1] if "reg_token" in arrays else 0
     options = {
         "patch_size": patch,
@@ -78,14 +80,48 @@ def read(arrays, request):
         "position": "learned",
         "stem": stem,
         **_switches(arrays),
-        **_top(arrays),
+        "activation": config.activation(),
+        "epsilon": config.epsilon(),
+        **_top(arrays, config),
     }
     prefix = int(options["class_token"]) + int(options["distilled"]) + registers
     stride = patch_stride(options)
     found, grid = position(arrays, "pos_embed", prefix, stride, request)
     facebook = is_mae(arrays) or arrays.notes.get("wrap") == "model"
     kernel = "bicubic" if facebook else "bicubic_antialias"
-    return Facts({**options, **found}, grid, kernel, (note,) if note else ())
+    notes = [note, *_notes(arrays, config, options)]
+    return Facts({**options, **found}, grid, kernel, tuple(filter(None, notes)))
+
+
+def _refuse_invisible(arrays, config):
+    """A network whose norms stand elsewhere has the same arrays as another.
+
+    Raises:
+        CheckpointError: for arrays like those of timm's rpn, without a configuration.
+    """
+    bare = "blocks.0.attn.qkv.bias" not in arrays and "cls_token" not in arrays
+    if bare and not config and "keras_vit" not in arrays.notes:
+        raise CheckpointError(
+            f"{arrays.where}: qkv without bias and no class token are what timm's rpn "
+            "models have, whose norms stand behind the layers; the arrays do not tell. "
+            "Put timm's config.json beside the file."
+        )
+
+
+def _notes(arrays, config, options):
+    """What the arrays do not show, and was taken for granted."""
+    if "keras_vit" in arrays.notes:
+        return
+    if not config and options["norm_input"]:
+        yield (
+            "a norm in front of the blocks, as in CLIP: took exact GELU and epsilon "
+            "1e-6. timm's CLIP has epsilon=1e-5; OpenAI's QuickGELU is not read. The "
+            "arrays do not tell; timm's config.json would."
+        )
+    if options["layer_scale"] and "mask_token" in arrays.left_out:
+        yield "positions of another size are resampled as timm does, not DINOv2's code."
+    if options.get("classes"):
+        yield labels_of(config.config, options["classes"])[1]
 
 
 def _units(arrays):
@@ -121,8 +157,8 @@ def _patch(arrays):
     return (rows, columns), channels, width
 
 
-def _heads(arrays, request, width, depth, mlp):
-    """From the per-head norms, our own note, the caller, or the known sizes."""
+def _heads(arrays, config, request, width, depth, mlp):
+    """From the per-head norms, our own note, the caller, timm, or the known sizes."""
     if "blocks.0.attn.q_norm.weight" in arrays:
         each = arrays.shape("blocks.0.attn.q_norm.weight", 1)[0]
         if width % each == 0 and each < width:
@@ -131,6 +167,8 @@ def _heads(arrays, request, width, depth, mlp):
     own = own.get("heads") if isinstance(own, dict) else None
     if isinstance(own, int) and not isinstance(own, bool) and request.heads is None:
         return own, None
+    if request.heads is None and config.heads() is not None:
+        return config.heads(), None
     return heads_of(arrays, request, width, depth, mlp)
 
 
@@ -143,11 +181,10 @@ def _switches(arrays):
         "patch_bias": "patch_embed.proj.bias" in arrays,
         "norm_input": "norm_pre.weight" in arrays,
         "norm_pooled": "fc_norm.weight" in arrays,
-        "activation": "gelu",
     }
 
 
-def _top(arrays):
+def _top(arrays, config):
     """What stands behind the blocks."""
     if is_mae(arrays):
         return {"include_top": False, "pooling": None}
@@ -157,9 +194,12 @@ def _top(arrays):
         pooling = "gap"
     else:
         pooling = "token"
+    if pooling == "token":
+        pooling = config.pooling("cls_token" in arrays) or pooling
     options = {"pooling": pooling, "include_top": "head.weight" in arrays}
     if "head.weight" in arrays:
         options["classes"] = arrays.shape("head.weight", 2)[0]
+        options["labels"] = labels_of(config.config, options["classes"])[0]
     if "pre_logits.weight" in arrays:
         options["representation_size"] = arrays.shape("pre_logits.weight", 2)[0]
     return options

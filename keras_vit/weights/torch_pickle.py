@@ -19,7 +19,14 @@ from keras_vit.weights.arrays import DTYPES, ArrayFile, Entry, check_shape, deco
 PROGRAM_LIMIT = 64 * 2**20  # bytes of data.pkl; real ones are below 1 MiB
 MEMO_LIMIT = 2**24
 # Where training scripts put the weights, in the order of trust.
-WRAPS = ("model_ema", "state_dict_ema", "model", "state_dict", "module", "teacher")
+WRAPS = (
+    "model_ema", "state_dict_ema", "ema_state_dict", "ema", "model", "state_dict",
+    "model_state_dict", "module", "teacher", "encoder", "target_encoder", "net",
+    "network", "backbone", "weights", "params",
+)  # fmt: skip
+# Never the weights, whatever they hold.
+OTHERS = frozenset({"optimizer", "opt", "scheduler", "lr_scheduler", "scaler", "args"})
+DEPTH = 3  # of dictionaries in dictionaries
 STORAGES = {
     "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16",
     "BFloat16Storage": "bfloat16", "LongStorage": "int64", "IntStorage": "int32",
@@ -260,18 +267,27 @@ def read_torch(path):
             f"{path}: numbers must be little-endian. Save it on another machine."
         )
     tree = _run(path, archive.read(path, found[program[0]]))
-    weights, wrap = _weights(path, tree)
+    weights, wrap, others = _weights(path, tree)
     entries = {
         name: _entry(path, found, f"{folder}data/", name, tensor)
         for name, tensor in weights.items()
     }
-    return ArrayFile(path, "pth", entries, notes={"wrap": wrap})
+    notes = {"wrap": wrap}
+    if others:
+        names = ", ".join(map(repr, others))
+        notes["said"] = f"weights were taken from {wrap!r}; left out was {names}."
+    return ArrayFile(path, "pth", entries, notes=notes)
 
 
 def _run(path, program):
     try:
         return Machine().run(program)
     except Refused as err:
+        if "__torch__" in str(err):
+            raise CheckpointError(
+                f"{path}: must hold tensors, got a program of torch.jit (TorchScript), "
+                "as OpenAI's CLIP comes. Nothing was run. Save model.state_dict()."
+            ) from err
         raise CheckpointError(
             f"{path}: must hold nothing but tensors, got {err}. Nothing of it was run. "
             "Save the weights alone, best as .safetensors."
@@ -284,22 +300,44 @@ def _run(path, program):
 
 
 def _weights(path, tree):
-    """(name -> Tensor, what it was wrapped in)."""
-    if isinstance(tree, dict):
-        for wrap in ("", *WRAPS):
-            inside = tree.get(wrap) if wrap else tree
-            if isinstance(inside, dict):
-                tensors = {
-                    name: value
-                    for name, value in inside.items()
-                    if isinstance(name, str) and isinstance(value, Tensor)
-                }
-                if tensors:
-                    return tensors, wrap
-    raise CheckpointError(
-        f"{path}: must hold a dictionary of tensors, at the top or under one of "
-        f"{', '.join(WRAPS)}. Save model.state_dict()."
-    )
+    """(name -> Tensor, the keys that it was wrapped in, those of other copies)."""
+    found = dict(_states(tree, (), _named)) or dict(_states(tree, (), bool))
+    if not found:
+        raise CheckpointError(
+            f"{path}: must hold a dictionary of tensors, at the top or under a key "
+            f"such as {', '.join(WRAPS[:8])}. Save model.state_dict()."
+        )
+    ranks = {keys: [_rank(key) for key in keys] for keys in found}
+    best = min(found, key=lambda keys: ranks[keys])
+    others = [".".join(keys) for keys in found if keys != best]
+    return found[best], ".".join(best), others
+
+
+def _rank(key):
+    """How much a key is trusted; known ones first."""
+    return WRAPS.index(key) if key in WRAPS else len(WRAPS)
+
+
+def _named(tensors):
+    """Whether names are like "head.weight", or those of a layer alone."""
+    return any("." in name for name in tensors) or {"weight", "bias"} <= set(tensors)
+
+
+def _states(tree, keys, wanted):
+    """(keys, name -> Tensor) of every dictionary of tensors that is wanted."""
+    if not isinstance(tree, dict):
+        return
+    tensors = {
+        name: value
+        for name, value in tree.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
+    if wanted(tensors):
+        yield keys, tensors
+    elif len(keys) < DEPTH:
+        for name, value in tree.items():
+            if isinstance(name, str) and name not in OTHERS:
+                yield from _states(value, (*keys, name), wanted)
 
 
 def _entry(path, found, folder, name, tensor):

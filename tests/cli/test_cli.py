@@ -96,16 +96,17 @@ def test_predict_takes_probabilities_as_they_are(run, picture, tmp_path):
 
 
 def test_a_plain_keras_model_has_no_notes(run, tmp_path):
-    """It is shown and evaluated all the same, at its own size."""
+    """It is shown all the same; to be evaluated, somebody must say its range."""
     layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
     model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
     model.save(tmp_path / "plain.keras")
     code, out, _ = run("show", tmp_path / "plain.keras")
     assert 0 == code and "preprocessing  unknown" in out
     words = ("--data", "digits", "--preprocess", "mode=none")
-    code, out, err = run("evaluate", tmp_path / "plain.keras", *words[:2])
+    code, _, err = run("evaluate", tmp_path / "plain.keras", *words[:2])
+    assert 1 == code and "does not say which pixels" in err and "--preprocess" in err
+    code, out, _ = run("evaluate", tmp_path / "plain.keras", *words)
     assert 0 == code and "360 images" in out
-    assert 0 == run("evaluate", tmp_path / "plain.keras", *words)[0]
 
 
 def test_predict_refuses_what_is_no_image(run, saved, tmp_path):

@@ -240,7 +240,7 @@ SHAPE = r"\(N, 32, 32, 3\)"
             ValueError,
             r"each of 2 images, got shape \(1,",
         ),
-        (np.zeros((2, 32, 32, 3)), [1, 5], ValueError, "0 to 4, got 1 to 5. Count"),
+        (np.zeros((2, 32, 32, 3)), [1, 5], ValueError, "0 to 4, got 1 to 5. They seem"),
         (np.zeros((2, 32, 32, 3)), [0.5, 1.0], ValueError, "whole numbers"),
         ([np.zeros((1, 32, 32, 3))], [1], ValueError, "give .images, labels. pairs"),
         (np.zeros((2, 32, 32, 3)), ["a", "b"], ValueError, "'a'. Pass indices: .model"),

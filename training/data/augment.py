@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_vit import ranges
 from keras_vit.choices import did_you_mean
-from keras_vit.preprocess import RANGES
 from keras_vit.training.data import geometry, ops, policies
 
 
@@ -63,8 +63,8 @@ def _sometimes(change):
 
 def _timm(image, seed, note, **numbers):
     """timm's policy; what comes from outside has the mean colour of the data."""
-    mean = (RANGES[note.mode] or RANGES["google"])[0]
-    fill = [round(255 * value) for value in mean]
+    mean = ranges.in_channels(note.range, 3) or ranges.RANGES["google"]
+    fill = [min(255, max(0, round(255 * value))) for value in mean[0]]
     return policies.timm_randaug(_cast(image), seed, fill, **numbers)
 
 
@@ -310,7 +310,7 @@ def draw(image, seed, preset, note):
     for k, apply in enumerate(preset.changes):
         image = apply(image, tf.random.fold_in(seed, 2 + k), note)
     if preset.erase:
-        image = ops.to_range(image, note.mode)
+        image = ops.to_range(image, note.range)
         image = geometry.erase(image, tf.random.fold_in(seed, 0), preset.erase)
     if not preset.warps:
         return image, tf.zeros((0,))

@@ -149,11 +149,11 @@ class Feed:
             if preset.others:
                 seed = tf.stack([tf.constant(self.seed, tf.int64), counter])
                 views, _ = augmentation.draw(image, seed, preset, self.preprocessing)
-                return ops.to_range(views, self.preprocessing.mode), label
+                return ops.to_range(views, self.preprocessing.range), label
             image = ops.prepare(ops.decode(image), self.preprocessing)
             size = self.preprocessing.image_size
             image = tf.ensure_shape(image, (*size, ops.CHANNELS))
-            return ops.to_range(image, self.preprocessing.mode), label
+            return ops.to_range(image, self.preprocessing.range), label
 
         images = split.counted(tf.data.Dataset.range(split.size), then=prepared)
         if self.on_bad_image == "skip":
@@ -180,7 +180,7 @@ class Feed:
                 images = layer(images, training=True)
             whole = self.in_bytes and not self.mix and images.dtype == tf.uint8
             if not (preset.erase or whole):
-                images = ops.to_range(images, self.preprocessing.mode)
+                images = ops.to_range(images, self.preprocessing.range)
             row = tf.argmin(lag)  # one that is in its own place
             start = counters[row] - tf.gather(read, row)
             return self._mixed(images, labels, start)

@@ -11,8 +11,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from keras_vit import ranges
 from keras_vit.orientation import HEAD, number_in_file
-from keras_vit.preprocess import RANGES, read_image
+from keras_vit.preprocess import read_image
 
 CHANNELS = 3
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -372,7 +373,7 @@ def to_range(image, mode):
     """Bring 0 to 255 to the range of the model, as `keras_vit.preprocess_input`.
 
     Args:
-        image: (..., 3) uint8 or float32. mode: "google", "imagenet" or "none".
+        image: (..., 3) uint8 or float32. mode: see `keras_vit.preprocess_input`.
     """
     if mode == "google" and image.dtype == tf.uint8:  # one pass instead of three
         image = tf.bitcast(image, tf.quint8)
@@ -380,7 +381,8 @@ def to_range(image, mode):
     image = tf.cast(image, tf.float32)
     if mode == "google":
         return image / 127.5 - 1.0
-    if mode == "imagenet":
-        mean, std = (np.array(numbers, "float32") for numbers in RANGES[mode])
-        return image * (1.0 / (255.0 * std)) - mean / std
-    return image
+    rows = ranges.in_channels(mode, image.shape[-1])
+    if rows is None:
+        return image
+    mean, std = (np.array(row, "float32") for row in rows)
+    return image * (1.0 / (255.0 * std)) - mean / std

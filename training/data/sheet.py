@@ -52,7 +52,7 @@ def draw_batch(source, output, recipe="finetune", step=0, overwrite=False, **ove
     captions = [caption(label, info.class_names) for label in labels]
     if images.ndim == 5:  # two views beside each other
         images = np.concatenate([images[:, 0], images[:, 1]], axis=2)
-    pixels = sheet(to_pixels(images, info.preprocessing.mode), captions)
+    pixels = sheet(to_pixels(images, info.preprocessing.range), captions)
     with files.replacing(output, overwrite) as target:
         Image.fromarray(pixels).save(target)
     note = lettering.undrawable(captions)

@@ -9,11 +9,13 @@ from keras.src.utils import io_utils
 from keras_vit import files
 from keras_vit.models.encoders import encoder, every_depth, has_depths, pixel_trunk
 from keras_vit.models.pretraining import PretrainingModel
+from keras_vit.models.stating import assumed
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import load_split
 from keras_vit.training.evaluate.depths import DepthCurve, depth_probe, plot_depths
 from keras_vit.training.evaluate.features import collect
 from keras_vit.training.evaluate.probes import KNOWN, PROBES, check_kinds, probes
+from keras_vit.training.patience import tell
 
 PIXELS = "pixels"  # stands for a model: what the probes read out of the image itself
 PIXELS_SIDE = 32  # px of it
@@ -204,8 +206,9 @@ def _open(name, model, kinds, pooling):
     except ValueError as err:
         raise ValueError(f"{name}: {err}") from err
     kind = type(model).__name__ if isinstance(model, PretrainingModel) else model.name
-    note = getattr(model, "preprocessing", None)
-    note = note or Preprocessing(image_size=tuple(model.input_shape[1:3]))
+    note, said = assumed(model)
+    if said:
+        tell(f"{name}: {said}.")
     parameters = found.count_params()
     if reads_pixels:
         parameters -= reads_pixels.head.count_params()

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_vit.models.endings import labels_of
 from keras_vit.training.evaluate.calibration import (
     calibration_bins,
     calibration_error,
@@ -123,7 +124,7 @@ def report(model, dataset, class_names=None, k=(1, 5), bins=15, verbose=1):
     """
     wanted = checked(k)
     found = outcomes(model, dataset, verbose)
-    names = class_names or getattr(model, "labels", None) or range(found.classes)
+    names = class_names or labels_of(model) or range(found.classes)
     names = tuple(map(str, names))
     if len(names) != found.classes:
         raise ValueError(

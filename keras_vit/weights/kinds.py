@@ -1,0 +1,9 @@
+"""The models that files are read into: kind -> (record of its numbers, builder)."""
+
+from keras_vit.models import bit, vit
+from keras_vit.models.architecture import Architecture
+
+KINDS = {
+    "vit": (Architecture, vit.build),
+    "bit": (bit.BiTArchitecture, bit.build),
+}
