@@ -104,7 +104,7 @@ def test_a_plain_keras_model_has_no_notes(run, tmp_path):
     assert 0 == code and "preprocessing  unknown" in out
     words = ("--data", "digits", "--preprocess", "mode=none")
     code, _, err = run("evaluate", tmp_path / "plain.keras", *words[:2])
-    assert 1 == code and "does not say which pixels" in err and "--preprocess" in err
+    assert 2 == code and "does not say which pixels" in err and "--preprocess" in err
     code, out, _ = run("evaluate", tmp_path / "plain.keras", *words)
     assert 0 == code and "360 images" in out
 

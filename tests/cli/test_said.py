@@ -36,7 +36,7 @@ def test_a_model_inside_is_said_and_a_clone_refused(run, tiny, picture, tmp_path
     code, _, err = run("predict", tmp_path / "s.keras", picture)
     assert 0 == code and "as the model 'vit' inside says" in err
     code, _, err = run("predict", tmp_path / "c.keras", picture)
-    assert 1 == code and "does not say which pixels" in err
+    assert 2 == code and "does not say which pixels" in err
     words = ("--preprocess", "mean=(0.4,0.5,0.6)", "--preprocess", "std=0.3")
     assert 0 == run("predict", tmp_path / "c.keras", picture, *words)[0]
     code, _, err = run("predict", tmp_path / "c.keras", picture, *words[2:], "--top=1")

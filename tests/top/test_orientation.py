@@ -132,9 +132,10 @@ VARIANTS = [
     *(("PPM", mode, {}) for mode in ("RGB", "L")),
     ("GIF", "P", {"save_all": True, "append_images": [Image.new("P", SIZE[::-1])]}),
 ]
+NAMES = [f"{kind}-{mode}-{'-'.join(options)}" for kind, mode, options in VARIANTS]
 
 
-@pytest.mark.parametrize(("kind", "mode", "options"), VARIANTS, ids=str)
+@pytest.mark.parametrize(("kind", "mode", "options"), VARIANTS, ids=NAMES)
 def test_every_variant_is_decoded_alike(kind, mode, options, pipeline, served):
     """Pillow and the pipeline see the same pixels, and so does a served model where it
     takes the format."""
