@@ -18,8 +18,8 @@ their rows hold size and time alone.
 import argparse
 import contextlib
 import functools
+import os
 import pathlib
-import platform
 import tempfile
 import time
 from unittest import mock
@@ -32,6 +32,7 @@ from keras_vit import export
 from keras_vit.export.contract import check_images, contract_of
 from keras_vit.export.folder import LabelledFolder, read_folder
 from keras_vit.export.noise import quiet
+from keras_vit.export.processors.native import native
 from keras_vit.export.quantization import static
 from keras_vit.export.quantization.seen import see_all
 from keras_vit.export.quantize import CALIBRATED
@@ -233,9 +234,16 @@ def measure(model, images, names, rounds, photos=None):
         first, count = next(iter(made)), photos.count if photos else 0
         print(
             f"\n{model.name}: {count} images, {len(images)} for calibration; "
-            f" {first} {1000 * seconds[0]:.1f} ms on "
-            f"{platform.machine()}, 1 thread"
+            f"{first} {1000 * seconds[0]:.1f} ms on {processor()}, 1 thread"
         )
+
+
+def processor():
+    """Name and features of this processor, as far as a runtime sees them."""
+    facts, hidden = native(), os.environ.get("HIDDEN_FEATURES", "").split()
+    features = [name for name in facts["features"] or [] if name not in hidden]
+    told = f"{facts['name']} ({', '.join(features) or 'features unknown'})"
+    return told + (f", {', '.join(hidden)} hidden" if hidden else "")
 
 
 def arguments():

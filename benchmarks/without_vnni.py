@@ -91,7 +91,10 @@ def main():
     options = [part for text in commands for part in ("-ex", text)]
     shown = ["-ex", "python import sys; gdb.execute(f'quit $_exitcode')"]
     command = ["gdb", "-q", "-batch", *options, *shown, "--args", sys.executable]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["", os.getcwd()])}
+    environment = os.environ | {
+        "PYTHONPATH": os.getcwd(),
+        "HIDDEN_FEATURES": "avx512 vnni amx",
+    }
     sys.exit(subprocess.call([*command, *sys.argv[1:]], env=environment))
 
 
