@@ -24,7 +24,7 @@ from keras_vit.export.quantization.trained import Trained, observed_trained
 from keras_vit.preprocess import RANGES
 
 
-def full_int8(source, target, images, verbose=1, mode="none"):
+def full_int8(source, target, images, verbose=1, mode="none", sigmoid=False):
     """Quantize every operator, for chips and microcontrollers without floats.
 
     Dense layers, attention, GELU and softmax work on 8 bits; the residual stream and
@@ -48,7 +48,7 @@ def full_int8(source, target, images, verbose=1, mode="none"):
         UnsupportedLayer: naming an operator that has no integer form here.
     """
     graph, seen, branches = _observed("full_int8", source, images, verbose)
-    writer = IntegerWriter(graph, seen, "full_int8", branches)
+    writer = IntegerWriter(graph, seen, "full_int8", branches, sigmoid)
     image, outputs = graph.inputs[0], list(graph.outputs)
     scale, zero, shift = image_codes(mode, seen.limits[image])
     graph.tensors[image] = _retyped(graph.tensors[image], UINT8, scale, zero)

@@ -1,6 +1,7 @@
 """Every operator of a float graph, written again in integers."""
 
 import copy
+import math
 
 import numpy as np
 
@@ -26,6 +27,10 @@ from keras_vit.export.quantization.packing import layer_of
 TOP = 32767
 # GELU(-4) = -1.3e-4 is worth no code among 256, GELU(-8) none among 65536.
 FLOORS = {False: -4.0, True: -8.0}
+# GELU(x) is x sigmoid(1.702 x) within 0.0204. Source: Hendrycks, Gimpel 2016,
+# arXiv:1606.08415, section 2.
+QUICK = 1.702
+VALID = 1  # padding, in the schema
 # Operators that move numbers without touching them, and the place of their data.
 MOVERS = {
     "RESHAPE": 0,
@@ -41,10 +46,12 @@ MOVERS = {
 VERSIONS = {
     "ADD": (2, 3),
     "BATCH_MATMUL": (2, 3),
+    "CONV_2D": (3, 4),
     "DEQUANTIZE": (2, 3),
     "FULLY_CONNECTED": (5, 7),
     "GELU": (2, 2),
     "LOGISTIC": (2, 3),
+    "MEAN": (2, 3),
     "MUL": (3, 4),
     "PAD": (2, 3),
     "QUANTIZE": (1, 2),
@@ -69,16 +76,18 @@ class IntegerWriter:
         seen: `Seen`, of every tensor that the graph computes.
         recipe: name, for messages.
         wide: operators to work on int16: dense layers, or all as True.
+        sigmoid: whether GELU is written as x sigmoid(1.702 x).
 
     Attributes:
         numbers: {float tensor: its integer twin}, filled on the way.
     """
 
-    def __init__(self, graph, seen, recipe, wide=()):
+    def __init__(self, graph, seen, recipe, wide=(), sigmoid=False):
         self.graph, self.limits, self.narrow = graph, seen.limits, seen.narrow
         self.energies = seen.energies
-        self.recipe, self.everywhere = recipe, wide is True
+        self.recipe, self.everywhere, self.sigmoid = recipe, wide is True, sigmoid
         self._wide = set() if wide is True else {id(op) for op in wide}
+        self.units = {}
         self.numbers, self._casts, self._shared, self._written = {}, {}, {}, []
         self._kinds = {
             "ADD": self._sum,
@@ -154,7 +163,7 @@ class IntegerWriter:
         """Add an integer tensor named like another; gives its number."""
         old = self.graph.tensors[like]
         if wide:
-            kind, scale, zero = INT16, max(-low, high, 1e-6) / TOP, 0
+            kind, scale, zero = INT16, integer_norm.even_step(max(-low, high)), 0
         else:
             kind, (scale, zero) = INT8, scale_and_zero(low, high)
         return self._append(old.name, shape or old.shape, kind, scale, zero)
@@ -163,6 +172,10 @@ class IntegerWriter:
         scale, zero = np.array([scale], "float32"), np.array([zero], "int64")
         made = Tensor(name, tuple(shape), kind, data, scale, zero)
         return self.graph.append(made)
+
+    def byte(self, name, shape, scale, zero):
+        """Add an int8 tensor; gives its number."""
+        return self._append(name, shape, INT8, scale, zero)
 
     def range_of(self, number, wide):
         """(low, high) that a tensor gets in 16 bits, or in 8."""
@@ -194,8 +207,8 @@ class IntegerWriter:
 
     def _constant(self, number, value, wide):
         """A float constant as an integer one."""
-        top, kind = (TOP, INT16) if wide else (127, INT8)
-        scale = max(float(np.abs(value).max()), 1e-6) / top
+        top, kind = float(np.abs(value).max()), INT16 if wide else INT8
+        scale = integer_norm.even_step(top) if wide else max(top, 1e-6) / 127
         codes = np.round(value / scale).astype("int16" if wide else "int8")
         codes = codes.reshape(value.shape or (1,))
         name = self.graph.tensors[number].name
@@ -203,8 +216,7 @@ class IntegerWriter:
 
     def reshaped(self, number, shape):
         """The same integers in another shape; gives their number."""
-        old = self.graph.tensors[number]
-        if old.shape == tuple(shape):
+        if self.graph.tensors[number].shape == tuple(shape):
             return number
         size = Tensor("shape", (len(shape),), INT32, np.array(shape, "int32"))
         made = self.graph.like(number, shape=tuple(shape))
@@ -258,15 +270,65 @@ class IntegerWriter:
         x = self.stands(op.inputs[0], wide)
         old, bias = graph.tensors[op.inputs[1]], self._bias_of(op)
         given = float(graph.tensors[x].scale[0])
+        unit = self._unit_for(op.outputs[0])
+        bias, ratio = bias * unit, unit / self.units.get(op.inputs[0], 1.0)
         least = least_scales(bias, given, 2.0**38 if wide else LARGEST_BIAS)
-        weight, scales = quantize_weight(old.data, steps=old.scale, least=least)
+        steps = old.scale if old.scale is None else old.scale * ratio
+        weight, scales = quantize_weight(old.data * ratio, steps=steps, least=least)
+        if wide:
+            steps = integer_norm.few_bits(scales)
+            weight, scales = quantize_weight(old.data * ratio, steps=steps)
         zeros = np.zeros(len(scales), "int64")
         made = Tensor(old.name, weight.shape, INT8, weight, scales, zeros)
         number = graph.append(made)
         bias = self._bias(op, bias, given * scales.astype("float64"), wide)
-        made = self.make(op.outputs[0], *self._result(op, wide), wide)
+        low, high = self._result(op, wide)
+        ends = low * unit, high * unit
+        if self.sigmoid and not wide:
+            made = self._convolve(op, x, number, bias, ends)
+        else:
+            made = self.make(op.outputs[0], *ends, wide)
+            self.again(op, [x, number, bias], [made])
         self.numbers[op.outputs[0]] = made
-        self.again(op, [x, number, bias], [made])
+
+    def _convolve(self, op, x, weight, bias, ends):
+        """A dense layer as a convolution of 1x1, in which reference kernels agree.
+
+        tflite-micro rounds the sums of either twice; LiteRT's reference kernels do so
+        for convolutions alone.
+        """
+        graph, shape = self.graph, self.graph.tensors[op.outputs[0]].shape
+        units, width = graph.tensors[weight].shape
+        rows = math.prod(shape[:-1])
+        graph.tensors[weight].shape = (units, 1, 1, width)
+        graph.tensors[weight].data = graph.tensors[weight].data[:, None, None]
+        x = self.reshaped(x, (1, 1, rows, width))
+        made = self.make(op.outputs[0], *ends, wide=False, shape=(1, 1, rows, units))
+        ones = dict.fromkeys(("dilationWFactor", "dilationHFactor"), 1)
+        ones.update(strideW=1, strideH=1, padding=VALID)
+        self.add("CONV_2D", [x, weight, bias], made, **ones)
+        within = op.outputs[0] in self.units
+        return made if within else self.reshaped(made, shape)
+
+    def _unit_for(self, number):
+        """What to multiply a dense layer's result by, so that a sigmoid reads it.
+
+        The factor of `sigmoid_gelu` costs nothing where dense layers stand on both
+        sides of the GELU: their weights take it up, and give it back.
+        """
+        gelu = self.graph.only_user(number)
+        if not self.sigmoid or gelu is None or gelu.name != "GELU":
+            return 1.0
+        after = gelu.outputs[0]
+        bound = self.graph.only_user(after)
+        if bound is not None and bound.name == "MINIMUM":
+            after = bound.outputs[0]
+        readers = self.graph.users(after)
+        shown = {after, gelu.outputs[0]} & {*self.graph.outputs}
+        if shown or not all(is_dense(self.graph, op) for op in readers):
+            return 1.0
+        self.units.update(dict.fromkeys((number, gelu.outputs[0], after), QUICK))
+        return QUICK
 
     def _bias_of(self, op):
         """A layer's bias, with what the image's codes leave to it."""
@@ -304,11 +366,31 @@ class IntegerWriter:
 
     def _gelu(self, op):
         wide = self.everywhere or self._wide_after(op.outputs[0])
-        x = self.stands(op.inputs[0], wide)
-        low = self.range_of(op.outputs[0], wide)[0]
-        made = self.make(op.outputs[0], low, self._top_of(op, wide), wide)
-        self.numbers[op.outputs[0]] = made
-        self.again(op, [x], [made])
+        unit = self.units.get(op.outputs[0])
+        wide = wide or (self.sigmoid and unit is None)
+        x, out = self.stands(op.inputs[0], wide), op.outputs[0]
+        low, high = self.range_of(out, wide)[0], self._top_of(op, wide)
+        shape = self.graph.tensors[x].shape
+        made = self.make(out, low * (unit or 1), high * (unit or 1), wide, shape)
+        self.numbers[out] = made
+        if not self.sigmoid:
+            self.again(op, [x], [made])
+            return
+        inner = x if unit else self._times_quick(x)
+        self.add("MUL", [x, self._sigmoid_of(inner, wide)], made)
+
+    def _times_quick(self, x):
+        """1.702 times a 16-bit tensor."""
+        old = self.graph.tensors[x]
+        factor = self._constant(x, np.full((1,) * len(old.shape), QUICK), wide=True)
+        top = float(old.scale[0]) * TOP * QUICK
+        return self.add("MUL", [x, factor], self.make(x, -top, top, wide=True))
+
+    def _sigmoid_of(self, x, wide):
+        old = self.graph.tensors[x]
+        fixed = (INT16, 1 / 32768, 0) if wide else (INT8, 1 / 256, -128)
+        made = self._append("sigmoid", old.shape, *fixed)
+        return self.add("LOGISTIC", [x], made)
 
     def _minimum(self, op):
         """Nothing: the integer range before it ends at the same bound."""
@@ -351,7 +433,7 @@ class IntegerWriter:
         self.again(op, [x], [made])
 
     def _mean(self, op):
-        """A product with a constant 1/n: over channels, or over tokens."""
+        """Over channels, or over tokens."""
         graph, old = self.graph, self.graph.tensors[op.inputs[0]].shape
         axes = {int(a) % len(old) for a in graph.value(op.inputs[1]).reshape(-1)}
         if len(axes) != 1 or axes & set(range(len(old) - 2)):
@@ -362,14 +444,7 @@ class IntegerWriter:
                 "'static_int8', which leaves it in float."
             )
         x = self.stands(op.inputs[0], wide=True)
-        (axis,), last = axes, len(old) - 1
-        shape = [1] * (last - 1) + ([1, old[-2]] if axis < last else [old[-1], 1])
-        ones = np.full(shape, TOP, "int16")
-        scale = 1 / old[axis] / TOP
-        ones = self._append("mean", shape, INT16, scale, 0, ones)
-        kept = (*old[:axis], 1, *old[axis + 1 :])
         limits = self.range_of(op.outputs[0], True)
-        made = self.make(op.outputs[0], *limits, wide=True, shape=kept)
-        self.add("BATCH_MATMUL", [x, ones] if axis == last else [ones, x], made)
-        result = graph.tensors[op.outputs[0]].shape
-        self.numbers[op.outputs[0]] = self.reshaped(made, result)
+        made = self.make(op.outputs[0], *limits, wide=True)
+        self.numbers[op.outputs[0]] = made
+        self.again(op, [x, op.inputs[1]], [made])
