@@ -37,6 +37,8 @@ class Exported:
         notes: what a careful reader should know.
         tried: with quantization="auto", one `keras_vit.export.auto.Trial` per recipe.
         beside: paths of files that belong to it and must stay beside it.
+        arena_bytes: memory that it takes in tflite-micro, on this 64-bit machine; None
+            for other recipes, and where that was not measured.
     """
 
     path: pathlib.Path
@@ -53,6 +55,7 @@ class Exported:
     notes: tuple = ()
     tried: tuple = ()
     beside: tuple = ()
+    arena_bytes: int | None = None
 
     def __fspath__(self):
         """The path, so that the result can be opened like one."""
@@ -64,6 +67,8 @@ class Exported:
             f"{kind}, {self.size_bytes / 1e6:.2f} MB, largest difference "
             f"{self.largest_difference:.2g}, {self.seconds:.1f} s"
         )
+        if self.arena_bytes is not None:
+            line += f", {self.arena_bytes:,} bytes of arena in tflite-micro"
         return "\n  note: ".join((f"{self.path}: {line}", *self.notes))
 
     def to_dict(self):
@@ -90,6 +95,7 @@ def write_and_prove(
     faces=None,
     beside=(),
     memory=0.0,
+    notes=(),
 ):
     """Write a file, load it, compare it with the model, then give it its name.
 
@@ -103,6 +109,7 @@ def write_and_prove(
         images: of which some are compared on; None for seeded ones.
         faces: {signature: `Faced`} that the file must show; None for the model's own.
         beside: names of files that may come with it.
+        notes: list of sentences that `calibrate` may add to.
 
     Returns:
         `Exported`.
@@ -132,7 +139,7 @@ def write_and_prove(
         path=path,
         quantization=quantization,
         seconds=time.perf_counter() - start,
-        notes=(*reference.notes, *_emptiness(cases[0].expected)),
+        notes=(*reference.notes, *notes, *_emptiness(cases[0].expected)),
         beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
         **facts,
     )
@@ -201,6 +208,7 @@ def _facts(path, runtime, tally):
         "outputs": tuple(runtime.outputs),
         "operators": runtime.operators,
         "signatures": runtime.signatures,
+        "arena_bytes": runtime.arena_bytes,
     }
 
 

@@ -93,6 +93,11 @@ class Runtime:
         return dict(sorted(self._operators().items()))
 
     @property
+    def arena_bytes(self):
+        """Memory in tflite-micro that the file notes, or None."""
+        return None
+
+    @property
     def precision(self):
         """What weights are stored in: "float32", "float16", "int8" or "int4"."""
         return "float32"
@@ -154,6 +159,12 @@ class LiteRTRuntime(Runtime):
     def execute(self, **inputs):
         """Call the signature once: arrays in, arrays out, by name."""
         return self._runner(**inputs)
+
+    @property
+    def arena_bytes(self):
+        """Memory in tflite-micro that the file notes, or None."""
+        noted = flatbuffer.noted(self.path, flatbuffer.ARENA)
+        return None if noted is None else int(noted)
 
     @functools.cached_property
     def audit(self):

@@ -100,6 +100,8 @@ class Running:
         trial, one = Trial(self.name, self._target.kind), self._comparison
         if self._session is not None:
             trial.seconds, trial.facts = self._session.seconds, self._session.facts
+            if "arena_bytes" in trial.facts:
+                trial.told = f"{trial.facts['arena_bytes']:,} bytes of arena"
         if one.images:
             trial.images, trial.top1 = one.images, one.top1
             trial.agreement = one.agreement

@@ -83,12 +83,15 @@ def test_no_float_stands_in_a_full_int8_file(written):
     assert "QUANTIZE" in runtime.operators and "DEQUANTIZE" not in runtime.operators
 
 
-def test_floats_at_both_ends_of_an_int16x8_file(written):
-    """Image and logits are float32, and nothing else is."""
-    graph = Graph(written["int16x8"])
+def test_no_float_stands_in_an_int16x8_file(written):
+    """int16 image and logits, and no float32 tensor anywhere between."""
+    graph, runtime = Graph(written["int16x8"]), open_file(written["int16x8"])
 
-    ends = {graph.tensors[i].name for i in (*graph.inputs, *graph.outputs)}
-    assert ends == floats(written["int16x8"])
+    assert set() == floats(written["int16x8"])
+    ends = (*graph.inputs, *graph.outputs)
+    assert {INT16} == {graph.tensors[number].type for number in ends}
+    assert ["logits int16 (1, 5)"] == list(map(str, runtime.outputs))
+    assert "DEQUANTIZE" not in runtime.operators
 
 
 def test_the_page_tells_how_to_feed_it(written, images, monkeypatch):
