@@ -141,14 +141,16 @@ def _spec(name, spec):
 class LiteRTRuntime(Runtime):
     """A `.tflite` file in the LiteRT interpreter, as on a phone's processor."""
 
-    format = "tflite"
+    format, kernels = "tflite", "AUTO"
 
     def _load(self, threads):
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         with quiet():
             self._interpreter = Interpreter(
-                model_path=str(self.path), num_threads=threads
+                model_path=str(self.path),
+                num_threads=threads,
+                experimental_op_resolver_type=OpResolverType[self.kernels],
             )
             self._interpreter.allocate_tensors()
         name = self._choose(self.audit.signatures)
@@ -177,6 +179,15 @@ class LiteRTRuntime(Runtime):
     @property
     def precision(self):
         return self.audit.precision
+
+
+class PlainRuntime(LiteRTRuntime):
+    """A `.tflite` file in LiteRT's reference kernels, which define what is right.
+
+    The faster ones round the sums of dense layers and convolutions elsewhere.
+    """
+
+    kernels = "BUILTIN_REF"
 
 
 def _details(details):
