@@ -1,6 +1,7 @@
 """How much memory a file needs on a microcontroller, noted in the file itself."""
 
 from keras_vit.export import flatbuffer
+from keras_vit.export.assembly import assemble
 from keras_vit.export.processors import tflite_micro
 
 # Recipes that are made for microcontrollers.
@@ -29,3 +30,19 @@ def notes_of(file, quantization):
     if found is None:
         return {}, (MISSING,)
     return {flatbuffer.ARENA: str(found).encode()}, ()
+
+
+def assemble_measured(quantization, file, *parts):
+    """Write the file that apps get, with the memory that it needs inside.
+
+    Args:
+        quantization: recipe. file, *parts: as in `assembly.assemble`.
+
+    Returns:
+        Sentences for whoever wrote it.
+    """
+    assemble(file, *parts)
+    noted, told = notes_of(file, quantization)
+    if noted:
+        assemble(file, *parts, noted)
+    return told

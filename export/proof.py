@@ -100,16 +100,14 @@ def write_and_prove(
     """Write a file, load it, compare it with the model, then give it its name.
 
     Args:
-        reference: `Reference`, whose contract the file must fulfil.
-        path: final file or folder.
+        reference: `Reference`, whose contract it must fulfil. path: final one.
         write: function of a temporary path. quantization: name of the recipe.
         room, memory: needed on disk and off, in sizes of the float32 model.
         overwrite, verbose: as in `to_tflite`.
         calibrate: function of the same path that changes the file, aloud; or None.
         images: of which some are compared on; None for seeded ones.
         faces: {signature: `Faced`} that the file must show; None for the model's own.
-        beside: names of files that may come with it.
-        notes: list of sentences that `calibrate` may add to.
+        beside: files that may come with it. notes: `calibrate` may add sentences.
 
     Returns:
         `Exported`.

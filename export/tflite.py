@@ -12,7 +12,6 @@ from keras_vit import files
 from keras_vit.choices import check_choice
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import arena, flatbuffer, litert_torch
-from keras_vit.export.assembly import assemble
 from keras_vit.export.auto import Judge, check_unused, smallest, smallest_dressed
 from keras_vit.export.contract import check_suffix
 from keras_vit.export.metadata import check_labels
@@ -185,11 +184,8 @@ def export_tflite(
             calibrated(parts(file)[0], parts(file)[0], images, verbose)
         shown = [{n: f.face for n, f in faces.items() if f.core is c} for c in cores]
         pairs = list(zip(parts(file), shown, strict=True))
-        assemble(file, pairs, reference.model.name, labels)
-        noted, told = arena.notes_of(file, quantization)
-        notes.extend(told)
-        if noted:
-            assemble(file, pairs, reference.model.name, labels, noted)
+        given = (file, pairs, reference.model.name, labels)
+        notes.extend(arena.assemble_measured(quantization, *given))
 
     return write_and_prove(
         reference,

@@ -9,7 +9,7 @@ from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.compare import Tally
 from keras_vit.export.quantization import fake, gptq, int4, models, qat
 from keras_vit.export.quantization.graph import FLOAT32, INT4, INT8, Graph
-from keras_vit.export.quantization.integer_writer import QUICK
+from keras_vit.export.quantization.integer_gelu import QUICK
 from keras_vit.export.runtimes import open_file
 
 
