@@ -17,7 +17,7 @@ from keras_vit.export.tflite_face import dress
 OLD_CODES = 127
 
 
-def assemble(target, parts, name, labels):
+def assemble(target, parts, name, labels, notes=None):
     """Write the file that apps get.
 
     Args:
@@ -25,12 +25,15 @@ def assemble(target, parts, name, labels):
         parts: list of (converted file, {signature: `Face`}); the first signature
             becomes the graph that readers of a single one find.
         name: of the model. labels: class names, or None.
+        notes: {name: bytes} for the metadata, or None.
     """
     assembly = Assembly()
     for path, faces in parts:
         assembly.add(path, faces)
     first = next(iter(parts[0][1].values()))
     assembly.note(metadata.NAME, metadata.describe(first, name, labels))
+    for key, content in (notes or {}).items():
+        assembly.note(key, content)
     with open(target, "wb") as file:
         file.write(assembly.pack())
     if labels is not None:

@@ -7,6 +7,8 @@ import mmap
 from keras_vit.errors import UnsupportedLayer
 
 MAX_RANK = 4
+# Under this name a file's metadata holds the bytes of tflite-micro's arena, in digits.
+ARENA = b"tflite_micro_arena_bytes"
 # Variables that the converter failed to turn into constants.
 STATEFUL = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 
@@ -77,6 +79,19 @@ def load(path):
             buffer.data = np.frombuffer(content, "uint8", **span)
             buffer.offset = buffer.size = 0
     return model
+
+
+def noted(path, name):
+    """Bytes that a `.tflite` file's metadata holds under a name, or None."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    with open(path, "rb") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as bytes_:
+            model = schema.Model.GetRootAs(bytes_, 0)
+            for entry in map(model.Metadata, range(model.MetadataLength())):
+                if entry.Name() == name:
+                    return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
+    return None
 
 
 def _read(model, schema):

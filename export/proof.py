@@ -37,6 +37,8 @@ class Exported:
         notes: what a careful reader should know.
         tried: with quantization="auto", one `keras_vit.export.auto.Trial` per recipe.
         beside: paths of files that belong to it and must stay beside it.
+        arena_bytes: memory that it takes in tflite-micro, on this 64-bit machine; None
+            for other recipes, and where that was not measured.
     """
 
     path: pathlib.Path
@@ -53,6 +55,7 @@ class Exported:
     notes: tuple = ()
     tried: tuple = ()
     beside: tuple = ()
+    arena_bytes: int | None = None
 
     def __fspath__(self):
         """The path, so that the result can be opened like one."""
@@ -64,6 +67,8 @@ class Exported:
             f"{kind}, {self.size_bytes / 1e6:.2f} MB, largest difference "
             f"{self.largest_difference:.2g}, {self.seconds:.1f} s"
         )
+        if self.arena_bytes is not None:
+            line += f", {self.arena_bytes:,} bytes of arena in tflite-micro"
         return "\n  note: ".join((f"{self.path}: {line}", *self.notes))
 
     def to_dict(self):
@@ -90,19 +95,19 @@ def write_and_prove(
     faces=None,
     beside=(),
     memory=0.0,
+    notes=(),
 ):
     """Write a file, load it, compare it with the model, then give it its name.
 
     Args:
-        reference: `Reference`, whose contract the file must fulfil.
-        path: final file or folder.
+        reference: `Reference`, whose contract it must fulfil. path: final one.
         write: function of a temporary path. quantization: name of the recipe.
         room, memory: needed on disk and off, in sizes of the float32 model.
         overwrite, verbose: as in `to_tflite`.
         calibrate: function of the same path that changes the file, aloud; or None.
         images: of which some are compared on; None for seeded ones.
         faces: {signature: `Faced`} that the file must show; None for the model's own.
-        beside: names of files that may come with it.
+        beside: files that may come with it. notes: `calibrate` may add sentences.
 
     Returns:
         `Exported`.
@@ -132,7 +137,7 @@ def write_and_prove(
         path=path,
         quantization=quantization,
         seconds=time.perf_counter() - start,
-        notes=(*reference.notes, *_emptiness(cases[0].expected)),
+        notes=(*reference.notes, *notes, *_emptiness(cases[0].expected)),
         beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
         **facts,
     )
@@ -201,6 +206,7 @@ def _facts(path, runtime, tally):
         "outputs": tuple(runtime.outputs),
         "operators": runtime.operators,
         "signatures": runtime.signatures,
+        "arena_bytes": runtime.arena_bytes,
     }
 
 

@@ -93,6 +93,11 @@ class Runtime:
         return dict(sorted(self._operators().items()))
 
     @property
+    def arena_bytes(self):
+        """Memory in tflite-micro that the file notes, or None."""
+        return None
+
+    @property
     def precision(self):
         """What weights are stored in: "float32", "float16", "int8" or "int4"."""
         return "float32"
@@ -136,14 +141,16 @@ def _spec(name, spec):
 class LiteRTRuntime(Runtime):
     """A `.tflite` file in the LiteRT interpreter, as on a phone's processor."""
 
-    format = "tflite"
+    format, kernels = "tflite", "AUTO"
 
     def _load(self, threads):
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         with quiet():
             self._interpreter = Interpreter(
-                model_path=str(self.path), num_threads=threads
+                model_path=str(self.path),
+                num_threads=threads,
+                experimental_op_resolver_type=OpResolverType[self.kernels],
             )
             self._interpreter.allocate_tensors()
         name = self._choose(self.audit.signatures)
@@ -154,6 +161,12 @@ class LiteRTRuntime(Runtime):
     def execute(self, **inputs):
         """Call the signature once: arrays in, arrays out, by name."""
         return self._runner(**inputs)
+
+    @property
+    def arena_bytes(self):
+        """Memory in tflite-micro that the file notes, or None."""
+        noted = flatbuffer.noted(self.path, flatbuffer.ARENA)
+        return None if noted is None else int(noted)
 
     @functools.cached_property
     def audit(self):
@@ -166,6 +179,15 @@ class LiteRTRuntime(Runtime):
     @property
     def precision(self):
         return self.audit.precision
+
+
+class PlainRuntime(LiteRTRuntime):
+    """A `.tflite` file in LiteRT's reference kernels, which define what is right.
+
+    The faster ones round the sums of dense layers and convolutions elsewhere.
+    """
+
+    kernels = "BUILTIN_REF"
 
 
 def _details(details):

@@ -11,8 +11,7 @@ import numpy as np
 from keras_vit import files
 from keras_vit.choices import check_choice
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export import flatbuffer, litert_torch
-from keras_vit.export.assembly import assemble
+from keras_vit.export import arena, flatbuffer, litert_torch
 from keras_vit.export.auto import Judge, check_unused, smallest, smallest_dressed
 from keras_vit.export.contract import check_suffix
 from keras_vit.export.metadata import check_labels
@@ -169,7 +168,7 @@ def export_tflite(
     if quantization in INTEGER:
         calibrated = functools.partial(calibrated, mode=reference.contract.mode)
     first = None if calibrated else quantization
-    cores = list(dict.fromkeys(faced.core for faced in faces.values()))
+    cores, notes = list(dict.fromkeys(faced.core for faced in faces.values())), []
     _check_ranges(images, cores[0], reference)
 
     def parts(file):
@@ -184,8 +183,9 @@ def export_tflite(
         if calibrated:
             calibrated(parts(file)[0], parts(file)[0], images, verbose)
         shown = [{n: f.face for n, f in faces.items() if f.core is c} for c in cores]
-        pairs = zip(parts(file), shown, strict=True)
-        assemble(file, list(pairs), reference.model.name, labels)
+        pairs = list(zip(parts(file), shown, strict=True))
+        given = (file, pairs, reference.model.name, labels)
+        notes.extend(arena.assemble_measured(quantization, *given))
 
     return write_and_prove(
         reference,
@@ -199,6 +199,7 @@ def export_tflite(
         verbose=verbose,
         faces=faces,
         memory=MEMORY,
+        notes=notes,
     )
 
 

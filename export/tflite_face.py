@@ -15,6 +15,8 @@ def dress(piece, face):
     """
     if face.embedded:
         _pixels(piece, face)
+    if face.embedded or face.softmax or face.top is not None:
+        piece.answers = [_floats(piece, number) for number in piece.answers]
     if face.softmax:
         _softmax(piece, face)
     if face.embedded:
@@ -32,6 +34,8 @@ def _pixels(piece, face):
     steps = [] if whole else [("CAST", face.image.shape, [], {"kind": "CastOptions"})]
     steps += _geometry(piece, face) if face.resizes else []
     steps += [] if whole else _normalisation(piece, face)
+    if piece.kind(piece.image) == "int16":
+        steps.append(("QUANTIZE", None, [], {"kind": "QuantizeOptions", "version": 2}))
     if not steps:
         return
     dtype, like = ("uint8", piece.image) if whole else ("float32", None)
@@ -88,6 +92,16 @@ def _softmax(piece, face):
         result = piece.tensor(tensor.name, tensor.shape, "float32")
         piece.operator("SOFTMAX", [logits], [result], **options)
     piece.answers = [result]
+
+
+def _floats(piece, number):
+    """int16 as floats, for answers to be read: neither apps nor kernels know it."""
+    if piece.kind(number) != "int16":
+        return number
+    made = piece.tensor("floats", piece.graph.tensors[number].shape, "float32")
+    options = {"kind": "DequantizeOptions", "version": 3}
+    piece.operator("DEQUANTIZE", [number], [made], **options)
+    return made
 
 
 def _unsigned(piece, number):

@@ -1,7 +1,8 @@
 """What accelerators of phones and small computers refuse, by their published rules.
 
-No accelerator is asked: a file that passes may still be refused by a driver, and an
-operator that is refused runs on the processor.
+The rules ask nobody: a file that passes may still be refused by a driver, and an
+operator that an accelerator refuses runs on the processor. Where Vela or tflite-micro
+is installed (`keras-vit processors`), `told` asks that instead, for files in integers.
 """
 
 import collections
@@ -22,34 +23,67 @@ GPU = frozenset(
     SUB SUM TANH TILE TRANSPOSE TRANSPOSE_CONV UNPACK""".split()
 )
 GPU_DTYPES = frozenset({"float32", "float16", "int8", "uint8", "int32", "bool"})
-# Operators that Arm's Ethos-U takes, the NPU of microcontrollers. Source: Vela 3.6,
-# SUPPORTED_OPS.md, "TFLite Summary Table" and "Generic Constraints".
+# Operators that Arm's Ethos-U55 and U65 take, the NPUs of microcontrollers; U85 takes
+# these and more. Source: ethos-u-vela 5.2.0 (PyPI), `vela --supported-ops-report`,
+# "Ethos-U55 and Ethos-U65 TFLite Summary Table", generic and specific constraints.
 NPU = frozenset(
-    """ABS ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXPAND_DIMS
-    FULLY_CONNECTED HARD_SWISH LEAKY_RELU LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM MUL
-    PACK PAD PRELU QUANTIZE RELU RELU6 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR
-    RESIZE_NEAREST_NEIGHBOR SHAPE SLICE SOFTMAX SPLIT SPLIT_V SQUEEZE STRIDED_SLICE SUB
-    TANH TRANSPOSE_CONV UNPACK""".split()
+    """ABS ADD ARG_MAX AVERAGE_POOL_2D BATCH_MATMUL CONCATENATION CONV_2D
+    DEPTHWISE_CONV_2D ELU EXP EXPAND_DIMS FULLY_CONNECTED GELU HARD_SWISH LEAKY_RELU LOG
+    LOGISTIC MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG PACK PAD PADV2 PRELU
+    QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 RELU_0_TO_1 RELU_N1_TO_1 RESHAPE
+    RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 RSQRT SLICE SOFTMAX SPLIT SPLIT_V
+    SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM TANH TILE TRANSPOSE TRANSPOSE_CONV
+    UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK""".split()
 )
 NPU_DTYPES = frozenset({"int8", "uint8", "int16", "int32"})
-RULES = {"gpu": (GPU, GPU_DTYPES), "npu": (NPU, NPU_DTYPES)}
+BYTES = frozenset({"int8", "uint8"})
+NPU_ONLY = {"BATCH_MATMUL": BYTES, "GELU": BYTES, "ELU": BYTES}
+# Operators that tflite-micro's Python interpreter has. Source: tflite-micro
+# 0.dev20261023182759 (PyPI), built from commit 8f6596d of
+# https://github.com/tensorflow/tflite-micro, the functions Register_* of its library.
+# Its RSQRT of int16 gives other numbers than LiteRT's, by thousands: not counted.
+MICRO = frozenset(
+    """ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL
+    BATCH_TO_SPACE_ND BROADCAST_ARGS BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION
+    CONV_2D COS CUMSUM DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV
+    DYNAMIC_UPDATE_SLICE ELU EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV
+    FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER GREATER_EQUAL HARD_SWISH IF
+    L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGICAL_NOT
+    LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG
+    NOT_EQUAL PACK PAD PADV2 PRELU QUANTIZE READ_VARIABLE REDUCE_ALL REDUCE_MAX
+    REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2
+    ROUND RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT
+    SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH
+    TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE
+    ZEROS_LIKE""".split()
+)
+MICRO_DTYPES = frozenset(
+    {"float32", "int8", "uint8", "int16", "int32", "int64", "bool"}
+)
+MICRO_ONLY = {"RSQRT": frozenset({"float32", "int8"})}
+# Target -> operators, types of data, and narrower types of single operators.
+RULES = {
+    "gpu": (GPU, GPU_DTYPES, {}),
+    "npu": (NPU, NPU_DTYPES, NPU_ONLY),
+    "microcontroller": (MICRO, MICRO_DTYPES, MICRO_ONLY),
+}
 
 
 def refusals(anatomy, target):
     """Why some operators of a `.tflite` file would stay on the processor.
 
     Args:
-        anatomy: `Anatomy`. target: "gpu" (LiteRT's GPU delegate) or "npu" (integers
-            only, Arm Ethos-U).
+        anatomy: `Anatomy`. target: "gpu" (LiteRT's GPU delegate), "npu" (integers
+            only, Arm Ethos-U65) or "microcontroller" (tflite-micro).
 
     Returns:
         {"operators": share of them that is taken, "macs": share of the
         multiplications, "refused": list of sentences, one per kind of reason}.
     """
-    supported, dtypes = RULES[target]
+    supported, dtypes, narrow = RULES[target]
     reasons, taken, macs = collections.defaultdict(list), 0, 0
     for op in anatomy.operators:
-        reason = _reason(anatomy, op, supported, dtypes)
+        reason = _reason(anatomy, op, supported, narrow.get(op.name, dtypes))
         if reason:
             reasons[reason].append(op)
         else:
@@ -85,3 +119,56 @@ def _sentence(anatomy, reason, operators):
     names = ", ".join(f"{count} {name}" for name, count in counts.most_common(4))
     more = f" and {len(counts) - 4} other kinds" if len(counts) > 4 else ""
     return f"{reason}: {names}{more}, first {anatomy.label(operators[0])}"
+
+
+def told(path, target, found):
+    """What the tool itself says of a file, where it is installed.
+
+    Args:
+        path: `.tflite` file in integers. target: as in `refusals`.
+        found: what that said.
+
+    Returns:
+        The same with the tool's word in place of the rules', and "source", its name
+        and version; `found` where there is no tool.
+    """
+    from keras_vit.export.processors import parts, targets
+
+    name = TOOLS.get(target)
+    if name is None or parts.obstacle(targets.TARGETS[name]):
+        return found
+    return _ASK[name](path, targets.TARGETS[name], found)
+
+
+def _ask_vela(path, target, found):
+    from keras_vit.export.processors import vela
+
+    try:
+        made = vela.compile_file(path, target.cpu)
+    except ChildProcessError as err:
+        return _answer(found, "Vela", 0.0, [str(err)])
+    refused = [f"left on the processor: {name}" for name in made.left]
+    source = f"Vela {made.version}"
+    return _answer(found, source, made.share / 100, refused)
+
+
+def _ask_tflite_micro(path, target, found):
+    from keras_vit.export.processors import tflite_micro
+
+    try:
+        child = tflite_micro.start(target, path, None, verbose=0)
+    except ChildProcessError as err:
+        return _answer(found, "tflite-micro", found["operators"], [str(err)])
+    child.close()
+    made = _answer(found, child.first["runtime"], 1.0, [])
+    return {**made, "arena_bytes": child.first["arena_bytes"]}
+
+
+def _answer(found, source, operators, refused):
+    macs = found["macs"] if refused else 1.0
+    made = {"operators": operators, "macs": macs, "refused": refused}
+    return {**made, "source": source}
+
+
+TOOLS = {"npu": "ethos-u65", "microcontroller": "tflite-micro"}
+_ASK = {"ethos-u65": _ask_vela, "tflite-micro": _ask_tflite_micro}

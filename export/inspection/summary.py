@@ -3,6 +3,11 @@
 from keras_vit.export.inspection import anatomy as facts
 from keras_vit.export.inspection import blocks, delegates, onnx, tflite
 
+NAMES = {
+    "gpu": "GPU delegate",
+    "npu": "NPU (Ethos-U65)",
+    "microcontroller": "microcontroller (tflite-micro)",
+}
 READERS = {"tflite": tflite.read, "onnx": onnx.read}
 
 
@@ -16,7 +21,8 @@ def inspect(path, kind):
         None for a SavedModel, else a dict of plain values: "compute": shares of the
         multiplications (see `anatomy.compute_shares`); "dtypes": what every kind of
         operator computes with; "highest_rank": (rank, operator); "weight_bytes": by
-        part of the model; for `.tflite` files "gpu" and "npu": what `delegates` says.
+        part of the model; for `.tflite` files "gpu", "npu" and "microcontroller": what
+        `delegates` says.
     """
     if kind not in READERS:
         return None
@@ -30,6 +36,8 @@ def inspect(path, kind):
     if kind == "tflite":
         for target in delegates.RULES:
             found[target] = delegates.refusals(anatomy, target)
+            if found["compute"]["integer"] == 1.0:
+                found[target] = delegates.told(path, target, found[target])
     return found
 
 
@@ -81,7 +89,7 @@ def _inspected(found):
         f"highest rank: {rank} at {operator}",
         "weights: " + _weights(found["weight_bytes"]),
     ]
-    for target in ("gpu", "npu"):
+    for target in delegates.RULES:
         if target in found:
             lines.append(_delegated(target, found[target]))
     lines.append("operators:")
@@ -102,12 +110,13 @@ def _weights(parts):
 
 
 def _delegated(target, found):
-    name = {"gpu": "GPU delegate", "npu": "NPU (Ethos-U)"}[target]
+    name, source = NAMES[target], found.get("source")
+    by = f", says {source}" if source else ", by its rules"
     if not found["refused"]:
-        return f"{name}: takes every operator, by its rules"
+        return f"{name}: takes every operator{by}"
     return (
         f"{name}: takes {found['operators']:.0%} of the operators, {found['macs']:.0%} "
-        "of the compute; refused: " + "; ".join(found["refused"])
+        f"of the compute{by}; refused: " + "; ".join(found["refused"][:6])
     )
 
 

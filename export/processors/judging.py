@@ -6,8 +6,9 @@ from keras_vit.export.compare import Tally
 from keras_vit.export.comparison import Comparison
 from keras_vit.export.processors import session
 from keras_vit.export.processors.child import TIME_LIMIT
-from keras_vit.export.processors.targets import COMPILER
+from keras_vit.export.processors.targets import COMPILER, INTERPRETER
 from keras_vit.export.processors.trial import Trial
+from keras_vit.export.runtimes import PlainRuntime
 
 
 class Trials:
@@ -75,6 +76,9 @@ class Running:
         self._comparison = Comparison(runtime, reference.contract)
         self._native, self._same = Tally(), 0
         self._session, self._there, self._broken = None, None, ""
+        self._plain, self._equal = None, 0
+        if target.kind == INTERPRETER:
+            self._plain = PlainRuntime(runtime.path, signature=runtime.signature)
 
     def add(self, images, labels, expected, here):
         """Run one batch. here: what this machine's runtime answers."""
@@ -85,15 +89,32 @@ class Running:
                 given = (self._target, self._runtime, *self._options)
                 self._session = session.open_session(*given)
                 self._there = self._runtime.executed_by(self._session)
-            got = self._reference.complete(expected, self._there(images))
+            raw = self._there(images)
+            got = self._reference.complete(expected, raw)
         except ChildProcessError as err:  # the file breaks there: a verdict
             self._broken = str(err)
             return
         self._comparison.add(expected, got, labels)
         for ours, theirs in zip(here, got, strict=True):
             self._native.add(ours, theirs)
+        if self._plain is not None:
+            self._count_equal(images, raw)
         if here[0].ndim == 2:
             self._same += int(np.sum(here[0].argmax(axis=1) == got[0].argmax(axis=1)))
+
+    def _count_equal(self, images, raw):
+        """How many answers are those of LiteRT's reference kernels, to the bit."""
+        pairs = zip(raw, self._plain(images), strict=True)
+        equal = [(a == b).reshape(len(a), -1).all(axis=1) for a, b in pairs]
+        self._equal += int(np.all(equal, axis=0).sum())
+
+    def _say_of_interpreter(self, trial):
+        """What an interpreter alone can tell."""
+        trial.facts = {**trial.facts, "equal_to_reference_kernels": self._equal}
+        trial.told = (
+            f"{trial.facts['arena_bytes']:,} bytes of arena, answers of LiteRT's "
+            f"reference kernels on {self._equal} of {trial.images}"
+        )
 
     def result(self):
         """`Trial` so far."""
@@ -110,6 +131,8 @@ class Running:
             if trial.agreement is not None:
                 trial.native_agreement = 100.0 * self._same / one.images
             trial.reasons = one.reasons(self._points)
+            if self._plain is not None:
+                self._say_of_interpreter(trial)
         if self._broken:
             trial.reasons = [*trial.reasons, self._broken]
         return trial

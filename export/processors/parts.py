@@ -8,7 +8,14 @@ import zipfile
 
 from keras_vit import files
 from keras_vit.export.noise import say
-from keras_vit.export.processors import debian, emulator, places, targets
+from keras_vit.export.processors import (
+    debian,
+    emulator,
+    places,
+    targets,
+    tflite_micro,
+    vela,
+)
 from keras_vit.export.processors.environment import run
 from keras_vit.export.processors.progress import Progress
 
@@ -179,6 +186,19 @@ PARTS = {
             install_arm64_runtimes,
             lambda: {"runtimes": runtimes()},
             unsupported,
+        ),
+        *(
+            Part(
+                tool.NAME,
+                what,
+                tool.MEGABYTES,
+                tool.install,
+                lambda tool=tool: {"packages": list(tool.PACKAGES)},
+            )
+            for tool, what in (
+                (tflite_micro, "tflite-micro's interpreter, from PyPI"),
+                (vela, "Vela, Arm's compiler for Ethos-U, from PyPI"),
+            )
         ),
     )
 }

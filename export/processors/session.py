@@ -6,7 +6,13 @@ import tempfile
 
 import numpy as np
 
-from keras_vit.export.processors import emulator, parts, targets
+from keras_vit.export.processors import (
+    emulator,
+    parts,
+    targets,
+    tflite_micro,
+    vela,
+)
 from keras_vit.export.processors.child import TIME_LIMIT
 from keras_vit.export.runtimes import kind_of, open_file
 
@@ -138,9 +144,18 @@ def _emulated(target, runtime, time_limit, verbose):
     return Session(emulator.start(target, words, time_limit, verbose))
 
 
+def _interpreted(target, runtime, time_limit, verbose):
+    given = (runtime.path, runtime.signature, time_limit, verbose)
+    return Session(tflite_micro.start(target, *given))
+
+
 # Kind of target -> function of (target, runtime, time_limit, verbose): a `Session`,
 # or, of a compiler, a `Trial`.
-WAYS = {targets.EMULATOR: _emulated}
+WAYS = {
+    targets.EMULATOR: _emulated,
+    targets.INTERPRETER: _interpreted,
+    targets.COMPILER: vela.compiled,
+}
 
 
 def run(target, path, images, signature=None, time_limit=TIME_LIMIT, verbose=1):

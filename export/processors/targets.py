@@ -47,6 +47,8 @@ _ROWS = (
      "x86 of before 2011: SSE4.2 and no AVX."),
     ("tflite-micro", INTERPRETER, MICRO, "", TFLITE, ("tflite-micro",),
      "Microcontrollers: the interpreter of TensorFlow Lite Micro."),
+    ("ethos-u55", COMPILER, NPU, "ethos-u55-256", TFLITE, ("vela",),
+     "Arm's NPU Ethos-U55, by its compiler Vela."),
     ("ethos-u65", COMPILER, NPU, "ethos-u65-256", TFLITE, ("vela",),
      "Arm's NPU Ethos-U65, by its compiler Vela."),
     ("ethos-u85", COMPILER, NPU, "ethos-u85-256", TFLITE, ("vela",),

@@ -3,9 +3,10 @@
 `graph` reads, edits and writes such a file. `folds`, `residual` and `overflow` rewrite
 it without changing what it computes, so that `dense` finds numbers that fit into
 8 bits; `observe` looks at calibration images, `static` puts all together for dense
-layers in integers, and `integer`, with `integer_writer` and `integer_norm`, for every
-operator. `int4` rounds weights to 4 bits: `walk` leads calibration images through the
-graph, `gptq` rounds a layer on what it sees there, `heads` knows attention, `nibbles`
+layers in integers, and `integer`, with `integer_writer`, `integer_norm` and
+`integer_gelu`, for every operator.
+`int4` rounds weights to 4 bits: `walk` leads calibration images through the graph,
+`gptq` rounds a layer on what it sees there, `heads` knows attention, `nibbles`
 how 4 bits lie in a file. `models` holds what can be done to a Keras model before, `qat`
 trains one under its integers, and `trained` takes these to the file.
 What images said can be kept: `calibrate` gives `Ranges`, and `sensitivity`

@@ -1,17 +1,18 @@
-"""Layer norm in integers: one multiplication of a token by 1 / |x|, in 16 bits."""
+"""Layer norm in integers: one multiplication of a token by 1 / rms, in 16 bits."""
 
 import dataclasses
 import math
 
 import numpy as np
 
-from keras_vit.export.quantization.graph import INT16, Tensor
+from keras_vit.export.quantization.graph import INT8, INT16, Tensor
 from keras_vit.export.quantization.norms import over_channels
 
 TOP = 32767
 # Massive tokens are cut off from the others where their energies leave a gap this wide.
 LEAST_GAP = 8.0
 RELU = 1
+MOST_STEPS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,35 +66,30 @@ def _norm(graph, rsqrt):
 
 
 def write_norm(writer, norm):
-    """Append `x / |x| * sqrt(D)` to a writer's graph; gives the number of the result.
+    """Append `x / rms(x)` to a writer's graph; gives the number of the result.
 
-    The squared length is a product of the token with itself, whose sums the runtime
-    holds in 64 bits. One 16-bit range for it is too coarse where few tokens are
+    Squares, their sums and the products are 16-bit; the root is a table of 256 values
+    (RSQRT of int8, which all runtimes and NPUs share), made finer by Newton's
+    method. One range for the energies is too coarse where few tokens are
     massive: see `inverse_of_two_ranges`.
 
     Args:
         writer: `IntegerWriter`. norm: `UnitNorm` of its float graph.
     """
-    graph = writer.graph
     x = writer.stands(norm.x, wide=True)
-    shape = graph.tensors[x].shape
-    width = shape[-1]
-    row = writer.reshaped(x, (1, math.prod(shape[:-1]), 1, width))
     top, cut = writer.energies[norm.variance]
-    least = writer.limits[norm.rsqrt][1] / math.sqrt(width)
+    least = writer.limits[norm.rsqrt][1]
+    peak = max(map(abs, writer.limits[norm.x])) ** 2
     if cut is None:
-        inverse = _inverse(writer, row, top * width, least)
+        inverse, _ = _inverse(writer, x, peak, top, least)
     else:
-        tops = (cut * width, top * width)
-        inverse = inverse_of_two_ranges(writer, row, tops, least)
-    inverse = _times_root(writer, inverse, width)
-    inverse = writer.reshaped(inverse, (*shape[:-1], 1))
+        inverse = inverse_of_two_ranges(writer, x, peak, (cut, top), least)
     made = writer.make(norm.normed, *writer.limits[norm.normed], wide=True)
     return writer.add("MUL", [x, inverse], made)
 
 
-def inverse_of_two_ranges(writer, row, tops, least):
-    """1 / |x|, from a fine range for ordinary tokens and a coarse one for massive.
+def inverse_of_two_ranges(writer, x, peak, tops, least):
+    """1 / rms, from a fine range for ordinary tokens and a coarse one for massive.
 
     `fine - relu(1 / sqrt(cut) - coarse)`, where `fine` saturates at the energy `cut`
     and the second term is zero below it. Massive tokens: Sun et al. 2024,
@@ -101,40 +97,145 @@ def inverse_of_two_ranges(writer, row, tops, least):
     construction is ours.
 
     Args:
-        writer: `IntegerWriter`. row: tokens, (1, T, 1, D). tops: (cut, largest)
-            squared length. least: 1 / |x| of the shortest token.
+        writer: `IntegerWriter`. x: tokens, (.., D). peak: largest square of a value.
+        tops: (cut, largest) mean square. least: 1 / rms of the shortest token.
 
     Returns:
-        Number of a tensor (1, T, 1, 1).
+        Number of a tensor (.., 1).
     """
-    graph = writer.graph
-    fine, coarse = (_inverse(writer, row, top, least) for top in tops)
-    unit = least / TOP  # the very step of both, so that a saturated `fine` cancels
-    code = np.full((1, 1, 1, 1), round(1 / math.sqrt(tops[0]) / unit), "int16")
-    edge = graph.append(_int16("edge", code.shape, unit, code))
-    excess = graph.append(_int16("excess", graph.tensors[fine].shape, unit))
+    fine, cut = _inverse(writer, x, peak, tops[0], least)
+    edge = 1 / math.sqrt(cut)
+    coarse, _ = _inverse(writer, x, peak, tops[1], edge)
+    unit = float(writer.graph.tensors[fine].scale[0])
+    shape = writer.graph.tensors[fine].shape
+    edge = _constant(writer, fine, "edge", edge, unit)
+    excess = writer.graph.append(_int16("excess", shape, unit))
     writer.add("SUB", [edge, coarse], excess, fusedActivationFunction=RELU)
-    made = graph.append(_int16("inverse", graph.tensors[fine].shape, unit))
+    made = writer.graph.append(_int16("inverse", shape, unit))
     return writer.add("SUB", [fine, excess], made)
 
 
-def _inverse(writer, row, top, least):
-    """1 / |x| of each token, of a squared length of `top` at most."""
-    shape = (*writer.graph.tensors[row].shape[:-1], 1)
-    energy = writer.graph.append(_int16("energy", shape, top / TOP))
-    writer.add("BATCH_MATMUL", [row, row], energy, adjY=True)
-    made = writer.graph.append(_int16("inverse", shape, least / TOP))
-    return writer.add("RSQRT", [energy], made)
+def _inverse(writer, x, peak, top, least):
+    """1 / rms of each token, (.., 1), of a mean square of `top` at most.
+
+    With e = 4 mean(x^2), a table gives q = 1 / sqrt(e), about; then Newton's method,
+    `q (3 - e q^2)`, whose result is twice as large as q, which is what is wanted.
+
+    Returns:
+        (number of the tensor, the mean square at which it saturates).
+    """
+    energy, top = _energy(writer, x, peak, top)
+    # Below half a code the table gives its end, which Newton's step must not overshoot.
+    end = min(least / 2, math.sqrt(510 / (4 * top)))
+    made = _finer(writer, energy, _table(writer, energy, end), end)
+    half = _constant(writer, energy, "half", 0.5, 2.0**-15)
+    for _ in range(newton_steps(top * least**2) - 1):
+        made = _product(writer, "guess", made, half, 1.5 * end)
+        made = _finer(writer, energy, made, 1.5 * end)
+    return made, top
 
 
-def _times_root(writer, inverse, width):
-    """The same integers as multiples of a step sqrt(width) times as large."""
-    graph, root = writer.graph, math.sqrt(width)
-    code = np.full((1, 1, 1, 1), TOP, "int16")
-    factor = writer.shared(_int16("root", code.shape, root / TOP, code))
-    old = graph.tensors[inverse]
-    made = graph.append(_int16("inverse", old.shape, float(old.scale[0]) * root))
-    return writer.add("MUL", [inverse, factor], made)
+def _finer(writer, energy, guess, end):
+    """One step of Newton's method, twice as large as the guess."""
+    square = _product(writer, "square", guess, guess, end**2)
+    ratio = _product(writer, "ratio", energy, square, 3.99)
+    unit = float(writer.graph.tensors[ratio].scale[0])
+    three = _constant(writer, energy, "three", 3.0, unit)
+    rest = writer.graph.like(ratio, name="rest")
+    writer.add("SUB", [three, ratio], rest, fusedActivationFunction=RELU)
+    return _product(writer, "inverse", guess, rest, 3 * end)
+
+
+def _product(writer, name, a, b, limit):
+    made = _int16(name, writer.graph.tensors[a].shape, even_step(limit))
+    return writer.add("MUL", [a, b], writer.graph.append(made))
+
+
+def _constant(writer, like, name, value, unit):
+    shape = (1,) * len(writer.graph.tensors[like].shape)
+    return writer.shared(
+        _int16(name, shape, unit, np.full(shape, round(value / unit), "int16"))
+    )
+
+
+def newton_steps(ratio):
+    """How often to apply Newton's method, so that norms are right within 0.2%.
+
+    The table rounds an energy to one of 255 codes: that of the shortest token is
+    `255 / ratio`, and off by half a code. Each step takes an error d to 1.5 d^2 +
+    0.5 d^3.
+
+    Args:
+        ratio: largest energy to the smallest.
+
+    >>> [newton_steps(ratio) for ratio in (4, 40, 400)]
+    [1, 2, 3]
+    """
+    code = 255 / ratio
+    error = max(min(0.3, 0.25 / code), 1 - math.sqrt(2 * code)) + 0.5 / 255
+    for step in range(1, MOST_STEPS):
+        error = 1.5 * error**2 + 0.5 * error**3
+        if error < 0.002:
+            return step
+    return MOST_STEPS
+
+
+def _energy(writer, x, peak, top):
+    """4 times the mean square of each token, and the mean square where it saturates.
+
+    The sum is a dense layer of one unit with equal weights; its step is the square's
+    times a power of two, times the mean's 1 / D.
+    """
+    graph = writer.graph
+    shape = graph.tensors[x].shape
+    width = shape[-1]
+    unit = even_step(min(peak, width * top))
+    square = graph.append(_int16("square", shape, unit))
+    writer.add("MUL", [x, x], square)
+    weight, shift = _weight(top * width / TOP / unit)
+    step = np.float32(4 / (weight * width))
+    ones = Tensor("ones", (1, width), INT8, np.full((1, width), weight, "int8"))
+    ones.scale, ones.zero = np.array([step]), np.zeros(1, "int64")
+    made = _int16("energy", (*shape[:-1], 1), unit * float(step) * 2.0**shift)
+    made = graph.append(made)
+    sums = [square, writer.shared(ones), -1]
+    writer.add("FULLY_CONNECTED", sums, made, keepNumDims=True)
+    return made, float(graph.tensors[made].scale[0]) * TOP / 4
+
+
+def _weight(ratio):
+    """(w, n) with 2^n / w next above a ratio of sums to codes, w from 64 to 127."""
+    shift = math.ceil(math.log2(ratio * 64))
+    return min(127, max(64, int(2.0**shift / ratio))), shift
+
+
+def _table(writer, energy, end):
+    """1 / sqrt of each energy, up to `end`, by 256 values; as 16 bits."""
+    graph, old = writer.graph, writer.graph.tensors[energy]
+    steps = float(old.scale[0]) * 128, end / 255
+    short, root = (writer.byte("energy", old.shape, step, -128) for step in steps)
+    writer.add("QUANTIZE", [energy], short)
+    writer.add("RSQRT", [short], root)
+    made = graph.append(_int16("guess", old.shape, even_step(end)))
+    return writer.add("QUANTIZE", [root], made)
+
+
+def even_step(top):
+    """The power of two that 16 bits of a range must count in.
+
+    Runtimes compute the ratio of steps in float32 or in float64, keep 16 or 32 bits of
+    it, and round once or twice. For a power of two all of them give the same integers.
+
+    >>> even_step(1.0) == 2.0**-14
+    True
+    """
+    return 2.0 ** math.ceil(math.log2(max(top, 1e-6) / TOP))
+
+
+def few_bits(scales):
+    """Scales rounded up to 15 bits, all that some runtimes keep of an int16 layer's."""
+    mantissa, exponent = np.frexp(scales.astype("float64"))
+    return np.ldexp(np.ceil(mantissa * 2**15) / 2**15, exponent).astype("float32")
 
 
 def _int16(name, shape, scale, data=None):

@@ -1,6 +1,8 @@
 """Every operator of a float graph, written again in integers."""
 
 import copy
+import functools
+import math
 
 import numpy as np
 
@@ -20,12 +22,14 @@ from keras_vit.export.quantization.graph import (
     Operator,
     Tensor,
 )
+from keras_vit.export.quantization.integer_gelu import unit_for, write_gelu
 from keras_vit.export.quantization.norms import bias_of, is_dense
 from keras_vit.export.quantization.packing import layer_of
 
 TOP = 32767
 # GELU(-4) = -1.3e-4 is worth no code among 256, GELU(-8) none among 65536.
 FLOORS = {False: -4.0, True: -8.0}
+VALID = 1  # padding, in the schema
 # Operators that move numbers without touching them, and the place of their data.
 MOVERS = {
     "RESHAPE": 0,
@@ -41,10 +45,12 @@ MOVERS = {
 VERSIONS = {
     "ADD": (2, 3),
     "BATCH_MATMUL": (2, 3),
+    "CONV_2D": (3, 4),
     "DEQUANTIZE": (2, 3),
     "FULLY_CONNECTED": (5, 7),
     "GELU": (2, 2),
     "LOGISTIC": (2, 3),
+    "MEAN": (2, 3),
     "MUL": (3, 4),
     "PAD": (2, 3),
     "QUANTIZE": (1, 2),
@@ -62,7 +68,8 @@ class IntegerWriter:
     """Rewrites a prepared float graph, operator by operator, in integers.
 
     Dense layers and attention work on int8; sums, norms and whatever else multiplies
-    two results work on int16, the residual stream among them.
+    two results work on int16, the residual stream among them. What is written is what
+    LiteRT, tflite-micro and Ethos-U share, but for GELU when all works on int16.
 
     Args:
         graph: float `Graph`, after `static.prepare` and `static.split_all`.
@@ -72,6 +79,7 @@ class IntegerWriter:
 
     Attributes:
         numbers: {float tensor: its integer twin}, filled on the way.
+        units: {float tensor: what its twin's scale is multiplied by}, where it is.
     """
 
     def __init__(self, graph, seen, recipe, wide=()):
@@ -79,6 +87,7 @@ class IntegerWriter:
         self.energies = seen.energies
         self.recipe, self.everywhere = recipe, wide is True
         self._wide = set() if wide is True else {id(op) for op in wide}
+        self.units = {}
         self.numbers, self._casts, self._shared, self._written = {}, {}, {}, []
         self._kinds = {
             "ADD": self._sum,
@@ -87,9 +96,9 @@ class IntegerWriter:
             "FULLY_CONNECTED": self._dense,
             "BATCH_MATMUL": self._matmul,
             "SOFTMAX": self._softmax,
-            "LOGISTIC": self._sigmoid,
+            "LOGISTIC": self._softmax,
             "TANH": self._tanh,
-            "GELU": self._gelu,
+            "GELU": functools.partial(write_gelu, self),
             "MINIMUM": self._minimum,
             "MEAN": self._mean,
             **dict.fromkeys(MOVERS, self._move),
@@ -154,15 +163,19 @@ class IntegerWriter:
         """Add an integer tensor named like another; gives its number."""
         old = self.graph.tensors[like]
         if wide:
-            kind, scale, zero = INT16, max(-low, high, 1e-6) / TOP, 0
+            kind, scale, zero = INT16, integer_norm.even_step(max(-low, high)), 0
         else:
             kind, (scale, zero) = INT8, scale_and_zero(low, high)
-        return self._append(old.name, shape or old.shape, kind, scale, zero)
+        return self.append(old.name, shape or old.shape, kind, scale, zero)
 
-    def _append(self, name, shape, kind, scale, zero, data=None):
+    def append(self, name, shape, kind, scale, zero, data=None):
         scale, zero = np.array([scale], "float32"), np.array([zero], "int64")
         made = Tensor(name, tuple(shape), kind, data, scale, zero)
         return self.graph.append(made)
+
+    def byte(self, name, shape, scale, zero):
+        """Add an int8 tensor; gives its number."""
+        return self.append(name, shape, INT8, scale, zero)
 
     def range_of(self, number, wide):
         """(low, high) that a tensor gets in 16 bits, or in 8."""
@@ -177,7 +190,7 @@ class IntegerWriter:
         """
         value = self.graph.value(number)
         if value is not None:
-            return self._constant(number, value, wide)
+            return self.constant(number, value, wide)
         twin = self.numbers[number]
         old = self.graph.tensors[twin]
         if (old.type == INT16) == wide:
@@ -192,19 +205,18 @@ class IntegerWriter:
             self._casts[twin] = self.add("QUANTIZE", [twin], made)
         return self._casts[twin]
 
-    def _constant(self, number, value, wide):
+    def constant(self, number, value, wide):
         """A float constant as an integer one."""
-        top, kind = (TOP, INT16) if wide else (127, INT8)
-        scale = max(float(np.abs(value).max()), 1e-6) / top
+        top, kind = float(np.abs(value).max()), INT16 if wide else INT8
+        scale = integer_norm.even_step(top) if wide else max(top, 1e-6) / 127
         codes = np.round(value / scale).astype("int16" if wide else "int8")
         codes = codes.reshape(value.shape or (1,))
         name = self.graph.tensors[number].name
-        return self._append(name, codes.shape, kind, scale, 0, codes)
+        return self.append(name, codes.shape, kind, scale, 0, codes)
 
     def reshaped(self, number, shape):
         """The same integers in another shape; gives their number."""
-        old = self.graph.tensors[number]
-        if old.shape == tuple(shape):
+        if self.graph.tensors[number].shape == tuple(shape):
             return number
         size = Tensor("shape", (len(shape),), INT32, np.array(shape, "int32"))
         made = self.graph.like(number, shape=tuple(shape))
@@ -218,13 +230,13 @@ class IntegerWriter:
             self._shared[key] = self.graph.append(tensor)
         return self._shared[key]
 
-    def _wide_after(self, number):
+    def wide_after(self, number):
         """Whether a dense layer that works on int16 reads this, through movers."""
         for op in self.graph.users(number):
             if id(op) in self._wide:
                 return True
             if op.name in (*MOVERS, "GELU", "MINIMUM") and any(
-                self._wide_after(out) for out in op.outputs
+                self.wide_after(out) for out in op.outputs
             ):
                 return True
         return False
@@ -254,19 +266,49 @@ class IntegerWriter:
                 "quantization='dynamic_int8'."
             )
         graph, wide = self.graph, self.everywhere or id(op) in self._wide
-        wide = wide or self._wide_after(op.outputs[0])
+        wide = wide or self.wide_after(op.outputs[0])
         x = self.stands(op.inputs[0], wide)
         old, bias = graph.tensors[op.inputs[1]], self._bias_of(op)
         given = float(graph.tensors[x].scale[0])
+        unit = unit_for(self, op.outputs[0])
+        bias, ratio = bias * unit, unit / self.units.get(op.inputs[0], 1.0)
         least = least_scales(bias, given, 2.0**38 if wide else LARGEST_BIAS)
-        weight, scales = quantize_weight(old.data, steps=old.scale, least=least)
+        steps = old.scale if old.scale is None else old.scale * ratio
+        weight, scales = quantize_weight(old.data * ratio, steps=steps, least=least)
+        if wide:
+            steps = integer_norm.few_bits(scales)
+            weight, scales = quantize_weight(old.data * ratio, steps=steps)
         zeros = np.zeros(len(scales), "int64")
         made = Tensor(old.name, weight.shape, INT8, weight, scales, zeros)
         number = graph.append(made)
         bias = self._bias(op, bias, given * scales.astype("float64"), wide)
-        made = self.make(op.outputs[0], *self._result(op, wide), wide)
+        low, high = self._result(op, wide)
+        ends = low * unit, high * unit
+        if not wide:
+            made = self._convolve(op, x, number, bias, ends)
+        else:
+            made = self.make(op.outputs[0], *ends, wide)
+            self.again(op, [x, number, bias], [made])
         self.numbers[op.outputs[0]] = made
-        self.again(op, [x, number, bias], [made])
+
+    def _convolve(self, op, x, weight, bias, ends):
+        """A dense layer as a convolution of 1x1, in which reference kernels agree.
+
+        tflite-micro rounds the sums of either twice; LiteRT's reference kernels do so
+        for convolutions alone.
+        """
+        graph, shape = self.graph, self.graph.tensors[op.outputs[0]].shape
+        units, width = graph.tensors[weight].shape
+        rows = math.prod(shape[:-1])
+        graph.tensors[weight].shape = (units, 1, 1, width)
+        graph.tensors[weight].data = graph.tensors[weight].data[:, None, None]
+        x = self.reshaped(x, (1, 1, rows, width))
+        made = self.make(op.outputs[0], *ends, wide=False, shape=(1, 1, rows, units))
+        ones = dict.fromkeys(("dilationWFactor", "dilationHFactor"), 1)
+        ones.update(strideW=1, strideH=1, padding=VALID)
+        self.add("CONV_2D", [x, weight, bias], made, **ones)
+        within = op.outputs[0] in self.units
+        return made if within else self.reshaped(made, shape)
 
     def _bias_of(self, op):
         """A layer's bias, with what the image's codes leave to it."""
@@ -292,23 +334,15 @@ class IntegerWriter:
         gelu = self.graph.only_user(op.outputs[0])
         if gelu is None or gelu.name != "GELU":
             return low, high
-        return max(low, FLOORS[wide]), self._top_of(gelu, wide)
+        return max(low, FLOORS[wide]), self.top_of(gelu, wide)
 
-    def _top_of(self, gelu, wide):
+    def top_of(self, gelu, wide):
         """Largest value of a GELU that is of use: a MINIMUM may follow."""
         after = gelu.outputs[0]
         bound = self.graph.only_user(after)
         if bound is not None and bound.name == "MINIMUM":
             after = bound.outputs[0]
         return self.range_of(after, wide)[1]
-
-    def _gelu(self, op):
-        wide = self.everywhere or self._wide_after(op.outputs[0])
-        x = self.stands(op.inputs[0], wide)
-        low = self.range_of(op.outputs[0], wide)[0]
-        made = self.make(op.outputs[0], low, self._top_of(op, wide), wide)
-        self.numbers[op.outputs[0]] = made
-        self.again(op, [x], [made])
 
     def _minimum(self, op):
         """Nothing: the integer range before it ends at the same bound."""
@@ -325,16 +359,13 @@ class IntegerWriter:
         self.numbers[op.outputs[0]] = self.add("MUL", parts, made)
 
     def _matmul(self, op):
-        wide = self.everywhere or self._wide_after(op.outputs[0])
+        wide = self.everywhere or self.wide_after(op.outputs[0])
         parts = [self.stands(i, wide) for i in op.inputs]
         made = self.make(op.outputs[0], *self.range_of(op.outputs[0], wide), wide)
         self.numbers[op.outputs[0]] = made
         self.again(op, parts, [made])
 
     def _softmax(self, op):
-        self._fixed(op, (1 / 32768, 0), (1 / 256, -128))
-
-    def _sigmoid(self, op):
         self._fixed(op, (1 / 32768, 0), (1 / 256, -128))
 
     def _tanh(self, op):
@@ -346,12 +377,12 @@ class IntegerWriter:
         x = self.stands(op.inputs[0], wide)
         old = self.graph.tensors[op.outputs[0]]
         kind, (scale, zero) = (INT16, wide_step) if wide else (INT8, step)
-        made = self._append(old.name, old.shape, kind, scale, zero)
+        made = self.append(old.name, old.shape, kind, scale, zero)
         self.numbers[op.outputs[0]] = made
         self.again(op, [x], [made])
 
     def _mean(self, op):
-        """A product with a constant 1/n: over channels, or over tokens."""
+        """Over channels, or over tokens."""
         graph, old = self.graph, self.graph.tensors[op.inputs[0]].shape
         axes = {int(a) % len(old) for a in graph.value(op.inputs[1]).reshape(-1)}
         if len(axes) != 1 or axes & set(range(len(old) - 2)):
@@ -362,14 +393,7 @@ class IntegerWriter:
                 "'static_int8', which leaves it in float."
             )
         x = self.stands(op.inputs[0], wide=True)
-        (axis,), last = axes, len(old) - 1
-        shape = [1] * (last - 1) + ([1, old[-2]] if axis < last else [old[-1], 1])
-        ones = np.full(shape, TOP, "int16")
-        scale = 1 / old[axis] / TOP
-        ones = self._append("mean", shape, INT16, scale, 0, ones)
-        kept = (*old[:axis], 1, *old[axis + 1 :])
         limits = self.range_of(op.outputs[0], True)
-        made = self.make(op.outputs[0], *limits, wide=True, shape=kept)
-        self.add("BATCH_MATMUL", [x, ones] if axis == last else [ones, x], made)
-        result = graph.tensors[op.outputs[0]].shape
-        self.numbers[op.outputs[0]] = self.reshaped(made, result)
+        made = self.make(op.outputs[0], *limits, wide=True)
+        self.numbers[op.outputs[0]] = made
+        self.again(op, [x, op.inputs[1]], [made])

@@ -203,7 +203,9 @@ def test_delegates_name_what_they_refuse(opened):
 
     assert (1.0, 1.0, []) == (gpu["operators"], gpu["macs"], gpu["refused"])
     assert (0.0, 0.0) == (npu["operators"], npu["macs"])
-    assert any("not supported" in text and "GELU" in text for text in npu["refused"])
+    assert any(text.startswith("float32: ") for text in npu["refused"])
+    micro = delegates.refusals(opened["tflite"], "microcontroller")
+    assert any("not supported" in text and "GELU" in text for text in micro["refused"])
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from keras_vit import Preprocessing, export
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import contract, snippets
 from keras_vit.export.compare import Tally
+from keras_vit.export.inspection import delegates, tflite
 from keras_vit.export.quantization import integer, integer_norm, seen, static
-from keras_vit.export.quantization.graph import FLOAT32, INT8, UINT8, Graph
+from keras_vit.export.quantization.graph import FLOAT32, INT8, INT16, UINT8, Graph
 from keras_vit.export.quantization.norms import is_dense
 from keras_vit.export.runtimes import open_file
 
@@ -83,12 +84,75 @@ def test_no_float_stands_in_a_full_int8_file(written):
     assert "QUANTIZE" in runtime.operators and "DEQUANTIZE" not in runtime.operators
 
 
-def test_floats_at_both_ends_of_an_int16x8_file(written):
-    """Image and logits are float32, and nothing else is."""
-    graph = Graph(written["int16x8"])
+def test_no_float_stands_in_an_int16x8_file(written):
+    """int16 image and logits, and no float32 tensor anywhere between."""
+    graph, runtime = Graph(written["int16x8"]), open_file(written["int16x8"])
 
-    ends = {graph.tensors[i].name for i in (*graph.inputs, *graph.outputs)}
-    assert ends == floats(written["int16x8"])
+    assert set() == floats(written["int16x8"])
+    ends = (*graph.inputs, *graph.outputs)
+    assert {INT16} == {graph.tensors[number].type for number in ends}
+    assert ["logits int16 (1, 5)"] == list(map(str, runtime.outputs))
+    assert "DEQUANTIZE" not in runtime.operators
+
+
+@pytest.mark.parametrize("target", ["microcontroller", "npu"])
+def test_every_operator_of_full_int8_is_taken(target, written):
+    """By tflite-micro and by Ethos-U65, as their own lists and constraints say."""
+    found = delegates.refusals(tflite.read(written["full_int8"]), target)
+
+    assert (1.0, []) == (found["operators"], found["refused"])
+
+
+def test_steps_of_16_bits_leave_no_room_for_rounding(written):
+    """Powers of two, and sums whose step is one times that of what they sum."""
+    graph = Graph(written["full_int8"])
+    steps = {t.name: float(t.scale[0]) for t in graph.tensors if t.type == INT16}
+
+    odd = [name for name, step in steps.items() if math.frexp(step)[0] != 0.5]
+    assert {name.split("/")[-1] for name in odd} <= {"energy"}
+    for op in graph.operators:
+        given, *more = (graph.tensors[number] for number in op.inputs if number >= 0)
+        if op.name == "FULLY_CONNECTED" and given.type == INT16:
+            (made,) = graph.tensors[op.outputs[0]].scale
+            ratios = np.float64(given.scale[0]) * more[0].scale / made
+            mantissa, _ = np.frexp(ratios)
+            np.testing.assert_array_equal(mantissa * 2**15 % 1, 0.0)
+
+
+def test_the_table_of_roots_is_made_finer(written, photos):
+    """Norms of full_int8 give tokens of unit length, within half a percent."""
+    graph = Graph(written["full_int8"])
+    product = next(
+        op
+        for op in graph.operators
+        if op.name == "MUL" and graph.tensors[op.inputs[1]].name == "inverse"
+    )
+    kept, root = product.inputs[0], product.inputs[1]
+    path = written["full_int8"].with_name("opened.tflite")
+    content, numbers = graph.save(also=(kept, root))
+    path.write_bytes(content)
+
+    x, inverse = watched(path, photos[:1], [numbers[kept], numbers[root]])
+
+    length = np.sqrt((x**2).mean(axis=-1))
+    np.testing.assert_allclose(1.0, length * inverse[..., 0], rtol=5e-3)
+
+
+def watched(path, images, numbers):
+    """Values of integer tensors that a file gives besides its answers."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    image = interpreter.get_input_details()[0]
+    scale, zero = image["quantization"]
+    codes = np.clip(np.round(images / scale + zero), 0, 255).astype("uint8")
+    interpreter.set_tensor(image["index"], codes)
+    interpreter.invoke()
+    scales = {
+        d["index"]: d["quantization"][0] for d in interpreter.get_tensor_details()
+    }
+    return [interpreter.get_tensor(n) * np.float32(scales[n]) for n in numbers]
 
 
 def test_the_page_tells_how_to_feed_it(written, images, monkeypatch):

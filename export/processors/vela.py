@@ -1,0 +1,166 @@
+"""Vela, Arm's compiler for the NPUs Ethos-U: which operators it takes, and what it
+says of memory. It compiles a file and runs nothing."""
+
+import collections
+import csv
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import time
+
+from keras_vit.export.processors import places
+from keras_vit.export.processors.child import TIME_LIMIT
+from keras_vit.export.processors.environment import make_environment, python_of
+from keras_vit.export.processors.trial import Trial
+
+NAME = "vela"
+PACKAGES = ("ethos-u-vela>=5.2,<6",)
+CHECK = ("-m", "ethosu.vela", "--version")
+MEGABYTES = 20
+KIB = 1024
+# Lines of --show-cpu-operations: "   NPU: Conv2D = name (outputs [1, 16, 1, 64])".
+PLACED = re.compile(r"^\s*(CPU|NPU): (\w+) = (.*?) \(outputs", re.MULTILINE)
+MEMORIES = ("sram", "dram", "on_chip_flash", "off_chip_flash")
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What Vela says of one file.
+
+    Attributes:
+        accelerator: its configuration. version: of Vela.
+        operators: after Vela's own rewrites. on_npu: those of them that the NPU runs.
+        left: "KIND NAME" of each that stays on the processor.
+        memory_bytes: {"sram", "dram", "on_chip_flash", "off_chip_flash"}: used.
+        macs: multiplications. inferences_per_second: Vela's estimate, not measured.
+    """
+
+    accelerator: str
+    version: str
+    operators: int
+    on_npu: int
+    left: tuple
+    memory_bytes: dict
+    macs: int
+    inferences_per_second: float
+
+    @property
+    def share(self):
+        """Percent of operators that the NPU runs."""
+        return 100.0 * self.on_npu / max(self.operators, 1)
+
+    def __str__(self):
+        text = f"{self.on_npu} of {self.operators} operators on the NPU"
+        if not self.left:
+            return text
+        kinds = collections.Counter(name.split()[0] for name in self.left)
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4))
+        return f"{text}, left on the processor: {told}, first {self.left[0]}"
+
+
+def install(verbose=1):
+    """Put the compiler in its place."""
+    make_environment(NAME, PACKAGES, CHECK, verbose)
+
+
+def compile_file(path, accelerator, time_limit=TIME_LIMIT):
+    """Compile a file for an NPU.
+
+    Args:
+        path: `.tflite` file. accelerator: as Vela names it, such as "ethos-u65-256".
+        time_limit: seconds.
+
+    Returns:
+        `Compiled`.
+
+    Raises:
+        ChildProcessError: when Vela refuses the file, with its last words.
+        TimeoutError: when the time is over.
+    """
+    python = python_of(places.folder() / NAME)
+    with tempfile.TemporaryDirectory(prefix="keras_vit.") as folder:
+        words = [python, "-m", "ethosu.vela", "--accelerator-config", accelerator]
+        words += ["--show-cpu-operations", "--output-dir", folder]
+        words = [os.fspath(word) for word in (*words, pathlib.Path(path).absolute())]
+        try:
+            done = subprocess.run(
+                words,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=time_limit,
+                cwd=folder,
+            )
+        except subprocess.TimeoutExpired as err:
+            raise TimeoutError(
+                f"{accelerator}: must be compiled within time_limit={time_limit:g} s, "
+                "got no end. Raise time_limit (--time-limit in the shell)."
+            ) from err
+        tables = sorted(pathlib.Path(folder).glob("*_summary_*.csv"))
+        if done.returncode or not tables:
+            last = " ".join((done.stderr.strip() or done.stdout).split())[-500:]
+            raise ChildProcessError(
+                f"{accelerator}: Vela must compile {os.path.basename(path)}, got: "
+                f"{last}. Export it again, or leave this processor out."
+            )
+        with open(tables[0], newline="") as file:
+            table = next(csv.DictReader(file))
+    return read(accelerator, _version(python), done.stdout, table)
+
+
+def read(accelerator, version, text, table):
+    """`Compiled` out of what Vela printed and its table.
+
+    Args:
+        accelerator, version: as there. text: its standard output.
+        table: {column: text} of its summary.
+    """
+    placed = PLACED.findall(text)
+    if not placed:
+        raise ChildProcessError(
+            f"{accelerator}: Vela must list operators, got none. Install another "
+            "version: keras-vit processors --install vela."
+        )
+    left = [f"{kind} {name}" for where, kind, name in placed if where == "CPU"]
+    return Compiled(
+        accelerator=accelerator,
+        version=version,
+        operators=len(placed),
+        on_npu=len(placed) - len(left),
+        left=tuple(left),
+        memory_bytes={
+            name: round(float(table[f"{name}_memory_used"]) * KIB) for name in MEMORIES
+        },
+        macs=int(float(table["nn_macs"])),
+        inferences_per_second=float(table["inferences_per_second"]),
+    )
+
+
+def _version(python):
+    words = [os.fspath(python), "-m", "ethosu.vela", "--version"]
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip()
+
+
+def compiled(target, runtime, time_limit=TIME_LIMIT, verbose=1):
+    """`Trial` of compiling a file for a processor of the table.
+
+    It passes when no operator is left on the processor.
+
+    Args:
+        target: `targets.Target`. runtime: `Runtime` of the file here.
+        time_limit: seconds. verbose: not used, Vela has no progress to show.
+    """
+    start, trial = time.monotonic(), Trial(target.name, target.kind)
+    try:
+        made = compile_file(runtime.path, target.cpu, time_limit)
+    except ChildProcessError as err:
+        trial.reasons = [str(err)]
+    else:
+        trial.facts, trial.told = dataclasses.asdict(made), str(made)
+        if made.left:
+            trial.reasons = [f"{len(made.left)} operators stay on the processor"]
+    trial.seconds = time.monotonic() - start
+    return trial
