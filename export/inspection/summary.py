@@ -1,7 +1,9 @@
 """Everything that can be told of a file without running it, and how to read it."""
 
+from keras_vit.export import onnx_file
 from keras_vit.export.inspection import anatomy as facts
 from keras_vit.export.inspection import blocks, delegates, onnx, tflite
+from keras_vit.export.onnx_saturation import saturating_weights
 
 NAMES = {
     "gpu": "GPU delegate",
@@ -22,7 +24,8 @@ def inspect(path, kind):
         multiplications (see `anatomy.compute_shares`); "dtypes": what every kind of
         operator computes with; "highest_rank": (rank, operator); "weight_bytes": by
         part of the model; for `.tflite` files "gpu", "npu" and "microcontroller": what
-        `delegates` says.
+        `delegates` says; for `.onnx` files of 8 bits "saturating": weights that x86
+        without VNNI may multiply wrongly, see `onnx_saturation`.
     """
     if kind not in READERS:
         return None
@@ -33,6 +36,8 @@ def inspect(path, kind):
         "highest_rank": facts.highest_rank(anatomy),
         "weight_bytes": facts.weight_bytes(anatomy, blocks.parts(anatomy)),
     }
+    if kind == "onnx" and found["compute"]["float"] < 1.0:
+        found["saturating"] = saturating_weights(onnx_file.read(path))
     if kind == "tflite":
         for target in delegates.RULES:
             found[target] = delegates.refusals(anatomy, target)
@@ -92,12 +97,24 @@ def _inspected(found):
     for target in delegates.RULES:
         if target in found:
             lines.append(_delegated(target, found[target]))
+    if "saturating" in found:
+        lines.append(_saturating(found["saturating"]))
     lines.append("operators:")
     lines += [
         f"  {name}: " + ", ".join(f"{n} x {kind}" for kind, n in counts.items())
         for name, counts in found["dtypes"].items()
     ]
     return lines
+
+
+def _saturating(names):
+    """Whether processors agree on the products of 8 bits."""
+    if not names:
+        return "every processor: no pair of 8-bit products can leave 16 bits"
+    return (
+        f"x86 without VNNI: pairs of 8-bit products may leave 16 bits in {len(names)} "
+        f"weights, such as {names[0]}; other processors are not concerned"
+    )
 
 
 def _weights(parts):

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from keras_vit import export, progress
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export import onnx_file, onnx_quantize
+from keras_vit.export.inspection.summary import inspect
 from keras_vit.export.onnx_graph import Graph
 from keras_vit.export.onnx_saturation import largest_values, saturating_weights
 from keras_vit.export.runtimes import open_file, open_session
@@ -107,7 +108,18 @@ def test_a_token_has_its_own_range(tmp_path):
 @pytest.mark.parametrize("recipe", RECIPES[1:])
 def test_every_processor_multiplies_alike(recipe, files_):
     """No pair of 8-bit products of the file can leave 16 bits."""
-    assert [] == saturating_weights(onnx_file.read(files_[recipe].path))
+    assert [] == inspect(files_[recipe].path, "onnx")["saturating"]
+
+
+def test_a_file_of_another_tool_is_said_to_saturate(files_, tmp_path):
+    """onnxruntime's own recipe fills all 8 bits; the summary says what may happen."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    options = {"per_channel": True, "weight_type": QuantType.QInt8}
+    quantize_dynamic(files_[None].path, tmp_path / "theirs.onnx", **options)
+
+    names = inspect(tmp_path / "theirs.onnx", "onnx")["saturating"]
+    assert 8 < len(names) and "_quantized" in names[0]
 
 
 def test_a_loud_unit_passes_beside(files_, loud, photos, tmp_path, monkeypatch):
