@@ -149,17 +149,15 @@ def _load(variant, weights, shape, classes, options):
 
 
 def _check_options(variant, options, record):
-    """Refuse what is no option, or is said by input_shape and the variant."""
-    said = {"image_size", "channels", *_numbers(variant)} - {"stem", "distilled"}
+    """Refuse what is no option, or is said by input_shape."""
+    said = {"image_size", "channels"}
     fields = [f.name for f in dataclasses.fields(record) if f.name not in said]
     known = [*fields, "weights", "input_shape", "classes"]
     names = {**words.MODELS, **dict.fromkeys(SHAPES, "input_shape")}
-    names |= dict.fromkeys(said - {"image_size", "channels"}, None)
     given = {**options}
     for name in SHAPES & options.keys():
         given[name] = _shape(options[name]) or options[name]
-    more = f" {variant.name} says it by its name: use VisionTransformer for others."
-    check_names(variant.function, given, known, names, more)
+    check_names(variant.function, given, known, names)
 
 
 def _check_weights(weights):

@@ -43,4 +43,4 @@ def test_a_model_inside_is_said_and_a_clone_refused(run, tiny, picture, tmp_path
     assert 0 == code
     words = ("--preprocess", "crop=0.9")
     code, _, err = run("predict", tmp_path / "c.keras", picture, *words)
-    assert 1 == code and "needs a range as well" in err
+    assert 2 == code and "needs a range as well" in err

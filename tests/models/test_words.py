@@ -18,7 +18,6 @@ TI16 = keras_vit.ViT_Ti16
         (TI16, {"img_size": (192, 256)}, "Use input_shape=(192, 256, 3)."),
         (TI16, {"num_classes": 10}, "'num_classes'. Use classes=10."),
         (TI16, {"dropuot": 0.1}, "Did you mean 'dropout'?"),
-        (TI16, {"width": 384}, "ViT-Ti/16 says it by its name: use VisionTransformer"),
         (TI16, {"input_shape": 224}, "got 224. Use input_shape=(224, 224, 3)."),
         (
             TI16,

@@ -119,7 +119,7 @@ def test_a_student_learns_from_both_by_command(
     words += ["--output", str(tmp_path / "p.npz")]
     assert 0 == cli.main([*words, "--json"])
     assert 11 == json.loads(capsys.readouterr().out)["confident"]
-    assert 1 == cli.main(words)
+    assert 2 == cli.main(words)
     assert "must not exist yet" in capsys.readouterr().err
     small = {"patch_size": 4, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
     result = training.fit(
