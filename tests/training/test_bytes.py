@@ -24,11 +24,13 @@ def first(folder, augment, in_bytes, mode="google", mix=None):
     return next(iter(feed.stream(train)))[0]
 
 
-@pytest.mark.parametrize("mode", ["google", "imagenet", "none"])
-def test_bytes_become_what_floats_are(tmp_path, write_folder, tiny, mode):
+@pytest.mark.parametrize(
+    ("mode", "augment"), [("google", LIGHT), ("imagenet", "flip"), ("none", "flip")]
+)
+def test_bytes_become_what_floats_are(tmp_path, write_folder, tiny, mode, augment):
     """To rounding, in every range."""
     write_folder(tmp_path)
-    found, floats = (first(tmp_path, LIGHT, b, mode) for b in (True, False))
+    found, floats = (first(tmp_path, augment, b, mode) for b in (True, False))
 
     assert (tf.uint8, tf.float32) == (found.dtype, floats.dtype)
     np.testing.assert_allclose(Trainee(tiny(), mode).seen(found), floats, atol=1e-6)
@@ -37,7 +39,12 @@ def test_bytes_become_what_floats_are(tmp_path, write_folder, tiny, mode):
 
 @pytest.mark.parametrize(
     ("augment", "mix"),
-    [(LIGHT, Mix(0.2)), (f"{LIGHT}|erase", None), ("shift(1)", None), ("none", None)],
+    [
+        ("inception_crop(0.3)", Mix(0.2)),
+        ("inception_crop(0.3)|erase", None),
+        ("shift(1)", None),
+        ("none", None),
+    ],
 )
 def test_what_is_between_levels_stays_as_it_is(tmp_path, write_folder, augment, mix):
     """Mixed, erased, moved and merely resized images."""
