@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SOURCE := setup.cfg pyproject.toml constraints.txt
 # Two files of tests at a time: each keeps its own models and data. In their own order,
 # or a file of few but long tests would come last, beside an idle core.
-TWO    := -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo picture test test-jax test-torch notebooks processors check slow wheel install clean

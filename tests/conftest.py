@@ -18,6 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # An unmarked test above this fails: twice what the dearest takes, processors differ.
 SLOWEST_CPU_S = 25.0
+LISTED = 20  # the dearest tests, at the end of a run
+CPU = "cpu_s"
 
 # Tests press Ctrl-C, which a shell that runs them in the background has ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -160,11 +162,42 @@ def over_budget(seconds, keywords):
     )
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call(item):
-    """The budget of the suite is a test."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    """What fixtures take goes to the first test that asks for them."""
     start = cpu_seconds()
-    yield
-    said = over_budget(cpu_seconds() - start, item.keywords)
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append((CPU, cpu_seconds() - start))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """The budget of the suite is a test; fixtures are not counted."""
+    start = cpu_seconds()
+    try:
+        answer = yield
+    finally:
+        seconds = cpu_seconds() - start
+        item.user_properties.append((CPU, seconds))
+    said = over_budget(seconds, item.keywords)
     if said:
         pytest.fail(f"{item.nodeid} {said}", pytrace=False)
+    return answer
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The dearest tests by CPU time, which does not depend on what else runs here."""
+    found = []
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            parts = [n for name, n in report.user_properties if name == CPU]
+            found.append((sum(parts), report.nodeid))
+    if len(found) < LISTED:
+        return
+    terminalreporter.section(
+        f"dearest {LISTED} of {sum(s for s, _ in found):.0f} CPU s"
+    )
+    for seconds, name in sorted(found, reverse=True)[:LISTED]:
+        terminalreporter.line(f"{seconds:6.1f} s  {name}")
