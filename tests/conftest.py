@@ -119,7 +119,10 @@ def small_recipes(monkeypatch):
 
 @pytest.fixture(scope="session")
 def converts_once():
-    """TensorFlow converts equal models once; recipes and faces start from its file."""
+    """TensorFlow converts equal models once; recipes and faces start from its file.
+
+    Gives the two functions that are replaced, for tests of what goes wrong on the way.
+    """
     from keras_vit.export import tflite
     from keras_vit.export.quantization.calibrated import fingerprint
 
@@ -142,7 +145,7 @@ def converts_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tflite, "write_savedmodel", note)
         patch.setattr(tflite, "convert", lookup)
-        yield
+        yield write, convert
 
 
 def cpu_seconds():
