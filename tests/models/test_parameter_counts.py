@@ -61,7 +61,7 @@ def outline(name, **options):
 @functools.cache
 def block(name):
     """Parameters of one of its blocks, which are all alike."""
-    small = {"input_shape": (112, 112, 3), "classes": 2}
+    small = {"input_shape": (224, 224, 3), "classes": 2}
     return outline(name, depth=2, **small) - outline(name, depth=1, **small)
 
 

@@ -13,6 +13,7 @@ from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import open_source
 from keras_vit.training.engine import Trainee
 
+SHORT = "inception_crop(0.3)|flip|posterize(4)"
 LIGHT = "inception_crop(0.3)|flip|randaug(2,10)"
 
 
@@ -25,7 +26,7 @@ def first(folder, augment, in_bytes, mode="google", mix=None):
 
 
 @pytest.mark.parametrize(
-    ("mode", "augment"), [("google", LIGHT), ("imagenet", "flip"), ("none", "flip")]
+    ("mode", "augment"), [("google", LIGHT), ("imagenet", SHORT), ("none", SHORT)]
 )
 def test_bytes_become_what_floats_are(tmp_path, write_folder, tiny, mode, augment):
     """To rounding, in every range."""
