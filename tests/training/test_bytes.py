@@ -13,7 +13,6 @@ from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import open_source
 from keras_vit.training.engine import Trainee
 
-SHORT = "inception_crop(0.3)|flip|posterize(4)"
 LIGHT = "inception_crop(0.3)|flip|randaug(2,10)"
 
 
@@ -25,13 +24,11 @@ def first(folder, augment, in_bytes, mode="google", mix=None):
     return next(iter(feed.stream(train)))[0]
 
 
-@pytest.mark.parametrize(
-    ("mode", "augment"), [("google", LIGHT), ("imagenet", SHORT), ("none", SHORT)]
-)
-def test_bytes_become_what_floats_are(tmp_path, write_folder, tiny, mode, augment):
+@pytest.mark.parametrize("mode", ["google", "imagenet", "none"])
+def test_bytes_become_what_floats_are(tmp_path, write_folder, tiny, mode):
     """To rounding, in every range."""
     write_folder(tmp_path)
-    found, floats = (first(tmp_path, augment, b, mode) for b in (True, False))
+    found, floats = (first(tmp_path, LIGHT, b, mode) for b in (True, False))
 
     assert (tf.uint8, tf.float32) == (found.dtype, floats.dtype)
     np.testing.assert_allclose(Trainee(tiny(), mode).seen(found), floats, atol=1e-6)
