@@ -8,6 +8,11 @@ from keras_vit import export
 LABELS = ["ant", "bee", "cat", "dog", "elk"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _converts_once(converts_once):
+    """One conversion for all tests that start from the same float32 file."""
+
+
 @pytest.fixture(scope="session")
 def model(tiny):
     """The model that every shared file was made from."""

@@ -71,6 +71,13 @@ def _refuse(*_):
     raise ExportMismatch("not the same")
 
 
+@pytest.fixture(autouse=True)
+def _converts_each_time(converts_once, monkeypatch):
+    """What goes wrong on the way to a file is seen on the whole way alone."""
+    for name, step in zip(("write_savedmodel", "convert"), converts_once, strict=True):
+        monkeypatch.setattr(f"keras_vit.export.tflite.{name}", step)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "full")])
 @pytest.mark.parametrize("format_", ["savedmodel", "tflite", "onnx"])
 def test_interruption_leaves_nothing(format_, error, model, tmp_path, monkeypatch):

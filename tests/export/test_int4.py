@@ -30,14 +30,6 @@ def file4(exported, photos, tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def converted(exported, monkeypatch):
-    """The converter gives the float32 file that was made before."""
-    content = exported["tflite"].path.read_bytes()
-    monkeypatch.setattr("keras_vit.export.tflite.write_savedmodel", lambda *_: None)
-    monkeypatch.setattr("keras_vit.export.tflite.convert", lambda folder: content)
-
-
 def run(graph, images):
     """The first output of a graph, image by image."""
     walk = Walk(graph, images)

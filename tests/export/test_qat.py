@@ -16,7 +16,7 @@ from keras_vit.export.runtimes import open_file
 @pytest.fixture(scope="module")
 def twin(tiny, photos):
     """A tiny model made ready for 4 bits, and trained a little."""
-    model = tiny()
+    model = tiny(depth=1)
     made = qat.quantize_aware(model, "int4", photos)
     made.compile(keras.optimizers.Adam(1e-4), "mse")
     made.fit(photos, model.predict(photos, verbose=0), batch_size=20, verbose=0)
@@ -32,7 +32,7 @@ def decibel(expected, got):
 
 def test_it_starts_where_rounding_ends(twin, tiny, photos):
     """Usable before a long training: rounded on data, biases corrected."""
-    expected = tiny().predict(photos, verbose=0)
+    expected = tiny(depth=1).predict(photos, verbose=0)
 
     assert decibel(expected, twin.predict(photos, verbose=0)) > 15
 
@@ -122,7 +122,7 @@ def test_tokens_are_rounded_each_by_itself():
 )
 def ranged(request, tiny, photos):
     """A model with a massive hidden unit under 8-bit ranges, trained a little."""
-    model = spiked(tiny(layer_scale=0.5))
+    model = spiked(tiny(layer_scale=0.5, depth=1))
     made = qat.quantize_aware(model, request.param, photos)
     made.start = [weight.numpy() for weight in made.trainable_weights]
     made.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=False)
@@ -164,7 +164,7 @@ def test_ranges_and_integers_reach_the_file(ranged, photos, tmp_path):
     for low, high in inner:
         assert min(abs(scale - (high - low) / 255) for scale in scales) < 1e-6
     bounds = [row.bound for row in plan.rows if row.bound is not None]
-    assert [[], [3]] == sorted(np.flatnonzero(b < 1e9).tolist() for b in bounds)
+    assert [[3]] == [np.flatnonzero(b < 1e9).tolist() for b in bounds]
     if ranged.recipe == "full_int8":
         assert not [t for t in graph.tensors if t.type == FLOAT32]
 
@@ -174,7 +174,7 @@ def test_all_that_can_learn_does(ranged):
     pairs = zip(ranged.start, ranged.trainable_weights, strict=True)
 
     assert [] == [now.path for old, now in pairs if (old == now.numpy()).all()]
-    assert len(ranged.sites) == len(ranged.given) == len(ranged.steps) == 10
+    assert len(ranged.sites) == len(ranged.given) == len(ranged.steps) == 6
 
 
 def test_ranges_are_saved_and_loaded(ranged, photos, tmp_path):

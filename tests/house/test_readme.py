@@ -19,7 +19,9 @@ def blocks(page, language):
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")])
-def test_python_snippets_run(page, tmp_path, monkeypatch, capsys):
+def test_python_snippets_run(
+    page, small_recipes, converts_once, tmp_path, monkeypatch, capsys
+):
     """The Python blocks of a page run one after the other in an empty folder."""
     monkeypatch.chdir(tmp_path)
     scope = {"__name__": "snippet"}

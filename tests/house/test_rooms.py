@@ -1,6 +1,7 @@
 """Doors open one way: what may import what."""
 
 import ast
+import functools
 import pathlib
 
 import pytest
@@ -56,14 +57,17 @@ def room_of(path):
     return parts[1] if len(parts) > 2 else "top"
 
 
+@functools.cache
 def imported(path):
     """(line, dotted name) of each import, wherever it stands in the file."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                yield node.lineno, f"{node.module}.{alias.name}"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [(node.lineno, name) for name in names]
+    return found
 
 
 def wrong_doors(path, room):

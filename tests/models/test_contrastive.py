@@ -130,7 +130,7 @@ def test_the_average_follows_once_per_step(pairs):
     ours = {id(v) for v in model.trainable_variables}
     for part in (model.momentum_encoder, model.momentum_projector):
         assert not ours & {id(v) for v in part.variables}
-    model.compile(keras.optimizers.SGD(1.0))
+    model.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
     model.fit(pairs, verbose=0)
     after = model.encoder.get_layer("patch_encoder").projection.get_weights()[0]
     assert np.array_equal(patches, after)

@@ -1,5 +1,7 @@
 """Golden parameter counts: published ones, and those of the reference code."""
 
+import functools
+
 import pytest
 
 import keras_vit
@@ -51,9 +53,28 @@ OTHERS = {
 }
 
 
-def count(name, **options):
+def outline(name, **options):
     """Parameters, from shapes alone."""
     return keras_vit.models.outline(keras_vit.create, name, **options).count_params()
+
+
+@functools.cache
+def block(name):
+    """Parameters of one of its blocks, which are all alike."""
+    small = {"input_shape": (224, 224, 3), "classes": 2}
+    return outline(name, depth=2, **small) - outline(name, depth=1, **small)
+
+
+def count(name, **options):
+    """The same as `outline`, from one block instead of up to 56."""
+    depth = variants.SIZES[variants.parse(name).size].depth
+    return outline(name, depth=1, **options) + (depth - 1) * block(name)
+
+
+@pytest.mark.parametrize("name", ["Ti/16", "DeiT-Ti/16"])
+def test_one_block_counts_for_all(name):
+    """The whole model has as many as its first block and its depth say."""
+    assert count(name) == outline(name)
 
 
 def rows():

@@ -39,7 +39,7 @@ def predict(model, images):
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_saved_model_gives_identical_logits(tiny, options, tmp_path):
     """Every option survives the .keras format, notes included."""
-    model = tiny(**options, labels=None)
+    model = tiny(**options, labels=None, depth=1)
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, (2, *model.input_shape[1:])).astype("float32")
 
@@ -53,7 +53,7 @@ def test_saved_model_gives_identical_logits(tiny, options, tmp_path):
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_output_shape(tiny, options):
     """Logits (B, K), features (B, D), or tokens (B, T, D)."""
-    model = tiny(**options)
+    model = tiny(**options, depth=1)
     arch = Architecture(**{"image_size": 32, "patch_size": 8, **options})
     tokens = arch.class_tokens + arch.registers + arch.grid[0] * arch.grid[1]
     expected = (None, options.get("classes", 5))

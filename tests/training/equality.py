@@ -24,6 +24,15 @@ DECODER = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
 PIXELS = {"width": 16, "depth": 1, "heads": 2, "colors": 8}
 
 
+def plain():
+    """Two weights."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Flatten()(keras.layers.AveragePooling2D(4)(image))
+
+    return keras.Model(image, keras.layers.Dense(10)(x))
+
+
 def bit():
     """A small ResNet."""
     from keras_vit.models import BigTransfer
@@ -61,6 +70,7 @@ CASES = {
     "bfloat16": {"precision": "mixed_bfloat16"},
     "bfloat16_pieces": {"precision": "mixed_bfloat16", "micro_batch": 16},
     "all": {"micro_batch": 8, "clipnorm": 0.05, "ema": 0.9},
+    "all_plain": {"micro_batch": 8, "clipnorm": 0.05, "ema": 0.9, "model": plain},
     "together": {"steps_per_execution": 13, "xla": True},  # 39 = 3 * 13
 }
 

@@ -37,7 +37,12 @@ def test_bytes_become_what_floats_are(tmp_path, write_folder, tiny, mode):
 
 @pytest.mark.parametrize(
     ("augment", "mix"),
-    [(LIGHT, Mix(0.2)), (f"{LIGHT}|erase", None), ("shift(1)", None), ("none", None)],
+    [
+        ("inception_crop(0.3)", Mix(0.2)),
+        ("inception_crop(0.3)|erase", None),
+        ("shift(1)", None),
+        ("none", None),
+    ],
 )
 def test_what_is_between_levels_stays_as_it_is(tmp_path, write_folder, augment, mix):
     """Mixed, erased, moved and merely resized images."""
@@ -60,7 +65,8 @@ def test_a_run_of_bytes_is_a_run_of_floats(tmp_path, write_folder, tiny, monkeyp
     found = []
     for name in ("bytes", "floats"):
         data = {"data": f"folder:{tmp_path / 'photos'}", "output_dir": tmp_path / name}
-        result = training.fit("finetune", tiny(classes=2), **data, **options)
+        model = tiny(classes=2, depth=1)
+        result = training.fit("finetune", model, **data, **options)
         found.append([result.model.get_weights(), drawn(tmp_path / name)])
 
     (weights, picture), (others, other) = found

@@ -56,6 +56,14 @@ def difference(folder, case, kind):
 
 def test_the_number_of_devices_makes_no_difference(tmp_path):
     """Clipping, averages and pieces together: the same weights after four steps."""
+    assert_well([start(tmp_path, 4, ["all_plain"])])
+
+    assert difference(tmp_path, "all_plain", "mirrored") < 1e-6
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_makes_no_difference(tmp_path):
+    """The same of a transformer, on two devices and in two processes."""
     train_all(tmp_path, 4, ["all"])
     found = {k: difference(tmp_path, "all", k) for k in ("mirrored", "workers")}
 

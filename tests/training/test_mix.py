@@ -144,11 +144,11 @@ def test_a_batch_that_workers_cannot_share_is_refused():
         open_data("digits", workers=(0, 3))
 
 
-def test_mixed_data_train(tiny, tmp_path):
+def test_mixed_data_train(plain, tmp_path):
     """Soft labels go through loss and scores; validation labels stay whole."""
     result = training.fit(
         "digits",
-        model=tiny(classes=10),
+        model=plain(),
         output_dir=tmp_path / "run",
         epochs=1,
         mixup=0.2,

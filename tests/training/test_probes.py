@@ -74,7 +74,7 @@ def test_neighbours_vote():
 def test_a_linear_probe_separates_what_is_separable(method):
     """Blobs far apart are told apart; shuffled labels are not."""
     train, test = blobs(240, 0), blobs(240, 1)
-    options = {"epochs": 100, "learning_rate": 10.0, "verbose": 0}
+    options = {"epochs": 30, "learning_rate": 10.0, "verbose": 0}
     score = evaluate.linear_probe(None, train, test, method, **options)
     mixed = np.random.default_rng(2).permutation(train[1])
     chance = evaluate.linear_probe(None, (train[0], mixed), test, method, **options)

@@ -3,22 +3,23 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import pytest
 
 from keras_vit import training
-from keras_vit.training import runs, states
+from keras_vit.training import guard, runs, states
 
 SMALL = {"patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
 OPTIONS = {
     "recipe": "digits",
-    "model": {**SMALL, "drop_path": 0.1, "dropout": 0.1},
     "epochs": 4,
     "batch_size": 256,
     "ema": 0.9,
@@ -26,12 +27,13 @@ OPTIONS = {
     "save_minutes": 0,
     "verbose": 0,
 }
+RANDOM = {**OPTIONS, "model": {**SMALL, "drop_path": 0.1, "dropout": 0.1}}
 SCRIPT = f"""
 import sys
 from keras_vit import training
 from keras_vit.training import guard
 guard.KeepState.rest = 0  # a state after each step
-training.fit(output_dir=sys.argv[1], **{{**{OPTIONS!r}, "epochs": int(sys.argv[2])}})
+training.fit(output_dir=sys.argv[1], **{RANDOM!r})
 """
 
 
@@ -56,11 +58,29 @@ class StopIn(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+class Whole(NamedTuple):
+    """A run that is never stopped, and its folder as it was in the middle."""
+
+    result: training.Result
+    killed: pathlib.Path
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The run that is never stopped."""
-    path = tmp_path_factory.mktemp("whole") / "run"
-    return training.fit(output_dir=path, **OPTIONS)
+def whole(plain, tmp_path_factory):
+    """The run that is never stopped; the disk as SIGKILL in a write would leave it."""
+    folder = tmp_path_factory.mktemp("whole")
+    replace = os.replace
+
+    def copy_first(source, target):
+        if "state-000000006.npz" == pathlib.Path(target).name:
+            shutil.copytree(folder / "run", folder / "killed")
+        replace(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard.KeepState, "rest", 0)  # a state after each step
+        patch.setattr(os, "replace", copy_first)
+        result = training.fit(model=plain(), output_dir=folder / "run", **OPTIONS)
+    return Whole(result, folder / "killed")
 
 
 def saved(folder):
@@ -78,22 +98,24 @@ def assert_same_end(expected, got):
 
 
 @pytest.mark.parametrize("epoch, moment", [(0, "validation"), (2, "step")])
-def test_ctrl_c_and_the_same_call_again(whole, tmp_path, epoch, moment):
+def test_ctrl_c_and_the_same_call_again(whole, plain, tmp_path, epoch, moment):
     """All is as in one piece; another recipe is refused, with both values."""
     stop, go = StopIn(epoch, moment), StopIn(None, None)
+    call = {**OPTIONS, "output_dir": tmp_path}
     with pytest.raises(KeyboardInterrupt):
-        training.fit(output_dir=tmp_path, callbacks=[stop], **OPTIONS)
+        training.fit(model=plain(), callbacks=[stop], **call)
     with pytest.raises(FileExistsError, match="learning_rate=.* then and 0.5 now"):
-        training.fit(output_dir=tmp_path, **{**OPTIONS, "learning_rate": 0.5})
+        training.fit(model=plain(), **{**call, "learning_rate": 0.5})
     assert list((tmp_path / "states").iterdir())
-    result = training.fit(output_dir=tmp_path, callbacks=[go], **OPTIONS)
+    result = training.fit(model=plain(), callbacks=[go], **call)
 
     assert [(e, b) for e in range(4) for b in range(4)] == stop.heard + go.heard
-    assert_same_end(whole.output_dir, tmp_path)
-    assert (whole.history, whole.best_epoch) == (result.history, result.best_epoch)
+    assert_same_end(whole.result.output_dir, tmp_path)
+    expected = whole.result.history, whole.result.best_epoch
+    assert expected == (result.history, result.best_epoch)
     assert not (tmp_path / "states").exists()
     with pytest.raises(FileExistsError, match="must not hold an earlier run"):
-        training.fit(output_dir=tmp_path, **OPTIONS)
+        training.fit(model=plain(), **call)
 
 
 def test_a_damaged_state_falls_back_to_the_one_before(tmp_path):
@@ -137,12 +159,12 @@ def test_work_is_not_deleted_where_no_state_is_whole(tmp_path):
     assert ["best.keras", "history.csv", "recipe.json"] == sorted(os.listdir(tmp_path))
 
 
-def test_a_run_does_not_go_on_with_other_data(write_folder, tmp_path):
+def test_a_run_does_not_go_on_with_other_data(write_folder, plain, tmp_path):
     """An image that is gone, or one that cannot be read: then and now."""
     source = write_folder(tmp_path / "photos")
     call = {
         "recipe": "digits",
-        "model": {**SMALL, "pooling": "gap"},
+        "model": plain(2),
         "data": f"folder:{source}",
         "output_dir": tmp_path / "run",
         "batch_size": 4,
@@ -188,13 +210,13 @@ def test_a_state_of_another_model_is_refused(tiny):
         states.restore(other, states.capture(one))
 
 
-def start(folder, epochs=OPTIONS["epochs"]):
+def start(folder):
     """The run as a process of its own."""
     root = pathlib.Path(__file__).resolve().parents[2]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": "tensorflow"}
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder), str(epochs)],
+        [sys.executable, "-c", SCRIPT, str(folder)],
         env=environment,
         stderr=subprocess.DEVNULL,
     )
@@ -212,17 +234,30 @@ def steps_done(folder):
     return max((int(note.stem.split("-")[1]) for note in notes), default=0)
 
 
-def test_a_killed_process_goes_on(whole, tmp_path):
-    """SIGKILL while a state is written, then to the end: the same."""
-    process = start(tmp_path)
-    writing = tmp_path / "states"
+def test_what_a_kill_leaves_goes_on(whole, plain):
+    """From the disk as it was while a state was written, to the end: the same."""
+    assert 5 == steps_done(whole.killed)
+    assert list((whole.killed / "states").glob(".state*"))
+    go = StopIn(None, None)
+    training.fit(model=plain(), output_dir=whole.killed, callbacks=[go], **OPTIONS)
+
+    assert [(e, b) for e in range(4) for b in range(4)][5:] == go.heard
+    assert_same_end(whole.result.output_dir, whole.killed)
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on(tmp_path):
+    """A transformer, SIGKILL while a state is written, then to the end: the same."""
+    training.fit(output_dir=tmp_path / "whole", **RANDOM)
+    folder = tmp_path / "killed"
+    process = start(folder)
 
     def in_a_write():
-        return steps_done(tmp_path) >= 5 and list(writing.glob(".state*"))
+        return steps_done(folder) >= 5 and list((folder / "states").glob(".state*"))
 
     wait_for(in_a_write, process)
     process.kill()
     assert -signal.SIGKILL == process.wait()
 
-    assert 0 == start(tmp_path).wait()
-    assert_same_end(whole.output_dir, tmp_path)
+    assert 0 == start(folder).wait()
+    assert_same_end(tmp_path / "whole", folder)

@@ -58,21 +58,17 @@ def test_labels_may_stand_in_a_column():
     assert 1 == column[1]["train"].labels.ndim
 
 
-def test_arrays_train_and_go_on(tiny, tmp_path):
+def test_arrays_train_and_go_on(plain, tmp_path):
     """`fit` takes them; another array is another run."""
     images = RNG.integers(0, 256, (24, 32, 32, 3), "uint8")
     labels = np.arange(24) % 3
     options = {"output_dir": tmp_path / "run", "batch_size": 8, "verbose": 0}
-    result = training.fit(
-        "finetune", tiny(classes=3), (images, labels), epochs=1, **options
-    )
+    result = training.fit("finetune", plain(3), (images, labels), epochs=1, **options)
 
     assert ("0", "1", "2") == result.info.class_names
     assert result.recipe.data == result.info.source
     with pytest.raises(FileExistsError, match="must not hold an earlier run"):
-        training.fit(
-            "finetune", tiny(classes=3), (images, labels[::-1]), epochs=2, **options
-        )
+        training.fit("finetune", plain(3), (images, labels[::-1]), epochs=2, **options)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,8 @@ from keras_vit import training
 from keras_vit.training import guard, patience, states
 from keras_vit.training.data.pipeline import open_data
 
-SMALL = {"patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
 OPTIONS = {
     "recipe": "digits",
-    "model": SMALL,
     "epochs": 3,
     "batch_size": 256,
     "steps_per_execution": 1,
@@ -43,12 +41,12 @@ class Spoil(keras.callbacks.Callback):
             weight.assign(np.full(weight.shape, np.nan))
 
 
-def test_a_loss_that_is_no_number_is_told_with_its_images(tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_is_told_with_its_images(plain, tmp_path, monkeypatch):
     """Step, images and the last good state; its weights are in last.keras."""
     monkeypatch.setattr(guard.KeepState, "rest", 0)
     spoil = Spoil()
     with pytest.raises(FloatingPointError) as caught:
-        training.fit(output_dir=tmp_path, callbacks=[spoil], **OPTIONS)
+        training.fit(model=plain(), output_dir=tmp_path, callbacks=[spoil], **OPTIONS)
     said = str(caught.value)
     found = json.loads((tmp_path / "bad_batch.json").read_text())
     source, feed, _ = open_data("digits", batch_size=256, verbose=0)
@@ -64,10 +62,10 @@ def test_a_loss_that_is_no_number_is_told_with_its_images(tmp_path, monkeypatch)
     assert 6 == states.StateFolder(tmp_path / "states").newest()[1]["step"] + STEPS
 
 
-def test_a_loss_above_the_limit_ends_the_run(tmp_path):
+def test_a_loss_above_the_limit_ends_the_run(plain, tmp_path):
     """The limit, the loss and the way out are in the message."""
     with pytest.raises(FloatingPointError, match="must stay below 0.5, got loss 2.*"):
-        training.fit(output_dir=tmp_path, loss_limit=0.5, **OPTIONS)
+        training.fit(model=plain(), output_dir=tmp_path, loss_limit=0.5, **OPTIONS)
 
     assert not (tmp_path / "best.keras").exists()
     with pytest.raises(ValueError, match="loss_limit: must be a number.*got -1"):
@@ -85,9 +83,9 @@ class NowAndThen(keras.callbacks.Callback):
         self.model.stop_training = epoch == 2
 
 
-def test_a_run_may_end_early_with_scores_now_and_then(tmp_path, capsys):
+def test_a_run_may_end_early_with_scores_now_and_then(plain, tmp_path, capsys):
     """What is missing is NaN; a run that has ended does not promise to go on."""
-    call = {**OPTIONS, "epochs": 8, "output_dir": tmp_path}
+    call = {**OPTIONS, "model": plain(), "epochs": 8, "output_dir": tmp_path}
     history = training.fit(callbacks=[NowAndThen()], **call).history
     with open(tmp_path / "history.csv", newline="") as file:
         column = [row["mine"] for row in csv.DictReader(file)]
@@ -119,12 +117,14 @@ class FullDisk(keras.callbacks.Callback):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, self.before[1]))
 
 
-def test_a_full_disk_is_told_and_training_goes_on(tmp_path, capsys, monkeypatch):
+def test_a_full_disk_is_told_and_training_goes_on(plain, tmp_path, capsys, monkeypatch):
     """What could not be written is written when there is space again."""
     monkeypatch.setattr(guard.KeepState, "rest", 0.0)  # a slow write delays the next
     full = FullDisk()
     try:
-        result = training.fit(output_dir=tmp_path, callbacks=[full], **OPTIONS)
+        result = training.fit(
+            model=plain(), output_dir=tmp_path, callbacks=[full], **OPTIONS
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, full.before)
     said = capsys.readouterr().out
@@ -181,13 +181,14 @@ class FillDisk(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
-def test_a_real_disk_may_be_full(small_disk, tmp_path_factory, capfd):
+def test_a_real_disk_may_be_full(plain, small_disk, tmp_path_factory, capfd):
     """The run ends as one with space does."""
     free = tmp_path_factory.mktemp("free")
     fill = FillDisk(small_disk)
-    training.fit(output_dir=small_disk / "run", callbacks=[fill], **OPTIONS)
+    options = {**OPTIONS, "output_dir": small_disk / "run"}
+    training.fit(model=plain(), callbacks=[fill], **options)
     said = capfd.readouterr().out
-    training.fit(output_dir=free, **OPTIONS)
+    training.fit(model=plain(), **{**options, "output_dir": free})
     models = [
         keras.saving.load_model(f / "best.keras") for f in (small_disk / "run", free)
     ]

@@ -41,7 +41,15 @@ def _train(kind, path, **options):
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# `tests/cli/test_unlabelled.py` pre-trains a masked autoencoder by the command.
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "ImageGPT",
+        "MaskedPatchPrediction",
+        pytest.param("MaskedAutoencoder", marks=pytest.mark.slow),
+    ],
+)
 def test_it_trains_and_what_is_kept_loads(kind, tmp_path):
     """The loss falls, the best model is on disk, a classifier can be made of it."""
     pieces = {"micro_batch": 32} if ON_TENSORFLOW else {}

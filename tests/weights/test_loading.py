@@ -12,11 +12,12 @@ from keras_vit.errors import CheckpointError, WeightsMismatch
 from keras_vit.weights.safetensors import read_safetensors, write_safetensors
 
 
-@pytest.fixture
-def google(tiny, tmp_path):
+@pytest.fixture(scope="module")
+def google(tiny, tmp_path_factory):
     """A file in Google's layout and the model it was written from."""
     model = tiny(activation="gelu_tanh")
-    return weights.save_checkpoint(model, tmp_path / "vit.npz"), model
+    path = tmp_path_factory.mktemp("google") / "vit.npz"
+    return weights.save_checkpoint(model, path), model
 
 
 @pytest.fixture
