@@ -58,12 +58,12 @@ TRAINING = {
 OTHER_VALUE = {"mlp_dim", "warmup", "precision", "strategy", "data", "weights", "model"}
 
 
-def check_names(where, given, known, words, more="", beside=()):
+def check_names(where, given, known, words, beside=()):
     """Refuse the first argument that does not exist, with the one that was meant.
 
     Args:
         where: takes them. given: name -> value. known: names that exist.
-        words: names elsewhere -> names here. more: said where nothing is near.
+        words: names elsewhere -> names here.
         beside: names that belong to the caller, and can be meant.
 
     Raises:
@@ -86,5 +86,5 @@ def check_names(where, given, known, words, more="", beside=()):
             hint = f" Use {meant}={value!r}." if shown else f" Use {meant}=..."
         else:
             near = did_you_mean(name, [*known, *beside])
-            hint = near or more or f" Known: {', '.join(known)}."
+            hint = near or f" Known: {', '.join(known)}."
         raise TypeError(f"{where}: has no {kind} {name!r}.{hint}")
