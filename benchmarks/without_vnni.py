@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 
-LIBRARIES = re.compile(r"onnxruntime|litert|pywrap|tflite", re.IGNORECASE)
+LIBRARIES = re.compile(r"onnxruntime|ai_edge_litert")
 CPUID = re.compile(r"^\s*([0-9a-f]+):\s+cpuid", re.MULTILINE)
 # (leaf, subleaf) -> register -> bits that are kept; Intel's manual, volume 2A, CPUID.
 AVX512 = {
