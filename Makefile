@@ -23,7 +23,7 @@ test: $(VENV)/.tests
 # What must be right on every backend of Keras.
 BACKENDS := tests/layers tests/models tests/introspect/test_formulas.py \
 	tests/weights/test_bit.py tests/weights/test_published_files.py \
-	tests/weights/test_hybrids.py tests/cli/test_usage.py
+	tests/weights/test_hybrids.py
 
 # Losses, optimisers and probes as recorded.
 TRAINING := tests/training/test_jax.py tests/training/test_losses.py \
