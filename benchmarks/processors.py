@@ -148,7 +148,8 @@ def shown(figures):
     if figures is None:
         return NOT_TRIED
     if figures["reasons"]:
-        return "failed: " + "; ".join(figures["reasons"])[:80]
+        (reason, *_) = figures["reasons"]
+        return reason if "stay on" in reason else "refused"
     if not figures["images"]:
         return figures["told"]
     same = round(figures["images"] * figures["native_agreement"] / 100)
