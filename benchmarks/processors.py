@@ -149,7 +149,9 @@ def shown(figures):
         return NOT_TRIED
     if figures["reasons"]:
         (reason, *_) = figures["reasons"]
-        return reason if "stay on" in reason else "refused"
+        if "must run the file" in reason or "must compile" in reason:
+            return "refused"
+        return reason if "stay on" in reason else f"failed: {reason}"[:80]
     if not figures["images"]:
         return figures["told"]
     same = round(figures["images"] * figures["native_agreement"] / 100)
