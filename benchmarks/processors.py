@@ -24,6 +24,7 @@ import numpy as np
 from keras_vit import files, training
 from keras_vit.export import provenance
 from keras_vit.export.artefacts import ARTEFACTS
+from keras_vit.export.compare import Tally
 from keras_vit.export.export_all import Writer
 from keras_vit.export.folder import read_folder
 from keras_vit.export.processors import TARGETS, chosen, parts
@@ -113,11 +114,10 @@ class Subject:
         """The same figures for this machine, against Keras."""
         got = np.concatenate([runtime(image[None])[0] for image in self.images])
         wanted = np.concatenate([answers[0] for answers in self.expected])
-        noise = float(((got - wanted) ** 2).sum())
+        tally = Tally()
+        tally.add(wanted, got)
         trial = Trial("native", "native", images=len(got))
-        trial.native_difference = float(np.abs(got - wanted).max())
-        signal = float((wanted**2).sum())
-        trial.native_db = 10 * np.log10(signal / noise) if noise else np.inf
+        trial.native_difference, trial.native_db = tally.largest, tally.decibel
         same = got.argmax(axis=1) == wanted.argmax(axis=1)
         trial.native_agreement = 100.0 * float(same.mean())
         return trial

@@ -18,12 +18,13 @@ import sys
 
 LIBRARIES = re.compile(r"onnxruntime|ai_edge_litert")
 CPUID = re.compile(r"^\s*([0-9a-f]+):\s+cpuid", re.MULTILINE)
-# (leaf, subleaf) -> register -> bits that are kept; Intel's manual, volume 2A, CPUID.
+# Bits of leaf 7 that tell of AVX-512, VNNI and AMX; Intel's manual, volume 2A, CPUID.
 AVX512 = {
     "ebx": (16, 17, 21, 26, 27, 28, 30, 31),
     "ecx": (1, 6, 11, 12, 14),
     "edx": (2, 3, 8, 22, 23, 24, 25),
 }
+# (leaf, subleaf) -> register -> mask of what is kept.
 HIDDEN = {
     (7, 0): {name: ~sum(1 << bit for bit in bits) for name, bits in AVX512.items()},
     (7, 1): {"eax": 0, "ebx": 0, "ecx": 0, "edx": 0},
