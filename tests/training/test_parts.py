@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import types
 
 import keras
@@ -158,18 +156,6 @@ def test_what_cannot_be_scored_is_explained(data, k, message):
     """The message has the value."""
     with pytest.raises(ValueError, match=message):
         training.evaluate.top_k(Scripted([[1, 2, 3]]), data, k=k, verbose=0)
-
-
-def test_the_room_refuses_another_name():
-    """`import training` would make second copies of every class."""
-    code = "import training"
-    root = __file__.rsplit("/tests/", 1)[0]
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=root
-    )
-
-    assert "from keras_vit import training" in done.stderr
-    assert 1 == done.returncode
 
 
 @pytest.mark.parametrize(("monitor", "best"), [("val_top1", 2), ("val_loss", 3)])

@@ -3,6 +3,7 @@
 import json
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from keras_vit import export
@@ -15,24 +16,24 @@ from keras_vit.export.reference import Reference
 from keras_vit.export.runtimes import open_file
 from keras_vit.export.verify import FirstImages
 
+# The process here may be held to fewer instructions than one of its own.
+ROUNDING = 1e-5
 NO_MODEL = None  # what must be refused before the model is looked at
 
 
 @pytest.mark.parametrize("kind", ["tflite", "int8", "onnx"])
 def test_a_file_answers_there_as_here(kind, model, exported, photos, laboratory):
-    """An emulator that changes nothing gives the same numbers."""
+    """An emulator that changes nothing gives the same numbers, but for the kernels."""
     laboratory()
     given = (model, exported[kind].path, photos[:3])
 
     report = export.verify(*given, on="haswell", verbose=0)
 
     trial = report.processors["haswell"]
-    assert (3, 0.0, 100.0) == (
-        trial.images,
-        trial.native_difference,
-        trial.native_agreement,
-    )
-    assert trial.passed and report.largest_difference == trial.largest_difference
+    assert (3, 100.0) == (trial.images, trial.native_agreement)
+    assert trial.native_difference < ROUNDING
+    assert trial.passed
+    assert abs(report.largest_difference - trial.largest_difference) < ROUNDING
     assert "haswell 100% as here" in str(report)
     found = json.loads(json.dumps(report.to_dict(), default=str))["processors"]
     assert found["haswell"]["passed"] and "not tried" == found["cortex-a53"]
@@ -54,11 +55,11 @@ def test_faces_and_signatures(model, photos, tmp_path, laboratory):
     there = run("haswell", path, photos[:3], signature="embed", verbose=0)
 
     assert "uint8 pixels" in report.compared and "3 best" in report.compared
-    assert 0.0 == report.processors["haswell"].native_difference
+    assert report.processors["haswell"].native_difference < ROUNDING
     assert [(3, 16)] == [answer.shape for answer in there]
-    assert (here[0] == there[0]).all()
+    np.testing.assert_allclose(there[0], here[0], atol=ROUNDING)
     itself = run("native", path, photos[:3], signature="embed", verbose=0)
-    assert (here[0] == itself[0]).all()
+    np.testing.assert_allclose(itself[0], here[0], atol=ROUNDING)
 
 
 def test_what_is_wrong_there_fails(model, exported, photos, laboratory, monkeypatch):
