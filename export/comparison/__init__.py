@@ -1,0 +1,1 @@
+"""An exported file beside the Keras model: differences summed up over many images."""

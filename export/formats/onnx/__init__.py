@@ -1,0 +1,1 @@
+"""ONNX: the graph, its operators, its file, and its own quantization."""

@@ -1,0 +1,1 @@
+"""SavedModel: signatures of TensorFlow functions, and decoding of image files."""

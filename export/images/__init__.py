@@ -1,0 +1,1 @@
+"""Images and labels to judge and calibrate with, however the user holds them."""

@@ -1,0 +1,1 @@
+"""What a file takes and gives: names, shapes, dtypes, and the model behind them."""

@@ -1,0 +1,1 @@
+"""How a recipe rounds: one file per algorithm, from a float graph to integers."""

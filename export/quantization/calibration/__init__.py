@@ -1,0 +1,1 @@
+"""Ranges of activations: observed on calibration images, clipped, saved."""

@@ -1,0 +1,1 @@
+"""Quantization-aware training: fine-tuning a model that feels its rounding."""

@@ -1,0 +1,1 @@
+"""Exported files in their runtimes: opened, called, timed, their answers compared."""
