@@ -17,11 +17,11 @@ if not _needs.has("tensorflow"):
 
 from keras_vit.export.benchmark import Benchmark, benchmark
 from keras_vit.export.comparison.verification import Verification
+from keras_vit.export.conversion.litert_torch import through_litert_torch
 from keras_vit.export.export_all import export_all
 from keras_vit.export.formats.onnx.exporter import to_onnx
 from keras_vit.export.formats.savedmodel.exporter import to_savedmodel
 from keras_vit.export.formats.tflite.exporter import to_tflite
-from keras_vit.export.formats.tflite.litert_torch import through_litert_torch
 from keras_vit.export.formats.write_and_verify import Exported
 from keras_vit.export.io.signature import Signature
 from keras_vit.export.report.export_report import ExportReport

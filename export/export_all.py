@@ -15,11 +15,11 @@ from keras_vit.errors import ExportMismatch, UnsupportedLayer
 from keras_vit.export.comparison.all_on_processors import Elsewhere
 from keras_vit.export.formats.savedmodel.exporter import to_savedmodel
 from keras_vit.export.formats.tflite.exporter import export_tflite
-from keras_vit.export.formats.tflite.metadata import LABELS, lines
 from keras_vit.export.images.batches import Batches
 from keras_vit.export.images.calibration_images import read_calibration
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
+from keras_vit.export.io.labels import LABELS, lines
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors.child import TIME_LIMIT
 from keras_vit.export.quantization.calibration.saved_ranges import (

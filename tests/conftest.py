@@ -124,10 +124,11 @@ def converts_once():
 
     Gives the two functions that are replaced, for tests of what goes wrong on the way.
     """
+    from keras_vit.export.conversion import tflite
     from keras_vit.export.formats.tflite import exporter
     from keras_vit.export.quantization.calibration.saved_ranges import fingerprint
 
-    write, convert = exporter.write_savedmodel, exporter.convert
+    write, convert = exporter.write_savedmodel, tflite.convert
     asked, made = {}, {}
 
     def note(reference, folder):

@@ -8,7 +8,7 @@ from keras_vit.training.checkpoint.retry_write import tell
 from keras_vit.training.checkpoint.state_callback import KeepState
 from keras_vit.training.logging import logs
 from keras_vit.training.logging.progress import ShowProgress
-from keras_vit.training.optim.early_stopping import StopEarly
+from keras_vit.training.methods.early_stopping import StopEarly
 
 
 class Watch:

@@ -11,8 +11,8 @@ from keras_vit.training import weights_origin
 from keras_vit.training.data import array_source, class_names
 from keras_vit.training.data.pipeline import sides
 from keras_vit.training.input_pipeline import is_loaded
+from keras_vit.training.methods.resize_model import at_size
 from keras_vit.training.recipes import get_recipe
-from keras_vit.training.resize_model import at_size
 from keras_vit.weights import places
 
 

@@ -213,3 +213,6 @@ def size_of(path):
         more = data.stat().st_size if data.is_file() else 0
         return path.stat().st_size + more
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+SERVE = "serving_default"

@@ -6,9 +6,9 @@ import inspect
 from keras_vit import ranges
 from keras_vit.choices import check_choice
 from keras_vit.export.io.io_adapter import Face
+from keras_vit.export.io.io_spec import SERVE
 from keras_vit.export.io.model_views import Cores
 from keras_vit.export.quantization.recipes import CALIBRATED
-from keras_vit.export.runtime.runtimes import SERVE
 from keras_vit.layers.patches import pair
 from keras_vit.models.input_range import UNKNOWN
 from keras_vit.preprocess import Preprocessing

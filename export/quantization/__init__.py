@@ -19,7 +19,8 @@ from keras_vit.export.quantization.algorithms.sensitivity import (
     Sensitivity,
     sensitivity,
 )
-from keras_vit.export.quantization.calibration.saved_ranges import Ranges, calibrate
+from keras_vit.export.quantization.calibrate import calibrate
+from keras_vit.export.quantization.calibration.saved_ranges import Ranges
 from keras_vit.export.quantization.qat.finetune import quantize_aware
 
 __all__ = ["Ranges", "Sensitivity", "calibrate", "quantize_aware", "sensitivity"]

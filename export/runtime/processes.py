@@ -12,8 +12,8 @@ import tempfile
 import keras
 import numpy as np
 
+from keras_vit.export.io.io_spec import SERVE
 from keras_vit.export.runtime import benchmark_worker
-from keras_vit.export.runtime.runtimes import SERVE
 
 KINDS = {".tflite": "tflite", ".onnx": "onnx", ".keras": "keras"}
 

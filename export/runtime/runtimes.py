@@ -8,11 +8,9 @@ import pathlib
 import numpy as np
 
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.io.io_spec import Tensor
+from keras_vit.export.io.io_spec import SERVE, Tensor
 from keras_vit.export.runtime import tflite_file
 from keras_vit.export.runtime.console import quiet
-
-SERVE = "serving_default"
 
 
 class Runtime:

@@ -272,7 +272,7 @@ class ImageGPT(PretrainingModel):
         """
         from keras_vit.weights.image_gpt import load
 
-        return load(path, **options)
+        return load(cls, path, **options)
 
 
 # Size -> (width, blocks, heads), Chen et al. 2020, section 3.3 and the released code.

@@ -232,7 +232,7 @@ class MaskedAutoencoder(MaskedModel):
         """
         from keras_vit.weights.mae import load
 
-        return load(path, **options)
+        return load(cls, path, **options)
 
 
 def _kept(count, ratio):

@@ -6,7 +6,6 @@ import re
 import numpy as np
 
 from keras_vit.errors import CheckpointError
-from keras_vit.models.image_gpt import ImageGPT
 from keras_vit.weights import checkpoint_facts as reading
 from keras_vit.weights import hf, mapping
 from keras_vit.weights.arrays import ArrayFile, Entry, listed
@@ -55,7 +54,7 @@ OTHERS = re.compile(
 )  # a classifier; constant masks
 
 
-def load(path, heads=None, image_size=None, **wishes):
+def load(model_class, path, heads=None, image_size=None, **wishes):
     """Build an image GPT from a file, and fill it; see `ImageGPT.from_checkpoint`."""
     arrays = open_checkpoint(locate(path)[0])
     hugging = any(name.endswith("wte.weight") for name in arrays)
@@ -68,7 +67,7 @@ def load(path, heads=None, image_size=None, **wishes):
             f"{arrays.where}: {count} positions make no square image. Pass "
             "image_size=(H, W)."
         )
-    model = ImageGPT(image_size=image_size or side, **{**options, **wishes})
+    model = model_class(image_size=image_size or side, **{**options, **wishes})
     _fill(model, arrays, rules)
     return model
 

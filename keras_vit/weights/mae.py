@@ -4,7 +4,6 @@ import re
 
 from keras_vit.errors import CheckpointError
 from keras_vit.layers.patches import pair as sides
-from keras_vit.models.mae import MaskedAutoencoder
 from keras_vit.weights import checkpoint_facts as reading
 from keras_vit.weights import hf, loading, mapping, timm
 from keras_vit.weights import reading as file_reading
@@ -19,10 +18,11 @@ PART = re.compile(r"(?:.*\.)?(decoder_.+|mask_token)$")
 PUBLISHED = {512: 16}  # width -> heads
 
 
-def load(path, heads=None, image_size=None, decoder_heads=None, **wishes):
+def load(model_class, path, heads=None, image_size=None, decoder_heads=None, **wishes):
     """Build a masked autoencoder from a file, and fill it.
 
     Args:
+        model_class: `MaskedAutoencoder`, or a class derived from it.
         path: as in `from_checkpoint`.
         heads, decoder_heads: where the file cannot tell.
         image_size: another side in px, or (H, W).
@@ -42,7 +42,7 @@ def load(path, heads=None, image_size=None, decoder_heads=None, **wishes):
     numbers = _numbers(decoder, opened, decoder_heads)
     arch, _ = loading.architecture(opened, reading.Request(heads, size))
     names = ("width", "depth", "heads", "mlp_dim", "channels", "activation", "epsilon")
-    model = MaskedAutoencoder(
+    model = model_class(
         image_size=arch.image_size,
         patch_size=arch.patch_size,
         preprocessing=arch.preprocessing,

@@ -39,7 +39,7 @@ def converted(exported, monkeypatch):
         "keras_vit.export.formats.tflite.exporter.write_savedmodel", lambda *_: None
     )
     monkeypatch.setattr(
-        "keras_vit.export.formats.tflite.exporter.convert", lambda folder: content
+        "keras_vit.export.conversion.tflite.convert", lambda folder: content
     )
 
 

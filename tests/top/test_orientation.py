@@ -25,7 +25,7 @@ def pipeline():
 @pytest.fixture(scope="module")
 def served():
     """Decodes as a SavedModel that takes files."""
-    from keras_vit.export.formats.savedmodel import decode_ops
+    from keras_vit.export.conversion import decode_ops
 
     spec = [tf.TensorSpec((None,), tf.string)]
     return {

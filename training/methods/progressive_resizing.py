@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_vit.layers import PatchEncoder
 from keras_vit.layers.interpolate import matrix
 from keras_vit.models.abstract_model import outline
-from keras_vit.training.resize_model import POSITIONS, config_at
+from keras_vit.training.methods.resize_model import POSITIONS, config_at
 
 
 class Growth:

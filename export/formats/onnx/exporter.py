@@ -11,15 +11,16 @@ import keras
 import keras_vit
 from keras_vit import files
 from keras_vit.choices import check_choice
-from keras_vit.export.formats.onnx import serialization, through_tf2onnx
+from keras_vit.export.conversion import through_tf2onnx
+from keras_vit.export.formats.onnx import serialization
 from keras_vit.export.formats.onnx.conv_ops import STEM_WRITERS, writable
 from keras_vit.export.formats.onnx.graph import Graph
 from keras_vit.export.formats.onnx.io_ops import dress
 from keras_vit.export.formats.onnx.ops import ACTIVATIONS, WRITERS, write_slice
 from keras_vit.export.formats.onnx.quantize import RECIPES, STATIC, requantize
-from keras_vit.export.formats.tflite.metadata import check_labels
 from keras_vit.export.formats.write_and_verify import write_and_prove
 from keras_vit.export.io.io_spec import check_images, check_suffix, data_file
+from keras_vit.export.io.labels import check_labels
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.io.signature import is_plain, plan, show_fields
 from keras_vit.export.quantization.auto import (

@@ -3,19 +3,17 @@
 import contextlib
 import functools
 import pathlib
-import re
 import shutil
 
 import numpy as np
 
 from keras_vit import files
 from keras_vit.choices import check_choice
-from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.formats.savedmodel.exporter import write_savedmodel
-from keras_vit.export.formats.tflite import arena, litert_torch
-from keras_vit.export.formats.tflite.metadata import check_labels
+from keras_vit.export.conversion.tflite import write_float32
+from keras_vit.export.formats.tflite import arena
 from keras_vit.export.formats.write_and_verify import write_and_prove
 from keras_vit.export.io.io_spec import check_suffix
+from keras_vit.export.io.labels import check_labels
 from keras_vit.export.io.reference import Reference, require_tensorflow
 from keras_vit.export.io.signature import is_plain, plan, show_fields
 from keras_vit.export.quantization.algorithms.trained_ranges import Trained
@@ -25,7 +23,6 @@ from keras_vit.export.quantization.auto import (
     smallest,
     smallest_dressed,
 )
-from keras_vit.export.quantization.graph.packing import layer_path
 from keras_vit.export.quantization.recipes import (
     CALIBRATED,
     INTEGER,
@@ -33,7 +30,6 @@ from keras_vit.export.quantization.recipes import (
     check_calibration,
 )
 from keras_vit.export.runtime import tflite_file
-from keras_vit.export.runtime.runtimes import SERVE
 
 # Offsets inside a .tflite file are signed 32-bit numbers.
 LIMIT = 2**31
@@ -257,59 +253,3 @@ def write_tflite(reference, file, quantization=None, source=None):
             shutil.copyfile(source, file)
     static = reference.contract.batch is not None
     tflite_file.check(pathlib.Path(file).name, tflite_file.audit(file), static)
-
-
-def write_float32(reference, file):
-    """The file that recipes start from, by the converter that was chosen.
-
-    Args:
-        reference: `Reference`. file: where.
-    """
-    if litert_torch.chosen():
-        return litert_torch.convert(reference, file)
-    folder = pathlib.Path(file).with_suffix(".saved")
-    try:
-        write_savedmodel(reference, folder)
-        pathlib.Path(file).write_bytes(convert(folder))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def convert(folder):
-    """Turn a SavedModel into the bytes of a `.tflite` file.
-
-    The only place that knows TensorFlow's converter.
-
-    Args:
-        folder: SavedModel with the signature `serving_default`.
-
-    Returns:
-        bytes.
-
-    Raises:
-        UnsupportedLayer: when an operator has no builtin counterpart.
-    """
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        str(folder), signature_keys=[SERVE]
-    )
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    try:
-        return converter.convert()
-    except Exception as err:
-        raise UnsupportedLayer(_missing_operators(str(err))) from err
-
-
-def _missing_operators(text):
-    """The converter's long complaint in one sentence, with the layers it is about."""
-    named = re.findall(r"\"([^\"@\n]+)@[^\n]*'(tf\.\w+)' op is neither", text)
-    names = [f"{operator} in layer {layer_path(path)!r}" for path, operator in named]
-    if not names:
-        found = re.findall(r"'(tf\.\w+)' op is neither|\b(Flex\w+)", text)
-        names = [a or b for a, b in found]
-    found = ", ".join(sorted(set(names))) or text.strip()[:300]
-    return (
-        f"tflite: every operator must have a builtin counterpart, got {found}. Replace "
-        "the layer that needs it, or use to_savedmodel."
-    )

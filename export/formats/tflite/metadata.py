@@ -9,7 +9,7 @@ https://github.com/google-ai-edge/mediapipe, mediapipe/tasks/metadata.
 import zipfile
 
 import keras_vit
-from keras_vit.models.output_activation import labels_of
+from keras_vit.export.io.labels import LABELS, lines
 from keras_vit.ranges import pixel_statistics
 
 # Under this name the model's list of metadata holds the buffer.
@@ -17,7 +17,6 @@ NAME = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
 # The oldest parser that knows every field used here.
 PARSER = "1.0.0"
-LABELS = "labels.txt"
 AXIS_LABELS, VALUE_LABELS = 2, 3  # AssociatedFileType
 FEATURE, IMAGE = 1, 2  # ContentProperties
 NORMALISATION = 1  # ProcessUnitOptions
@@ -170,15 +169,6 @@ def append_labels(path, labels):
         archive.writestr(entry, lines(labels), zipfile.ZIP_STORED)
 
 
-def lines(labels):
-    """One class name per line; line breaks inside a name become spaces.
-
-    >>> lines(["ant", "bee eater"])
-    'ant\\nbee eater'
-    """
-    return "\n".join(" ".join(str(name).split()) for name in labels)
-
-
 def read_labels(path):
     """The labels that travel in a `.tflite` file, or None.
 
@@ -191,55 +181,3 @@ def read_labels(path):
         if LABELS not in archive.namelist():
             return None
         return archive.read(LABELS).decode().splitlines()
-
-
-def check_labels(labels, model, contract):
-    """Class names to store, checked against the number of classes.
-
-    Args:
-        labels: list of names, or None for the model's own.
-        model: the Keras model; its `labels` are the default. contract: of it.
-
-    Returns:
-        list of str, or None when there are none.
-
-    Raises:
-        TypeError, ValueError: for labels that are no list of names, of the wrong
-            count, or empty. Two classes may have one name: ImageNet has such.
-    """
-    given = labels is not None
-    labels = labels if given else labels_of(model)
-    if labels is None:
-        return None
-    if isinstance(labels, (dict, set)):
-        raise TypeError(
-            "labels: must be a list of class names, in the order of the model's "
-            f"outputs, got a {type(labels).__name__}. Of a dict of indices, pass "
-            "[labels[i] for i in range(len(labels))]."
-        )
-    if isinstance(labels, (str, bytes)) or not hasattr(labels, "__len__"):
-        raise TypeError(
-            f"labels: must be a list of class names, got {labels!r}. Read a file with "
-            "Path('labels.txt').read_text().splitlines()."
-        )
-    scores = contract.outputs[0]
-    if scores.name == "features" or len(scores.shape) != 2:
-        if not given:
-            return None
-        raise ValueError(
-            f"labels: go with a model that gives scores (B, K), got {scores}. Leave "
-            "labels out."
-        )
-    classes, names = scores.shape[-1], [str(name) for name in labels]
-    if len(names) != classes:
-        raise ValueError(
-            f"labels: must name {classes} classes, got {len(names)} names. Pass one "
-            "name per class, in the order of the model's outputs."
-        )
-    if not all(name.strip() for name in names):
-        index = next(i for i, name in enumerate(names) if not name.strip())
-        raise ValueError(
-            f"labels: must not be empty, got {names[index]!r} for class {index}. Give "
-            "it a name."
-        )
-    return names

@@ -10,7 +10,7 @@ from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.images.pixel_range import image_range
 from keras_vit.export.quantization.algorithms.integer_layernorm import even_step
 from keras_vit.export.quantization.algorithms.integer_ops import IntegerWriter
-from keras_vit.export.quantization.algorithms.static_int8 import (
+from keras_vit.export.quantization.algorithms.prepare_graph import (
     prepare,
     spared,
     split_all,

@@ -9,7 +9,7 @@ import numpy as np
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.images.calibration_images import thinned
 from keras_vit.export.quantization.algorithms.gptq import gptq, widen
-from keras_vit.export.quantization.algorithms.static_int8 import prepare
+from keras_vit.export.quantization.algorithms.prepare_graph import prepare
 from keras_vit.export.quantization.algorithms.trained_ranges import (
     Trained,
     int4_trained,

@@ -1,68 +1,14 @@
 """Layer norm in integers: one multiplication of a token by 1 / rms, in 16 bits."""
 
-import dataclasses
 import math
 
 import numpy as np
 
-from keras_vit.export.quantization.graph.find_norms import over_channels
 from keras_vit.export.quantization.graph.graph import INT8, INT16, Tensor
 
 TOP = 32767
-# Massive tokens are cut off from the others where their energies leave a gap this wide.
-LEAST_GAP = 8.0
 RELU = 1
 MOST_STEPS = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class UnitNorm:
-    """One `x * rsqrt(mean(x^2) + epsilon)`.
-
-    Args:
-        x: number of what goes in. normed: of what comes out. variance, rsqrt: of
-            the two tensors between.
-        product: the operator that makes `normed`. inner: all others.
-    """
-
-    x: int
-    normed: int
-    variance: int
-    rsqrt: int
-    product: object
-    inner: tuple
-
-
-def find_unit_norms(graph):
-    """Every norm of a graph over its last axis, in order; x may have any mean.
-
-    Args:
-        graph: float `Graph`.
-    """
-    found = (_norm(graph, op) for op in graph.operators if op.name == "RSQRT")
-    return [norm for norm in found if norm is not None]
-
-
-def _norm(graph, rsqrt):
-    """Walk from RSQRT up to x, and down to the product; None if it is not a norm."""
-    add = graph.maker(rsqrt.inputs[0])
-    mean = add and graph.maker(add.inputs[0])
-    square = mean and graph.maker(mean.inputs[0])
-    names = [op and op.name for op in (add, mean, square)]
-    if names != ["ADD", "MEAN", "MUL"] or square.inputs[0] != square.inputs[1]:
-        return None
-    inner = (square, mean, add, rsqrt)
-    users = [graph.only_user(op.outputs[0]) for op in inner]
-    product = users[-1]
-    if users[:-1] != list(inner[1:]) or product is None or product.name != "MUL":
-        return None
-    x = square.inputs[0]
-    if set(product.inputs) != {x, rsqrt.outputs[0]} or product.fused:
-        return None
-    if not over_channels(graph, mean):
-        return None
-    variance = mean.outputs[0]
-    return UnitNorm(x, product.outputs[0], variance, rsqrt.outputs[0], product, inner)
 
 
 def write_norm(writer, norm):
@@ -241,29 +187,3 @@ def few_bits(scales):
 def _int16(name, shape, scale, data=None):
     scale, zero = np.array([scale], "float32"), np.zeros(1, "int64")
     return Tensor(name, tuple(shape), INT16, data, scale, zero)
-
-
-def energy_gap(energies):
-    """Where to cut between ordinary tokens and massive ones.
-
-    The middle (geometric) of the widest gap above the median, if the largest energy is
-    at least LEAST_GAP times the one below the gap.
-
-    Args:
-        energies: squared lengths of tokens, (N,).
-
-    Returns:
-        The cut, or None.
-
-    >>> energy_gap([1.0, 1.0, 2.0, 200.0])
-    20.0
-    """
-    order = np.sort(energies)
-    order = order[order >= np.median(order)]
-    ratios = order[1:] / np.maximum(order[:-1], 1e-30)
-    if not len(ratios):
-        return None
-    place = int(np.argmax(ratios))
-    if order[-1] / max(order[place], 1e-30) < LEAST_GAP:
-        return None
-    return float(math.sqrt(order[place] * order[place + 1]))

@@ -9,6 +9,7 @@ import numpy as np
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.quantization.algorithms import integer_layernorm
 from keras_vit.export.quantization.algorithms.integer_gelu import unit_for, write_gelu
+from keras_vit.export.quantization.graph import unit_norms
 from keras_vit.export.quantization.graph.dense_weights import (
     LARGEST_BIAS,
     least_scales,
@@ -115,7 +116,7 @@ class IntegerWriter:
             UnsupportedLayer: naming operator and layer, before anything is changed.
         """
         graph = self.graph
-        norms = {id(n.product): n for n in integer_layernorm.find_unit_norms(graph)}
+        norms = {id(n.product): n for n in unit_norms.find_unit_norms(graph)}
         skipped = {id(op) for norm in norms.values() for op in norm.inner}
         operators = [op for op in graph.ordered() if id(op) not in skipped]
         for op in operators:

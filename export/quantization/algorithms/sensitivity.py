@@ -5,12 +5,10 @@ import dataclasses
 import numpy as np
 
 from keras_vit.export.images.calibration_images import read_calibration
-from keras_vit.export.quantization.algorithms import static_int8
+from keras_vit.export.quantization.algorithms import prepare_graph, static_int8
 from keras_vit.export.quantization.calibration.observer import open_graph
-from keras_vit.export.quantization.calibration.saved_ranges import (
-    check_ranges,
-    float_graph,
-)
+from keras_vit.export.quantization.calibration.saved_ranges import check_ranges
+from keras_vit.export.quantization.float_graph import float_graph
 from keras_vit.export.quantization.graph.dense_weights import static_layer
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import Tally
@@ -76,9 +74,9 @@ def sensitivity(model, images, ranges, verbose=1):
     ranges = check_ranges(ranges, reference.model)
     images = read_calibration(images, reference, verbose)
     images = images[np.linspace(0, len(images) - 1, JUDGED).round().astype(int)]
-    named = static_int8.named_layers(graph)
+    named = prepare_graph.named_layers(graph)
     names = {id(op): name for name, op in named.items()}
-    static_int8.split_all(graph, ranges, 0)
+    prepare_graph.split_all(graph, ranges, 0)
     places = [i for i, op in enumerate(graph.operators) if id(op) in names]
     wanted = [n for op in named.values() for n in (op.inputs[0], op.outputs[0])]
     ranges.of(graph, wanted)

@@ -5,15 +5,11 @@ import hashlib
 import json
 import os
 import pathlib
-import tempfile
 
 import numpy as np
 
 from keras_vit import files
-from keras_vit.choices import check_choice
 from keras_vit.errors import CheckpointError
-from keras_vit.export.quantization.calibration.clipping import DEFAULT, METHODS
-from keras_vit.export.runtime.console import quiet, say
 
 FORMAT = 1
 LARGEST = 2**27  # bytes of a file: an H/14 needs a twentieth
@@ -229,71 +225,3 @@ def check_ranges(calibration, model):
             "quantization.calibrate(model, images)."
         )
     return calibration
-
-
-def float_graph(model):
-    """A model's float32 graph, after the rewrites that need no images.
-
-    Args:
-        model: functional or Sequential Keras model that takes images.
-
-    Returns:
-        `Reference` of the model, and `Graph`.
-
-    Raises:
-        TypeError, ValueError, RuntimeError: as `keras_vit.export.to_tflite`.
-    """
-    from keras_vit.export.formats.tflite import exporter
-    from keras_vit.export.io.reference import Reference, require_tensorflow
-    from keras_vit.export.quantization.algorithms import static_int8
-    from keras_vit.export.quantization.graph.graph import Graph
-
-    require_tensorflow("float_graph")
-    reference = Reference(model, dynamic_batch=False)
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.tflite")
-        with quiet():
-            exporter.write_tflite(reference, path)
-        graph = Graph(path)
-    static_int8.prepare(graph)
-    return reference, graph
-
-
-def calibrate(model, images, method=DEFAULT, verbose=1):
-    """Observe calibration images once, for any number of exports.
-
-    Args:
-        model: functional or Sequential Keras model that takes images.
-        images: as `calibration` of `keras_vit.export.to_tflite`.
-        method: how full_int8 chooses the range of 8 bits: "min_max", "percentile" or
-            "mse"; see `keras_vit.export.quantization.calibration.clipping`.
-        verbose: 0 for silence.
-
-    Returns:
-        `Ranges`. Give it to `to_tflite(calibration=...)`, or save it first and give
-        the path.
-
-    Raises:
-        TypeError, ValueError, RuntimeError: as `to_tflite`.
-    """
-    from keras_vit.export.images.calibration_images import read_calibration
-    from keras_vit.export.quantization.algorithms import static_int8
-    from keras_vit.export.quantization.calibration import observer, statistics
-    from keras_vit.export.quantization.rewrites import split_outliers
-
-    check_choice("method", method, METHODS)
-    reference, graph = float_graph(model)
-    images = read_calibration(images, reference, verbose)
-    say(f"calibrating on {len(images)} images", verbose)
-    wanted = [mlp.gelu.outputs[0] for mlp in split_outliers.find_mlps(graph)]
-    hidden = observer.ranges(graph, images, wanted, verbose) if wanted else {}
-    result = Ranges(fingerprint(reference.model), len(images), {}, {}, {})
-    result.spans[signature(graph)] = hidden
-    static_int8.split_all(graph, result, 0)
-    found = statistics.see_all(graph, images, verbose, method)
-    spans = result.spans.setdefault(signature(graph), {})
-    for number, ends in found.limits.items():
-        spans.setdefault(number, tuple(np.array([end], "float32") for end in ends))
-    result.narrow.update(found.narrow)
-    result.energies.update(found.energies)
-    return result

@@ -1,13 +1,10 @@
 """What calibration images show of everything that a graph computes."""
 
 import dataclasses
+import math
 
 import numpy as np
 
-from keras_vit.export.quantization.algorithms.integer_layernorm import (
-    energy_gap,
-    find_unit_norms,
-)
 from keras_vit.export.quantization.calibration.clipping import (
     DEFAULT,
     METHODS,
@@ -15,6 +12,7 @@ from keras_vit.export.quantization.calibration.clipping import (
 )
 from keras_vit.export.quantization.calibration.observer import watch, whole
 from keras_vit.export.quantization.calibration.saved_ranges import Ranges
+from keras_vit.export.quantization.graph.unit_norms import find_unit_norms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Seen:
         limits: {tensor: (low, high)}, all that occurred.
         narrow: {tensor: (low, high)} that 8 bits are spent on.
         energies: {tensor: (largest, cut or None)} mean squares of tokens, at the
-            variance of each norm; see `integer_norm.energy_gap`.
+            variance of each norm; see `energy_gap`.
     """
 
     limits: dict
@@ -97,3 +95,33 @@ def results(graph):
     dense = [op.outputs[0] for op in graph.ordered() if op.name == "FULLY_CONNECTED"]
     read = {op.inputs[0] for op in graph.operators if op.name == "GELU"}
     return [number for number in dense if number not in {*graph.outputs, *read}]
+
+
+# Massive tokens are cut off from the others where their energies leave a gap this wide.
+LEAST_GAP = 8.0
+
+
+def energy_gap(energies):
+    """Where to cut between ordinary tokens and massive ones.
+
+    The middle (geometric) of the widest gap above the median, if the largest energy is
+    at least LEAST_GAP times the one below the gap.
+
+    Args:
+        energies: squared lengths of tokens, (N,).
+
+    Returns:
+        The cut, or None.
+
+    >>> energy_gap([1.0, 1.0, 2.0, 200.0])
+    20.0
+    """
+    order = np.sort(energies)
+    order = order[order >= np.median(order)]
+    ratios = order[1:] / np.maximum(order[:-1], 1e-30)
+    if not len(ratios):
+        return None
+    place = int(np.argmax(ratios))
+    if order[-1] / max(order[place], 1e-30) < LEAST_GAP:
+        return None
+    return float(math.sqrt(order[place] * order[place + 1]))

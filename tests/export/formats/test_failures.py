@@ -9,9 +9,9 @@ import pytest
 
 from keras_vit import export, files
 from keras_vit.errors import ExportMismatch
+from keras_vit.export.conversion import saved_model
 from keras_vit.export.formats import write_and_verify
 from keras_vit.export.formats.onnx import exporter as onnx
-from keras_vit.export.formats.savedmodel import exporter as savedmodel
 from keras_vit.export.images.batches import Batches
 from keras_vit.export.io.io_spec import Contract, Tensor
 from keras_vit.export.io.reference import Reference
@@ -106,7 +106,7 @@ def test_tensorflow_s_own_errors_of_writing_become_oserror(tmp_path):
 
     message = "{{node SaveV2}} /x/part; No space left on device [Op:SaveV2]"
     with pytest.raises(OSError, match="No space left.*Free some space") as caught:
-        with savedmodel.disk_errors(tmp_path / "m"):
+        with saved_model.disk_errors(tmp_path / "m"):
             raise tf.errors.ResourceExhaustedError(None, None, message)
 
     assert errno.ENOSPC == caught.value.errno
@@ -163,7 +163,7 @@ def test_a_recipe_that_does_nothing_is_noticed(model, exported, tmp_path, monkey
 
     monkeypatch.setitem(RECIPES, "dynamic_int8", copy)
     monkeypatch.setattr(
-        "keras_vit.export.formats.tflite.exporter.convert", lambda folder: b""
+        "keras_vit.export.conversion.tflite.convert", lambda folder: b""
     )
 
     with pytest.raises(ExportMismatch, match="dynamic_int8.*float32 weights"):

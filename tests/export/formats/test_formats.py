@@ -7,7 +7,7 @@ import pytest
 
 from keras_vit import export, layers
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.formats.onnx import through_tf2onnx
+from keras_vit.export.conversion import through_tf2onnx
 from keras_vit.export.io.io_spec import check_images, contract_of
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.runtime import tflite_file

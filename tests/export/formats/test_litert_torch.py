@@ -9,7 +9,7 @@ import pytest
 
 from keras_vit import export
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
-from keras_vit.export.formats.tflite import litert_torch, litert_torch_worker
+from keras_vit.export.conversion import litert_torch, litert_torch_worker
 from keras_vit.export.runtime.runtimes import open_file
 
 PYTHON = "KERAS_VIT_LITERT_TORCH_PYTHON"

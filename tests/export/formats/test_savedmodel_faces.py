@@ -10,7 +10,7 @@ from PIL import Image
 
 import keras_vit
 from keras_vit import export
-from keras_vit.export.formats.savedmodel import decode_ops
+from keras_vit.export.conversion import decode_ops
 from keras_vit.preprocess import preprocess_image_file
 
 SIGNATURES = {

@@ -17,7 +17,7 @@ from keras_vit.export.inspection import (
     tflite,
 )
 from keras_vit.export.io.reference import Reference
-from keras_vit.export.quantization.algorithms import static_int8
+from keras_vit.export.quantization.algorithms import prepare_graph
 from keras_vit.export.quantization.graph.graph import Graph
 from keras_vit.export.report.artefacts import ARTEFACTS
 
@@ -155,7 +155,7 @@ def test_the_first_wrong_layer_is_named(model, exported, photos, tmp_path):
 def test_a_turned_stream_is_turned_back(model, exported, photos, tmp_path):
     """A rewritten file compares as well as the one it was made from."""
     graph = Graph(exported["tflite"].path)
-    static_int8.prepare(graph)
+    prepare_graph.prepare(graph)
     (tmp_path / "m.tflite").write_bytes(graph.save()[0])
 
     report = export.verify(model, tmp_path / "m.tflite", photos, layers=True, verbose=0)

@@ -24,7 +24,7 @@ def files(model, exported, photos, tmp_path_factory):
             "keras_vit.export.formats.tflite.exporter.write_savedmodel", lambda *_: None
         )
         patch.setattr(
-            "keras_vit.export.formats.tflite.exporter.convert",
+            "keras_vit.export.conversion.tflite.convert",
             lambda _: content.read_bytes(),
         )
         return {

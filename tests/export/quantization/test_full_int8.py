@@ -12,7 +12,6 @@ from keras_vit.export.inspection import delegates, tflite
 from keras_vit.export.io import io_spec
 from keras_vit.export.quantization.algorithms import (
     full_int8,
-    integer_layernorm,
     static_int8,
 )
 from keras_vit.export.quantization.calibration import statistics
@@ -259,9 +258,9 @@ def test_the_gap_between_energies():
     """Found where it is wide; not among tokens alike, nor for a single one."""
     energies = np.array([1.0, 1.1, 0.9, 1.2, 900.0])
 
-    assert math.sqrt(1.2 * 900) == pytest.approx(integer_layernorm.energy_gap(energies))
-    assert integer_layernorm.energy_gap(np.linspace(1, 5, 50)) is None
-    assert integer_layernorm.energy_gap(np.array([3.0])) is None
+    assert math.sqrt(1.2 * 900) == pytest.approx(statistics.energy_gap(energies))
+    assert statistics.energy_gap(np.linspace(1, 5, 50)) is None
+    assert statistics.energy_gap(np.array([3.0])) is None
 
 
 def test_an_operator_without_integer_form_is_named(exported, photos, tmp_path):

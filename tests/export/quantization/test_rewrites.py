@@ -7,7 +7,7 @@ import pytest
 
 from keras_vit import export
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.quantization.algorithms import static_int8
+from keras_vit.export.quantization.algorithms import prepare_graph, static_int8
 from keras_vit.export.quantization.graph import dense_weights
 from keras_vit.export.quantization.graph.find_norms import bias_of, find_norms
 from keras_vit.export.quantization.graph.graph import INT8, Graph, Tensor
@@ -241,7 +241,7 @@ def test_every_option(name, tiny, tmp_path):
     graph = Graph(plain.path)
     expected = run(graph, photos[:4])
 
-    static_int8.prepare(graph)
+    prepare_graph.prepare(graph)
     small = export.to_tflite(
         model, tmp_path / "q.tflite", "static_int8", calibration=photos, verbose=0
     )

@@ -14,7 +14,7 @@ from keras_vit.export import quantization
 from keras_vit.export.images.calibration_images import read_calibration
 from keras_vit.export.images.image_folder import read_folder
 from keras_vit.export.io.reference import Reference
-from keras_vit.export.quantization.algorithms.static_int8 import named_layers, prepare
+from keras_vit.export.quantization.algorithms.prepare_graph import named_layers, prepare
 from keras_vit.export.quantization.calibration import saved_ranges
 from keras_vit.export.quantization.graph.find_norms import bias_of
 from keras_vit.export.quantization.graph.graph import FLOAT32, INT16, Graph
@@ -33,9 +33,7 @@ def ranges(model, photos, exported):
     patch.setattr(
         "keras_vit.export.formats.tflite.exporter.write_savedmodel", lambda *_: None
     )
-    patch.setattr(
-        "keras_vit.export.formats.tflite.exporter.convert", lambda folder: content
-    )
+    patch.setattr("keras_vit.export.conversion.tflite.convert", lambda folder: content)
     with patch.context():
         found = quantization.calibrate(model, photos, verbose=0)
     patch.undo()
@@ -235,10 +233,10 @@ def test_a_layer_that_is_not_there(model, ranges, converted, tmp_path):
 
 def _float(converted, folder):
     """The float32 file, from the converter that stands in."""
-    from keras_vit.export.formats.tflite import exporter
+    from keras_vit.export.conversion import tflite
 
     path = folder / "float.tflite"
-    path.write_bytes(exporter.convert(None))
+    path.write_bytes(tflite.convert(None))
     return path
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_vit import training
-from keras_vit.training.optim import early_stopping
+from keras_vit.training.methods import early_stopping
 
 SMALL = {"patch_size": 8, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 16}
 RNG = np.random.default_rng(0)

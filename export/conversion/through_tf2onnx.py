@@ -1,10 +1,10 @@
 """ONNX for models that are not made of our layers, through tf2onnx."""
 
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.formats.savedmodel.exporter import traceable
+from keras_vit.export.conversion.layer_names import layer_path
+from keras_vit.export.conversion.saved_model import traceable
 from keras_vit.export.io.io_adapter import Faced
 from keras_vit.export.io.reference import require_tensorflow
-from keras_vit.export.quantization.graph.packing import layer_path
 
 OPSET = 18  # the newest that tf2onnx 1.17 writes
 

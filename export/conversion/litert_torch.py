@@ -14,7 +14,7 @@ import sys
 
 import keras_vit
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.formats.tflite import litert_torch_worker
+from keras_vit.export.conversion import litert_torch_worker
 
 _PYTHON = contextvars.ContextVar("python of litert-torch", default=None)
 

@@ -1,0 +1,33 @@
+"""A model's float32 graph, as calibration and recipes see it."""
+
+import os
+import tempfile
+
+from keras_vit.export.conversion.tflite import write_float32
+from keras_vit.export.io.reference import Reference, require_tensorflow
+from keras_vit.export.quantization.algorithms.prepare_graph import prepare
+from keras_vit.export.quantization.graph.graph import Graph
+from keras_vit.export.runtime.console import quiet
+
+
+def float_graph(model):
+    """A model's float32 graph, after the rewrites that need no images.
+
+    Args:
+        model: functional or Sequential Keras model that takes images.
+
+    Returns:
+        `Reference` of the model, and `Graph`.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: as `keras_vit.export.to_tflite`.
+    """
+    require_tensorflow("float_graph")
+    reference = Reference(model, dynamic_batch=False)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.tflite")
+        with quiet():
+            write_float32(reference, path)
+        graph = Graph(path)
+    prepare(graph)
+    return reference, graph
