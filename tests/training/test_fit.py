@@ -92,7 +92,9 @@ def test_the_history_is_in_the_result_and_in_the_csv(run):
     with open(run.result.output_dir / "history.csv") as file:
         rows = list(csv.DictReader(file))
     # 4 steps an epoch, 8 in all, 2 of warm-up.
-    schedule = training.schedules.WarmupCosine(run.result.recipe.learning_rate, 8, 2)
+    schedule = training.optim.schedules.WarmupCosine(
+        run.result.recipe.learning_rate, 8, 2
+    )
 
     names = {"loss", "top1", "top5", "val_loss", "val_top1", "val_top5"}
     assert names | {"learning_rate", "knn_top1"} == set(history)

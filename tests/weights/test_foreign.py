@@ -97,7 +97,7 @@ def test_post_norm_without_a_word_is_refused(tiny, tmp_path):
     arrays.notes = {}
 
     with pytest.raises(CheckpointError, match="rpn models have, .*config.json"):
-        weights.reading.read_facts(arrays, weights.facts.Request(heads=2))
+        weights.reading.read_facts(arrays, weights.checkpoint_facts.Request(heads=2))
 
 
 def test_show_names_a_foreign_family(tmp_path):
@@ -152,7 +152,7 @@ def test_config_tells_heads_pooling_and_gelu(tiny, tmp_path):
     def facts(**args):
         config = {"architecture": "vit_tiny_patch16_224", "model_args": args}
         arrays.notes = {"config": json.loads(json.dumps(config))}
-        found = weights.reading.read_facts(arrays, weights.facts.Request())
+        found = weights.reading.read_facts(arrays, weights.checkpoint_facts.Request())
         return found.facts.options
 
     assert 4 == facts(num_heads=4)["heads"]

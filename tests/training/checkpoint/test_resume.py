@@ -31,8 +31,8 @@ RANDOM = {**OPTIONS, "model": {**SMALL, "drop_path": 0.1, "dropout": 0.1}}
 SCRIPT = f"""
 import sys
 from keras_vit import training
-from keras_vit.training import guard
-guard.KeepState.rest = 0  # a state after each step
+from keras_vit.training.checkpoint import state_callback
+state_callback.KeepState.rest = 0  # a state after each step
 training.fit(output_dir=sys.argv[1], **{RANDOM!r})
 """
 

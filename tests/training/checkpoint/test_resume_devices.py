@@ -35,8 +35,8 @@ if "TF_CONFIG" not in os.environ:
     half = tf.config.LogicalDeviceConfiguration()
     tf.config.set_logical_device_configuration(cpu, [half, half])
 from keras_vit import training
-from keras_vit.training import agreement
-agreement.Agreement.seconds = 0
+from keras_vit.training.checkpoint import worker_sync
+worker_sync.Agreement.seconds = 0
 strategy = training.choose_strategy(sys.argv[1])
 number = 1
 if "TF_CONFIG" in os.environ:
@@ -160,8 +160,8 @@ if sys.argv[1] == "mirrored":
     half = tf.config.LogicalDeviceConfiguration()
     tf.config.set_logical_device_configuration(cpu, [half, half])
 from keras_vit import training
-from keras_vit.training import guard
-guard.KeepState.rest = 0  # a state every few steps, so that some kills meet a write
+from keras_vit.training.checkpoint import state_callback
+state_callback.KeepState.rest = 0  # a state every few steps: some kills meet a write
 strategy = training.choose_strategy(sys.argv[1])
 options = json.loads(sys.argv[3])
 training.fit(output_dir=sys.argv[2], strategy=strategy, **options)

@@ -201,14 +201,14 @@ def test_a_large_folder_is_checked_by_a_sample(large, monkeypatch, capsys):
 
 def test_a_stream_ends_when_its_folder_is_gone(large, monkeypatch, streamed):
     """After ten batches, which are more than 50, with names and a way out."""
-    monkeypatch.setattr(training.data.gaps.Patience, "IMAGES", 50)
+    monkeypatch.setattr(training.data.bad_images.Patience, "IMAGES", 50)
     _, feed, opened = streamed(f"folder:{large}", steps=1)
     train = opened.split("train")
     batches = iter(feed.stream(train, 3))
     next(batches)
     large.rename(large.with_name("away"))
     said = f"got 100 in a row that are not, near {large}/./.*Bring their folder"
-    with pytest.raises(DataError, match=said), training.data.gaps.plain_errors():
+    with pytest.raises(DataError, match=said), training.data.bad_images.plain_errors():
         for _ in range(100):  # some were read before
             next(batches)
     large.with_name("away").rename(large)
@@ -219,13 +219,13 @@ def test_a_stream_ends_when_its_folder_is_gone(large, monkeypatch, streamed):
 def test_images_are_checked_once(tmp_path, write_folder, monkeypatch):
     """What was decoded is not decoded again, unless the file has changed since."""
     folder = write_folder(tmp_path / "photos")
-    checked, decodable = [], training.data.folder._decodable
+    checked, decodable = [], training.data.check_folder._decodable
 
     def note(paths, verbose):
         checked.append(paths)
         return decodable(paths, verbose)
 
-    monkeypatch.setattr(training.data.folder, "_decodable", note)
+    monkeypatch.setattr(training.data.check_folder, "_decodable", note)
     for _ in range(2):
         open_data(f"folder:{folder}", image_size=8, verbose=0)
     assert [24] == [len(paths) for paths in checked]

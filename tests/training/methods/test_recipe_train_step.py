@@ -90,8 +90,8 @@ def test_sharpness_follows_the_formulas(alpha, batch):
 
 def test_the_climb_shortens_with_the_learning_rate():
     """From rho to rho_min."""
-    schedule = training.schedules.WarmupLinear(0.2, 10)
-    optimizer = training.update_rules.AdamW(schedule)
+    schedule = training.optim.schedules.WarmupLinear(0.2, 10)
+    optimizer = training.optim.update_rules.AdamW(schedule)
     optimizer.build([])
     climb = Sharpness(rho=0.6, rho_min=0.1, alpha=0.6)
     for step, expected in ((0, 0.6), (5, 0.35), (10, 0.1)):
