@@ -26,8 +26,8 @@ BACKENDS := tests/layers tests/models tests/introspect/test_formulas.py \
 	tests/weights/test_hybrids.py
 
 # Losses, optimisers and probes as recorded.
-TRAINING := tests/training/test_jax.py tests/training/test_losses.py \
-	tests/training/test_update_rules.py tests/training/test_probes.py
+TRAINING := tests/training/engine/test_jax.py tests/training/optim/test_losses.py \
+	tests/training/optim/test_update_rules.py tests/training/evaluate/test_probes.py
 
 test-jax: $(VENV)/.jax
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TWO) $(BACKENDS) $(TRAINING)

@@ -144,7 +144,7 @@ def _train(asked, folder):
     import tensorflow as tf
 
     from keras_vit import files, training
-    from keras_vit.training.runs import RunFolder
+    from keras_vit.training.checkpoint.run_folder import RunFolder
 
     keras.utils.clear_session()
     tf.get_logger().setLevel("ERROR")  # it counts the functions of all runs together

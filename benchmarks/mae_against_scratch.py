@@ -33,7 +33,8 @@ from pictures import Pictures, read_pictures
 import keras_vit
 from keras_vit import files, training
 from keras_vit.introspect import drawing
-from keras_vit.training import curves, runs
+from keras_vit.training.checkpoint import run_folder
+from keras_vit.training.logging import plot_history
 
 STRETCH = 4500  # images between two validations, at least
 ENCODER = {"width": 64, "depth": 4, "heads": 4, "mlp_dim": 128}
@@ -120,11 +121,13 @@ def autoencoder(size, patch, seed):
 
 def train(folder, recipe, model, data, **options):
     """Train, go on, or read what was trained before: (model, history)."""
-    folder = runs.RunFolder(folder)
+    folder = run_folder.RunFolder(folder)
     if not folder.states.path.is_dir() and folder.best.is_file():
         check_same(folder, options)
         print(f"{folder.path}: finished before.")
-        return keras.saving.load_model(folder.best), curves.read_curves(folder.path)
+        return keras.saving.load_model(folder.best), plot_history.read_curves(
+            folder.path
+        )
     print(f"{folder.path}: {options['epochs']} epochs.")
     result = training.fit(
         recipe,

@@ -33,7 +33,7 @@ from keras_vit import files, introspect, preprocess, training
 from keras_vit.introspect import drawing
 from keras_vit.models import generate, palette
 from keras_vit.models.image_gpt import bits
-from keras_vit.training import runs
+from keras_vit.training.checkpoint import run_folder
 
 BACKED = 10.0  # pixels that a table must have seen to count as much as a simpler one
 PALETTE_IMAGES = 2000  # that the palette is found in
@@ -102,7 +102,7 @@ def _lean(counts, simpler):
 
 def train(pictures, args):
     """The image GPT of args.output, trained now or before."""
-    folder = runs.RunFolder(args.output / "run")
+    folder = run_folder.RunFolder(args.output / "run")
     if not folder.states.path.is_dir() and folder.best.is_file():
         return keras.saving.load_model(folder.best)
     images, labels = pictures.splits["train"]

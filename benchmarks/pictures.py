@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
-from keras_vit.training.data import folder
+from keras_vit.training.data import check_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +32,12 @@ def read_pictures(path, size):
     """Read a folder of images in folders of their classes, shrunk to a square.
 
     Args:
-        path: see `keras_vit.training.data.folder`. size: side S in px.
+        path: see `keras_vit.training.data.check_folder`. size: side S in px.
 
     Returns:
         `Pictures`.
     """
-    names, listed = folder.list_splits(path)
+    names, listed = check_folder.list_splits(path)
     splits = {}
     for split, rows in listed.items():
         images = np.stack([_read(file, size) for file, _ in rows])

@@ -67,8 +67,8 @@ def tensorflow_contestants(paths):
     import tensorflow as tf
 
     from keras_vit import Preprocessing
-    from keras_vit.training.data import ops
-    from keras_vit.training.data.feed import Feed
+    from keras_vit.training.data import image_ops
+    from keras_vit.training.data.batching import Feed
     from keras_vit.training.data.splits import IndexedSplit
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -88,7 +88,7 @@ def tensorflow_contestants(paths):
         def one(counter):
             encoded = tf.io.read_file(tf.constant(paths)[counter % len(paths)])
             seed = tf.stack([tf.constant(0, tf.int64), counter])
-            image = ops.decode_crop(encoded, seed, (0.05, 1.0))
+            image = image_ops.decode_crop(encoded, seed, (0.05, 1.0))
             if resized:
                 return tf.image.resize(image, (SIZE, SIZE))[0, 0]
             return image[0, 0]

@@ -22,17 +22,17 @@ import keras
 import numpy as np
 
 from keras_vit import files, training
-from keras_vit.export import provenance
-from keras_vit.export.artefacts import ARTEFACTS
-from keras_vit.export.compare import Tally
+from keras_vit.export.comparison.on_processors import Trials
 from keras_vit.export.export_all import Writer
-from keras_vit.export.folder import read_folder
+from keras_vit.export.images.image_folder import read_folder
+from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors import TARGETS, chosen, parts
-from keras_vit.export.processors.judging import Trials
 from keras_vit.export.processors.native import native
 from keras_vit.export.processors.trial import NOT_TRIED, Trial
-from keras_vit.export.reference import Reference
-from keras_vit.export.runtimes import open_file
+from keras_vit.export.report.artefacts import ARTEFACTS
+from keras_vit.export.runtime import provenance
+from keras_vit.export.runtime.differences import Tally
+from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.weights.fetch import locked, sha256
 
 LARGE = (None, "dynamic_int8", "static_int8", "full_int8")

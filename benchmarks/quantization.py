@@ -29,16 +29,16 @@ import numpy as np
 
 import keras_vit
 from keras_vit import export
-from keras_vit.export.contract import check_images, contract_of
-from keras_vit.export.folder import LabelledFolder, read_folder
-from keras_vit.export.noise import quiet
+from keras_vit.export.formats.tflite.exporter import export_tflite
+from keras_vit.export.images.image_folder import LabelledFolder, read_folder
+from keras_vit.export.io.io_spec import check_images, contract_of
+from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors.native import native
-from keras_vit.export.quantization import static
-from keras_vit.export.quantization.seen import see_all
-from keras_vit.export.quantize import CALIBRATED
-from keras_vit.export.reference import Reference
-from keras_vit.export.runtimes import open_file
-from keras_vit.export.tflite import export_tflite
+from keras_vit.export.quantization.algorithms import static_int8
+from keras_vit.export.quantization.calibration.statistics import see_all
+from keras_vit.export.quantization.recipes import CALIBRATED
+from keras_vit.export.runtime.console import quiet
+from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.progress import Bar
 
 
@@ -46,7 +46,8 @@ from keras_vit.progress import Bar
 def any_accuracy():
     """Let a file be written whatever it answers: it is to be measured."""
     with mock.patch(
-        "keras_vit.export.compare.LEAST_DB", {"int8": -99, "float16": -99, "int4": -99}
+        "keras_vit.export.runtime.differences.LEAST_DB",
+        {"int8": -99, "float16": -99, "int4": -99},
     ):
         yield
 
@@ -75,10 +76,10 @@ def onnx(recipe):
 def static_without_rewrites(model, source, path, images):
     """static_int8 as it is elsewhere: min-max ranges, no rewrite, no split."""
     with (
-        mock.patch.object(static, "prepare", lambda graph: None),
-        mock.patch.object(static, "split_all", lambda *_: []),
+        mock.patch.object(static_int8, "prepare", lambda graph: None),
+        mock.patch.object(static_int8, "split_all", lambda *_: []),
         mock.patch.object(
-            static, "see_all", functools.partial(see_all, method="min_max")
+            static_int8, "see_all", functools.partial(see_all, method="min_max")
         ),
     ):
         tflite("static_int8")(model, source, path, images)

@@ -23,20 +23,20 @@ from quantization import (
     tflite,
 )
 
-from keras_vit.export.quantization import models
-from keras_vit.export.runtimes import open_file
+from keras_vit.export.quantization import prepare_model
+from keras_vit.export.runtime.runtimes import open_file
 
 
 def variants(model, images):
     """Name -> model."""
     return {
         "nothing": model,
-        "fold_norm_scale": models.fold_norm_scale(model),
-        "equalize": models.equalize(model),
-        "smooth, alpha 0.5": models.smooth(model, images, 0.5),
-        "smooth, alpha 1": models.smooth(model, images, 1.0),
-        "correct_bias of 8-bit weights": models.correct_bias(
-            models.round_weights(model), model, images
+        "fold_norm_scale": prepare_model.fold_norm_scale(model),
+        "equalize": prepare_model.equalize(model),
+        "smooth, alpha 0.5": prepare_model.smooth(model, images, 0.5),
+        "smooth, alpha 1": prepare_model.smooth(model, images, 1.0),
+        "correct_bias of 8-bit weights": prepare_model.correct_bias(
+            prepare_model.round_weights(model), model, images
         ),
     }
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from keras_vit import introspect, training
-from keras_vit.export.contract import to_pixels
-from keras_vit.export.pictures import with_heat
+from keras_vit.export.io.io_spec import to_pixels
+from keras_vit.export.report.svg import with_heat
 
 COUNT, SIDE, GAP = 10, 96, 6  # images in a row; px; px
 

@@ -16,15 +16,15 @@ if not _needs.has("tensorflow"):
     raise ImportError(_needs.TENSORFLOW.format(__name__))
 
 from keras_vit.export.benchmark import Benchmark, benchmark
+from keras_vit.export.comparison.verification import Verification
+from keras_vit.export.conversion.litert_torch import through_litert_torch
 from keras_vit.export.export_all import export_all
-from keras_vit.export.litert_torch import through_litert_torch
-from keras_vit.export.onnx import to_onnx
-from keras_vit.export.proof import Exported
-from keras_vit.export.report import ExportReport
-from keras_vit.export.savedmodel import to_savedmodel
-from keras_vit.export.signature import Signature
-from keras_vit.export.tflite import to_tflite
-from keras_vit.export.verification import Verification
+from keras_vit.export.formats.onnx.exporter import to_onnx
+from keras_vit.export.formats.savedmodel.exporter import to_savedmodel
+from keras_vit.export.formats.tflite.exporter import to_tflite
+from keras_vit.export.formats.write_and_verify import Exported
+from keras_vit.export.io.signature import Signature
+from keras_vit.export.report.export_report import ExportReport
 from keras_vit.export.verify import verify
 
 __all__ = [

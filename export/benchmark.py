@@ -7,11 +7,11 @@ import statistics
 
 import numpy as np
 
-from keras_vit.export import provenance
-from keras_vit.export.contract import size_of
-from keras_vit.export.flatbuffer import audit
-from keras_vit.export.runtimes import SERVE, open_file
-from keras_vit.export.workers import Worker, kind_of, litert_benchmark
+from keras_vit.export.io.io_spec import size_of
+from keras_vit.export.runtime import provenance
+from keras_vit.export.runtime.processes import Worker, kind_of, litert_benchmark
+from keras_vit.export.runtime.runtimes import SERVE, open_file
+from keras_vit.export.runtime.tflite_file import audit
 from keras_vit.progress import Bar
 
 WARM_UP = 2

@@ -9,33 +9,37 @@ import pathlib
 import shutil
 import tempfile
 
-import keras_vit.export.onnx as onnx_room
+import keras_vit.export.formats.onnx.exporter as onnx_room
 from keras_vit import files
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
-from keras_vit.export import card, page, provenance
-from keras_vit.export.advice import FLOATS
-from keras_vit.export.artefacts import Fingerprint, chosen
-from keras_vit.export.artefacts import fingerprint as fingerprint_of
-from keras_vit.export.batches import Batches
-from keras_vit.export.compare import check_points
-from keras_vit.export.gallery import Gallery
-from keras_vit.export.history import read_history
+from keras_vit.export.comparison.all_on_processors import Elsewhere
+from keras_vit.export.formats.savedmodel.exporter import to_savedmodel
+from keras_vit.export.formats.tflite.exporter import export_tflite
+from keras_vit.export.formats.tflite.metadata import LABELS, lines
+from keras_vit.export.images.batches import Batches
+from keras_vit.export.images.calibration_images import read_calibration
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
-from keras_vit.export.metadata import LABELS, lines
-from keras_vit.export.noise import say
+from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors.child import TIME_LIMIT
-from keras_vit.export.processors.elsewhere import Elsewhere
-from keras_vit.export.quantization.calibrated import check_ranges, is_ranges
-from keras_vit.export.quantization.calibration import read_calibration
-from keras_vit.export.reference import Reference
-from keras_vit.export.report import ExportReport
-from keras_vit.export.runtimes import open_file
-from keras_vit.export.savedmodel import to_savedmodel
-from keras_vit.export.tflite import export_tflite
+from keras_vit.export.quantization.calibration.saved_ranges import (
+    check_ranges,
+    is_ranges,
+)
+from keras_vit.export.report import html, model_card
+from keras_vit.export.report.advice import FLOATS
+from keras_vit.export.report.artefacts import Fingerprint, chosen
+from keras_vit.export.report.artefacts import fingerprint as fingerprint_of
+from keras_vit.export.report.export_report import ExportReport
+from keras_vit.export.report.gallery import Gallery
+from keras_vit.export.report.history import read_history
+from keras_vit.export.runtime import provenance
+from keras_vit.export.runtime.console import say
+from keras_vit.export.runtime.differences import check_points
+from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.verify import FirstImages, Several, verify_all
 from keras_vit.layers import TransformerBlock
-from keras_vit.models.endings import labels_of
+from keras_vit.models.output_activation import labels_of
 from keras_vit.ranges import CUSTOM, keywords
 
 EXTRAS = (LABELS, "report.json", "report.html", "MODEL_CARD.md")
@@ -69,7 +73,7 @@ def export_all(
     Args:
         model: Keras model that takes images. directory: made when missing.
         validation: (images, labels), or an iterable of batches, as in `verify`.
-        formats: names in `keras_vit.export.artefacts.ARTEFACTS`; "all"; or None for all
+        formats: names in `keras_vit.export.report.artefacts.ARTEFACTS`; "all"; or None for all
             but those that run slowly, and those that lack calibration images.
         calibration: other images, or `Ranges`, for the recipes that need some.
         history: training curves: dict of lists, Keras `History`, or CSV log.
@@ -297,8 +301,8 @@ def _write_extras(report, folder):
         (folder / LABELS).write_text(names, encoding="utf-8")
     facts = json.dumps(report.to_dict(), indent=2, allow_nan=False)
     (folder / "report.json").write_text(facts + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(page.render(report), encoding="utf-8")
-    (folder / "MODEL_CARD.md").write_text(card.render(report), encoding="utf-8")
+    (folder / "report.html").write_text(html.render(report), encoding="utf-8")
+    (folder / "MODEL_CARD.md").write_text(model_card.render(report), encoding="utf-8")
 
 
 def _drop_failed(report, folder):

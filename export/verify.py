@@ -4,18 +4,18 @@ import numpy as np
 
 from keras_vit.choices import check_choice
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.compare import as_meant, check_points
-from keras_vit.export.comparison import Comparison
-from keras_vit.export.facing import batches_for, described, face_of
+from keras_vit.export.comparison.io_detection import batches_for, described, face_of
+from keras_vit.export.comparison.on_processors import Trials
+from keras_vit.export.comparison.running_tally import Comparison
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
+from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors.child import TIME_LIMIT
-from keras_vit.export.processors.judging import Trials
 from keras_vit.export.processors.session import ready
-from keras_vit.export.reference import Reference
-from keras_vit.export.runtimes import open_file
-from keras_vit.export.timing import interleaved
-from keras_vit.models.endings import labels_of
+from keras_vit.export.runtime.differences import as_meant, check_points
+from keras_vit.export.runtime.runtimes import open_file
+from keras_vit.export.runtime.timing import interleaved
+from keras_vit.models.output_activation import labels_of
 from keras_vit.progress import Bar
 
 

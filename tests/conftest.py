@@ -124,10 +124,10 @@ def converts_once():
 
     Gives the two functions that are replaced, for tests of what goes wrong on the way.
     """
-    from keras_vit.export import tflite
-    from keras_vit.export.quantization.calibrated import fingerprint
+    from keras_vit.export.formats.tflite import exporter
+    from keras_vit.export.quantization.calibration.saved_ranges import fingerprint
 
-    write, convert = tflite.write_savedmodel, tflite.convert
+    write, convert = exporter.write_savedmodel, exporter.convert
     asked, made = {}, {}
 
     def note(reference, folder):
@@ -144,8 +144,8 @@ def converts_once():
         return made[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tflite, "write_savedmodel", note)
-        patch.setattr(tflite, "convert", lookup)
+        patch.setattr(exporter, "write_savedmodel", note)
+        patch.setattr(exporter, "convert", lookup)
         yield write, convert
 
 

@@ -16,7 +16,6 @@ if not _needs.has("tensorflow"):
     raise ImportError(_needs.TENSORFLOW.format(__name__))
 
 from keras_vit.training import evaluate
-from keras_vit.training.curves import draw_curves
 from keras_vit.training.data import (
     DataInfo,
     class_names,
@@ -24,15 +23,16 @@ from keras_vit.training.data import (
     load_data,
     load_split,
 )
-from keras_vit.training.data.prepare import prepare
-from keras_vit.training.data.sheet import draw_batch
-from keras_vit.training.dryrun import Plan, dry_run
-from keras_vit.training.going_on import go_on
+from keras_vit.training.data.prepare_folder import prepare
+from keras_vit.training.dry_run import Plan, dry_run
+from keras_vit.training.engine.strategy import choose as choose_strategy
+from keras_vit.training.logging.plot_history import draw_curves
 from keras_vit.training.loop import Result, fit
-from keras_vit.training.pseudo import pseudo_label
+from keras_vit.training.methods.lora_and_freeze import merge_lora
+from keras_vit.training.more_epochs import go_on
+from keras_vit.training.preview import draw_batch
+from keras_vit.training.pseudo_labels import pseudo_label
 from keras_vit.training.recipes import Recipe, get_recipe, list_recipes
-from keras_vit.training.strategy import choose as choose_strategy
-from keras_vit.training.tuning import merge_lora
 
 __all__ = [
     "DataInfo",

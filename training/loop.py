@@ -10,21 +10,27 @@ from keras.src.utils import io_utils
 
 from keras_vit import weights
 from keras_vit.models.pretraining import PretrainingModel
-from keras_vit.training import callbacks as watchers
-from keras_vit.training import remat, runs, states
-from keras_vit.training import strategy as strategies
-from keras_vit.training.agreement import check_same
-from keras_vit.training.building import check_given, check_model, finish, prepare_model
+from keras_vit.training.build_model import (
+    check_given,
+    check_model,
+    finish,
+    prepare_model,
+)
+from keras_vit.training.callback_list import Watch
+from keras_vit.training.checkpoint import model_callbacks as watchers
+from keras_vit.training.checkpoint import run_folder, train_state
+from keras_vit.training.checkpoint.retry_write import tell
+from keras_vit.training.checkpoint.worker_sync import check_same
 from keras_vit.training.data import DataInfo
-from keras_vit.training.data.gaps import plain_errors
-from keras_vit.training.engine import workers
-from keras_vit.training.feeds import Feeds, open_feeds, settled
-from keras_vit.training.learner import check_teacher, make_trainee, named
-from keras_vit.training.objective import compile_model
-from keras_vit.training.patience import tell
+from keras_vit.training.data.bad_images import plain_errors
+from keras_vit.training.engine import multi_worker
+from keras_vit.training.engine import strategy as strategies
+from keras_vit.training.init_from import start
+from keras_vit.training.input_pipeline import Feeds, open_feeds, settled
+from keras_vit.training.methods import remat
+from keras_vit.training.optim.compile import compile_model
+from keras_vit.training.recipe_train_step import check_teacher, make_trainee, named
 from keras_vit.training.recipes import Recipe, get_recipe
-from keras_vit.training.starting import start
-from keras_vit.training.watching import Watch
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -72,7 +78,7 @@ class Call:
     recipe: Recipe
     model: keras.Model | None
     data: object
-    folder: runs.RunFolder
+    folder: run_folder.RunFolder
     strategy: object
     origin: str
     teacher: object = None
@@ -91,7 +97,7 @@ class Run:
     model: keras.Model
     recipe: Recipe
     feeds: Feeds
-    folder: runs.RunFolder
+    folder: run_folder.RunFolder
     keeper: watchers.KeepModels
     arrays: dict
     facts: dict
@@ -148,7 +154,7 @@ def fit(
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
     recipe, given, origin = start(recipe, model, data, asked)
-    folder = runs.claim(output_dir, recipe, overwrite)
+    folder = run_folder.claim(output_dir, recipe, overwrite)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     call = Call(recipe, given, data, folder, strategy, origin, teacher)
     return run(call, callbacks, verbose)
@@ -163,7 +169,7 @@ def run(call, callbacks, verbose):
     Returns:
         `Result`.
     """
-    verbose = verbose if workers.place(call.strategy)[0] == 0 else 0
+    verbose = verbose if multi_worker.place(call.strategy)[0] == 0 else 0
     if verbose:
         tell(f"weights: {call.origin}")
     with strategies.on(call.strategy) as scratch, plain_errors():
@@ -186,14 +192,14 @@ def _hand_over(run, call, history):
 def _begin(call, scratch, verbose):
     """Open data, build and compile the model, go on from a state: a `Run`."""
     recipe, strategy, folder = call.recipe, call.strategy, call.folder
-    place = workers.place(strategy)
+    place = multi_worker.place(strategy)
     arrays, facts = folder.state()
     adds = bool(recipe.after and not facts)  # to a finished run, from its beginning
     facts = call.earlier.facts(recipe.monitor) if adds else facts
     feeds = open_feeds(call.data, recipe, call.model, verbose, facts, place)
     if facts:
         folder.check_data(feeds.info)
-    folder = folder if scratch is None else runs.RunFolder(scratch)
+    folder = folder if scratch is None else run_folder.RunFolder(scratch)
     steps = feeds.recipe.own_epochs * feeds.steps
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
@@ -275,7 +281,7 @@ def _go_on(model, keeper, arrays, facts):
         return
     keeper.resume(facts, arrays)
     scores = {n: arrays.pop(n) for n in list(arrays) if n.startswith("score ")}
-    states.restore(model, arrays)
+    train_state.restore(model, arrays)
     arrays.clear()
     arrays.update(scores)
 

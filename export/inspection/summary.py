@@ -1,9 +1,9 @@
 """Everything that can be told of a file without running it, and how to read it."""
 
-from keras_vit.export import onnx_file
+from keras_vit.export.formats.onnx import serialization
+from keras_vit.export.formats.onnx.saturation import saturating_weights
 from keras_vit.export.inspection import anatomy as facts
 from keras_vit.export.inspection import blocks, delegates, onnx, tflite
-from keras_vit.export.onnx_saturation import saturating_weights
 
 NAMES = {
     "gpu": "GPU delegate",
@@ -37,7 +37,7 @@ def inspect(path, kind):
         "weight_bytes": facts.weight_bytes(anatomy, blocks.parts(anatomy)),
     }
     if kind == "onnx" and found["compute"]["float"] < 1.0:
-        found["saturating"] = saturating_weights(onnx_file.read(path))
+        found["saturating"] = saturating_weights(serialization.read(path))
     if kind == "tflite":
         for target in delegates.RULES:
             found[target] = delegates.refusals(anatomy, target)

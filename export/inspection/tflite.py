@@ -2,7 +2,6 @@
 
 import mmap
 
-from keras_vit.export.flatbuffer import operator_name
 from keras_vit.export.inspection.anatomy import (
     Anatomy,
     Operator,
@@ -10,6 +9,7 @@ from keras_vit.export.inspection.anatomy import (
     count_macs,
     product_kind,
 )
+from keras_vit.export.runtime.tflite_file import operator_name
 
 SERVE = b"serving_default"
 

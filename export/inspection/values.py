@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
-from keras_vit.export import flatbuffer
-from keras_vit.export.noise import quiet
-from keras_vit.export.runtimes import open_session
+from keras_vit.export.runtime import tflite_file
+from keras_vit.export.runtime.console import quiet
+from keras_vit.export.runtime.runtimes import open_session
 
 
 def run_with(path, anatomy, keys, images):
@@ -75,7 +75,7 @@ def with_outputs(path, numbers, graph=0):
     """
     import flatbuffers
 
-    model = flatbuffer.load(path)
+    model = tflite_file.load(path)
     signatures = model.signatureDefs or []
     model.signatureDefs = [s for s in signatures if s.subgraphIndex == graph]
     for signature in model.signatureDefs:

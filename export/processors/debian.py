@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import tarfile
 
-from keras_vit.export.noise import say
 from keras_vit.export.processors.environment import run
 from keras_vit.export.processors.progress import Progress
+from keras_vit.export.runtime.console import say
 
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = pathlib.Path("usr/share/keyrings/debian-archive-keyring.gpg")

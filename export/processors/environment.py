@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-from keras_vit.export.noise import say
 from keras_vit.export.processors import places
+from keras_vit.export.runtime.console import say
 
 
 def make_environment(name, packages, check, verbose=1):

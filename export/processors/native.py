@@ -4,7 +4,7 @@ import pathlib
 import platform
 import subprocess
 
-from keras_vit.export.provenance import machine
+from keras_vit.export.runtime.provenance import machine
 
 # What decides how a file is computed: our name -> names that systems give it.
 FEATURES = {

@@ -7,7 +7,6 @@ import sys
 import zipfile
 
 from keras_vit import files
-from keras_vit.export.noise import say
 from keras_vit.export.processors import (
     debian,
     emulator,
@@ -18,6 +17,7 @@ from keras_vit.export.processors import (
 )
 from keras_vit.export.processors.environment import run
 from keras_vit.export.processors.progress import Progress
+from keras_vit.export.runtime.console import say
 
 INSTALL = "keras-vit processors --install"
 SUITE, ARM_SUITE = "trixie", "bookworm"  # QEMU 10, and Python 3.11

@@ -14,7 +14,7 @@ from keras_vit.export.processors import (
     vela,
 )
 from keras_vit.export.processors.child import TIME_LIMIT
-from keras_vit.export.runtimes import kind_of, open_file
+from keras_vit.export.runtime.runtimes import kind_of, open_file
 
 
 class Session:

@@ -5,10 +5,10 @@ an arena the file needs. It lives in an environment of its own.
 """
 
 from keras_vit.errors import ExportMismatch
-from keras_vit.export import flatbuffer
 from keras_vit.export.processors import places, tflite_micro_worker
 from keras_vit.export.processors.child import TIME_LIMIT, Child
 from keras_vit.export.processors.environment import make_environment, python_of
+from keras_vit.export.runtime import tflite_file
 
 NAME = "tflite-micro"
 PACKAGES = ("tflite-micro", "numpy>=2.0")
@@ -56,7 +56,7 @@ def first_graph(path, signature=None):
     Raises:
         ExportMismatch: for a signature of another graph.
     """
-    model = flatbuffer.load(path)
+    model = tflite_file.load(path)
     graph = model.subgraphs[0]
     named = [s for s in model.signatureDefs or () if s.subgraphIndex == 0]
     keys = [entry.signatureKey.decode() for entry in named]

@@ -15,8 +15,11 @@ Everything works on the graph's structure, never on names of layers; what a rewr
 does not recognise it leaves as it is.
 """
 
-from keras_vit.export.quantization.calibrated import Ranges, calibrate
-from keras_vit.export.quantization.qat import quantize_aware
-from keras_vit.export.quantization.sensitivity import Sensitivity, sensitivity
+from keras_vit.export.quantization.algorithms.sensitivity import (
+    Sensitivity,
+    sensitivity,
+)
+from keras_vit.export.quantization.calibration.saved_ranges import Ranges, calibrate
+from keras_vit.export.quantization.qat.finetune import quantize_aware
 
 __all__ = ["Ranges", "Sensitivity", "calibrate", "quantize_aware", "sensitivity"]

@@ -15,8 +15,8 @@ import keras_vit
 from keras_vit import _command
 from keras_vit.cli import (
     data,
-    deploy,
     evaluation,
+    export,
     inspect,
     models,
     processors,
@@ -25,8 +25,8 @@ from keras_vit.cli import (
     train,
     training,
 )
-from keras_vit.cli.usage import UsageError
-from keras_vit.cli.wording import Help, in_options, options_of
+from keras_vit.cli.messages import Help, in_options, options_of
+from keras_vit.cli.option_rules import UsageError
 from keras_vit.errors import KerasViTError
 
 # What a user can cause and mend: one line, no traceback.
@@ -65,7 +65,7 @@ def parser():
         "--version", action="version", version=f"keras-vit {keras_vit.__version__}"
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    rooms = (models, train, training, data, runs, evaluation, inspect, deploy, proof)
+    rooms = (models, train, training, data, runs, evaluation, inspect, export, proof)
     for room in (*rooms, processors):
         room.add_commands(commands)
     for name, command in commands.choices.items():

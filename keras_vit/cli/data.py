@@ -2,6 +2,7 @@
 
 import pathlib
 
+from keras_vit.cli.option_rules import loudness, positive
 from keras_vit.cli.table import table
 from keras_vit.cli.training import (
     add_fields,
@@ -9,7 +10,6 @@ from keras_vit.cli.training import (
     load_prepared,
     read_fields,
 )
-from keras_vit.cli.usage import loudness, positive
 
 SHOWN = 60  # classes in the table of a terminal
 
@@ -131,7 +131,7 @@ def _counts(found):
 def _run_source(args):
     """Classes and counts of what is no folder."""
     from keras_vit import training
-    from keras_vit.cli.usage import UsageError
+    from keras_vit.cli.option_rules import UsageError
 
     if args.sheet or args.quick:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from keras_vit.cli.option_rules import RANDOM, UsageError, check_there, loudness, words
 from keras_vit.cli.table import table
 from keras_vit.cli.training import (
     add_data,
@@ -12,7 +13,6 @@ from keras_vit.cli.training import (
     open_split,
     prepared,
 )
-from keras_vit.cli.usage import RANDOM, UsageError, check_there, loudness, words
 
 PROBES = ("linear", "few_shot", "knn", "lars", "depth")
 PIXELS = "pixels"
@@ -192,7 +192,7 @@ def run_probes(args):
     check_there(args)
     from keras_vit import training
     from keras_vit.training.evaluate.comparison import KINDS
-    from keras_vit.training.evaluate.depths import check_picture
+    from keras_vit.training.evaluate.probe_depths import check_picture
 
     training.evaluate.check_kinds(args.probe, KINDS)
     if args.picture:

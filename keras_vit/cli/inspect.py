@@ -3,8 +3,8 @@
 import pathlib
 
 from keras_vit import files
+from keras_vit.cli.option_rules import loudness, positive
 from keras_vit.cli.training import add_preprocess, load_prepared
-from keras_vit.cli.usage import loudness, positive
 
 
 def add_commands(commands):

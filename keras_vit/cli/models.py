@@ -3,7 +3,7 @@
 import pathlib
 
 from keras_vit import variants
-from keras_vit.cli import showing
+from keras_vit.cli import model_facts
 from keras_vit.cli.table import table
 
 
@@ -77,9 +77,9 @@ def run_show(args):
     if pathlib.Path(args.name).exists() and not args.name.endswith(".keras"):
         facts = weights.describe(args.name)
         return facts.to_dict(), str(facts), 0
-    model, row = showing.find(args.name)
-    facts = showing.describe(model, row)
-    lines = showing.lines(facts)
+    model, row = model_facts.find(args.name)
+    facts = model_facts.describe(model, row)
+    lines = model_facts.lines(facts)
     if args.layers:
         model.summary(print_fn=lines.append, expand_nested=True)
     return facts, "\n".join(lines), 0

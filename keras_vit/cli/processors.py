@@ -1,7 +1,7 @@
 """`keras-vit processors`: which processors a file can be tried on from here."""
 
+from keras_vit.cli.option_rules import loudness
 from keras_vit.cli.table import table
-from keras_vit.cli.usage import loudness
 
 
 def add_commands(commands):

@@ -2,13 +2,7 @@
 
 import pathlib
 
-from keras_vit.cli.training import (
-    add_data,
-    add_preprocess,
-    load_prepared,
-    load_split,
-)
-from keras_vit.cli.usage import (
+from keras_vit.cli.option_rules import (
     UsageError,
     check_there,
     loudness,
@@ -16,6 +10,12 @@ from keras_vit.cli.usage import (
     points,
     positive,
     words,
+)
+from keras_vit.cli.training import (
+    add_data,
+    add_preprocess,
+    load_prepared,
+    load_split,
 )
 
 
@@ -143,10 +143,10 @@ def check_images(args, required):
 
 def validation_images(args, model):
     """The images that the options ask for, for `verify` and its like."""
-    from keras_vit.export.folder import LabelledFolder
-    from keras_vit.export.noise import say
-    from keras_vit.models.endings import labels_of
-    from keras_vit.models.stating import stated
+    from keras_vit.export.images.image_folder import LabelledFolder
+    from keras_vit.export.runtime.console import say
+    from keras_vit.models.input_range import stated
+    from keras_vit.models.output_activation import labels_of
 
     if not args.images:
         return load_split(args, model)[0]

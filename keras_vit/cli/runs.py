@@ -20,15 +20,15 @@ def add_commands(commands):
 
 def run_plot(args):
     """Draw, and say what came out in the last epoch and at best."""
-    from keras_vit.training import curves
+    from keras_vit.training.logging import plot_history
 
     runs = {}
     for text in args.runs:
         path = pathlib.Path(text)
         named = path.parent if path.name == "history.csv" else path
         name = named.name if named.name not in runs else str(path)
-        runs[name] = curves.read_curves(path)
-    path = curves.draw_curves(runs, args.output, args.overwrite)
+        runs[name] = plot_history.read_curves(path)
+    path = plot_history.draw_curves(runs, args.output, args.overwrite)
     rows, answer = [], {}
     for name, numbers in runs.items():
         answer[name] = {key: values[-1] for key, values in numbers.items()}

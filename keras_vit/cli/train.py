@@ -3,9 +3,9 @@
 import pathlib
 import sys
 
+from keras_vit.cli.launch import launch
+from keras_vit.cli.option_rules import UsageError, check_there, loudness, positive
 from keras_vit.cli.training import add_fields, read_overrides
-from keras_vit.cli.usage import UsageError, check_there, loudness, positive
-from keras_vit.cli.workers import launch
 
 
 def add_commands(commands):

@@ -5,8 +5,8 @@ import dataclasses
 import sys
 
 from keras_vit import files
+from keras_vit.cli.option_rules import check_there, loudness, positive
 from keras_vit.cli.table import table
-from keras_vit.cli.usage import check_there, loudness, positive
 from keras_vit.errors import DataError
 
 RANGE = frozenset({"mode", "mean", "std", "scale"})
@@ -170,7 +170,7 @@ def prepared(model, args):
     What its file did not tell, and was guessed, is said on the way.
     """
     from keras_vit import preprocess
-    from keras_vit.models.stating import stated
+    from keras_vit.models.input_range import stated
     from keras_vit.ranges import CUSTOM, keywords
 
     fields = read_fields(args.preprocess, "--preprocess")
@@ -198,7 +198,7 @@ def prepared(model, args):
 def _changed(model, note, fields):
     """A preparation with other fields; of a model without one, the range is needed."""
     from keras_vit import preprocess
-    from keras_vit.models.stating import UNKNOWN
+    from keras_vit.models.input_range import UNKNOWN
 
     if note is None and not fields.keys() & RANGE:
         raise ValueError(f"--preprocess: needs a range as well: {UNKNOWN}.")
@@ -210,7 +210,7 @@ def _changed(model, note, fields):
 
 def load_split(args, model):
     """The images that the options ask for, prepared for a model."""
-    from keras_vit.models.endings import labels_of
+    from keras_vit.models.output_activation import labels_of
 
     if args.data is None:
         raise ValueError(
@@ -250,7 +250,7 @@ def _preparation(model):
     Raises:
         ValueError: when nothing says which pixels it takes.
     """
-    from keras_vit.models.stating import UNKNOWN, stated
+    from keras_vit.models.input_range import UNKNOWN, stated
 
     note, _ = stated(model)
     if note is None:
@@ -263,7 +263,7 @@ def run_predict(args):
     check_there(args)
     if args.csv:
         files.check_target(args.csv, args.overwrite)
-    from keras_vit.cli.predicting import listed, predict_all, told
+    from keras_vit.cli.predict import listed, predict_all, told
 
     paths, notes = listed(args.images)
     model = load_prepared(args)

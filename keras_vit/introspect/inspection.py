@@ -20,8 +20,8 @@ from keras_vit.introspect.layout import (
 from keras_vit.introspect.norms import norms_of
 from keras_vit.introspect.position import position_similarity
 from keras_vit.introspect.rollout import roll
-from keras_vit.models.endings import ending, labels_of, meaning
-from keras_vit.models.stating import UNKNOWN, stated
+from keras_vit.models.input_range import UNKNOWN, stated
+from keras_vit.models.output_activation import ending, labels_of, meaning
 from keras_vit.preprocess import decode_predictions, preprocess_input
 from keras_vit.progress import Bar
 

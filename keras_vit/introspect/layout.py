@@ -13,7 +13,7 @@ from keras_vit.layers import (
     TokenPooling,
     TransformerBlock,
 )
-from keras_vit.models.encoders import pixel_trunk
+from keras_vit.models.feature_extraction import pixel_trunk
 from keras_vit.models.pretraining import EncoderModel
 from keras_vit.progress import Bar
 

@@ -11,12 +11,12 @@ from keras_vit.models import (
     moco_v3,
     simclr,
 )
-from keras_vit.models.adapting import adapt, has_head
+from keras_vit.models.abstract_model import outline
 from keras_vit.models.architecture import Architecture
 from keras_vit.models.bit import BigTransfer, BiTArchitecture
 from keras_vit.models.image_model import ImageModel
 from keras_vit.models.named import create
-from keras_vit.models.outline import outline
+from keras_vit.models.replace_head import adapt, has_head
 from keras_vit.models.vit import VisionTransformer, build, feature_extractor
 
 __all__ = [

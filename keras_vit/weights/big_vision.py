@@ -5,7 +5,12 @@ the class token out, or are computed and not stored at all.
 """
 
 from keras_vit.weights import google
-from keras_vit.weights.facts import Facts, Family, image_size_needed, position
+from keras_vit.weights.checkpoint_facts import (
+    Facts,
+    Family,
+    image_size_needed,
+    position,
+)
 
 # Of several that begin so, the first; any other prefix is taken where it is alone.
 PREFIXES = ("", "params/", "opt/target/", "params/img/", "img/", "opt/target/img/")

@@ -6,7 +6,7 @@ Both hold the same network; timm adds another epsilon to the variance of kernels
 import re
 
 from keras_vit.errors import CheckpointError
-from keras_vit.weights.facts import Facts, Family
+from keras_vit.weights.checkpoint_facts import Facts, Family
 from keras_vit.weights.mapping import Rule, pair
 
 WIDTH = 64  # channels of the root at width factor 1, as in models.bit

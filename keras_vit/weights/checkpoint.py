@@ -9,7 +9,7 @@ from keras_vit import imagenet
 from keras_vit.errors import WeightsMismatch
 from keras_vit.layers.patches import pair
 from keras_vit.weights import catalog, hub, loading, places, reading
-from keras_vit.weights.facts import Request
+from keras_vit.weights.checkpoint_facts import Request
 from keras_vit.weights.fetch import fetch
 from keras_vit.weights.formats import open_checkpoint
 from keras_vit.weights.preparing import in_channels

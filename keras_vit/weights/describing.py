@@ -4,8 +4,8 @@ import dataclasses
 import pathlib
 
 from keras_vit.errors import CheckpointError
-from keras_vit.weights import catalog, foreign, reading
-from keras_vit.weights.facts import Request
+from keras_vit.weights import catalog, reading, unsupported
+from keras_vit.weights.checkpoint_facts import Request
 from keras_vit.weights.formats import open_checkpoint
 from keras_vit.weights.report import Description
 
@@ -26,7 +26,7 @@ def describe(path, heads=None, image_size=None):
     """
     arrays = open_checkpoint(pathlib.Path(path))
     options, notes, left_out = {}, [], {}
-    known = None if "keras_vit" in arrays.notes else foreign.family(arrays)
+    known = None if "keras_vit" in arrays.notes else unsupported.family(arrays)
     if known is not None:
         name, notes = known, ["It is another network than those that are read."]
     else:

@@ -7,7 +7,7 @@ transformers 5 are both read; the table uses the hub's.
 import re
 
 from keras_vit.errors import CheckpointError
-from keras_vit.weights.facts import Facts, Family, blocks, position
+from keras_vit.weights.checkpoint_facts import Facts, Family, blocks, position
 from keras_vit.weights.mapping import Rule, numbered, pair, single
 from keras_vit.weights.timm_config import labels_of
 

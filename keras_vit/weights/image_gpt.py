@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_vit.errors import CheckpointError
 from keras_vit.models.image_gpt import ImageGPT
-from keras_vit.weights import facts as reading
+from keras_vit.weights import checkpoint_facts as reading
 from keras_vit.weights import hf, mapping
 from keras_vit.weights.arrays import ArrayFile, Entry, listed
 from keras_vit.weights.checkpoint import locate

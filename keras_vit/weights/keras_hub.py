@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_vit.errors import CheckpointError
 from keras_vit.weights.arrays import ArrayFile, Entry
-from keras_vit.weights.facts import Facts, Family, blocks, position
+from keras_vit.weights.checkpoint_facts import Facts, Family, blocks, position
 from keras_vit.weights.mapping import Rule, numbered, pair, single
 
 ENCODER = "layers/vi_t_encoder/"

@@ -5,7 +5,7 @@
 
 import re
 
-from keras_vit.weights.facts import Family
+from keras_vit.weights.checkpoint_facts import Family
 
 TENSORFLOW_IGPT = re.compile(r"(model/)?h\d+/attn/q_proj")
 

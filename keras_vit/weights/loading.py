@@ -4,7 +4,7 @@ import dataclasses
 
 from keras_vit.errors import WeightsMismatch
 from keras_vit.layers.patches import pair
-from keras_vit.models.outline import outline
+from keras_vit.models.abstract_model import outline
 from keras_vit.weights import mapping, resample
 from keras_vit.weights.preparing import preprocessing_of
 from keras_vit.weights.reading import OPEN

@@ -5,7 +5,7 @@ import re
 from keras_vit.errors import CheckpointError
 from keras_vit.layers.patches import pair as sides
 from keras_vit.models.mae import MaskedAutoencoder
-from keras_vit.weights import facts as reading
+from keras_vit.weights import checkpoint_facts as reading
 from keras_vit.weights import hf, loading, mapping, timm
 from keras_vit.weights import reading as file_reading
 from keras_vit.weights.arrays import ArrayFile

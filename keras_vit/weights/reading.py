@@ -6,15 +6,15 @@ from keras_vit.errors import CheckpointError
 from keras_vit.weights import (
     big_vision,
     bit,
-    foreign,
     google,
     hf,
     keras_hub,
     later,
     timm,
+    unsupported,
 )
 from keras_vit.weights.arrays import ArrayFile, listed
-from keras_vit.weights.facts import Facts, Family
+from keras_vit.weights.checkpoint_facts import Facts, Family
 from keras_vit.weights.wrapping import matcher, unwrapped
 
 # Asked in this order: the first that knows the names reads the file.
@@ -45,9 +45,9 @@ def family_of(arrays):
     Raises:
         CheckpointError: when nobody knows them.
     """
-    found = None if "keras_vit" in arrays.notes else foreign.family(arrays)
+    found = None if "keras_vit" in arrays.notes else unsupported.family(arrays)
     if found is not None:
-        foreign.refuse(arrays.where, found)
+        unsupported.refuse(arrays.where, found)
     for family in FAMILIES:
         if family.recognises(arrays):
             return family

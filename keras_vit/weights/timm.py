@@ -4,7 +4,7 @@ import math
 import re
 
 from keras_vit.errors import CheckpointError
-from keras_vit.weights.facts import Facts, Family, blocks, heads_of, position
+from keras_vit.weights.checkpoint_facts import Facts, Family, blocks, heads_of, position
 from keras_vit.weights.google import patch_stride
 from keras_vit.weights.mapping import Rule, numbered, pair, single
 from keras_vit.weights.timm_config import TimmConfig, labels_of

@@ -36,7 +36,7 @@ def test_each_row_switches_what_it_says(ablations, tmp_path):
     paths = {}
     for row in ablations.ROWS:
         model = {"image_size": 32, "classes": 10, **ablations._model(row, options)}
-        built = keras_vit.models.outline(keras_vit.VisionTransformer, **model)
+        built = keras_vit.models.abstract_model(keras_vit.VisionTransformer, **model)
         found = " ".join(weight.path for weight in built.weights)
         words = ("position/embedding", "position/rows", "offsets", "class_token")
         paths[row.name] = [w for w in (*words, "pre_logits/kernel") if w in found]

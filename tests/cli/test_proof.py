@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_vit import export
-from keras_vit.export.auto import Trial
+from keras_vit.export.quantization.auto import Trial
 
 export_all = importlib.import_module("keras_vit.export.export_all")
 

@@ -11,7 +11,7 @@ from keras.src.saving.object_registration import GLOBAL_CUSTOM_OBJECTS
 
 import keras_vit
 from keras_vit import cli, errors
-from keras_vit.cli.wording import Help, in_options, options_of
+from keras_vit.cli.messages import Help, in_options, options_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OPTIONS = {"epochs": "--epochs", "overwrite": "--overwrite", "output_dir": "--output"}

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from keras_vit.cli import workers
+from keras_vit.cli import launch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SLEEP = "print(flush=True); time.sleep(60)"
@@ -39,11 +39,11 @@ def start(*programs, folder):
 
 def test_a_killed_worker_ends_the_others_in_time(tmp_path, capfd, monkeypatch):
     """One that is killed is named, one that cannot answer is not waited for."""
-    monkeypatch.setattr(workers, "LOST_GRACE", 0.5)
+    monkeypatch.setattr(launch, "LOST_GRACE", 0.5)
     processes, logs = start(STUCK, STUCK, folder=tmp_path)
     processes[1].kill()
     begin = time.monotonic()
-    code = workers._watch(processes, logs)
+    code = launch._watch(processes, logs)
     took = time.monotonic() - begin
 
     assert 128 + signal.SIGKILL == code and took < 10
@@ -52,14 +52,14 @@ def test_a_killed_worker_ends_the_others_in_time(tmp_path, capfd, monkeypatch):
     assert "worker 1 of 2 was ended by SIGKILL, and the others were stopped" in said
     assert "The same command goes on from the last state" in said
     assert -signal.SIGKILL == processes[0].returncode
-    assert workers.LOST_GRACE < workers.GRACE < 25
+    assert launch.LOST_GRACE < launch.GRACE < 25
 
 
 def test_a_clean_stop_leaves_time_to_write(tmp_path, capfd, monkeypatch):
     """Who was told to stop and did so does not cut short the state of another."""
-    monkeypatch.setattr(workers, "LOST_GRACE", 0.0)
+    monkeypatch.setattr(launch, "LOST_GRACE", 0.0)
     processes, logs = start(SLOW, "raise SystemExit(143)", folder=tmp_path)
-    workers._watch(processes, logs)
+    launch._watch(processes, logs)
 
     assert 143 == processes[0].returncode
     assert "exit code 143" in capfd.readouterr().err

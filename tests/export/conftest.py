@@ -35,8 +35,12 @@ def exported(model, tmp_path_factory):
 def converted(exported, monkeypatch):
     """The converter gives the float32 file that was made before."""
     content = exported["tflite"].path.read_bytes()
-    monkeypatch.setattr("keras_vit.export.tflite.write_savedmodel", lambda *_: None)
-    monkeypatch.setattr("keras_vit.export.tflite.convert", lambda folder: content)
+    monkeypatch.setattr(
+        "keras_vit.export.formats.tflite.exporter.write_savedmodel", lambda *_: None
+    )
+    monkeypatch.setattr(
+        "keras_vit.export.formats.tflite.exporter.convert", lambda folder: content
+    )
 
 
 @pytest.fixture(scope="session")
@@ -59,4 +63,6 @@ def never(monkeypatch):
     def fail(*_):
         raise RuntimeError("reached the converter")
 
-    monkeypatch.setattr("keras_vit.export.tflite.write_savedmodel", fail)
+    monkeypatch.setattr(
+        "keras_vit.export.formats.tflite.exporter.write_savedmodel", fail
+    )

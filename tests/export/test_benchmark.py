@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_vit import export
-from keras_vit.export import benchmark_worker, workers
+from keras_vit.export.runtime import benchmark_worker, processes
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_a_file_that_does_not_run_is_named(exported, tmp_path):
 
 def test_a_process_that_dies_is_an_error(exported):
     """Killed from outside, it does not leave its parent waiting."""
-    worker = workers.Worker(exported["int8"].path, 1)
+    worker = processes.Worker(exported["int8"].path, 1)
     os.kill(worker._process.pid, signal.SIGKILL)
 
     with pytest.raises(ValueError, match="process ended.*Export it again"):

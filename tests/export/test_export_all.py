@@ -12,9 +12,9 @@ from PIL import Image
 
 from keras_vit import export
 from keras_vit.errors import ExportMismatch
-from keras_vit.export import snippets
-from keras_vit.export.artefacts import ARTEFACTS, chosen, fingerprint
-from keras_vit.export.contract import contract_of
+from keras_vit.export.io.io_spec import contract_of
+from keras_vit.export.report import snippets
+from keras_vit.export.report.artefacts import ARTEFACTS, chosen, fingerprint
 from keras_vit.preprocess import Preprocessing
 
 USUAL = chosen(None, None)
@@ -376,7 +376,7 @@ def test_mismatch_in_one_format_stops_all(model, photos, tmp_path, monkeypatch):
     def broken(*_):
         raise ExportMismatch("broken")
 
-    monkeypatch.setattr("keras_vit.export.proof.prove", broken)
+    monkeypatch.setattr("keras_vit.export.formats.write_and_verify.prove", broken)
 
     with pytest.raises(ExportMismatch, match="broken"):
         export.export_all(

@@ -6,10 +6,10 @@ from PIL import Image
 
 from keras_vit import export
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.comparison import Comparison
-from keras_vit.export.contract import Contract, Tensor, contract_of
-from keras_vit.export.runtimes import open_file
-from keras_vit.export.timing import interleaved
+from keras_vit.export.comparison.running_tally import Comparison
+from keras_vit.export.io.io_spec import Contract, Tensor, contract_of
+from keras_vit.export.runtime.runtimes import open_file
+from keras_vit.export.runtime.timing import interleaved
 
 
 @pytest.fixture(scope="module")

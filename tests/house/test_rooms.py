@@ -36,7 +36,7 @@ ONLY = {
     "ai_edge_litert": ("export/",),
     "ai_edge_quantizer": ("export/",),
     "jax": (),
-    "torch": ("export/litert_torch_worker.py",),
+    "torch": ("export/conversion/litert_torch_worker.py",),
     "pickle": ("keras_vit/weights/",),
 }
 

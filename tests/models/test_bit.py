@@ -40,7 +40,7 @@ def bit_images():
 @pytest.mark.parametrize("function", COUNTS)
 def test_parameter_count(function):
     """Counts are those of big_transfer, without one array."""
-    model = keras_vit.models.outline(getattr(keras_vit, function))
+    model = keras_vit.models.abstract_model(getattr(keras_vit, function))
 
     listed = dict(zip(variants.FUNCTIONS, variants.PARAMETERS.values(), strict=True))
     assert COUNTS[function] == model.count_params() == listed[function]
@@ -73,7 +73,7 @@ def test_any_image_size(bit_images):
     same = [ops.convert_to_numpy(m(bit_images)) for m in (model, fixed)]
     np.testing.assert_allclose(*same, atol=1e-6)
     assert (2, 5) == model(bit_images[:, :30, :21]).shape
-    outline = keras_vit.models.outline(
+    outline = keras_vit.models.abstract_model(
         keras_vit.BiT_R50x1, input_shape=(None, None, 3), include_top=False
     )
     assert (None, 2048) == outline.output_shape

@@ -75,7 +75,7 @@ def test_transformers_file_gives_its_hidden_states_logits_and_loss(shared):
 )
 def test_sizes_of_the_paper(build, count):
     """Parameters of the published sizes, the fixed palette apart."""
-    model = keras_vit.models.outline(build)
+    model = keras_vit.models.abstract_model(build)
     trained = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
     assert trained == count
 

@@ -55,7 +55,9 @@ OTHERS = {
 
 def outline(name, **options):
     """Parameters, from shapes alone."""
-    return keras_vit.models.outline(keras_vit.create, name, **options).count_params()
+    return keras_vit.models.abstract_model(
+        keras_vit.create, name, **options
+    ).count_params()
 
 
 @functools.cache

@@ -6,8 +6,8 @@ import pytest
 from keras import layers, ops
 
 from keras_vit import Preprocessing
-from keras_vit.models.endings import ending, labels_of, meaning
-from keras_vit.models.stating import assumed, stated
+from keras_vit.models.input_range import assumed, stated
+from keras_vit.models.output_activation import ending, labels_of, meaning
 
 
 @pytest.fixture(scope="module")

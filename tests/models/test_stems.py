@@ -46,7 +46,7 @@ def test_networks_of_keras_fit():
         stem = keras.applications.ResNet50(include_top=False, weights=None)
         return keras_vit.create("Ti/16", stem=stem, patch_size=1)
 
-    model = keras_vit.models.outline(build)
+    model = keras_vit.models.abstract_model(build)
 
     assert (7, 7) == model.get_layer("patch_encoder").grid
     assert (None, 49, 2048) == model.get_layer("patches").output.shape

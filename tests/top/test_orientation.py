@@ -17,20 +17,21 @@ SIZE = (24, 40)  # H, W px
 @pytest.fixture(scope="module")
 def pipeline():
     """Decodes as training does."""
-    from keras_vit.training.data import ops
+    from keras_vit.training.data import image_ops
 
-    return tf.function(ops.decode, input_signature=[tf.TensorSpec((), tf.string)])
+    return tf.function(image_ops.decode, input_signature=[tf.TensorSpec((), tf.string)])
 
 
 @pytest.fixture(scope="module")
 def served():
     """Decodes as a SavedModel that takes files."""
-    from keras_vit.export import decoding
+    from keras_vit.export.conversion import decode_ops
 
     spec = [tf.TensorSpec((None,), tf.string)]
     return {
         size: tf.function(
-            decoding.decode(keras_vit.Preprocessing(size, "none")), input_signature=spec
+            decode_ops.decode(keras_vit.Preprocessing(size, "none")),
+            input_signature=spec,
         )
         for size in (SIZE, SIZE[::-1])
     }
@@ -104,11 +105,11 @@ def test_other_notes_may_stand_before_the_tags(pipeline):
 
 def test_a_box_is_cut_out_of_the_turned_photo():
     """The same box as of the turned pixels."""
-    from keras_vit.training.data import ops
+    from keras_vit.training.data import image_ops
 
     raw, seed = tagged(6, "JPEG", quality=100), tf.constant([1, 2], tf.int64)
-    cut = ops.decode_crop(tf.constant(raw), seed, (0.2, 0.6))
-    expected = ops.decode_crop(tf.constant(read_image(raw)), seed, (0.2, 0.6))
+    cut = image_ops.decode_crop(tf.constant(raw), seed, (0.2, 0.6))
+    expected = image_ops.decode_crop(tf.constant(read_image(raw)), seed, (0.2, 0.6))
 
     np.testing.assert_array_equal(expected, cut)
 

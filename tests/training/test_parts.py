@@ -8,8 +8,9 @@ import pytest
 
 import keras_vit
 from keras_vit import training
-from keras_vit.training import callbacks, losses, optimizers, runs
-from keras_vit.training import strategy as strategies
+from keras_vit.training.checkpoint import model_callbacks, run_folder
+from keras_vit.training.engine import strategy as strategies
+from keras_vit.training.optim import losses, optimizers
 from keras_vit.training.recipes import RECIPES, Recipe
 
 
@@ -175,7 +176,7 @@ def test_the_room_refuses_another_name():
 @pytest.mark.parametrize(("monitor", "best"), [("val_top1", 2), ("val_loss", 3)])
 def test_the_best_epoch_is_that_of_the_monitored_score(monitor, best, tmp_path):
     """Top-1 counts upwards, the loss downwards; the later of two equals wins."""
-    keeper = callbacks.KeepModels(runs.RunFolder(tmp_path), monitor)
+    keeper = model_callbacks.KeepModels(run_folder.RunFolder(tmp_path), monitor)
     keeper.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
     epochs = [(0.5, 3.0), (0.9, 2.0), (0.8, 1.0)]
 

@@ -32,7 +32,9 @@ def test_variants_exist(function):
     """The variant of a row is a function of the package, buildable at its size."""
     assert callable(getattr(keras_vit.models.named, function))
     one = {} if function.startswith("BiT") else {"depth": 1}  # blocks are all alike
-    model = keras_vit.models.outline(keras_vit.create, function, classes=3, **one)
+    model = keras_vit.models.abstract_model(
+        keras_vit.create, function, classes=3, **one
+    )
     assert (None, 3) == model.output_shape
 
 

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_vit import weights
 from keras_vit.errors import CheckpointError
-from keras_vit.weights import foreign
+from keras_vit.weights import unsupported
 from keras_vit.weights.formats import open_checkpoint
 
 
@@ -45,16 +45,16 @@ from keras_vit.weights.formats import open_checkpoint
 def test_families_are_known_by_their_names(family, names):
     """Names of arrays alone tell the family, under any prefix."""
     for prefix in ("", "module.model."):
-        assert family in str(foreign.by_names([prefix + name for name in names]))
+        assert family in str(unsupported.by_names([prefix + name for name in names]))
 
 
 def test_plain_transformers_are_none_of_them(tiny, tmp_path):
     """What this package writes in each format is not taken for another network."""
     model = tiny(registers=2, layer_scale=0.1, depth=1)
     path = weights.save_checkpoint(model, tmp_path / "x.safetensors", "timm")
-    assert foreign.by_names(open_checkpoint(path)) is None
+    assert unsupported.by_names(open_checkpoint(path)) is None
     path = weights.save_checkpoint(tiny(depth=1), tmp_path / "hf", "hf")
-    assert foreign.by_names(open_checkpoint(path)) is None
+    assert unsupported.by_names(open_checkpoint(path)) is None
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_named_architecture_is_believed(config, family, tiny, tmp_path):
 )
 def test_plain_names_pass(name):
     """What begins as timm's plain transformers do is read."""
-    assert foreign._by_config({"architecture": name}) is None
+    assert unsupported._by_config({"architecture": name}) is None
 
 
 def test_post_norm_without_a_word_is_refused(tiny, tmp_path):

@@ -27,7 +27,7 @@ GRIDS = {"R_Ti16": 7, "R26_S32": 7, "R26_B32": 7, "R50_B16": 14, "R50_L32": 7}
 @pytest.mark.parametrize("name", COUNTS)
 def test_counts_and_grids(name):
     """Parameters and patch grids at 224 px are those of vit_jax."""
-    model = keras_vit.models.outline(getattr(keras_vit.models.named, name))
+    model = keras_vit.models.abstract_model(getattr(keras_vit.models.named, name))
 
     listed = dict(zip(variants.FUNCTIONS, variants.PARAMETERS.values(), strict=True))
     assert COUNTS[name] == model.count_params() == listed[name]

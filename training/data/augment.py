@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_vit import ranges
 from keras_vit.choices import did_you_mean
-from keras_vit.training.data import geometry, ops, policies
+from keras_vit.training.data import geometry, image_ops, policies
 
 
 class Form(NamedTuple):
@@ -71,10 +71,12 @@ def _timm(image, seed, note, **numbers):
 SHARE, SIDE, CHANCE = (1e-3, 1.0), (1, 10_000), (0.0, 1.0)
 FORMS = {  # fmt: off
     # (image, seed, note, *numbers) -> (h, w, 3) of the model's size
-    "inception_crop": Form("crop", ops.inception_crop, (0.05,), (SHARE,)),
-    "random_resized_crop": Form("crop", ops.random_resized_crop, (0.08,), (SHARE,)),
-    "resize_crop": Form("crop", ops.resize_crop, (256,), (SIDE,)),
-    "resmall_crop": Form("crop", ops.resmall_crop, (256,), (SIDE,)),
+    "inception_crop": Form("crop", image_ops.inception_crop, (0.05,), (SHARE,)),
+    "random_resized_crop": Form(
+        "crop", image_ops.random_resized_crop, (0.08,), (SHARE,)
+    ),
+    "resize_crop": Form("crop", image_ops.resize_crop, (256,), (SIDE,)),
+    "resmall_crop": Form("crop", image_ops.resmall_crop, (256,), (SIDE,)),
     # (image, seed, note, *numbers) -> image
     "flip": Form("change", _flip),
     "randaug": Form("change", _randaug, (2, 10), ((1, 16), (0, 40))),
@@ -92,12 +94,12 @@ FORMS = {  # fmt: off
     # (images (B, h, w, 3), numbers (B, n) in -1..1, *numbers) -> images
     "affine": Form(
         "warp",
-        ops.affine,
+        image_ops.affine,
         (0.1, 15.0, 0.2, 0.2),
         ((0.0, 1.0), (0.0, 180.0), (0.0, 0.9), (0.0, 1.0)),
     ),
-    "elastic": Form("warp", ops.elastic, (0.07,), ((0.0, 1.0),)),
-    "shift": Form("warp", ops.shift, (4,), ((1, 1000),)),
+    "elastic": Form("warp", image_ops.elastic, (0.07,), ((0.0, 1.0),)),
+    "shift": Form("warp", image_ops.shift, (4,), ((1, 1000),)),
     # (image, seed, probability), in the range of the model
     "erase": Form("erase", geometry.erase, (0.25,), ((0.0, 1.0),)),
 }  # fmt: on
@@ -303,14 +305,14 @@ def draw(image, seed, preset, note):
         return tf.stack(drawn), tf.zeros((0,))
     size = note.image_size
     if preset.crop is None:
-        image = ops.prepare(ops.decode(image), note)
+        image = image_ops.prepare(image_ops.decode(image), note)
     else:
         image = preset.crop(image, seed, note)
-    image = tf.ensure_shape(image, (*size, ops.CHANNELS))
+    image = tf.ensure_shape(image, (*size, image_ops.CHANNELS))
     for k, apply in enumerate(preset.changes):
         image = apply(image, tf.random.fold_in(seed, 2 + k), note)
     if preset.erase:
-        image = ops.to_range(image, note.range)
+        image = image_ops.to_range(image, note.range)
         image = geometry.erase(image, tf.random.fold_in(seed, 0), preset.erase)
     if not preset.warps:
         return image, tf.zeros((0,))

@@ -7,8 +7,8 @@ import tensorflow as tf
 from keras_vit.classes import numbers
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.data import augment as augmentation
-from keras_vit.training.data import ops
-from keras_vit.training.data.feed import Feed
+from keras_vit.training.data import image_ops
+from keras_vit.training.data.batching import Feed
 from keras_vit.training.data.info import DataInfo
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import SPLITS, open_source
@@ -67,7 +67,7 @@ def open_data(
         class_names=opened.class_names,
         counts={name: split.size for name, split in opened.splits.items()},
         preprocessing=preprocessing,
-        channels=ops.CHANNELS,
+        channels=image_ops.CHANNELS,
         augment=augment,
         skipped=opened.skipped,
         replaced=feed.bad,
@@ -104,7 +104,7 @@ def load_data(
             "tfds:NAME" or "tfds:PATH" of a prepared set, with splits where wanted:
             "tfds:cifar10?train=train[:98%]&validation=train[98%:]"; "vtab:TASK";
             "pseudo:FILE" of `keras_vit.training.pseudo_label`; or
-            data of your own (`keras_vit.training.data.own`).
+            data of your own (`keras_vit.training.data.array_source`).
         image_size: side in px, or (H, W); None takes that of `preprocessing`,
             else 32 for digits and 224 for the rest.
         batch_size: B, images per step.

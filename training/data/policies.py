@@ -8,7 +8,7 @@ import re
 
 import tensorflow as tf
 
-from keras_vit.training.data import colour, geometry
+from keras_vit.training.data import color, geometry
 
 GREY = (128, 128, 128)
 
@@ -85,22 +85,22 @@ def _tensorflow_branches(shape, share):
         return either_sign(100.0 * share, s)
 
     return [
-        lambda i, s: colour.autocontrast(i),
-        lambda i, s: colour.equalize(i),
-        lambda i, s: colour.invert(i),
+        lambda i, s: color.autocontrast(i),
+        lambda i, s: color.equalize(i),
+        lambda i, s: color.invert(i),
         warped(lambda i, s: geometry.turn(i, either_sign(30.0 * share, s))),
-        lambda i, s: colour.posterize(i, bits),
-        lambda i, s: colour.solarize(i, int(256 * share) % 256),
-        lambda i, s: colour.color(i, enhance),
-        lambda i, s: colour.contrast(i, enhance, min(pixels // 256, 255)),
-        lambda i, s: colour.brightness(i, enhance),
-        lambda i, s: colour.sharpness(i, enhance),
+        lambda i, s: color.posterize(i, bits),
+        lambda i, s: color.solarize(i, int(256 * share) % 256),
+        lambda i, s: color.color(i, enhance),
+        lambda i, s: color.contrast(i, enhance, min(pixels // 256, 255)),
+        lambda i, s: color.brightness(i, enhance),
+        lambda i, s: color.sharpness(i, enhance),
         warped(lambda i, s: (1, slant(s), 0, 0, 1, 0)),
         warped(lambda i, s: (1, 0, 0, slant(s), 1, 0)),
         lambda i, s: geometry.move(i, 0.0, shift(s), GREY),
         lambda i, s: geometry.move(i, shift(s), 0.0, GREY),
         lambda i, s: geometry.cutout(i, int(40 * share), s, GREY),
-        lambda i, s: colour.solarize_add(i, int(110 * share)),
+        lambda i, s: color.solarize_add(i, int(110 * share)),
     ]
 
 
@@ -170,17 +170,17 @@ def _timm_branches(fill, m, mstd):
         return lambda i, s: geometry.warp_smooth(i, matrix(i, signed(s)), fill)
 
     return [
-        lambda i, s: colour.autocontrast(i),
-        lambda i, s: colour.equalize(i),
-        lambda i, s: colour.invert(i),
+        lambda i, s: color.autocontrast(i),
+        lambda i, s: color.equalize(i),
+        lambda i, s: color.invert(i),
         warped(lambda i, x: geometry.turn(i, 30.0 * x)),
-        lambda i, s: colour.posterize(i, 4 - steps(4, s)),
-        lambda i, s: colour.solarize(i, 256 - steps(256, s)),
-        lambda i, s: colour.solarize_add(i, steps(110, s)),
-        lambda i, s: colour.color(i, enhance(s)),
-        lambda i, s: colour.contrast(i, enhance(s)),
-        lambda i, s: colour.brightness(i, enhance(s)),
-        lambda i, s: colour.sharpness(i, enhance(s)),
+        lambda i, s: color.posterize(i, 4 - steps(4, s)),
+        lambda i, s: color.solarize(i, 256 - steps(256, s)),
+        lambda i, s: color.solarize_add(i, steps(110, s)),
+        lambda i, s: color.color(i, enhance(s)),
+        lambda i, s: color.contrast(i, enhance(s)),
+        lambda i, s: color.brightness(i, enhance(s)),
+        lambda i, s: color.sharpness(i, enhance(s)),
         # Pillow's coordinates are those of pixel corners: half a slant more.
         warped(lambda i, x: (1, 0.3 * x, 0.15 * x, 0, 1, 0)),
         warped(lambda i, x: (1, 0, 0, 0.3 * x, 1, 0.15 * x)),
@@ -197,11 +197,11 @@ def three_augment(image, seed):
     """
 
     def blurred(i, s):
-        return colour.gaussian_blur(i, tf.random.stateless_uniform((), s, 0.1, 2.0))
+        return color.gaussian_blur(i, tf.random.stateless_uniform((), s, 0.1, 2.0))
 
     branches = [
-        lambda i, s: colour.grayscale(i),
-        lambda i, s: colour.solarize(i, 128),
+        lambda i, s: color.grayscale(i),
+        lambda i, s: color.solarize(i, 128),
         blurred,
     ]
     first, second = tf.unstack(tf.random.split(seed, 2))
@@ -211,18 +211,18 @@ def three_augment(image, seed):
 
 def grey(image, seed):
     """The grey image."""
-    return colour.grayscale(image)
+    return color.grayscale(image)
 
 
 def blur(image, seed):
     """Smoothed by a bell curve of 0.1 to 2 px."""
     sigma = tf.random.stateless_uniform((), seed, 0.1, 2.0)
-    return colour.gaussian_blur(image, sigma)
+    return color.gaussian_blur(image, sigma)
 
 
 def solarized(image, seed):
     """What is light becomes dark."""
-    return colour.solarize(image, 128)
+    return color.solarize(image, 128)
 
 
 def sometimes(change, image, seed, probability):
@@ -257,9 +257,9 @@ def color_jitter(image, seed, brightness, contrast, saturation, hue, probability
         return tf.image.adjust_hue(i, turn)
 
     branches = [
-        by(colour.brightness, brightness),
-        by(colour.contrast, contrast),
-        by(colour.color, saturation),
+        by(color.brightness, brightness),
+        by(color.contrast, contrast),
+        by(color.color, saturation),
         turned,
     ]
 
@@ -286,8 +286,8 @@ def jitter(image, seed, strength):
         return tf.random.stateless_uniform((), s, 1.0 - strength, 1.0 + strength)
 
     branches = [
-        lambda i, s: colour.brightness(i, factor(s)),
-        lambda i, s: colour.contrast(i, factor(s)),
-        lambda i, s: colour.color(i, factor(s)),
+        lambda i, s: color.brightness(i, factor(s)),
+        lambda i, s: color.contrast(i, factor(s)),
+        lambda i, s: color.color(i, factor(s)),
     ]
     return _in_random_order(image, branches, seed)

@@ -12,7 +12,13 @@ from keras_vit import files, image_folder
 from keras_vit.choices import check_choice
 from keras_vit.errors import DataError
 from keras_vit.progress import tell
-from keras_vit.training.data import folder, own, pseudo, tfds_source, vtab
+from keras_vit.training.data import (
+    array_source,
+    check_folder,
+    pseudo_source,
+    tfds_source,
+    vtab,
+)
 from keras_vit.training.data.splits import SPLITS, IndexedSplit
 
 ON_BAD_IMAGE = ("refuse", "skip", "stop")
@@ -76,7 +82,7 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
     Args:
         name: "digits", "folder:PATH", "tfds:NAME", "tfds:PATH", "vtab:TASK",
             "pseudo:FILE", or data of the user's own (see
-            `keras_vit.training.data.own`).
+            `keras_vit.training.data.array_source`).
         splits: the splits that will be read; only these are checked. None is
             the one for the final score.
         on_bad_image: "refuse", "skip" or "stop", see `load_data`.
@@ -91,8 +97,8 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
         DataError, FileNotFoundError: when the data are missing or damaged.
     """
     check_choice("on_bad_image", on_bad_image, ON_BAD_IMAGE)
-    if own.is_own(name):
-        names, opened, key, fixed = own.read_own(name)
+    if array_source.is_own(name):
+        names, opened, key, fixed = array_source.read_own(name)
         return Source(key, names, opened, 224, "light", fixed=fixed)
     kind, _, rest = str(name).partition(":")
     if name == "digits":
@@ -105,9 +111,9 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
         names, opened, augment = vtab.open_vtab(name, rest, cache)
         return Source(name, names, opened, 224, augment)
     if kind == "pseudo" and rest:
-        arrays = pseudo.read(rest)
+        arrays = pseudo_source.read(rest)
         names = str(arrays["labelled"]), splits, on_bad_image, verbose, cache
-        return pseudo.join(name, arrays, open_source(*names), cache)
+        return pseudo_source.join(name, arrays, open_source(*names), cache)
     raise ValueError(
         "data: must be 'digits', 'folder:PATH', 'tfds:NAME', 'vtab:TASK', "
         f"'pseudo:FILE' or arrays (images, labels), got {name!r}. Put 'folder:' before "
@@ -154,12 +160,12 @@ def _open_folder(name, path, splits, on_bad_image, verbose, cache):
     for note in notes:
         if verbose:
             tell(f"{path}: {note}")
-    wanted, bad = folder.check_images(wanted, refuse, verbose, sample)
+    wanted, bad = check_folder.check_images(wanted, refuse, verbose, sample)
     if bad:
         notes.append(f"left out, cannot be decoded: {len(bad)}, {', '.join(bad[:3])}")
         if verbose:
             tell(f"{path}: {notes[-1]}")
-    folder.check_classes(path, wanted, found.class_names)
+    check_folder.check_classes(path, wanted, found.class_names)
     opened = {
         split: _file_split(rows, cache and split in wanted)
         for split, rows in {**listed, **wanted}.items()

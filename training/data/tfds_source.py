@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_vit.choices import did_you_mean
 from keras_vit.errors import DataError
 from keras_vit.progress import is_live, tell
-from keras_vit.training.data import ops
+from keras_vit.training.data import image_ops
 from keras_vit.training.data.splits import SPLITS, SequentialSplit
 
 RETRIES = 4  # of a download, a few seconds
@@ -230,4 +230,4 @@ def _class_names(name, builder, image, label):
 
 def bright(key):
     """Pixels of 0 and 1 as 0 and 255."""
-    return lambda row: tf.repeat(row[key] * 255, ops.CHANNELS, axis=-1)
+    return lambda row: tf.repeat(row[key] * 255, image_ops.CHANNELS, axis=-1)

@@ -7,15 +7,24 @@ import numpy as np
 from keras.src.utils import io_utils
 
 from keras_vit import files
-from keras_vit.models.encoders import encoder, every_depth, has_depths, pixel_trunk
+from keras_vit.models.feature_extraction import (
+    encoder,
+    every_depth,
+    has_depths,
+    pixel_trunk,
+)
+from keras_vit.models.input_range import assumed
 from keras_vit.models.pretraining import PretrainingModel
-from keras_vit.models.stating import assumed
 from keras_vit.preprocess import Preprocessing
+from keras_vit.training.checkpoint.retry_write import tell
 from keras_vit.training.data import load_split
-from keras_vit.training.evaluate.depths import DepthCurve, depth_probe, plot_depths
 from keras_vit.training.evaluate.features import collect
+from keras_vit.training.evaluate.probe_depths import (
+    DepthCurve,
+    depth_probe,
+    plot_depths,
+)
 from keras_vit.training.evaluate.probes import KNOWN, PROBES, check_kinds, probes
-from keras_vit.training.patience import tell
 
 PIXELS = "pixels"  # stands for a model: what the probes read out of the image itself
 PIXELS_SIDE = 32  # px of it
@@ -120,7 +129,7 @@ def compare(
         kinds: as in `probes`, and "depth": a linear probe at every depth of the models
             that have blocks.
         split: to score; None is test where there is one, else validation.
-        pooling: see `keras_vit.models.encoders.encoder`.
+        pooling: see `keras_vit.models.feature_extraction.encoder`.
         batch_size, on_bad_image, verbose: as in `load_split`.
 
     Returns:

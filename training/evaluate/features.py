@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_vit.models.encoders import encoder
+from keras_vit.models.feature_extraction import encoder
 from keras_vit.progress import Bar
 
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from keras_vit.training.engine import inner
 from keras_vit.training.evaluate.features import as_features, encoder
-from keras_vit.training.evaluate.fewshot import few_shot
-from keras_vit.training.evaluate.neighbours import knn
-from keras_vit.training.evaluate.probe import linear_probe
+from keras_vit.training.evaluate.few_shot import few_shot
+from keras_vit.training.evaluate.knn import knn
+from keras_vit.training.evaluate.linear_probe import linear_probe
 
 PROBES = ("linear", "few_shot", "knn")
 KNOWN = (*PROBES, "lars")

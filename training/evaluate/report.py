@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_vit.models.endings import labels_of
+from keras_vit.models.output_activation import labels_of
 from keras_vit.training.evaluate.calibration import (
     calibration_bins,
     calibration_error,
@@ -14,7 +14,7 @@ from keras_vit.training.evaluate.confusion import (
     confusion_matrix,
     plot_confusion,
 )
-from keras_vit.training.evaluate.outcomes import Outcomes, outcomes
+from keras_vit.training.evaluate.predictions import Outcomes, outcomes
 from keras_vit.training.evaluate.top1 import checked, shares
 
 SHOWN = 5  # mistakes in the text

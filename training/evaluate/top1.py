@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vit.training.evaluate.outcomes import outcomes
+from keras_vit.training.evaluate.predictions import outcomes
 
 
 def top_k(model, dataset, k=(1, 5), verbose=1):

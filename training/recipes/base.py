@@ -57,21 +57,21 @@ class Recipe:
             the batch, "none" leaves it.
         learning_rate: highest value of the schedule.
         schedule: shape of the learning rate, a key of
-            `keras_vit.training.schedules.SCHEDULES`, or a dict with "name" and
+            `keras_vit.training.optim.schedules.SCHEDULES`, or a dict with "name" and
             options, durations in the manner of `warmup`:
             {"name": "rsqrt", "timescale": 10000, "cooldown": "50000 steps"}.
         warmup: while the learning rate grows linearly from 0: share of all steps,
             0..1, or text like "500 steps", "5 epochs".
-        optimizer: a key of `keras_vit.training.optimizers.OPTIMIZERS`, or a dict
+        optimizer: a key of `keras_vit.training.optim.optimizers.OPTIMIZERS`, or a dict
             with "name" and options.
         weight_decay: share of each kernel taken away per step, times the
             learning rate (in LARS and LAMB part of the step); biases, norms, tokens
             and position tables are left alone.
         loss: "softmax", or "sigmoid" (each class on its own), or a dict with "name"
-            and options, see `keras_vit.training.losses`.
+            and options, see `keras_vit.training.optim.losses`.
         beta_2: memory of the second moment, 0..1, of AdamW, LAMB and Adafactor.
         layer_decay: factor on the learning rate from each block to the one before
-            it, 0..1, see `keras_vit.training.rates.layer_rates`; None for none.
+            it, 0..1, see `keras_vit.training.optim.param_groups.layer_rates`; None for none.
         rates: dict of pattern -> factor on the learning rate of the weights in
             whose path the pattern (a regular expression) is found; or None.
         clipnorm: largest norm of all gradients together, or None.
@@ -80,16 +80,16 @@ class Recipe:
         label_smoothing: probability spread over all classes, 0..1.
         teacher: model to learn from, a .keras file, a checkpoint or anything that
             `from_checkpoint` reads; None for none. `fit` also takes any Keras model.
-        distillation: dict of how, see `keras_vit.training.distill.Distillation`.
+        distillation: dict of how, see `keras_vit.training.methods.distillation.Distillation`.
         sharpness: dict of how far to look for the sharpest ascent, see
-            `keras_vit.training.sharpness.Sharpness`; None for the plain gradient.
+            `keras_vit.training.methods.sam.Sharpness`; None for the plain gradient.
         freeze: patterns (regular expressions) of weights that stay as they are.
         lora: rank of adapters that learn instead of the model's own kernels, see
-            `keras_vit.training.tuning.add_lora`; None for none.
+            `keras_vit.training.methods.lora_and_freeze.add_lora`; None for none.
         remat: whether activations inside of blocks are computed again rather than
             kept: about 6 times less memory, a quarter more time.
         progressive: pairs (share of the run, px): from then on images are shrunk to
-            that side, see `keras_vit.training.growth.Growth`; () for none.
+            that side, see `keras_vit.training.methods.progressive_resizing.Growth`; () for none.
         augment: see `load_data`.
         mixup: alpha of mixup, 0 for none; None is what belongs to the name of the
             augmentation. See `keras_vit.training.data.mix.Mix`.

@@ -3,9 +3,9 @@
 import dataclasses
 
 from keras_vit.preprocess import Preprocessing
-from keras_vit.training import losses, optimizers, rates, schedules
-from keras_vit.training.distill import Distillation
-from keras_vit.training.sharpness import Sharpness
+from keras_vit.training.methods.distillation import Distillation
+from keras_vit.training.methods.sam import Sharpness
+from keras_vit.training.optim import losses, optimizers, param_groups, schedules
 
 
 def check_optimisation(recipe):
@@ -18,7 +18,7 @@ def check_optimisation(recipe):
     optimizers.check("optimizer", recipe.optimizer)
     if isinstance(recipe.warmup, str):
         schedules.steps_of(recipe.warmup, 1, 1, 1)
-    rates.check_factors("rates", recipe.rates or {})
+    param_groups.check_factors("rates", recipe.rates or {})
 
 
 def check_learning(recipe):
@@ -36,7 +36,7 @@ def check_learning(recipe):
             f"freeze: must be a tuple of patterns, got {recipe.freeze!r}. Pass "
             f"freeze=({recipe.freeze!r},)."
         )
-    rates.check_factors("freeze", dict.fromkeys(recipe.freeze, 0.0))
+    param_groups.check_factors("freeze", dict.fromkeys(recipe.freeze, 0.0))
     if recipe.lora is not None and recipe.freeze:
         raise ValueError(
             f"lora: freezes the model by itself, got freeze={recipe.freeze!r} as well. "

@@ -6,7 +6,7 @@ import pytest
 from keras_vit.export.processors import TARGETS, run
 from keras_vit.export.processors.session import open_session
 from keras_vit.export.processors.targets import EMULATOR
-from keras_vit.export.runtimes import open_file
+from keras_vit.export.runtime.runtimes import open_file
 
 EMULATED = [name for name, row in TARGETS.items() if row.kind == EMULATOR]
 

@@ -5,11 +5,12 @@ import pytest
 
 from keras_vit import export
 from keras_vit.errors import ExportMismatch
-from keras_vit.export import arena, flatbuffer
+from keras_vit.export.formats.tflite import arena
 from keras_vit.export.inspection import delegates
 from keras_vit.export.processors import parts, session, tflite_micro, vela
 from keras_vit.export.processors.targets import TARGETS
-from keras_vit.export.runtimes import PlainRuntime, open_file
+from keras_vit.export.runtime import tflite_file
+from keras_vit.export.runtime.runtimes import PlainRuntime, open_file
 
 PRINTED = """
 CPU operators = 1 (33.3%)
@@ -57,7 +58,7 @@ def test_memory_that_was_not_measured_is_said(monkeypatch, exported):
 
     assert ({}, (arena.MISSING,)) == arena.notes_of(path, "full_int8")
     assert ({}, ()) == arena.notes_of(path, "dynamic_int8")
-    assert flatbuffer.noted(path, flatbuffer.ARENA) is None
+    assert tflite_file.noted(path, tflite_file.ARENA) is None
 
 
 def test_memory_stands_in_the_file(monkeypatch, model, photos, converted, tmp_path):
@@ -69,7 +70,7 @@ def test_memory_stands_in_the_file(monkeypatch, model, photos, converted, tmp_pa
     )
 
     assert 12345 == result.arena_bytes == result.to_dict()["arena_bytes"]
-    assert b"12345" == flatbuffer.noted(result.path, flatbuffer.ARENA)
+    assert b"12345" == tflite_file.noted(result.path, tflite_file.ARENA)
     assert 12345 == open_file(result).arena_bytes
 
 

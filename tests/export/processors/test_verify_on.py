@@ -6,13 +6,13 @@ from unittest import mock
 import pytest
 
 from keras_vit import export
-from keras_vit.cli.deploy import summary
+from keras_vit.cli.export import summary
 from keras_vit.errors import ExportMismatch
+from keras_vit.export.comparison.all_on_processors import Elsewhere
+from keras_vit.export.comparison.on_processors import Running
+from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors import child, run
-from keras_vit.export.processors.elsewhere import Elsewhere
-from keras_vit.export.processors.judging import Running
-from keras_vit.export.reference import Reference
-from keras_vit.export.runtimes import open_file
+from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.verify import FirstImages
 
 NO_MODEL = None  # what must be refused before the model is looked at

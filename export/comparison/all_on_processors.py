@@ -1,0 +1,63 @@
+"""Every file of an export on other processors, one after the other."""
+
+from keras_vit.export.comparison.on_processors import Trials
+from keras_vit.export.processors import session
+from keras_vit.export.processors.targets import chosen
+from keras_vit.export.processors.trial import Trial
+from keras_vit.export.runtime.console import say
+
+IMAGES = 32  # emulation is slow
+
+
+class Elsewhere:
+    """The processors that the files of an export are tried on.
+
+    Args:
+        names: one, a list, or None. max_points_lost: as in `verify`.
+        time_limit: seconds for one file on one processor. verbose: 0 for silence.
+
+    Attributes:
+        images: how many of the first ones are run.
+
+    Raises:
+        OSError, ValueError: as `session.ready`.
+    """
+
+    images = IMAGES
+
+    def __init__(self, names, max_points_lost, time_limit, verbose):
+        session.check_limit(time_limit)
+        self._targets = chosen(names)
+        for target in self._targets:
+            session.check(target, target.formats[0])
+        self._options = (max_points_lost, time_limit, verbose)
+
+    def judge(self, reference, runtimes, found, first):
+        """Fill in what came of each file.
+
+        Args:
+            reference: `Reference`. runtimes: of the files here.
+            found: their `Verification`s, changed in place.
+            first: `FirstImages`.
+        """
+        if not self._targets:
+            return
+        images, labels = first.images(), first.labels()
+        batch = (images, labels, reference.finite_answers(images))
+        for runtime, one in zip(runtimes, found, strict=True):
+            trials = [self._try(t, reference, runtime, batch) for t in self._targets]
+            one.judge({trial.processor: trial for trial in trials})
+
+    def _try(self, target, reference, runtime, batch):
+        """`Trial` of one file on one processor."""
+        if runtime.format not in target.formats:
+            takes = " and ".join(target.formats)
+            return Trial(target.name, target.kind, untried=f"takes {takes} files")
+        try:
+            with Trials(reference, runtime, [target], *self._options) as trials:
+                trials.add(*batch)
+                (trial,) = trials.results().values()
+        except TimeoutError as err:
+            trial = Trial(target.name, target.kind, untried=str(err))
+        say(f"{runtime.path.name} on {trial}", self._options[-1])
+        return trial

@@ -1,0 +1,93 @@
+"""Verifying a file with a face of its own: what to ask it, and what to expect.
+
+The face is read off the file: names, shapes and dtypes say what stands around the
+model. Everything that can be compared is; nothing is taken on trust.
+"""
+
+import numpy as np
+
+from keras_vit.export.images.batches import Batches
+from keras_vit.export.io.io_adapter import CLASSES, FEATURES
+from keras_vit.export.io.io_spec import Contract
+from keras_vit.export.io.model_views import Cores
+
+
+def face_of(reference, runtime):
+    """The `Faced` that answers as a file should.
+
+    Args:
+        reference: `Reference` of the model, with an open batch. runtime: the file.
+
+    Returns:
+        `Faced`; of what no face explains, the model's own.
+    """
+    image, names = runtime.inputs[0], [tensor.name for tensor in runtime.outputs]
+    own = [tensor.name for tensor in reference.contract.outputs]
+    features = names == [FEATURES] and own != names
+    view = Cores(reference).get(None, None, FEATURES if features else "scores")
+    contract, options = view.contract, {}
+    resized = image.shape[1:] != contract.image.shape[1:]
+    if image.dtype == "uint8" and (image.scale is None or resized):
+        options["input_size"] = image.shape[1:3]
+    options["encoded"] = image.dtype == "string"
+    options["softmax"] = own == ["logits"] and "probabilities" in names
+    if CLASSES in names:
+        options["top"] = runtime.outputs[names.index(CLASSES)].shape[-1]
+    return view.faced(view.face(**options))
+
+
+def batches_for(faced, images, labels, contract):
+    """Batches as the file takes them, out of what the user holds.
+
+    Args:
+        faced: `Faced`. images, labels: as in `verify`; for a file that takes pixels,
+            uint8 images of its size will do as well.
+        contract: of the model.
+
+    Returns:
+        `Batches`, or another iterable with a `count`.
+    """
+    face = faced.face
+    if not (face.embedded or face.encoded):
+        return Batches(images, labels, contract)
+    if face.embedded and getattr(images, "dtype", None) == np.uint8:
+        return Turned(
+            Batches(images, labels, Contract(face.image, face.compared, "none")), _bytes
+        )
+    return Turned(Batches(images, labels, contract), face.pixels)
+
+
+def _bytes(images):
+    return images.astype("uint8")
+
+
+class Turned:
+    """Batches whose images are changed on the way.
+
+    Args:
+        batches: `Batches`. change: function of images.
+    """
+
+    def __init__(self, batches, change):
+        self._batches, self._change = batches, change
+        self.count = batches.count
+
+    def __iter__(self):
+        for images, labels in self._batches:
+            yield self._change(images), labels
+
+
+def described(face):
+    """What a comparison by this face covers, in words; "" for the model's own."""
+    parts = []
+    if face.encoded:
+        parts.append("images written as PNG and decoded by the file")
+    if face.embedded:
+        height, width = face.input_size
+        parts.append(f"uint8 pixels of {width}x{height}, prepared by the file")
+    if face.top is not None:
+        name = face.compared[0].name
+        parts.append(f"the {face.top} best classes and their {name}")
+    elif face.softmax:
+        parts.append("probabilities")
+    return "; ".join(parts)

@@ -1,0 +1,147 @@
+"""Running figures of one file against the Keras model."""
+
+import collections
+import math
+
+import numpy as np
+
+from keras_vit.export.comparison.verification import Verification
+from keras_vit.export.inspection.summary import inspect
+from keras_vit.export.io.io_spec import size_of
+from keras_vit.export.runtime.differences import Tally, points_allowed, worst
+
+
+class Comparison:
+    """Running figures of one file against the Keras model.
+
+    Args:
+        runtime: the loaded file. contract: of the model.
+    """
+
+    def __init__(self, runtime, contract):
+        self.runtime = runtime
+        self.tallies = [Tally() for _ in contract.outputs]
+        self._names = [tensor.name for tensor in contract.outputs]
+        ranks = [len(tensor.shape) for tensor in contract.outputs]
+        scores = contract.outputs[0].name != "features" and ranks[0] == 2
+        self._scored = scores and contract.outputs[0].shape[1] > 1
+        self.images = self.labelled = self.same = self.right = self.right_keras = 0
+        self.top5 = self.top5_keras = 0
+        self._five = self._scored and contract.outputs[0].shape[1] > 5
+        self._confused = collections.Counter()
+        self._where, self._largest = "", -1.0
+
+    def add(self, expected, got, labels):
+        """Count in one batch.
+
+        Raises:
+            ValueError: for labels that nothing is judged by.
+        """
+        if labels is not None and not self._scored:
+            raise ValueError(
+                f"labels: go with scores of two classes or more, got "
+                f"{self._names[0]!r} of {expected[0].shape[-1]} values. Leave the "
+                "labels out: images alone are compared too."
+            )
+        self.images += len(expected[0])
+        parts = zip(self.tallies, self._names, expected, got, strict=True)
+        for tally, name, wanted, found in parts:
+            tally.add(wanted, found)
+            if tally.largest > self._largest:
+                self._largest = tally.largest
+                self._where = f"{name}, in its batch {worst(wanted, found)}"
+        if not self._scored:
+            return
+        ours, theirs = expected[0].argmax(axis=1), got[0].argmax(axis=1)
+        self.same += int((ours == theirs).sum())
+        self._confused.update(
+            (int(a), int(b)) for a, b in zip(ours, theirs, strict=True) if a != b
+        )
+        if labels is not None:
+            self.labelled += len(labels)
+            self.right_keras += int((ours == labels).sum())
+            self.right += int((theirs == labels).sum())
+        if labels is not None and self._five:
+            self.top5_keras += _among_five(expected[0], labels)
+            self.top5 += _among_five(got[0], labels)
+
+    def confusions(self, names, most=10):
+        """The most frequent disagreements. names: of the classes, or None."""
+
+        def name(index):
+            return names[index] if names else f"class {index}"
+
+        return [
+            {"keras": name(a), "file": name(b), "count": count}
+            for (a, b), count in self._confused.most_common(most)
+        ]
+
+    def verification(
+        self, max_points_lost, milliseconds_keras, milliseconds, names=None
+    ):
+        """The figures so far, with a verdict."""
+        runtime, count = self.runtime, sum(tally.count for tally in self.tallies)
+        noise = min(tally.decibel for tally in self.tallies)
+        return Verification(
+            path=runtime.path,
+            format=runtime.format,
+            size_bytes=size_of(runtime.path),
+            precision=runtime.precision,
+            inputs=list(runtime.inputs),
+            outputs=list(runtime.outputs),
+            operators=runtime.operators,
+            inspection=inspect(runtime.path, runtime.format),
+            images=self.images,
+            largest_difference=max(tally.largest for tally in self.tallies),
+            mean_difference=sum(tally.absolute for tally in self.tallies) / count,
+            signal_to_noise_db=noise,
+            outputs_db={
+                name: tally.decibel if math.isfinite(tally.decibel) else None
+                for name, tally in zip(self._names, self.tallies, strict=True)
+            },
+            top1_keras=self._percent(self.right_keras, self.labelled),
+            top1=self.top1,
+            top5_keras=self._percent(self.top5_keras, self.labelled * self._five),
+            top5=self._percent(self.top5, self.labelled * self._five),
+            confusions=self.confusions(names),
+            agreement=self.agreement,
+            milliseconds_keras=milliseconds_keras,
+            milliseconds=milliseconds,
+            time_ratio=milliseconds / milliseconds_keras,
+            where=self._where,
+            reasons=self.reasons(max_points_lost),
+        )
+
+    @staticmethod
+    def _percent(part, whole):
+        return 100.0 * part / whole if whole else None
+
+    @property
+    def top1(self):
+        """Percent of labelled images that the file gets right, or None."""
+        return self._percent(self.right, self.labelled)
+
+    @property
+    def agreement(self):
+        """Percent of images where both choose the same class, or None."""
+        return self._percent(self.same, self.images if self._scored else 0)
+
+    def reasons(self, max_points_lost):
+        """What there is to complain about. max_points_lost: as in `verify`."""
+        complaints = [tally.complaint(self.runtime.precision) for tally in self.tallies]
+        pairs = zip(self._names, complaints, strict=True)
+        reasons = [f"{name} has {text}" for name, text in pairs if text]
+        most = points_allowed(max_points_lost, self.runtime.precision)
+        lost = self.right_keras - self.right
+        if lost > 1 and 100.0 * lost / self.labelled > most:
+            reasons.append(
+                f"top-1 falls by {100.0 * lost / self.labelled:.2f} points on "
+                f"{self.labelled} images (at most {most} wanted)"
+            )
+        return reasons
+
+
+def _among_five(scores, labels):
+    """How many labels are among the five largest scores."""
+    best = np.argpartition(-scores, 5, axis=1)[:, :5]
+    return int((best == labels[:, None]).any(axis=1).sum())

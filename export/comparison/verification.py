@@ -1,0 +1,114 @@
+"""What `verify` found out about one file."""
+
+import dataclasses
+import math
+import pathlib
+
+from keras_vit.export.inspection.layers import LayerReport
+from keras_vit.export.processors.targets import TARGETS
+from keras_vit.export.processors.trial import NOT_TRIED
+
+
+@dataclasses.dataclass
+class Verification:
+    """How close an exported file comes to the Keras model.
+
+    Attributes:
+        path, format, size_bytes: of the file.
+        precision: "float32", "float16", "int8" or "int4", of its weights.
+        inputs, outputs: lists of `keras_vit.export.io.io_spec.Tensor`.
+        inspection: what stands in the file, see `inspection.summary.inspect`.
+        images: how many were compared.
+        largest_difference, mean_difference: absolute, over all outputs.
+        signal_to_noise_db: 10 log10(sum y^2 / sum (y' - y)^2), of the worst output.
+        outputs_db: the same per output; None where they are equal.
+        top1_keras, top1: percent right, or None without labels.
+        top5_keras, top5: percent right among the best five, or None.
+        agreement: percent of images where both choose the same class, or None
+            for features.
+        confusions: the most frequent disagreements, {"keras", "file", "count"}.
+        milliseconds_keras, milliseconds: processor time for one image, median.
+        time_ratio: the second over the first; 0.5 is twice as fast.
+        operators: name -> how often it stands in the file.
+        reasons: why it failed; empty when it passed.
+        where: the largest difference, in words.
+        compared: what, where the file takes or gives something else than the model.
+        layers: `inspection.layers.LayerReport`, if asked.
+        half: the largest activation beside what 16-bit floats hold, if asked.
+        processors: name -> `processors.trial.Trial`, of those asked for.
+    """
+
+    path: pathlib.Path
+    format: str
+    size_bytes: int
+    precision: str
+    inputs: list
+    outputs: list
+    operators: dict
+    inspection: dict | None = None
+    images: int = 0
+    largest_difference: float = 0.0
+    mean_difference: float = 0.0
+    signal_to_noise_db: float = math.inf
+    outputs_db: dict = dataclasses.field(default_factory=dict)
+    top1_keras: float | None = None
+    top1: float | None = None
+    top5_keras: float | None = None
+    top5: float | None = None
+    agreement: float | None = None
+    confusions: list = dataclasses.field(default_factory=list)
+    milliseconds_keras: float | None = None
+    milliseconds: float | None = None
+    time_ratio: float | None = None
+    where: str = ""
+    compared: str = ""
+    layers: LayerReport | None = None
+    half: dict | None = None
+    processors: dict = dataclasses.field(default_factory=dict)
+    reasons: list = dataclasses.field(default_factory=list)
+
+    @property
+    def passed(self):
+        """Whether there is nothing to complain about."""
+        return not self.reasons
+
+    def judge(self, trials):
+        """Take in what came of other processors: what fails there fails here.
+
+        Args:
+            trials: name -> `processors.trial.Trial`.
+        """
+        self.processors = trials
+        for name, trial in trials.items():
+            self.reasons += [f"on {name}: {reason}" for reason in trial.reasons]
+
+    def to_dict(self):
+        """Plain values, for JSON; infinity becomes None."""
+        noise = self.signal_to_noise_db
+        return {
+            **dataclasses.asdict(self),
+            "path": str(self.path),
+            "signal_to_noise_db": noise if math.isfinite(noise) else None,
+            "processors": {
+                name: self.processors[name].to_dict()
+                if name in self.processors
+                else NOT_TRIED
+                for name in TARGETS
+            },
+            "layers": None if self.layers is None else self.layers.to_dict(),
+            "passed": self.passed,
+        }
+
+    def __str__(self):
+        parts = [f"{self.format} {self.precision}, {self.size_bytes / 1e6:.2f} MB"]
+        parts.append(f"largest difference {self.largest_difference:.2g}")
+        if self.compared:
+            parts.append(f"compared: {self.compared}")
+        if self.top1 is not None:
+            parts.append(f"top-1 {self.top1:.2f}% (Keras {self.top1_keras:.2f}%)")
+        if self.agreement is not None:
+            parts.append(f"agreement {self.agreement:.2f}%")
+        parts.append(f"{self.time_ratio:.2f}x the time of Keras")
+        parts += [f"{name} {trial.cell}" for name, trial in self.processors.items()]
+        verdict = "passed" if self.passed else "FAILED: " + "; ".join(self.reasons)
+        return f"{self.path}: {', '.join(parts)}: {verdict}"

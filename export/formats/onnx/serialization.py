@@ -1,0 +1,141 @@
+"""`.onnx` files read and written: one file, or two when it does not fit."""
+
+import pathlib
+
+import numpy as np
+
+from keras_vit.errors import UnsupportedLayer
+from keras_vit.export.formats.onnx.graph import Graph
+from keras_vit.export.io.io_spec import data_file
+
+# A message of protocol buffers, which an .onnx file is, ends at 2 GiB; a part is left
+# for nodes and names.
+LIMIT = int(0.99 * 2**31)
+# Arrays of more bytes move to the second file, each to the start of a page, from where
+# runtimes map it into memory.
+SMALL, PAGE = 1024, 4096
+
+
+def save(graph, file):
+    """Write a graph; above 2 GiB its large arrays go to `data_file(file)`.
+
+    Args:
+        graph: `Graph`. file: where.
+    """
+    from onnx import helper
+
+    file, sets = pathlib.Path(file), {"": graph.opset, **graph.domains}
+    sets = [helper.make_opsetid(*pair) for pair in sets.items()]
+    body = helper.make_graph(graph.nodes, graph.name, graph.inputs, graph.outputs)
+    version = helper.find_min_ir_version_for(sets)
+    made = helper.make_model(body, opset_imports=sets, ir_version=version)
+    helper.set_model_props(made, graph.facts)
+    made.producer_name = "keras_vit"
+    made.producer_version = graph.facts.get("keras_vit_version", "")
+    # Only now the arrays: `make_model` copies what it is given.
+    if size(graph) > LIMIT:
+        _write_data(made.graph, graph.constants, data_file(file))
+    else:
+        for name, values in graph.constants.items():
+            _describe(made.graph, name, values).raw_data = values.tobytes()
+    with open(file, "wb") as stream:
+        stream.write(made.SerializeToString())
+
+
+def size(graph):
+    """Bytes of all constants."""
+    return sum(values.nbytes for values in graph.constants.values())
+
+
+def _describe(body, name, values):
+    """A constant without its values, as `onnx.TensorProto`."""
+    from onnx import helper
+
+    kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+    return body.initializer.add(name=name, data_type=kind, dims=values.shape)
+
+
+def _write_data(body, constants, file):
+    """Large arrays one after the other into a file, small ones into the graph."""
+    from onnx import TensorProto
+
+    with open(file, "wb") as stream:
+        for name, values in constants.items():
+            tensor = _describe(body, name, values)
+            if values.nbytes <= SMALL:
+                tensor.raw_data = values.tobytes()
+                continue
+            stream.write(b"\0" * (-stream.tell() % PAGE))
+            place = {"location": file.name, "offset": stream.tell()}
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in {**place, "length": values.nbytes}.items():
+                tensor.external_data.add(key=key, value=str(value))
+            np.ascontiguousarray(values).tofile(stream)
+
+
+def read(file):
+    """The graph of a file that `save` wrote.
+
+    Args:
+        file: where it lies, and its data beside it.
+
+    Returns:
+        `Graph`.
+    """
+    import onnx
+
+    return graph_of(onnx.load(file))
+
+
+def graph_of(made):
+    """The graph of an `onnx.ModelProto` with all data inside.
+
+    Returns:
+        `Graph`.
+    """
+    from onnx import numpy_helper
+
+    sets = {entry.domain: entry.version for entry in made.opset_import}
+    graph = Graph(sets.pop("", None) or sets.pop("ai.onnx"), made.graph.name)
+    graph.domains = sets
+    graph.nodes = list(made.graph.node)
+    graph.inputs, graph.outputs = list(made.graph.input), list(made.graph.output)
+    graph.facts = {entry.key: entry.value for entry in made.metadata_props}
+    for tensor in made.graph.initializer:
+        graph.constants[tensor.name] = numpy_helper.to_array(tensor)
+    graph.reserve(graph.constants)
+    graph.reserve(tensor.name for tensor in graph.inputs)
+    for node in graph.nodes:
+        graph.reserve((node.name, *node.output))
+    return graph
+
+
+def check(file):
+    """Run ONNX's checker with shape inference, and look at the wiring.
+
+    Raises:
+        UnsupportedLayer: when something dangles.
+    """
+    import onnx
+
+    _check_wiring(onnx.load(file, load_external_data=False).graph)
+    onnx.checker.check_model(str(file), full_check=True)
+
+
+def _check_wiring(graph):
+    """Every tensor that a node reads must come from somewhere."""
+    inputs = [tensor.name for tensor in graph.input]
+    known = {*inputs, *(tensor.name for tensor in graph.initializer), ""}
+    for node in graph.node:
+        missing = [name for name in node.input if name not in known]
+        if missing:
+            raise UnsupportedLayer(
+                f"onnx: every input of a node must be made by another, got {missing} "
+                f"at {node.name!r}. Replace the layer that it belongs to."
+            )
+        known.update(node.output)
+    if len(inputs) != 1:
+        raise UnsupportedLayer(
+            f"onnx: the image must be the only input, got {inputs}. Replace the layer "
+            "that the others belong to."
+        )

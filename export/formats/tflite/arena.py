@@ -1,0 +1,48 @@
+"""How much memory a file needs on a microcontroller, noted in the file itself."""
+
+from keras_vit.export.formats.tflite.assembly import assemble
+from keras_vit.export.processors import tflite_micro
+from keras_vit.export.runtime import tflite_file
+
+# Recipes that are made for microcontrollers.
+RECIPES = ("full_int8",)
+MISSING = (
+    "memory on a microcontroller (tflite-micro's arena) not measured: keras-vit "
+    "processors --install tflite-micro"
+)
+
+
+def notes_of(file, quantization):
+    """What to note of a file that was just written.
+
+    Args:
+        file: `.tflite` file. quantization: its recipe.
+
+    Returns:
+        {name: bytes} for the file's metadata, and sentences for whoever wrote it.
+    """
+    if quantization not in RECIPES:
+        return {}, ()
+    try:
+        found = tflite_micro.arena_bytes(file)
+    except (OSError, TimeoutError) as err:
+        return {}, (str(err),)
+    if found is None:
+        return {}, (MISSING,)
+    return {tflite_file.ARENA: str(found).encode()}, ()
+
+
+def assemble_measured(quantization, file, *parts):
+    """Write the file that apps get, with the memory that it needs inside.
+
+    Args:
+        quantization: recipe. file, *parts: as in `assembly.assemble`.
+
+    Returns:
+        Sentences for whoever wrote it.
+    """
+    assemble(file, *parts)
+    noted, told = notes_of(file, quantization)
+    if noted:
+        assemble(file, *parts, noted)
+    return told

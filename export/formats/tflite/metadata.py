@@ -1,0 +1,245 @@
+"""Labels and normalisation inside a `.tflite` file, where MediaPipe looks for them.
+
+Two parts: a small flatbuffer that says what each tensor means, stored in the model
+under a fixed name, and the label file in a zip archive behind the model's last byte.
+Slots and numbers are those of the public schema, `metadata_schema.fbs` of
+https://github.com/google-ai-edge/mediapipe, mediapipe/tasks/metadata.
+"""
+
+import zipfile
+
+import keras_vit
+from keras_vit.models.output_activation import labels_of
+from keras_vit.ranges import pixel_statistics
+
+# Under this name the model's list of metadata holds the buffer.
+NAME = b"TFLITE_METADATA"
+IDENTIFIER = b"M001"
+# The oldest parser that knows every field used here.
+PARSER = "1.0.0"
+LABELS = "labels.txt"
+AXIS_LABELS, VALUE_LABELS = 2, 3  # AssociatedFileType
+FEATURE, IMAGE = 1, 2  # ContentProperties
+NORMALISATION = 1  # ProcessUnitOptions
+RGB, GREY = 1, 2  # ColorSpaceType
+
+
+def describe(face, name, labels):
+    """The metadata of a file whose first signature has this face.
+
+    Args:
+        face: `keras_vit.export.io.io_adapter.Face`.
+        name: of the model.
+        labels: class names, or None.
+
+    Returns:
+        bytes of a flatbuffer.
+    """
+    inputs = [_image(face)]
+    outputs = [_output(tensor, face.classes, labels) for tensor in face.outputs]
+    graph = {2: inputs, 3: outputs}
+    return pack(
+        {
+            0: name,
+            1: f"{face.purpose}, exported with keras_vit {keras_vit.__version__}",
+            3: [graph],
+            7: PARSER,
+        }
+    )
+
+
+def _image(face):
+    """TensorMetadata of the image that goes in."""
+    _, height, width, channels = face.image.shape
+    size = {0: U32(width), 1: U32(height)}
+    colour = {0: I8(RGB if channels == 3 else GREY), 1: size}
+    made = {
+        0: face.image.name,
+        1: f"{width}x{height} px",
+        3: {0: U8(IMAGE), 1: colour},
+    }
+    if not (face.embedded or face.core.stated):
+        return made  # readers such as MediaPipe refuse it, rather than guess
+    mean, std = normalisation(face)
+    low = [(0.0 - m) / s for m, s in zip(mean, std, strict=True)]
+    high = [(255.0 - m) / s for m, s in zip(mean, std, strict=True)]
+    unit = {0: U8(NORMALISATION), 1: {0: mean, 1: std}}
+    return {**made, 4: [unit], 5: {0: high, 1: low}}
+
+
+def normalisation(face):
+    """(mean, std), lists of float: the file takes (pixel - mean) / std.
+
+    (0, 1) where the file takes the pixels as they are.
+    """
+    if face.embedded:
+        return [0.0], [1.0]
+    rows = pixel_statistics(face.mode, face.image.shape[-1])
+    mean, std = (list(map(float, row)) for row in rows)
+    alike = len({*mean}) == len({*std}) == 1
+    return (mean[:1], std[:1]) if alike else (mean, std)
+
+
+def _output(tensor, classes, labels):
+    """TensorMetadata of what comes out; scores and classes carry the labels."""
+    made = {0: tensor.name, 3: {0: U8(FEATURE), 1: {}}}
+    scores = tensor.shape[-1] == classes and tensor.name != "features"
+    kind = AXIS_LABELS if scores else VALUE_LABELS
+    if labels is not None and (scores or tensor.name == "classes"):
+        file = {0: LABELS, 1: "one class name per line", 2: I8(kind)}
+        made[6] = [file]
+    return made
+
+
+class U8(int):
+    """A number of one byte, unsigned."""
+
+    width = "Uint8"
+
+
+class I8(int):
+    """A number of one byte, signed."""
+
+    width = "Int8"
+
+
+class U32(int):
+    """A number of four bytes, unsigned."""
+
+    width = "Uint32"
+
+
+def pack(table):
+    """Turn nested tables into a flatbuffer.
+
+    Args:
+        table: {slot: value}; a value is a string, a number of one of the types
+            above, a list of float, a table, or a list of tables.
+
+    Returns:
+        bytes.
+    """
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(_table(builder, table), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _table(builder, table):
+    """Write what the table refers to, then the table; gives its offset."""
+    parts = {slot: _part(builder, value) for slot, value in table.items()}
+    builder.StartObject(max(table, default=-1) + 1)
+    for slot, value in table.items():
+        if isinstance(value, int):
+            getattr(builder, f"Prepend{value.width}Slot")(slot, int(value), 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(slot, parts[slot], 0)
+    return builder.EndObject()
+
+
+def _part(builder, value):
+    """Offset of a string, list or table; None for a number."""
+    if isinstance(value, int):
+        return None
+    if isinstance(value, str):
+        return builder.CreateString(value)
+    if isinstance(value, dict):
+        return _table(builder, value)
+    if isinstance(value[0], float):
+        builder.StartVector(4, len(value), 4)
+        for number in reversed(value):
+            builder.PrependFloat32(number)
+        return builder.EndVector()
+    offsets = [_table(builder, row) for row in value]
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return builder.EndVector()
+
+
+def append_labels(path, labels):
+    """Put the label file behind a model, uncompressed, as readers want it.
+
+    Args:
+        path: `.tflite` file. labels: class names.
+    """
+    # The date is part of the archive; a fixed one makes equal files of equal models.
+    entry = zipfile.ZipInfo(LABELS, date_time=(1980, 1, 1, 0, 0, 0))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(entry, lines(labels), zipfile.ZIP_STORED)
+
+
+def lines(labels):
+    """One class name per line; line breaks inside a name become spaces.
+
+    >>> lines(["ant", "bee eater"])
+    'ant\\nbee eater'
+    """
+    return "\n".join(" ".join(str(name).split()) for name in labels)
+
+
+def read_labels(path):
+    """The labels that travel in a `.tflite` file, or None.
+
+    Args:
+        path: the file.
+    """
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        if LABELS not in archive.namelist():
+            return None
+        return archive.read(LABELS).decode().splitlines()
+
+
+def check_labels(labels, model, contract):
+    """Class names to store, checked against the number of classes.
+
+    Args:
+        labels: list of names, or None for the model's own.
+        model: the Keras model; its `labels` are the default. contract: of it.
+
+    Returns:
+        list of str, or None when there are none.
+
+    Raises:
+        TypeError, ValueError: for labels that are no list of names, of the wrong
+            count, or empty. Two classes may have one name: ImageNet has such.
+    """
+    given = labels is not None
+    labels = labels if given else labels_of(model)
+    if labels is None:
+        return None
+    if isinstance(labels, (dict, set)):
+        raise TypeError(
+            "labels: must be a list of class names, in the order of the model's "
+            f"outputs, got a {type(labels).__name__}. Of a dict of indices, pass "
+            "[labels[i] for i in range(len(labels))]."
+        )
+    if isinstance(labels, (str, bytes)) or not hasattr(labels, "__len__"):
+        raise TypeError(
+            f"labels: must be a list of class names, got {labels!r}. Read a file with "
+            "Path('labels.txt').read_text().splitlines()."
+        )
+    scores = contract.outputs[0]
+    if scores.name == "features" or len(scores.shape) != 2:
+        if not given:
+            return None
+        raise ValueError(
+            f"labels: go with a model that gives scores (B, K), got {scores}. Leave "
+            "labels out."
+        )
+    classes, names = scores.shape[-1], [str(name) for name in labels]
+    if len(names) != classes:
+        raise ValueError(
+            f"labels: must name {classes} classes, got {len(names)} names. Pass one "
+            "name per class, in the order of the model's outputs."
+        )
+    if not all(name.strip() for name in names):
+        index = next(i for i, name in enumerate(names) if not name.strip())
+        raise ValueError(
+            f"labels: must not be empty, got {names[index]!r} for class {index}. Give "
+            "it a name."
+        )
+    return names

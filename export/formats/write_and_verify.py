@@ -1,0 +1,222 @@
+"""The walk that every format shares: write under another name, prove, rename."""
+
+import dataclasses
+import math
+import pathlib
+import time
+
+from keras_vit import files
+from keras_vit.errors import ExportMismatch
+from keras_vit.export.images.calibration_images import thinned
+from keras_vit.export.io.io_adapter import Faced
+from keras_vit.export.io.io_spec import check_images, size_of
+from keras_vit.export.quantization.recipes import precision_of
+from keras_vit.export.runtime import differences
+from keras_vit.export.runtime.console import quiet, say
+from keras_vit.export.runtime.runtimes import open_file
+
+# Images that a file is compared with the model on, at most.
+PROOF = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A file that was written and gave the answers of the Keras model.
+
+    Attributes:
+        path: of the file or folder.
+        format: "savedmodel", "tflite" or "onnx".
+        quantization: None for float32, or the recipe.
+        size_bytes: of the file, or of all files in the folder.
+        inputs, outputs: tuples of `keras_vit.export.io.io_spec.Tensor`.
+        largest_difference: to the Keras outputs, on seeded images.
+        signal_to_noise_db: on the same images; inf when they are equal.
+        seconds: that writing and checking took.
+        operators: name -> how often it stands in the file.
+        signatures: names of all ways to call it.
+        notes: what a careful reader should know.
+        tried: with quantization="auto", one `keras_vit.export.quantization.auto.Trial` per recipe.
+        beside: paths of files that belong to it and must stay beside it.
+        arena_bytes: memory that it takes in tflite-micro, on this 64-bit machine; None
+            for other recipes, and where that was not measured.
+    """
+
+    path: pathlib.Path
+    format: str
+    quantization: str | None
+    size_bytes: int
+    inputs: tuple
+    outputs: tuple
+    largest_difference: float
+    signal_to_noise_db: float
+    seconds: float
+    operators: dict
+    signatures: tuple = ()
+    notes: tuple = ()
+    tried: tuple = ()
+    beside: tuple = ()
+    arena_bytes: int | None = None
+
+    def __fspath__(self):
+        """The path, so that the result can be opened like one."""
+        return str(self.path)
+
+    def __str__(self):
+        kind = self.format + (f" {self.quantization}" if self.quantization else "")
+        line = (
+            f"{kind}, {self.size_bytes / 1e6:.2f} MB, largest difference "
+            f"{self.largest_difference:.2g}, {self.seconds:.1f} s"
+        )
+        if self.arena_bytes is not None:
+            line += f", {self.arena_bytes:,} bytes of arena in tflite-micro"
+        return "\n  note: ".join((f"{self.path}: {line}", *self.notes))
+
+    def to_dict(self):
+        """Plain values, for JSON."""
+        noise = self.signal_to_noise_db
+        return {
+            **dataclasses.asdict(self),
+            "path": str(self.path),
+            "signal_to_noise_db": noise if math.isfinite(noise) else None,
+            "beside": [str(path) for path in self.beside],
+        }
+
+
+def write_and_prove(
+    reference,
+    path,
+    write,
+    quantization=None,
+    room=1.1,
+    overwrite=False,
+    verbose=1,
+    calibrate=None,
+    images=None,
+    faces=None,
+    beside=(),
+    memory=0.0,
+    notes=(),
+):
+    """Write a file, load it, compare it with the model, then give it its name.
+
+    Args:
+        reference: `Reference`, whose contract it must fulfil. path: final one.
+        write: function of a temporary path. quantization: name of the recipe.
+        room, memory: needed on disk and off, in sizes of the float32 model.
+        overwrite, verbose: as in `to_tflite`.
+        calibrate: function of the same path that changes the file, aloud; or None.
+        images: of which some are compared on; None for seeded ones.
+        faces: {signature: `Faced`} that the file must show; None for the model's own.
+        beside: files that may come with it. notes: `calibrate` may add sentences.
+
+    Returns:
+        `Exported`.
+
+    Raises:
+        FileExistsError, OSError: as `keras_vit.files`.
+        ExportMismatch: when it does not answer as the model does; nothing is left.
+    """
+    start = time.perf_counter()
+    path = files.check_target(path, overwrite)
+    files.check_space(path, room * reference.parameter_bytes)
+    files.check_memory(path, memory * reference.parameter_bytes)
+    faces = {None: Faced(reference)} if faces is None else faces
+    images = None if images is None else thinned(images, PROOF)
+    cases = [Case(*each, images) for each in faces.items()]
+    say(f"{path.name}: writing", verbose)
+    with files.replacing(path, overwrite, beside) as temporary:
+        with quiet():
+            write(temporary)
+        if calibrate is not None:
+            calibrate(temporary)
+        runtimes = [open_file(temporary, signature=case.signature) for case in cases]
+        _check_precision(path, quantization, runtimes[0].precision)
+        tally, *_ = [prove(path, *pair) for pair in zip(runtimes, cases, strict=True)]
+        facts = _facts(temporary, runtimes[0], tally)
+    result = Exported(
+        path=path,
+        quantization=quantization,
+        seconds=time.perf_counter() - start,
+        notes=(*reference.notes, *notes, *_emptiness(cases[0].expected)),
+        beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
+        **facts,
+    )
+    say(str(result), verbose)
+    return result
+
+
+def _check_precision(path, quantization, precision):
+    """A recipe that silently did nothing must not pass for a quantized file."""
+    if precision != precision_of(quantization):
+        raise ExportMismatch(
+            f"{path}: must be written with quantization={quantization!r}, got "
+            f"{precision} weights. Export without quantization."
+        )
+
+
+class Case:
+    """Images as one signature takes them, and what it should answer.
+
+    Args:
+        signature: its name, or None for the only one. faced: `Faced`.
+        images: (B, H, W, C) in the model's range, or None for seeded ones.
+    """
+
+    def __init__(self, signature, faced, images):
+        self.signature, self.face = signature, faced.face
+        core = self.face.core
+        fits = images is not None and images.shape[1:] == core.image.shape[1:]
+        self.images = self.face.pixels(images if fits else check_images(core))
+        self.expected = faced.finite_answers(self.images)
+
+
+def prove(path, runtime, case):
+    """Check names, shapes, dtypes and values of a loaded file.
+
+    An open batch is asked twice, with all images and with one.
+
+    Args:
+        path: for messages. runtime: the loaded file. case: `Case`.
+
+    Returns:
+        `keras_vit.export.runtime.differences.Tally`.
+
+    Raises:
+        ExportMismatch: naming what differs.
+    """
+    face, images = case.face, case.images
+    compared = dataclasses.replace(face.core, image=face.image, outputs=face.compared)
+    differences.check_faces(path, face.contract, runtime)
+    runtime.order([tensor.name for tensor in face.outputs])
+    counts = (1, len(images)) if face.contract.batch is None else (len(images),)
+    for count in counts:
+        expected = [answer[:count] for answer in case.expected]
+        got = face.complete(expected, runtime(images[:count]))
+        tally = differences.check_answers(
+            path, compared, runtime.precision, expected, got
+        )
+    return tally
+
+
+def _facts(path, runtime, tally):
+    return {
+        "largest_difference": tally.largest,
+        "signal_to_noise_db": tally.decibel,
+        "format": runtime.format,
+        "size_bytes": size_of(path),
+        "inputs": tuple(runtime.inputs),
+        "outputs": tuple(runtime.outputs),
+        "operators": runtime.operators,
+        "signatures": runtime.signatures,
+        "arena_bytes": runtime.arena_bytes,
+    }
+
+
+def _emptiness(expected):
+    """A warning when all images get the same answer: comparing proves little then."""
+    if all((answer == answer[:1]).all() for answer in expected):
+        return (
+            "the model gives every image the same answer (an untrained head?), "
+            "so comparing values proves little",
+        )
+    return ()

@@ -1,0 +1,180 @@
+"""Test images however the user holds them, as checked batches."""
+
+import operator
+import os
+
+import numpy as np
+
+from keras_vit.export.images.pixel_range import PixelRange
+from keras_vit.ranges import keywords
+
+SIZE = 32
+# How to read a folder of image files.
+FOLDER = (
+    "keras_vit.export.images.image_folder.LabelledFolder(path, model.preprocessing)"
+)
+
+
+class Batches:
+    """Iterates over (images, labels or None); checks everything on the way.
+
+    Args:
+        images: (N, H, W, C) array in the model's range, or any iterable of
+            batches or single images: (B, H, W, C) or (H, W, C) arrays, or pairs of
+            those with labels, such as a `tf.data.Dataset`.
+        labels: N class indices or (N, K) one-hot rows, for arrays only.
+        contract: `Contract` of the model.
+        judged: whether labels are wanted; without, those of pairs are left.
+
+    Raises:
+        TypeError, ValueError: for images or labels that do not fit; arrays are
+            checked at once, iterables batch by batch.
+    """
+
+    def __init__(self, images, labels, contract, judged=True):
+        self._contract, self._judged = contract, judged
+        self._scores = next((t for t in contract.outputs if len(t.shape) == 2), None)
+        self._range = PixelRange(contract)
+        if isinstance(images, (str, os.PathLike)):
+            raise TypeError(
+                f"images: must be arrays, got the path {os.fspath(images)!r}. Read a "
+                f"folder with {FOLDER}."
+            )
+        if hasattr(images, "shape") or _is_list_of_images(images):
+            images, labels = self._checked(images, labels)
+            self._range.close()
+            self.count = -(-len(images) // SIZE)
+            self._source = _cut(images, labels)
+            return
+        if labels is not None:
+            raise ValueError(
+                "labels: go with an array of images, got an iterable of batches. Let "
+                "it give (images, labels) pairs."
+            )
+        if not hasattr(images, "__iter__"):
+            raise TypeError(
+                "images: must be an array (N, H, W, C) or an iterable of batches, got "
+                f"{type(images).__name__}. Stack the images with numpy.stack."
+            )
+        _refuse_endless(images)
+        self.count = operator.length_hint(images) or None
+        self._source = map(self._split, images)
+
+    def __iter__(self):
+        empty = True
+        for images, labels in self._source:
+            empty = False
+            yield images, labels
+        if empty:
+            raise ValueError("images: must hold at least one batch, got none.")
+        self._range.close()
+
+    def _split(self, batch):
+        """One item of an iterable; a single image becomes a batch of one."""
+        pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        images, labels = batch if pair else (batch, None)
+        labels = labels if self._judged else None
+        if getattr(images, "ndim", None) == 3:
+            images = np.asarray(images)[None]
+            labels = None if labels is None else np.asarray(labels)[None]
+        return self._checked(images, labels)
+
+    def _checked(self, images, labels):
+        """Both as numpy arrays, or an error that says what is wrong."""
+        images = _as_numbers(images)
+        height, width, channels = self._contract.image.shape[1:]
+        if images.ndim != 4 or images.shape[1:] != (height, width, channels):
+            raise ValueError(
+                f"images: must be (N, {height}, {width}, {channels}), got shape "
+                f"{images.shape}. Prepare them with model.preprocessing."
+            )
+        if not len(images):
+            raise ValueError("images: must hold at least one image, got none.")
+        if images.dtype.kind in "iu" and self._contract.mode != "none":
+            how = keywords(self._contract.mode)
+            raise ValueError(
+                f"images: must be in the model's range, got {images.dtype} pixels. "
+                f"Use keras_vit.preprocess_input(images, {how})."
+            )
+        images = images.astype("float32")
+        bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+        if len(bad):
+            raise ValueError(
+                f"images: must be finite, got NaN or infinity in image {bad[0]} "
+                f"({len(bad)} in all). Leave it out, or look how it was decoded."
+            )
+        self._range.add(images)
+        return images, None if labels is None else self._labels(labels, len(images))
+
+    def _labels(self, labels, count):
+        labels = np.asarray(labels)
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            labels = labels.argmax(axis=1)
+        labels = labels.reshape(len(labels), -1)[:, 0] if labels.ndim == 2 else labels
+        if labels.shape != (count,):
+            raise ValueError(
+                f"labels: must be one for each of {count} images, got shape "
+                f"{labels.shape}. Cut both to the same length."
+            )
+        if self._scores is None:
+            raise ValueError(
+                "labels: need a model that gives scores (B, K), got features. Leave "
+                "labels out."
+            )
+        classes = self._scores.shape[1]
+        if labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"labels: must be whole numbers from 0 to {classes - 1}, got dtype "
+                f"{labels.dtype} such as {labels.tolist()[0]!r}. Pass indices: "
+                "[model.labels.index(name) for name in names]."
+            )
+        if labels.min() < 0 or labels.max() >= classes:
+            one = labels.min() > 0 and labels.max() == classes
+            hint = (
+                "They seem to be counted from 1: pass labels - 1."
+                if one
+                else ("Count classes from 0, in the order of the model's outputs.")
+            )
+            raise ValueError(
+                f"labels: must be whole numbers from 0 to {classes - 1}, got "
+                f"{labels.min()} to {labels.max()}. {hint}"
+            )
+        return labels
+
+
+def _as_numbers(images):
+    """A numpy array, of whatever becomes one; pictures and their like do not."""
+    kind = type(images[0] if isinstance(images, (tuple, list)) and images else images)
+    if kind.__module__.startswith("PIL."):
+        raise TypeError(
+            "images: must be arrays, got images of Pillow. Prepare each with "
+            "model.preprocessing(numpy.asarray(image.convert('RGB')))."
+        )
+    found = None if kind in (dict, str) else np.asarray(images)
+    if found is None or found.dtype.kind not in "fiu":
+        what = kind.__name__ if found is None else f"dtype {found.dtype}"
+        raise TypeError(
+            f"images: must be arrays of numbers, got {what}. Give (N, H, W, C) arrays, "
+            "or (images, labels) pairs of them."
+        )
+    return found
+
+
+def _is_list_of_images(images):
+    listed = isinstance(images, (list, tuple))
+    return listed and all(getattr(image, "ndim", 0) == 3 for image in images)
+
+
+def _cut(images, labels):
+    for start in range(0, len(images), SIZE):
+        end = start + SIZE
+        yield images[start:end], None if labels is None else labels[start:end]
+
+
+def _refuse_endless(images):
+    """A repeated `tf.data.Dataset` would be read for ever."""
+    if hasattr(images, "cardinality") and int(images.cardinality()) == -1:
+        raise ValueError(
+            "images: must come to an end, got a dataset that repeats for ever. Use "
+            "dataset.take(n)."
+        )

@@ -1,0 +1,176 @@
+"""Image files of a folder, prepared for a model: to calibrate with, and to judge by."""
+
+import pathlib
+
+import numpy as np
+
+from keras_vit.classes import matches
+from keras_vit.export.images.label_table import read_table
+from keras_vit.export.runtime.console import say
+from keras_vit.image_files import SUFFIXES, look_through, notes_of, shown_name
+from keras_vit.models.input_range import UNKNOWN
+from keras_vit.preprocess import preprocess_image_file
+
+BATCH = 32
+SHOWN = 3  # names in a message
+
+
+def image_files(folder):
+    """The image files in a folder and the folders in it, sorted.
+
+    Args:
+        folder: path.
+
+    Returns:
+        list of `pathlib.Path`.
+
+    Raises:
+        NotADirectoryError: when there is no such folder.
+        ValueError: when it holds no image.
+    """
+    return _files_and_notes(folder)[0]
+
+
+def _files_and_notes(folder):
+    """The same, with sentences on what is left out."""
+    tree = look_through(folder)
+    found, notes = tree.all_images(), notes_of(tree.all_left_out(), tree.path)
+    if not found:
+        raise ValueError(
+            f"{folder}: must hold images, got none with {', '.join(sorted(SUFFIXES))}"
+            f"{''.join('; ' + note for note in notes)}. Check the path."
+        )
+    return found, notes
+
+
+def read_folder(folder, preprocessing, count, verbose=0):
+    """Some images of a folder, at equal distances so that all classes are there.
+
+    Args:
+        folder: path. preprocessing: `keras_vit.Preprocessing` of the model.
+        count: how many at most. verbose: 1 says what is left out.
+
+    Returns:
+        (N, H, W, 3) float32.
+
+    Raises:
+        OSError, ValueError: as `image_files`, and for a file that is no image.
+    """
+    found, notes = _files_and_notes(folder)
+    for note in notes:
+        say(f"{folder}: {note}", verbose)
+    return np.stack([prepared(path, preprocessing) for path in _spread(found, count)])
+
+
+def _spread(items, most):
+    """At most so many items, the first and the last among them; None for all."""
+    count = len(items) if most is None else min(most, len(items))
+    places = np.linspace(0, len(items) - 1, count).round().astype(int)
+    return [items[place] for place in places]
+
+
+def prepared(path, preprocessing):
+    """One file as a model takes it, (H, W, 3) float32.
+
+    Raises:
+        OSError, ValueError: for a file that is no image, or a model that does not say
+            how it wants them.
+    """
+    if preprocessing is None:
+        raise ValueError(
+            f"model.preprocessing: must be known to read image files, but {UNKNOWN}."
+        )
+    return preprocess_image_file(path, preprocessing)
+
+
+class LabelledFolder:
+    """Batches of a folder's images, read while they are asked for, as often as wanted.
+
+    Args:
+        folder: path. preprocessing: of the model.
+        labels: table of lines `file name,class`, see
+            `keras_vit.export.images.label_table.read_table`; None for the names of the
+            folders inside, if the model knows them.
+        names: class names of the model, or None; see `keras_vit.classes` for what
+            counts as one. classes: how many it has, or None.
+        most: how many images at most, taken at equal distances; None for all.
+        on_missing: "refuse" or "skip" lines of the table whose image is not there.
+
+    Attributes:
+        count: how many images. labelled: whether their classes are known.
+        notes: list of sentences on what was left out or decided.
+
+    Raises:
+        OSError, ValueError: for a folder or a table that cannot be used, and where
+            some folders are labels of the model and others are not; images are
+            decoded later.
+    """
+
+    def __init__(
+        self,
+        folder,
+        preprocessing,
+        labels=None,
+        names=None,
+        classes=None,
+        most=None,
+        on_missing="refuse",
+    ):
+        folder = pathlib.Path(folder).expanduser()
+        files, self.notes = _files_and_notes(folder)
+        if labels is not None:
+            given = (labels, folder, names or (), classes, on_missing)
+            self._pairs, notes = read_table(*given)
+            self.notes += notes
+            known = {path for path, _ in self._pairs}
+            others = sum(path not in known for path in files)
+            if others:
+                self.notes.append(f"left out, not named in {labels}: {others} images")
+        else:
+            self._pairs = self._by_folders(folder, files, names)
+        self._pairs = _spread(self._pairs, most)
+        self._preprocessing = preprocessing
+        self.count = len(self._pairs)
+        self.labelled = self._pairs[0][1] is not None
+
+    def _by_folders(self, root, files, names):
+        """(path, class or None) of each file, by the nearest folder that is a label."""
+        folders = sorted({path.parent for path in files})
+        found = {folder: _label_of(folder, root, names or ()) for folder in folders}
+        without = [folder for folder, number in found.items() if number is None]
+        if names and without and len(without) < len(folders):
+            shown = [shown_name(path, root) for path in without[:SHOWN]]
+            raise ValueError(
+                f"{root}: folders of images must be named as labels of the model "
+                f"({', '.join(names[:SHOWN])}...), all of them or none, got "
+                f"{len(without)} of {len(folders)} that are not: {', '.join(shown)}. "
+                "Rename or remove them, or give a table of labels."
+            )
+        if without:
+            why = (
+                "no folder is named as a label of the model"
+                if names
+                else ("the model does not name its classes")
+            )
+            self.notes.append(f"{why}: images count without labels")
+        return [(path, found[path.parent]) for path in files]
+
+    def __len__(self):
+        return -(-self.count // BATCH)
+
+    def __iter__(self):
+        for start in range(0, self.count, BATCH):
+            pairs = self._pairs[start : start + BATCH]
+            images = np.stack([prepared(p, self._preprocessing) for p, _ in pairs])
+            classes = np.array([c for _, c in pairs]) if self.labelled else None
+            yield images, classes
+
+
+def _label_of(folder, root, names):
+    """The class that a folder is named as, or one that it lies in; or None."""
+    above = [folder, *folder.parents]
+    inside = above[: above.index(root) + 1] if root in above else above[:1]
+    for numbers in matches([part.name for part in inside], names):
+        if len(numbers) == 1:
+            return numbers[0]
+    return None

@@ -1,0 +1,243 @@
+"""What a file shows to an app, and how that comes from what the model takes and gives.
+
+A face stands around the model: pixels are prepared in front of it, scores are made
+readable behind it. Files hold both parts as operators; here they are in numpy, for
+comparing.
+"""
+
+import dataclasses
+import io
+
+import numpy as np
+
+from keras_vit.export.io.io_spec import Contract, Tensor
+from keras_vit.layers.interpolate import matrix
+from keras_vit.preprocess import (
+    Preprocessing,
+    preprocess_image_file,
+    to_pixels,
+)
+from keras_vit.ranges import pixel_statistics
+
+FEATURES, CLASSES = "features", "classes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """One way to call a file.
+
+    Args:
+        core: `Contract` of the model alone: float image in, scores or features out.
+        note: `Preprocessing` of the model, or None where it states none: such a face
+            prepares no pixels.
+        input_size: (H, W) px of uint8 images that the file prepares itself; None
+            when it takes what the model takes.
+        softmax: whether logits leave as probabilities.
+        top: how many of the best classes leave, instead of all scores; or None.
+        encoded: whether it takes JPEG or PNG files and prepares them as `note` says.
+    """
+
+    core: Contract
+    note: Preprocessing | None = None
+    input_size: tuple | None = None
+    softmax: bool = False
+    top: int | None = None
+    encoded: bool = False
+
+    @property
+    def embedded(self):
+        """Whether it takes pixels and prepares them itself."""
+        return self.input_size is not None
+
+    @property
+    def mode(self):
+        """Value range of the model's input."""
+        return self.core.mode
+
+    @property
+    def image(self):
+        """`Tensor` that goes in."""
+        tensor = self.core.image
+        if self.encoded:
+            return Tensor(f"{tensor.name}_bytes", "string", tensor.shape[:1])
+        if not self.embedded:
+            return tensor
+        shape = (tensor.shape[0], *self.input_size, tensor.shape[-1])
+        return Tensor(tensor.name, "uint8", shape)
+
+    @property
+    def compared(self):
+        """Tuple of `Tensor`: the outputs before the best classes are chosen."""
+        if not self.softmax:
+            return self.core.outputs
+        return (dataclasses.replace(self.core.outputs[0], name="probabilities"),)
+
+    @property
+    def outputs(self):
+        """Tuple of `Tensor` that come out."""
+        if self.top is None:
+            return self.compared
+        scores = self.compared[0]
+        shape = (scores.shape[0], self.top)
+        return (
+            Tensor(CLASSES, "int32", shape),
+            dataclasses.replace(scores, shape=shape),
+        )
+
+    @property
+    def contract(self):
+        """`Contract` of the file."""
+        return dataclasses.replace(self.core, image=self.image, outputs=self.outputs)
+
+    @property
+    def classes(self):
+        """K of the scores, or None for features."""
+        scores = self.core.outputs[0]
+        scored = scores.name.partition("_")[0] != FEATURES and len(scores.shape) == 2
+        return scores.shape[-1] if scored else None
+
+    @property
+    def purpose(self):
+        """What it is for, in two words."""
+        return "Image features" if self.classes is None else "Image classifier"
+
+    def crop(self):
+        """(top, left, height, width) of the pixels that the model sees, px."""
+        return self.note.source_box(*self.input_size)
+
+    @property
+    def resizes(self):
+        """Whether the file crops and resizes."""
+        return self.embedded and self.input_size != self.core.image.shape[1:3]
+
+    def prepare(self, images):
+        """What the file takes -> what the model takes; bilinear, not antialiased.
+
+        Args:
+            images: (B, H, W, C), or (B,) files.
+
+        Returns:
+            float32.
+        """
+        if self.encoded:
+            return np.stack([preprocess_image_file(f, self.note) for f in images])
+        images = np.asarray(images, "float32")
+        if not self.embedded:
+            return images
+        if self.resizes:
+            top, left, height, width = self.crop()
+            images = images[:, top : top + height, left : left + width]
+            images = _resize(images, self.core.image.shape[1:3])
+        mean, std = pixel_statistics(self.mode, images.shape[-1])
+        return (images - mean) / std
+
+    def pixels(self, images):
+        """What the model takes -> something that the file takes.
+
+        Args:
+            images: (B, h, w, C) float32 in the model's range.
+
+        Returns:
+            (B, H, W, C) of the file's dtype, or (B,) PNG files.
+        """
+        if self.encoded:
+            return np.array([_png(i) for i in to_pixels(images, self.mode)], object)
+        if not self.embedded:
+            return images
+        pixels = to_pixels(images, self.mode)
+        if not self.resizes:
+            return pixels
+        return np.round(_resize(pixels, self.input_size)).astype("uint8")
+
+    def finish(self, answers):
+        """The model's answers -> `compared`."""
+        return [_softmax(answers[0])] if self.softmax else answers
+
+    def complete(self, expected, got):
+        """A file's answers -> `compared`, so that both sides are alike.
+
+        Of the best classes alone, everything else is known to be at most the worst
+        of them: what is expected above that shows as a difference.
+
+        Args:
+            expected: `finish`ed answers of the model. got: of the file.
+
+        Returns:
+            list of arrays.
+        """
+        if self.top is None:
+            return got
+        classes, scores = got
+        rows = np.minimum(expected[0], scores.min(axis=1, keepdims=True))
+        known = np.clip(classes, 0, rows.shape[1] - 1)
+        np.put_along_axis(rows, known, scores, axis=1)
+        return [rows]
+
+
+def _resize(images, size):
+    """Bilinear with half-pixel centres, not antialiased, as TFLite and ONNX do."""
+    down = matrix(images.shape[1], size[0]).astype("float32")
+    across = matrix(images.shape[2], size[1]).astype("float32")
+    return np.einsum("ph,qw,bhwc->bpqc", down, across, images, optimize=True)
+
+
+def _png(pixels):
+    """The bytes of a PNG file."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+
+
+def _softmax(logits):
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+class Faced:
+    """A `Reference` seen through a face: it answers as the file should.
+
+    Args:
+        reference: `Reference` of the model.
+        face: `Face`; None for the model's own.
+        core: `keras_vit.export.io.model_views.Core` that the file is made from, or None.
+    """
+
+    def __init__(self, reference, face=None, core=None):
+        self.reference, self.core = reference, core
+        self.face = Face(reference.contract) if face is None else face
+
+    @property
+    def contract(self):
+        """`Contract` of what is compared."""
+        face = self.face
+        return dataclasses.replace(face.core, image=face.image, outputs=face.compared)
+
+    @property
+    def shown(self):
+        """`Contract` of the file."""
+        return self.face.contract
+
+    @property
+    def model(self):
+        """The Keras model."""
+        return self.reference.model
+
+    def complete(self, expected, got):
+        """See `Face.complete`."""
+        return self.face.complete(expected, got)
+
+    def __call__(self, images):
+        """`Face.compared` for images as the file takes them."""
+        return self.face.finish(self.reference(self.face.prepare(images)))
+
+    def finite_answers(self, images):
+        """The same, but refuses a model whose answers are no numbers.
+
+        Raises:
+            ValueError: when an output of the model is NaN or infinite.
+        """
+        return self.face.finish(
+            self.reference.finite_answers(self.face.prepare(images))
+        )

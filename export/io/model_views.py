@@ -1,0 +1,237 @@
+"""The model at each image size and batch that signatures ask for, weights shared."""
+
+import dataclasses
+
+import keras
+
+from keras_vit.errors import UnsupportedLayer
+from keras_vit.export.io.io_adapter import FEATURES, Face, Faced
+from keras_vit.export.io.io_spec import Tensor
+from keras_vit.layers import PatchEncoder
+from keras_vit.layers.patches import pair
+from keras_vit.layers.position import LearnedPosition
+from keras_vit.models.output_activation import labels_of, meaning
+from keras_vit.weights.resample import positions
+
+# Layers between the features and the scores: heads, their mean, an activation.
+HEADS = (
+    keras.layers.Dense,
+    keras.layers.Average,
+    keras.layers.Activation,
+    keras.layers.Softmax,
+    keras.layers.Dropout,
+)
+
+
+class Cores:
+    """One `Core` for each image size and batch.
+
+    Args:
+        reference: `Reference` of the model as it is.
+        linear: whether features leave through a dense layer that changes nothing;
+            rewrites before integers need a layer that takes up what they do.
+    """
+
+    def __init__(self, reference, linear=False):
+        self._base, self._linear, self._found = reference, linear, {}
+
+    def get(self, image_size, batch_size, output):
+        """The core that gives this output, "scores" or "features".
+
+        Raises:
+            TypeError, ValueError: for a size, batch or output that cannot be.
+        """
+        contract = self._base.contract
+        own = contract.image.shape[1:3]
+        size = own if image_size is None else pair(image_size, "image_size")
+        batch = contract.batch if batch_size is None else _count(batch_size)
+        if (size, batch) not in self._found:
+            model = self._base.model
+            model = model if size == own else at_size(model, size)
+            core = Core(self._base, model, size, batch, self._linear)
+            self._found[size, batch] = core
+        core = self._found[size, batch]
+        core.want(output)
+        return View(core, output)
+
+
+def _count(batch_size):
+    if type(batch_size) is not int or batch_size < 1:
+        raise ValueError(
+            f"batch_size: must be a whole number above 0, got {batch_size!r}. Use 1, "
+            "or leave it out."
+        )
+    return batch_size
+
+
+class Core:
+    """The model at one image size and batch, with every output that is wanted.
+
+    Args:
+        base: `Reference` that it comes from. model: at this size.
+        size: (H, W) px. batch: images per call, or None. linear: see `Cores`.
+    """
+
+    def __init__(self, base, model, size, batch, linear):
+        self.base, self.model, self._linear = base, model, linear
+        channels = base.contract.image.shape[-1]
+        self.image = Tensor(
+            base.contract.image.name, "float32", (batch, *size, channels)
+        )
+        self.batch, self._tensors, self._references = batch, {}, {}
+
+    @property
+    def is_base(self):
+        """Whether it is the model as it is, one image at a time."""
+        return self.image == self.base.contract.image
+
+    def want(self, output):
+        """Let it give this output, too."""
+        if output in self._tensors:
+            return
+        tensors = self.model.outputs
+        names = [tensor.name for tensor in self.base.contract.outputs]
+        if output == FEATURES:
+            tensors, names = [features_of(self.model)], [FEATURES]
+            if self._linear:
+                width = tensors[0].shape[-1]
+                same = keras.layers.Dense(width, kernel_initializer="identity")
+                tensors = [same(tensors[0])]
+        self._tensors[output] = [
+            (Tensor(name, "float32", (self.batch, *tensor.shape[1:])), tensor)
+            for name, tensor in zip(names, tensors, strict=True)
+        ]
+
+    def reference(self, *wanted):
+        """`Reference` that gives these outputs; all of them when none is named."""
+        wanted = wanted or tuple(self._tensors)
+        if self.is_base and wanted == ("scores",):
+            return self.base
+        if wanted not in self._references:
+            pairs = [pair for output in wanted for pair in self._tensors[output]]
+            outputs = tuple(described for described, _ in pairs)
+            model = keras.Model(self.model.inputs, [tensor for _, tensor in pairs])
+            model.preprocessing = self.base.contract.note
+            model.labels = labels_of(self.base.model)
+            contract = dataclasses.replace(
+                self.base.contract, image=self.image, outputs=outputs
+            )
+            self._references[wanted] = self.base.derived(model, contract)
+        return self._references[wanted]
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One output of a core.
+
+    Args:
+        core: `Core`. output: "scores" or "features".
+    """
+
+    core: Core
+    output: str
+
+    @property
+    def contract(self):
+        """`Contract` of this output alone."""
+        return self.core.reference(self.output).contract
+
+    def face(self, **options):
+        """`Face` around it; options are its other fields."""
+        note, size = self.contract.note, self.core.image.shape[1:3]
+        return Face(
+            self.contract, None if note is None else note.resized(size), **options
+        )
+
+    def faced(self, face):
+        """`Faced` that knows which core the file is made from."""
+        return Faced(self.core.reference(self.output), face, self.core)
+
+
+def features_of(model):
+    """The tensor that the head of a model reads, (B, D).
+
+    Raises:
+        ValueError: when there is none, as in a model without a dense head.
+    """
+    tensor = model.outputs[0]
+    operation = tensor._keras_history.operation
+    while isinstance(operation, HEADS):
+        node = operation._inbound_nodes[tensor._keras_history.node_index]
+        tensor = node.input_tensors[0]
+        if isinstance(operation, keras.layers.Dense):
+            break
+        operation = tensor._keras_history.operation
+    if isinstance(operation, keras.Model) and meaning(operation.outputs[0]):
+        node = operation._inbound_nodes[tensor._keras_history.node_index]
+        inside = keras.Model(operation.inputs[0], features_of(operation))
+        tensor = inside(node.input_tensors[0])
+    if len(tensor.shape) != 2:
+        raise ValueError(
+            "output: 'features' needs a model with one vector per image before its "
+            f"head, got shape {tuple(tensor.shape)}. Leave it out."
+        )
+    return tensor
+
+
+def at_size(model, size):
+    """The same weights for images of another size.
+
+    Position tables are resampled as timm does, with an antialiased bicubic kernel.
+
+    Args:
+        model: made of this package's layers. size: (H, W) px.
+
+    Returns:
+        `keras.Model`.
+
+    Raises:
+        UnsupportedLayer: for a layer whose weights belong to one size.
+        ValueError: when the size cannot be cut into patches.
+    """
+    for inner in (layer for layer in model.layers if isinstance(layer, keras.Model)):
+        if None not in inner.input_shape[1:3]:
+            raise UnsupportedLayer(
+                f"image_size: model {inner.name!r} inside takes one image size, got "
+                f"{size} instead of {inner.input_shape[1:3]}. Build it with "
+                "keras.Input((None, None, C))."
+            )
+    channels = model.inputs[0].shape[-1]
+    image = keras.Input((*size, channels), name=model.inputs[0].name)
+
+    def rebuild(layer):
+        config = layer.get_config()
+        if isinstance(layer, PatchEncoder):
+            config["grid"] = _grid(model, layer, size)
+        return layer.__class__.from_config(config)
+
+    twin = keras.models.clone_model(model, input_tensors=image, clone_function=rebuild)
+    for old, new in zip(model.layers, twin.layers, strict=True):
+        _share_weights(old, new)
+    return twin
+
+
+def _grid(model, encoder, size):
+    """(h, w) of the patches at another size: as many px per patch as before."""
+    before = model.inputs[0].shape[1:3]
+    parts = zip(size, encoder.grid, before, strict=True)
+    return tuple(side * count // old for side, count, old in parts)
+
+
+def _share_weights(old, new):
+    """Share one layer's weights, resampling a table of positions."""
+    for source, target in zip(old.weights, new.weights, strict=True):
+        if source.shape == target.shape:
+            # The same storage, so that a SavedModel holds it once.
+            target._value = source._value
+            continue
+        table = getattr(old, "table", None)
+        if not isinstance(table, LearnedPosition):
+            raise UnsupportedLayer(
+                f"image_size: the weights of layer {old.name!r} belong to one image "
+                f"size, got {source.path} {tuple(source.shape)}, which another size "
+                "has no use for. Use a model with position='learned' or 'sincos2d'."
+            )
+        rows = keras.ops.convert_to_numpy(source)
+        grids = table.grid, new.table.grid
+        target.assign(positions(rows, *grids, table.prefix, "bicubic_antialias"))

@@ -1,0 +1,268 @@
+"""What the caller asks of a file's signatures, checked and turned into faces."""
+
+import dataclasses
+import inspect
+
+from keras_vit import ranges
+from keras_vit.choices import check_choice
+from keras_vit.export.io.io_adapter import Face
+from keras_vit.export.io.model_views import Cores
+from keras_vit.export.quantization.recipes import CALIBRATED
+from keras_vit.export.runtime.runtimes import SERVE
+from keras_vit.layers.patches import pair
+from keras_vit.models.input_range import UNKNOWN
+from keras_vit.preprocess import Preprocessing
+from keras_vit.ranges import keywords
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One way to call an exported file; several share their weights.
+
+    The fields are also arguments of `to_tflite`, `to_savedmodel` and `to_onnx`,
+    for files with one signature.
+
+    Args:
+        preprocessing: None takes what the model takes; "embed" takes uint8 pixels
+            and prepares them inside the file; "decode" (SavedModel only) takes
+            encoded images, JPEG or PNG, and prepares them as `model.preprocessing`
+            says. A `keras_vit.Preprocessing` embeds what it says, for a model that
+            says nothing itself.
+        input_size: side or (H, W) px of the uint8 images, with "embed". None means
+            the size of the model; any other is cropped and resized in the file,
+            bilinear and not antialiased.
+        classifier_activation: "softmax" turns logits into probabilities.
+        top: give the `top` best classes and their scores instead of all scores.
+        output: "scores" for all outputs of the model, "features" for what its head
+            reads.
+        batch_size: images per call; None for one, or any number with
+            dynamic_batch=True.
+        image_size: side or (H, W) px that the model itself works at. None means its
+            own; at another, position embeddings are resampled.
+    """
+
+    preprocessing: str | Preprocessing | None = None
+    input_size: int | tuple | None = None
+    classifier_activation: str | None = None
+    top: int | None = None
+    output: str = "scores"
+    batch_size: int | None = None
+    image_size: int | tuple | None = None
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Signature))
+PREPARATIONS = (None, "embed")
+
+
+def plan(
+    reference,
+    signatures=None,
+    quantization=None,
+    preparations=PREPARATIONS,
+    /,
+    **options,
+):
+    """Check what is asked for, before anything slow.
+
+    Args:
+        reference: `Reference` of the model.
+        signatures: {name: `Signature` or dict of its fields}, or None for one.
+        quantization: recipe that the file is made with, or None.
+        preparations: values of `preprocessing` that the format knows.
+        **options: fields of `Signature` that all of them have unless they say
+            otherwise.
+
+    Returns:
+        {name: `Faced`}; the first is the one that readers of one signature find.
+
+    Raises:
+        TypeError, ValueError: for what cannot be made.
+    """
+    _check_fields("signature", options)
+    asked = {SERVE: {}} if signatures is None else _as_dicts(signatures)
+    _assume(reference, [options, *asked.values()])
+    cores, found = Cores(reference, quantization in CALIBRATED), {}
+    for name, own in asked.items():
+        where = "" if signatures is None else f"signatures[{name!r}]: "
+        try:
+            signature = Signature(**{**options, **own})
+            found[name] = _faced(cores, signature, preparations)
+        except (TypeError, ValueError) as err:
+            raise type(err)(f"{where}{err}") from err
+    _check_recipe(quantization, found)
+    return found
+
+
+def _assume(reference, asked):
+    """Take a caller's `Preprocessing` for that of the model.
+
+    Raises:
+        ValueError: for two that differ.
+    """
+    given = [own.get("preprocessing") for own in asked]
+    given = [note for note in given if isinstance(note, Preprocessing)]
+    if any(note.range != given[0].range for note in given):
+        raise ValueError(
+            "preprocessing: one model takes one range, got "
+            f"{' and '.join(keywords(note.range) for note in given[:2])}. Give the "
+            "same to all signatures."
+        )
+    if given:
+        reference.assume(given[0])
+
+
+def _as_dicts(signatures):
+    """Every signature as its own options, names and fields checked."""
+    if not isinstance(signatures, dict) or not signatures:
+        raise TypeError(
+            f"signatures: must be a dict of names and options, got {signatures!r}. "
+            "Pass {'classify': {}, 'embed': {'output': 'features'}}, for example."
+        )
+    asked = {}
+    for name, own in signatures.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(
+                f"signatures: names must be identifiers, got {name!r}. Use 'classify', "
+                "for example."
+            )
+        if isinstance(own, Signature):
+            pairs = dataclasses.asdict(own).items()
+            own = {k: v for k, v in pairs if v != getattr(Signature, k)}
+        _check_fields(f"signatures[{name!r}]", own)
+        asked[name] = own
+    return asked
+
+
+def _check_fields(where, options):
+    unknown = [options]
+    if isinstance(options, dict):
+        unknown = [key for key in options if key not in FIELDS]
+    if unknown:
+        raise TypeError(
+            f"{where}: options must be among {', '.join(FIELDS)}, got {unknown[0]!r}. "
+            "Correct it, or leave it out."
+        )
+
+
+def show_fields(function):
+    """Let `help` and editors see the fields that a function takes as **options."""
+    own = inspect.signature(function)
+    kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    named = inspect.signature(Signature).parameters.values()
+    named = [p.replace(kind=p.KEYWORD_ONLY) for p in named]
+    function.__signature__ = own.replace(parameters=[*kept, *named])
+    return function
+
+
+def _faced(cores, signature, preparations):
+    """The `Faced` of one signature."""
+    if isinstance(signature.preprocessing, Preprocessing):
+        signature = dataclasses.replace(signature, preprocessing="embed")
+    check_choice("preprocessing", signature.preprocessing, preparations)
+    check_choice("output", signature.output, ("scores", "features"))
+    check_choice(
+        "classifier_activation", signature.classifier_activation, (None, "softmax")
+    )
+    size, pixels = signature.input_size, signature.preprocessing
+    if size is not None and pixels != "embed":
+        raise ValueError(
+            f"input_size: goes with preprocessing='embed', got input_size={size} and "
+            f"preprocessing={pixels!r}. Resize the images yourself, or embed it."
+        )
+    if signature.output == "features":
+        _refuse_scores(signature)
+    core = cores.get(signature.image_size, signature.batch_size, signature.output)
+    if pixels is not None and core.contract.note is None:
+        raise ValueError(
+            f"preprocessing: {pixels!r} prepares pixels in the file, but {UNKNOWN}. "
+            "Or pass preprocessing=keras_vit.Preprocessing(...) here."
+        )
+    if pixels == "decode" and core.contract.image.shape[-1] != 3:
+        raise ValueError(
+            "preprocessing: 'decode' gives three colours, got a model that takes "
+            f"{core.contract.image}. Use 'embed'."
+        )
+    if pixels == "embed" and size is None:
+        size = core.contract.image.shape[1:3]
+    face = core.face(
+        input_size=None if size is None else pair(size, "input_size"),
+        softmax=signature.classifier_activation == "softmax",
+        top=signature.top,
+        encoded=pixels == "decode",
+    )
+    _check_scores(face)
+    return core.faced(face)
+
+
+def _refuse_scores(signature):
+    for name in ("classifier_activation", "top"):
+        if getattr(signature, name) is not None:
+            raise ValueError(
+                f"{name}: goes with output='scores', got output='features'. Give this "
+                f"signature {name}=None."
+            )
+
+
+def _check_scores(face):
+    """Refuse softmax and best classes where there are no scores for them."""
+    outputs, top = face.core.outputs, face.top
+    names = ", ".join(tensor.name for tensor in outputs)
+    if face.softmax and face.classes == 1:
+        raise ValueError(
+            "classifier_activation: 'softmax' needs two classes or more, got one, "
+            "whose probability would always be 1. Leave it out."
+        )
+    if face.softmax and names != "logits":
+        raise ValueError(
+            f"classifier_activation: 'softmax' needs a model that gives logits, got "
+            f"{names}. Leave it out."
+        )
+    if top is None:
+        return
+    if len(outputs) > 1 or face.classes is None:
+        raise ValueError(
+            f"top: needs a model that gives one score per class, got {names}. Leave "
+            "it out."
+        )
+    if type(top) is not int or not 0 < top <= face.classes:
+        raise ValueError(
+            f"top: must be a whole number from 1 to {face.classes}, the number of "
+            f"classes, got {top!r}. Use 5, for example."
+        )
+
+
+def is_plain(faces):
+    """Whether all that is shown is the model's own face.
+
+    Args:
+        faces: as `plan` gives them, or None.
+    """
+    if faces is None:
+        return True
+    plain = [f.face == Face(f.face.core, f.face.note) for f in faces.values()]
+    alone = [f.reference is f.core.base for f in faces.values()]
+    return list(faces) == [SERVE] and all(plain) and all(alone)
+
+
+def _check_recipe(quantization, faces):
+    """Refuse what calibration images say nothing about, and no integer image holds."""
+    if quantization not in (*CALIBRATED, "auto"):
+        return
+    others = [name for name, faced in faces.items() if not faced.core.is_base]
+    if others:
+        raise ValueError(
+            f"signatures: with quantization={quantization!r} all work at the model's "
+            f"own image_size and batch_size, got another in {others[0]!r}. Use "
+            "'dynamic_int8', or export it as a file of its own."
+        )
+    mode = next(iter(faces.values())).face.mode
+    rows = ranges.numbers(mode)
+    alike = rows is not None and len({*rows[0]}) == len({*rows[1]}) == 1
+    if quantization == "full_int8" and not alike:
+        for faced in faces.values():
+            if faced.face.embedded:
+                raise ValueError(
+                    "preprocessing: 'embed' with quantization='full_int8' needs one "
+                    f"range for all colours, got {keywords(mode)}. Use "
+                    "'static_int8', or leave it out."
+                )

@@ -1,0 +1,269 @@
+"""Layer norm in integers: one multiplication of a token by 1 / rms, in 16 bits."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from keras_vit.export.quantization.graph.find_norms import over_channels
+from keras_vit.export.quantization.graph.graph import INT8, INT16, Tensor
+
+TOP = 32767
+# Massive tokens are cut off from the others where their energies leave a gap this wide.
+LEAST_GAP = 8.0
+RELU = 1
+MOST_STEPS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitNorm:
+    """One `x * rsqrt(mean(x^2) + epsilon)`.
+
+    Args:
+        x: number of what goes in. normed: of what comes out. variance, rsqrt: of
+            the two tensors between.
+        product: the operator that makes `normed`. inner: all others.
+    """
+
+    x: int
+    normed: int
+    variance: int
+    rsqrt: int
+    product: object
+    inner: tuple
+
+
+def find_unit_norms(graph):
+    """Every norm of a graph over its last axis, in order; x may have any mean.
+
+    Args:
+        graph: float `Graph`.
+    """
+    found = (_norm(graph, op) for op in graph.operators if op.name == "RSQRT")
+    return [norm for norm in found if norm is not None]
+
+
+def _norm(graph, rsqrt):
+    """Walk from RSQRT up to x, and down to the product; None if it is not a norm."""
+    add = graph.maker(rsqrt.inputs[0])
+    mean = add and graph.maker(add.inputs[0])
+    square = mean and graph.maker(mean.inputs[0])
+    names = [op and op.name for op in (add, mean, square)]
+    if names != ["ADD", "MEAN", "MUL"] or square.inputs[0] != square.inputs[1]:
+        return None
+    inner = (square, mean, add, rsqrt)
+    users = [graph.only_user(op.outputs[0]) for op in inner]
+    product = users[-1]
+    if users[:-1] != list(inner[1:]) or product is None or product.name != "MUL":
+        return None
+    x = square.inputs[0]
+    if set(product.inputs) != {x, rsqrt.outputs[0]} or product.fused:
+        return None
+    if not over_channels(graph, mean):
+        return None
+    variance = mean.outputs[0]
+    return UnitNorm(x, product.outputs[0], variance, rsqrt.outputs[0], product, inner)
+
+
+def write_norm(writer, norm):
+    """Append `x / rms(x)` to a writer's graph; gives the number of the result.
+
+    Squares, their sums and the products are 16-bit; the root is a table of 256 values
+    (RSQRT of int8, which all runtimes and NPUs share), made finer by Newton's
+    method. One range for the energies is too coarse where few tokens are
+    massive: see `inverse_of_two_ranges`.
+
+    Args:
+        writer: `IntegerWriter`. norm: `UnitNorm` of its float graph.
+    """
+    x = writer.stands(norm.x, wide=True)
+    top, cut = writer.energies[norm.variance]
+    least = writer.limits[norm.rsqrt][1]
+    peak = max(map(abs, writer.limits[norm.x])) ** 2
+    if cut is None:
+        inverse, _ = _inverse(writer, x, peak, top, least)
+    else:
+        inverse = inverse_of_two_ranges(writer, x, peak, (cut, top), least)
+    made = writer.make(norm.normed, *writer.limits[norm.normed], wide=True)
+    return writer.add("MUL", [x, inverse], made)
+
+
+def inverse_of_two_ranges(writer, x, peak, tops, least):
+    """1 / rms, from a fine range for ordinary tokens and a coarse one for massive.
+
+    `fine - relu(1 / sqrt(cut) - coarse)`, where `fine` saturates at the energy `cut`
+    and the second term is zero below it. Massive tokens: Sun et al. 2024,
+    arXiv:2402.17762, section 2; Darcet et al. 2023, arXiv:2309.16588, section 2. The
+    construction is ours.
+
+    Args:
+        writer: `IntegerWriter`. x: tokens, (.., D). peak: largest square of a value.
+        tops: (cut, largest) mean square. least: 1 / rms of the shortest token.
+
+    Returns:
+        Number of a tensor (.., 1).
+    """
+    fine, cut = _inverse(writer, x, peak, tops[0], least)
+    edge = 1 / math.sqrt(cut)
+    coarse, _ = _inverse(writer, x, peak, tops[1], edge)
+    unit = float(writer.graph.tensors[fine].scale[0])
+    shape = writer.graph.tensors[fine].shape
+    edge = _constant(writer, fine, "edge", edge, unit)
+    excess = writer.graph.append(_int16("excess", shape, unit))
+    writer.add("SUB", [edge, coarse], excess, fusedActivationFunction=RELU)
+    made = writer.graph.append(_int16("inverse", shape, unit))
+    return writer.add("SUB", [fine, excess], made)
+
+
+def _inverse(writer, x, peak, top, least):
+    """1 / rms of each token, (.., 1), of a mean square of `top` at most.
+
+    With e = 4 mean(x^2), a table gives q = 1 / sqrt(e), about; then Newton's method,
+    `q (3 - e q^2)`, whose result is twice as large as q, which is what is wanted.
+
+    Returns:
+        (number of the tensor, the mean square at which it saturates).
+    """
+    energy, top = _energy(writer, x, peak, top)
+    # Below half a code the table gives its end, which Newton's step must not overshoot.
+    end = min(least / 2, math.sqrt(510 / (4 * top)))
+    made = _finer(writer, energy, _table(writer, energy, end), end)
+    half = _constant(writer, energy, "half", 0.5, 2.0**-15)
+    for _ in range(newton_steps(top * least**2) - 1):
+        made = _product(writer, "guess", made, half, 1.5 * end)
+        made = _finer(writer, energy, made, 1.5 * end)
+    return made, top
+
+
+def _finer(writer, energy, guess, end):
+    """One step of Newton's method, twice as large as the guess."""
+    square = _product(writer, "square", guess, guess, end**2)
+    ratio = _product(writer, "ratio", energy, square, 3.99)
+    unit = float(writer.graph.tensors[ratio].scale[0])
+    three = _constant(writer, energy, "three", 3.0, unit)
+    rest = writer.graph.like(ratio, name="rest")
+    writer.add("SUB", [three, ratio], rest, fusedActivationFunction=RELU)
+    return _product(writer, "inverse", guess, rest, 3 * end)
+
+
+def _product(writer, name, a, b, limit):
+    made = _int16(name, writer.graph.tensors[a].shape, even_step(limit))
+    return writer.add("MUL", [a, b], writer.graph.append(made))
+
+
+def _constant(writer, like, name, value, unit):
+    shape = (1,) * len(writer.graph.tensors[like].shape)
+    return writer.shared(
+        _int16(name, shape, unit, np.full(shape, round(value / unit), "int16"))
+    )
+
+
+def newton_steps(ratio):
+    """How often to apply Newton's method, so that norms are right within 0.2%.
+
+    The table rounds an energy to one of 255 codes: that of the shortest token is
+    `255 / ratio`, and off by half a code. Each step takes an error d to 1.5 d^2 +
+    0.5 d^3.
+
+    Args:
+        ratio: largest energy to the smallest.
+
+    >>> [newton_steps(ratio) for ratio in (4, 40, 400)]
+    [1, 2, 3]
+    """
+    code = 255 / ratio
+    error = max(min(0.3, 0.25 / code), 1 - math.sqrt(2 * code)) + 0.5 / 255
+    for step in range(1, MOST_STEPS):
+        error = 1.5 * error**2 + 0.5 * error**3
+        if error < 0.002:
+            return step
+    return MOST_STEPS
+
+
+def _energy(writer, x, peak, top):
+    """4 times the mean square of each token, and the mean square where it saturates.
+
+    The sum is a dense layer of one unit with equal weights; its step is the square's
+    times a power of two, times the mean's 1 / D.
+    """
+    graph = writer.graph
+    shape = graph.tensors[x].shape
+    width = shape[-1]
+    unit = even_step(min(peak, width * top))
+    square = graph.append(_int16("square", shape, unit))
+    writer.add("MUL", [x, x], square)
+    weight, shift = _weight(top * width / TOP / unit)
+    step = np.float32(4 / (weight * width))
+    ones = Tensor("ones", (1, width), INT8, np.full((1, width), weight, "int8"))
+    ones.scale, ones.zero = np.array([step]), np.zeros(1, "int64")
+    made = _int16("energy", (*shape[:-1], 1), unit * float(step) * 2.0**shift)
+    made = graph.append(made)
+    sums = [square, writer.shared(ones), -1]
+    writer.add("FULLY_CONNECTED", sums, made, keepNumDims=True)
+    return made, float(graph.tensors[made].scale[0]) * TOP / 4
+
+
+def _weight(ratio):
+    """(w, n) with 2^n / w next above a ratio of sums to codes, w from 64 to 127."""
+    shift = math.ceil(math.log2(ratio * 64))
+    return min(127, max(64, int(2.0**shift / ratio))), shift
+
+
+def _table(writer, energy, end):
+    """1 / sqrt of each energy, up to `end`, by 256 values; as 16 bits."""
+    graph, old = writer.graph, writer.graph.tensors[energy]
+    steps = float(old.scale[0]) * 128, end / 255
+    short, root = (writer.byte("energy", old.shape, step, -128) for step in steps)
+    writer.add("QUANTIZE", [energy], short)
+    writer.add("RSQRT", [short], root)
+    made = graph.append(_int16("guess", old.shape, even_step(end)))
+    return writer.add("QUANTIZE", [root], made)
+
+
+def even_step(top):
+    """The power of two that 16 bits of a range must count in.
+
+    Runtimes compute the ratio of steps in float32 or in float64, keep 16 or 32 bits of
+    it, and round once or twice. For a power of two all of them give the same integers.
+
+    >>> even_step(1.0) == 2.0**-14
+    True
+    """
+    return 2.0 ** math.ceil(math.log2(max(top, 1e-6) / TOP))
+
+
+def few_bits(scales):
+    """Scales rounded up to 15 bits, all that some runtimes keep of an int16 layer's."""
+    mantissa, exponent = np.frexp(scales.astype("float64"))
+    return np.ldexp(np.ceil(mantissa * 2**15) / 2**15, exponent).astype("float32")
+
+
+def _int16(name, shape, scale, data=None):
+    scale, zero = np.array([scale], "float32"), np.zeros(1, "int64")
+    return Tensor(name, tuple(shape), INT16, data, scale, zero)
+
+
+def energy_gap(energies):
+    """Where to cut between ordinary tokens and massive ones.
+
+    The middle (geometric) of the widest gap above the median, if the largest energy is
+    at least LEAST_GAP times the one below the gap.
+
+    Args:
+        energies: squared lengths of tokens, (N,).
+
+    Returns:
+        The cut, or None.
+
+    >>> energy_gap([1.0, 1.0, 2.0, 200.0])
+    20.0
+    """
+    order = np.sort(energies)
+    order = order[order >= np.median(order)]
+    ratios = order[1:] / np.maximum(order[:-1], 1e-30)
+    if not len(ratios):
+        return None
+    place = int(np.argmax(ratios))
+    if order[-1] / max(order[place], 1e-30) < LEAST_GAP:
+        return None
+    return float(math.sqrt(order[place] * order[place + 1]))

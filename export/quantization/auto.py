@@ -1,0 +1,248 @@
+"""quantization="auto": the smallest recipe that keeps the model's accuracy."""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+
+from keras_vit import files
+from keras_vit.errors import ExportMismatch, UnsupportedLayer
+from keras_vit.export.images.batches import Batches
+from keras_vit.export.runtime.console import say
+from keras_vit.export.runtime.differences import check_points
+from keras_vit.export.runtime.runtimes import open_file
+from keras_vit.progress import Bar
+
+# From smallest to largest; of the two in 4 bits, a hundredth apart in size, the faster
+# first. Recipes in integers throughout are not among them: they are for chips without
+# floats, and several times slower on a processor.
+ORDER = (
+    "int4",
+    "int4_blockwise",
+    "dynamic_int8",
+    "static_int8",
+    "float16",
+    None,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One recipe that was tried.
+
+    Args:
+        quantization: its name, None for float32.
+        size_bytes: of the file, 0 when there was none.
+        top1: percent right, or None without labels.
+        lost: points of top-1 below the Keras model, or of agreement below 100.
+        agreement: percent of images where both choose the same class, or None.
+        accepted: whether the recipe was chosen.
+        note: why there are no figures, or "".
+    """
+
+    quantization: str | None
+    size_bytes: int = 0
+    top1: float | None = None
+    lost: float | None = None
+    agreement: float | None = None
+    accepted: bool = False
+    note: str = ""
+
+    def __str__(self):
+        name = (self.quantization or "float32").ljust(14)
+        if self.note:
+            return f"{name} {self.note}"
+        top1 = "" if self.top1 is None else f"top-1 {self.top1:6.2f}%, "
+        verdict = "chosen" if self.accepted else "too much"
+        return (
+            f"{name} {self.size_bytes / 1e6:7.2f} MB, {top1}agreement "
+            f"{self.agreement:6.2f}%, {self.lost:5.2f} points lost: {verdict}"
+        )
+
+
+class Judge:
+    """Asks files about images and compares their choices with the Keras model's.
+
+    Args:
+        reference: `Reference`, in float32.
+        validation: images, or (images, labels), as in `keras_vit.export.verify`.
+        tolerance: points of top-1 (of agreement without labels) that may be lost.
+
+    Raises:
+        TypeError, ValueError: for a tolerance, images or labels that do not fit, or
+            a model that does not choose among classes.
+    """
+
+    def __init__(self, reference, validation, tolerance):
+        check_points("tolerance", tolerance)
+        if validation is None:
+            raise ValueError(
+                "validation: must be given with quantization='auto', got None. Pass "
+                "(images, labels), or images alone, that calibration does not use."
+            )
+        pair = validation if isinstance(validation, tuple) else (validation, None)
+        if iter(pair[0]) is pair[0]:
+            raise ValueError(
+                "validation: must be readable once per recipe, got an iterator. Pass "
+                "arrays, a list of batches or a tf.data.Dataset."
+            )
+        scores = reference.contract.outputs[0]
+        if scores.name == "features" or len(scores.shape) != 2 or scores.shape[1] < 2:
+            raise ValueError(
+                f"quantization: 'auto' needs a model that gives scores (B, K), got "
+                f"{scores}. Name a recipe, and judge the file with verify."
+            )
+        self.tolerance, self._pair, self._reference = tolerance, pair, reference
+        self._choices, self._labels = None, None
+        self._batches()
+
+    def _batches(self):
+        return Batches(*self._pair, self._reference.contract)
+
+    def look(self, verbose):
+        """Let the Keras model choose, once for all recipes."""
+        choices, labels = [], []
+        batches = self._batches()
+        bar = Bar(batches.count, "batch", verbose)
+        for images, given in batches:
+            choices.append(self._reference.finite_answers(images)[0].argmax(axis=1))
+            labels.append(given)
+            bar.add(1)
+        self._choices = np.concatenate(choices)
+        known = [row for row in labels if row is not None]
+        self._labels = np.concatenate(known) if len(known) == len(labels) else None
+
+    @property
+    def count(self):
+        """How many images there are."""
+        return len(self._choices)
+
+    @property
+    def top1(self):
+        """Percent of images that the Keras model gets right, or None."""
+        if self._labels is None:
+            return None
+        return 100.0 * float((self._choices == self._labels).mean())
+
+    def trial(self, quantization, path, size_bytes):
+        """Let a file choose too.
+
+        Args:
+            quantization: its recipe. path: of the file. size_bytes: of it.
+
+        Returns:
+            `Trial`.
+        """
+        runtime = open_file(path)
+        runtime.order([tensor.name for tensor in self._reference.contract.outputs])
+        answers = [runtime(images)[0] for images, _ in self._batches()]
+        choices = np.concatenate(answers).argmax(axis=1)
+        agreement = 100.0 * float((choices == self._choices).mean())
+        top1, lost = None, 100.0 - agreement
+        if self._labels is not None:
+            top1 = 100.0 * float((choices == self._labels).mean())
+            lost = self.top1 - top1
+        accepted = lost <= self.tolerance + 1e-9
+        return Trial(quantization, size_bytes, top1, lost, agreement, accepted)
+
+
+def check_unused(validation, quantization):
+    """Make sure that validation images are not given where they mean nothing.
+
+    Raises:
+        ValueError: when they are.
+    """
+    if validation is not None:
+        raise ValueError(
+            "validation: goes with quantization='auto' only, got quantization="
+            f"{quantization!r}. Leave it out, and judge the file with verify."
+        )
+
+
+def smallest(path, judge, recipes, write, overwrite=False, verbose=1):
+    """Try recipes from smallest to largest and keep the first that is good enough.
+
+    Args:
+        path: file to write. judge: `Judge`.
+        recipes: {name: reason why it cannot be tried, or ""}, without float32.
+        write: function of (recipe, file, float32 file or None) that writes a file and
+            gives its `Exported`; float32 comes first, and is converted once.
+        overwrite: whether an existing file may be replaced. verbose: 0 for silence.
+
+    Returns:
+        `Exported` with `tried`.
+
+    Raises:
+        ExportMismatch: when not even float32 keeps the accuracy.
+    """
+    path = files.check_target(path, overwrite)
+    tried = []
+    with files.replacing(path, overwrite) as temporary:
+        plain = temporary.with_name(f"float32{path.suffix}")
+        exported = {None: write(None, plain, None)}
+        say("auto: the Keras model looks at the validation images", verbose)
+        judge.look(verbose)
+        for name in [name for name in ORDER if name is None or name in recipes]:
+            file = plain if name is None else temporary.with_name(name + path.suffix)
+            trial = _try(judge, name, recipes.get(name), file, plain, exported, write)
+            tried.append(trial)
+            say(f"auto: {trial}", verbose)
+            if trial.accepted:
+                os.rename(file, temporary)
+                break
+        else:
+            raise ExportMismatch(
+                f"{path}: some recipe must keep top-1 within {judge.tolerance} points, "
+                f"got {'; '.join(map(str, tried))}. Raise the tolerance."
+            )
+    chosen, note = exported[tried[-1].quantization], _grain(judge)
+    result = dataclasses.replace(
+        chosen, path=path, tried=tuple(tried), notes=(*chosen.notes, *note)
+    )
+    say(str(result), verbose)
+    return result
+
+
+def smallest_dressed(path, judge, recipes, write, dress, overwrite=False, verbose=1):
+    """As `smallest`, for a file with another face than the model's own.
+
+    Recipes are judged by the model's own face, in a folder that goes away.
+
+    Args:
+        path, judge, recipes, write, overwrite, verbose: as in `smallest`.
+        dress: function of the chosen recipe that writes `path` and gives its
+            `Exported`.
+
+    Returns:
+        `Exported` with `tried`.
+    """
+    path = files.check_target(path, overwrite)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".auto.") as folder:
+        file = pathlib.Path(folder) / path.name
+        chosen = smallest(file, judge, recipes, write, verbose=verbose)
+    return dataclasses.replace(dress(chosen.quantization), tried=chosen.tried)
+
+
+def _try(judge, name, hindrance, file, plain, exported, write):
+    """`Trial` of one recipe; one that fails its proof is not good enough either."""
+    if hindrance:
+        return Trial(name, note=f"not tried: {hindrance}")
+    try:
+        if name is not None:
+            exported[name] = write(name, file, plain)
+    except (ExportMismatch, UnsupportedLayer) as err:
+        return Trial(name, note=f"failed: {err}")
+    return judge.trial(name, file, exported[name].size_bytes)
+
+
+def _grain(judge):
+    """A warning when one image weighs more than the tolerance can tell."""
+    grain = 100.0 / judge.count
+    if grain <= judge.tolerance / 2:
+        return ()
+    return (
+        f"auto judged on {judge.count} images, where one is {grain:.2g} points; "
+        "1,000 tell half a point",
+    )

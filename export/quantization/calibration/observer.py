@@ -1,0 +1,90 @@
+"""What calibration images look like inside the graph: the range of each channel."""
+
+import numpy as np
+
+from keras_vit.export.quantization.calibration.saved_ranges import Ranges
+from keras_vit.export.runtime.console import quiet
+from keras_vit.progress import Bar
+
+
+def ranges(graph, images, wanted, verbose=1):
+    """Smallest and largest value of each channel, over all images and tokens.
+
+    Minimum and maximum keep every calibration image in range; what would widen a
+    range beyond use is handled where it arises, by `overflow`. Source: Krishnamoorthi
+    2018, arXiv:1806.08342, section 3.2.1 (min-max calibration).
+
+    Args:
+        graph: float `Graph` with one input.
+        images: (N, H, W, C) float32, or the `Ranges` of such.
+        wanted: numbers of tensors.
+        verbose: 0 for no progress bar.
+
+    Returns:
+        {number: (low, high)}, arrays (C,).
+    """
+    if isinstance(images, Ranges):
+        return images.of(graph, wanted)
+    found = {}
+
+    def see(number, value):
+        widen(found, number, value.reshape(-1, value.shape[-1]))
+
+    watch(graph, images, wanted, see, verbose)
+    return found
+
+
+def open_graph(graph, also=()):
+    """A LiteRT interpreter of a graph, and the numbers of its tensors there.
+
+    Args:
+        graph: `Graph`. also: numbers of further tensors that it shall give.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    content, numbers = graph.save(also)
+    with quiet():
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+    return interpreter, numbers
+
+
+def watch(graph, images, wanted, see, verbose=1):
+    """Run images through a graph, one by one, and show what tensors hold.
+
+    Args:
+        graph: float `Graph` with one input. images: (N, H, W, C) float32.
+        wanted: numbers of tensors. see: function of (number, array), called for each
+            of them and each image; the array is valid during the call.
+        verbose: 0 for no progress bar.
+    """
+    inner = [number for number in wanted if number not in graph.inputs]
+    interpreter, numbers = open_graph(graph, also=inner)
+    bar = Bar(len(images), "image", verbose)
+    for index in range(len(images)):
+        image = images[index : index + 1]
+        interpreter.set_tensor(numbers[graph.inputs[0]], image)
+        interpreter.invoke()
+        for number in wanted:
+            known = number in graph.inputs
+            see(number, image if known else interpreter.get_tensor(numbers[number]))
+        bar.add(1)
+
+
+def widen(found, key, rows):
+    """Let the range of a tensor hold more rows.
+
+    Args:
+        found: {key: (low, high)}, arrays (C,), changed in place. rows: (N, C).
+    """
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    if key in found:
+        low = np.minimum(low, found[key][0])
+        high = np.maximum(high, found[key][1])
+    found[key] = low, high
+
+
+def whole(span, number):
+    """(low, high) of a whole tensor, out of its channels' ranges."""
+    low, high = span[number]
+    return float(low.min()), float(high.max())

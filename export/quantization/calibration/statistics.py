@@ -1,0 +1,99 @@
+"""What calibration images show of everything that a graph computes."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_vit.export.quantization.algorithms.integer_layernorm import (
+    energy_gap,
+    find_unit_norms,
+)
+from keras_vit.export.quantization.calibration.clipping import (
+    DEFAULT,
+    METHODS,
+    Histogram,
+)
+from keras_vit.export.quantization.calibration.observer import watch, whole
+from keras_vit.export.quantization.calibration.saved_ranges import Ranges
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What images showed of a graph.
+
+    Args:
+        limits: {tensor: (low, high)}, all that occurred.
+        narrow: {tensor: (low, high)} that 8 bits are spent on.
+        energies: {tensor: (largest, cut or None)} mean squares of tokens, at the
+            variance of each norm; see `integer_norm.energy_gap`.
+    """
+
+    limits: dict
+    narrow: dict
+    energies: dict
+
+
+def see_all(graph, images, verbose=1, method=DEFAULT, wanted=None):
+    """Observe everything that a graph computes.
+
+    Args:
+        graph: prepared float `Graph`. images: (N, H, W, C) float32, or the `Ranges`
+            of such, which were made by a method of their own.
+        verbose: 0 for no progress bar. method: one of `ranges.METHODS`, for `narrow`.
+        wanted: numbers of tensors, when not all of them, and no energies.
+
+    Returns:
+        `Seen`.
+    """
+    if wanted is not None:
+        return _see(graph, images, set(wanted), {}, verbose, method)
+    norms = find_unit_norms(graph)
+    inner = {op.outputs[0] for norm in norms for op in norm.inner}
+    inner -= {norm.rsqrt for norm in norms}
+    wanted = {number for op in graph.ordered() for number in op.outputs} - inner
+    wanted.add(graph.inputs[0])
+    energies = {norm.variance: [] for norm in norms}
+    return _see(graph, images, wanted, energies, verbose, method)
+
+
+def _see(graph, images, wanted, energies, verbose, method):
+    """As `see_all`; energies: {number: []}."""
+    if isinstance(images, Ranges):
+        spans = images.of(graph, wanted)
+        limits = {number: whole(spans, number) for number in wanted}
+        return Seen(limits, images.narrow, images.energies)
+    histograms = {n: Histogram() for n in results(graph) if n in wanted}
+    limits = {}
+
+    def see(number, value):
+        if number in energies:
+            energies[number].append(value.reshape(-1).copy())
+            return
+        low, high = limits.get(number, (np.inf, -np.inf))
+        limits[number] = min(low, float(value.min())), max(high, float(value.max()))
+        if number in histograms:
+            histograms[number].add(value)
+
+    watch(graph, images, sorted(wanted | set(energies)), see, verbose)
+    for number, rows in energies.items():
+        rows = np.concatenate(rows)
+        energies[number] = float(rows.max()), energy_gap(rows)
+    found = {number: METHODS[method](h) for number, h in histograms.items()}
+    return Seen(limits, {**limits, **found}, energies)
+
+
+def results(graph):
+    """Outputs of dense layers, but those of the graph and those that a GELU reads.
+
+    They are what cutting off helps. It costs where a top score would be cut off, and
+    gains nothing where a GELU's range, which has a floor, is cut already.
+
+    Args:
+        graph: float `Graph`.
+
+    Returns:
+        list of numbers.
+    """
+    dense = [op.outputs[0] for op in graph.ordered() if op.name == "FULLY_CONNECTED"]
+    read = {op.inputs[0] for op in graph.operators if op.name == "GELU"}
+    return [number for number in dense if number not in {*graph.outputs, *read}]

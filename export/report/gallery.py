@@ -1,0 +1,101 @@
+"""A handful of test images to look at: what the model said, and where it looked."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_vit import introspect
+from keras_vit.export.report.svg import data_uri, with_heat
+from keras_vit.layers import TransformerBlock
+from keras_vit.preprocess import to_pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One image of the report.
+
+    Attributes:
+        image, attention: data URIs; the second is None without blocks.
+        chosen: index of the class with the largest score, None for features.
+        share: softmax of that score, 0..1.
+        true: index of the right class, or None.
+    """
+
+    image: str
+    attention: str | None
+    chosen: int | None
+    share: float
+    true: int | None
+
+    @property
+    def wrong(self):
+        """Whether the choice is known to be wrong."""
+        return self.true is not None and self.chosen != self.true
+
+
+class Gallery:
+    """Collects images while batches pass by; some of the mistakes come first.
+
+    Args:
+        contract: of the model. count: how many images to show.
+    """
+
+    def __init__(self, contract, count):
+        self._contract = contract
+        self._count = count
+        self._right, self._wrong = [], []
+
+    def add(self, images, labels, outputs):
+        """Look at one batch; fits `verify_all`'s observe."""
+        for index, image in enumerate(images):
+            chosen, share = self._choice([output[index] for output in outputs])
+            true = None if labels is None else int(labels[index])
+            wrong = true is not None and chosen != true
+            kept = self._wrong if wrong else self._right
+            if len(kept) < self._count:
+                kept.append((image, chosen, share, true))
+
+    def _choice(self, outputs):
+        """(class, its share) of one image."""
+        scores, face = np.asarray(outputs[0], "float64"), self._contract.outputs[0]
+        if scores.ndim != 1 or face.name == "features":
+            return None, 0.0
+        chosen = int(scores.argmax())
+        if face.name == "probabilities":
+            return chosen, float(scores[chosen])
+        return chosen, float(1.0 / np.exp(scores - scores.max()).sum())
+
+    def pictures(self, model):
+        """Finish: up to a third mistakes, the rest right.
+
+        Args:
+            model: whose attention is shown, when it is made of our blocks.
+
+        Returns:
+            A list of `Picture`.
+        """
+        mistakes = max(self._count // 3, self._count - len(self._right))
+        kept = self._wrong[:mistakes]
+        kept = kept + self._right[: self._count - len(kept)]
+        if not kept:
+            return []
+        images = np.stack([image for image, *_ in kept])
+        maps = _attention(model, images)
+        return [
+            self._picture(image, heat, chosen, share, true)
+            for (image, chosen, share, true), heat in zip(kept, maps, strict=True)
+        ]
+
+    def _picture(self, image, heat, chosen, share, true):
+        pixels = to_pixels(image, self._contract.mode)
+        overlay = None if heat is None else data_uri(with_heat(pixels, heat))
+        return Picture(data_uri(pixels), overlay, chosen, share, true)
+
+
+def _attention(model, images):
+    """One map per image, or None where there is nothing to look at."""
+    names = {layer.name for layer in model.layers}
+    blocks = any(isinstance(layer, TransformerBlock) for layer in model.layers)
+    if not blocks or "patch_encoder" not in names:
+        return [None] * len(images)
+    return list(introspect.readout_attention(model, images))

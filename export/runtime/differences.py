@@ -1,0 +1,202 @@
+"""Numbers that say how far an exported file is from the Keras model."""
+
+import dataclasses
+import math
+import numbers
+
+import numpy as np
+
+from keras_vit.errors import ExportMismatch
+
+# float32 arithmetic in another order moves a logit by 1e-6 to 1e-5; 1e-4 leaves room
+# for deep models. Outputs above 10 (features with massive activations reach 500) may
+# differ by the same share of the largest.
+ABSOLUTE = 1e-4
+RELATIVE = 1e-5
+# 8-bit weights keep 25 to 45 dB on trained models, 8-bit activations 13 to 20; under
+# 10 dB the noise has a tenth of the power of the signal and the file is broken rather
+# than rounded. 4-bit weights keep 10 to 20 dB. 16-bit floats carry 11 bits, 60 dB and
+# more.
+LEAST_DB = {"int4": 6.0, "int8": 10.0, "float16": 40.0}
+# Points of top-1 that a file may lose where nobody says how many. Whoever takes 4 bits
+# gives accuracy for size.
+MOST_POINTS, MOST_POINTS_INT4 = 0.5, 1.5
+
+
+def points_allowed(asked, precision):
+    """Points of top-1 that a file may lose.
+
+    Args:
+        asked: by the caller, or None. precision: of its weights.
+
+    >>> points_allowed(None, "int4"), points_allowed(0.2, "int4")
+    (1.5, 0.2)
+    """
+    if asked is not None:
+        return asked
+    return MOST_POINTS_INT4 if precision == "int4" else MOST_POINTS
+
+
+def check_points(name, value, optional=False):
+    """Make sure that points of top-1 are some.
+
+    Args:
+        name: of the argument. value: of it. optional: whether None will do.
+
+    Raises:
+        ValueError: when it is no number from 0 to 100.
+    """
+    if optional and value is None:
+        return
+    if not isinstance(value, numbers.Real) or not 0 <= value <= 100:
+        raise ValueError(
+            f"{name}: must be points of top-1 between 0 and 100, got {value!r}. 0.5 is "
+            "usual."
+        )
+
+
+@dataclasses.dataclass
+class Tally:
+    """Running sums over batches of expected and obtained outputs."""
+
+    count: int = 0
+    largest: float = 0.0
+    absolute: float = 0.0
+    signal: float = 0.0
+    noise: float = 0.0
+    loudest: float = 0.0
+    finite: bool = True
+
+    def add(self, expected, got):
+        """Count in one pair of arrays of the same shape."""
+        expected, got = np.asarray(expected, "float64"), np.asarray(got, "float64")
+        self.finite = self.finite and bool(np.isfinite(got).all())
+        difference = np.abs(np.nan_to_num(got) - expected)
+        self.count += expected.size
+        self.largest = max(self.largest, float(difference.max()))
+        self.absolute += float(difference.sum())
+        self.signal += float((expected**2).sum())
+        self.noise += float((difference**2).sum())
+        self.loudest = max(self.loudest, float(np.abs(expected).max()))
+
+    @property
+    def mean(self):
+        """Mean absolute difference."""
+        return self.absolute / max(self.count, 1)
+
+    @property
+    def decibel(self):
+        """Signal-to-noise ratio, 10 log10(sum y^2 / sum (y' - y)^2), in dB."""
+        if self.noise == 0.0:
+            return math.inf
+        return 10.0 * math.log10(max(self.signal, 1e-300) / self.noise)
+
+    @property
+    def tolerance(self):
+        """Largest difference that float32 arithmetic explains."""
+        return max(ABSOLUTE, RELATIVE * self.loudest)
+
+    def complaint(self, precision):
+        """Why these outputs are not those of the model; "" when they are.
+
+        float32 files must stay within `tolerance`; files with smaller weights
+        must keep a signal-to-noise ratio of LEAST_DB.
+        """
+        if not self.finite:
+            return "values that are not finite"
+        if precision != "float32":
+            least = LEAST_DB[precision]
+            if self.decibel >= least:
+                return ""
+            return (
+                f"a signal-to-noise ratio of {self.decibel:.1f} dB "
+                f"(at least {least:.0f} dB wanted)"
+            )
+        if self.largest <= self.tolerance:
+            return ""
+        return (
+            f"a largest difference of {self.largest:.3g} (at most "
+            f"{self.tolerance:.1e} wanted), {self.decibel:.1f} dB signal to noise"
+        )
+
+
+def check_faces(where, contract, runtime):
+    """Compare names, dtypes and shapes of a file with what was promised.
+
+    Args:
+        where: path, for the message.
+        contract: `Contract`.
+        runtime: the loaded file.
+
+    Raises:
+        ExportMismatch: naming the first that differs.
+    """
+    inputs, outputs = runtime.inputs, runtime.outputs
+    pairs = (
+        ("inputs", (contract.image,), inputs),
+        ("outputs", contract.outputs, outputs),
+    )
+    for kind, wanted, found in pairs:
+        shown = as_meant(wanted, found)
+        if sorted(map(str, wanted)) != sorted(map(str, shown)):
+            raise ExportMismatch(
+                f"{where}: must have the {kind} {', '.join(map(str, wanted))}, got "
+                f"{', '.join(map(str, found)) or 'none'}. Export the model again."
+            )
+
+
+def as_meant(wanted, found):
+    """Tensors of a file, with floats in place of codes unless codes are wanted.
+
+    Args:
+        wanted, found: `keras_vit.export.io.io_spec.Tensor`s.
+    """
+    exact = {(tensor.name, tensor.dtype) for tensor in wanted}
+    return [t if (t.name, t.dtype) in exact else t.meaning for t in found]
+
+
+def check_answers(where, contract, precision, expected, got):
+    """Compare what a file answers with what the Keras model answers.
+
+    Args:
+        where: path, for the message.
+        contract: `Contract`.
+        precision: "float32", "float16", "int8" or "int4", of the file's weights.
+        expected, got: lists of arrays, one per output.
+
+    Returns:
+        `Tally` over all outputs.
+
+    Raises:
+        ExportMismatch: naming output, what differs, where and by how much.
+    """
+    total = Tally()
+    for tensor, wanted, found in zip(contract.outputs, expected, got, strict=True):
+        if wanted.shape != found.shape or wanted.dtype != found.dtype:
+            raise ExportMismatch(
+                f"{where}: output {tensor.name!r} must be {wanted.dtype} "
+                f"{wanted.shape}, got {found.dtype} {found.shape}. Export it again."
+            )
+        one = Tally()
+        one.add(wanted, found)
+        complaint = one.complaint(precision)
+        if complaint:
+            raise ExportMismatch(
+                f"{where}: output {tensor.name!r} must equal the Keras model's, got "
+                f"{complaint}; {worst(wanted, found)}. Try another format."
+            )
+        total.add(wanted, found)
+    return total
+
+
+def worst(expected, got):
+    """Say where two arrays differ most.
+
+    >>> import numpy as np
+    >>> worst(np.zeros((2, 3)), np.eye(2, 3) * [[1.0], [2.0]])
+    'worst at index (1, 1): expected 0, got 2'
+    """
+    difference = np.abs(np.asarray(got, "float64") - np.asarray(expected, "float64"))
+    difference = np.where(np.isfinite(difference), difference, np.inf)
+    at = tuple(int(i) for i in np.unravel_index(difference.argmax(), difference.shape))
+    return f"worst at index {at}: expected {expected[at]:.6g}, got {got[at]:.6g}"

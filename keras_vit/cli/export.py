@@ -1,0 +1,332 @@
+"""`keras-vit export` and `demo`: files for phones."""
+
+import pathlib
+import time
+
+from keras_vit import files
+from keras_vit.choices import likely
+from keras_vit.cli.option_rules import (
+    UsageError,
+    check_there,
+    loudness,
+    points,
+    positive,
+    sides,
+    words,
+)
+from keras_vit.cli.proof import (
+    add_images,
+    add_processors,
+    check_images,
+    validation_images,
+)
+from keras_vit.cli.table import table
+from keras_vit.cli.training import add_data, add_preprocess, load_prepared
+
+FORMATS = (".tflite", ".onnx")
+
+
+def add_commands(commands):
+    """Add the sub-commands of this file to the parser."""
+    export = commands.add_parser(
+        "export",
+        help="write a model for other runtimes",
+        description="Writes one file, proved in its own runtime, or a folder with "
+        "every format, each judged on real images, and a report that says which one "
+        "to ship.",
+    )
+    export.add_argument("model", help="a .keras file or a checkpoint")
+    export.add_argument(
+        "output",
+        help="FILE.tflite, FILE.onnx, or a folder for every format and a report",
+    )
+    export.add_argument(
+        "--quantization",
+        metavar="RECIPE",
+        help="for one file: float16, dynamic_int8, static_int8 and others, or auto, "
+        "the smallest that keeps the accuracy on --images (default: float32)",
+    )
+    export.add_argument(
+        "--tolerance",
+        type=points,
+        metavar="POINTS",
+        help="of top-1 that auto, or a file of a folder, may lose (default: 0.5; in a "
+        "folder int4 files 1.5)",
+    )
+    export.add_argument(
+        "--formats",
+        type=words,
+        metavar="NAME,NAME",
+        help="for a folder: such as tflite,tflite_dynamic_int8,onnx, or all (default: "
+        "the usual ones)",
+    )
+    export.add_argument(
+        "--calibration",
+        metavar="FOLDER",
+        help="training images, at least 32, for recipes with fixed ranges; or a file "
+        "of saved ranges (default: none)",
+    )
+    add_images(export)
+    export.add_argument(
+        "--layers", action="store_true", help="for a folder: noise block by block too"
+    )
+    add_processors(export)
+    _add_face(export)
+    add_preprocess(export)
+    export.add_argument(
+        "--dynamic-batch", action="store_true", help="take any number of images"
+    )
+    export.add_argument(
+        "--history",
+        help="history.csv of the training, for the report (default: none)",
+    )
+    export.add_argument(
+        "--overwrite", action="store_true", help="replace what lies there"
+    )
+    add_data(export, required=False)
+    export.set_defaults(run=run_export)
+    _add_demo(commands)
+
+
+def _add_demo(commands):
+    demo = commands.add_parser("demo", help="images to verified files, on real digits")
+    demo.add_argument(
+        "--output", default="keras_vit_demo", help="folder for everything"
+    )
+    demo.add_argument("--seed", type=int, default=0, help="of everything random")
+    demo.add_argument(
+        "--epochs", type=positive, help="fewer for a quick look (default: 90)"
+    )
+    demo.add_argument(
+        "--overwrite", action="store_true", help="replace what lies there"
+    )
+    demo.set_defaults(run=run_demo)
+
+
+def _add_face(export):
+    """Add the options that say what one file takes and gives."""
+    face = export.add_argument_group("what one file takes and gives")
+    face.add_argument(
+        "--preprocessing",
+        choices=("embed",),
+        help="take uint8 pixels, and prepare them in the file (default: "
+        "prepared floats)",
+    )
+    face.add_argument(
+        "--input-size",
+        type=sides,
+        metavar="PX|H,W",
+        help="of those pixels (default: the model's)",
+    )
+    face.add_argument(
+        "--softmax", action="store_true", help="give probabilities instead of logits"
+    )
+    face.add_argument(
+        "--top",
+        type=positive,
+        metavar="N",
+        help="give the N best classes only (default: all)",
+    )
+    face.add_argument(
+        "--class-names", metavar="FILE", help="one per line (default: the model's own)"
+    )
+
+
+def _face(args):
+    """The options of `_add_face` that were given, as keyword arguments."""
+    given = {"preprocessing": args.preprocessing, "input_size": args.input_size}
+    given |= {"top": args.top, "classifier_activation": args.softmax and "softmax"}
+    if args.class_names:
+        given["labels"] = pathlib.Path(args.class_names).read_text("utf-8").splitlines()
+    return {name: value for name, value in given.items() if value}
+
+
+def run_export(args):
+    """One file, or all formats with a report."""
+    target = pathlib.Path(args.output)
+    options = {"overwrite": args.overwrite, "verbose": loudness(args)}
+    _check_usage(args, folder=target.suffix not in FORMATS)
+    if args.calibration and not pathlib.Path(args.calibration).exists():
+        raise FileNotFoundError(
+            f"{args.calibration}: must be a folder of images, or a file of ranges that "
+            "quantization.calibrate made. Check the path."
+        )
+    check_there(args)
+    from keras_vit import export
+
+    if target.suffix not in FORMATS:
+        return _export_all(args, options)
+    _check_recipe(args, target.suffix[1:])
+    files.check_target(target, args.overwrite)
+    model = load_prepared(args)
+    options["calibration"] = args.calibration
+    if args.quantization == "auto":
+        options["validation"] = validation_images(args, model)
+        if args.tolerance is not None:
+            options["tolerance"] = args.tolerance
+    write = export.to_tflite if target.suffix == ".tflite" else export.to_onnx
+    written = write(
+        model,
+        target,
+        quantization=args.quantization,
+        dynamic_batch=args.dynamic_batch,
+        **_face(args),
+        **options,
+    )
+    tried = [f"  tried {trial}" for trial in written.tried]
+    return written.to_dict(), "\n".join([str(written), *tried]), 0
+
+
+def _check_usage(args, folder):
+    """Options that go with a folder, and those that go with one file.
+
+    Raises:
+        UsageError: when they are mixed.
+    """
+    auto = args.quantization == "auto"
+    check_images(args, required=folder or auto)
+    if folder and args.quantization:
+        raise UsageError(
+            f"--quantization: names one file, got a folder {args.output!r}. "
+            "Use FILE.tflite or FILE.onnx, or --formats."
+        )
+    single = {"--dynamic-batch": args.dynamic_batch, "--softmax": args.softmax}
+    single |= {"--preprocessing": args.preprocessing, "--input-size": args.input_size}
+    single |= {"--top": args.top, "--class-names": args.class_names}
+    wrong = [name for name, value in single.items() if value]
+    if folder and wrong:
+        raise UsageError(f"{wrong[0]}: goes with one file. Leave it out.")
+    if not folder:
+        given = {"--formats": args.formats, "--history": args.history}
+        given |= {"--layers": args.layers, "--on": args.on}
+        if not auto:
+            given["--tolerance"] = args.tolerance is not None
+            given.update({"--images": args.images, "--data": args.data})
+        wrong = [name for name, value in given.items() if value]
+        if wrong:
+            raise UsageError(
+                f"{wrong[0]}: goes with a folder, got the file {args.output!r}. "
+                "Leave it out, or name a folder."
+            )
+
+
+def _check_recipe(args, kind):
+    """The recipe must exist, and get calibration images if it needs some.
+
+    Raises:
+        UsageError: when it does not.
+    """
+    from keras_vit.export.report.artefacts import ARTEFACTS
+
+    made = {a.quantization: a for a in ARTEFACTS.values() if a.kind == kind}
+    if args.quantization not in (*made, "auto"):
+        known = [*filter(None, made), "auto"]
+        raise UsageError(
+            f"--quantization: must be one of {', '.join(known)} for .{kind}, got "
+            f"{args.quantization!r}.{likely(args.quantization, known)}"
+        )
+    needs = args.quantization != "auto" and made[args.quantization].calibrated
+    if needs and not args.calibration:
+        raise UsageError(
+            f"--calibration: needed for {args.quantization}. Give a folder with at "
+            "least 32 training images."
+        )
+    if args.calibration and not needs and args.quantization != "auto":
+        raise UsageError(
+            f"--calibration: means nothing with --quantization {args.quantization}. "
+            "Leave it out."
+        )
+
+
+def _export_all(args, options):
+    from keras_vit import export
+    from keras_vit.export.report.artefacts import chosen
+
+    formats = "all" if args.formats == ["all"] else args.formats
+    try:
+        chosen(formats, args.calibration)
+    except ValueError as err:
+        raise UsageError(f"--{err}") from err
+    model = load_prepared(args)
+    report = export.export_all(
+        model,
+        args.output,
+        validation=validation_images(args, model),
+        formats=formats,
+        history=args.history,
+        layers=args.layers,
+        max_points_lost=args.tolerance,
+        on=args.on,
+        time_limit=args.time_limit,
+        calibration=args.calibration,
+        **options,
+    )
+    return report.to_dict(), summary(report), 0 if report.passed else 1
+
+
+def run_demo(args):
+    """Train on real digits, evaluate, export every format, verify, report."""
+    from keras_vit import export, training
+
+    folder, verbose = pathlib.Path(args.output), loudness(args)
+    start = time.monotonic()
+    overrides = {} if args.epochs is None else {"epochs": args.epochs}
+    result = training.fit(
+        recipe="digits",
+        output_dir=folder / "training",
+        seed=args.seed,
+        overwrite=args.overwrite,
+        verbose=verbose,
+        **overrides,
+    )
+    trained = time.monotonic()
+    dataset, info = training.load_split(
+        "digits", preprocessing=result.model.preprocessing
+    )
+    scores = training.evaluate.top_k(result.model, dataset, verbose=verbose)
+    report = export.export_all(
+        result.model,
+        folder / "export",
+        validation=dataset,
+        history=folder / "training" / "history.csv",
+        overwrite=args.overwrite,
+        verbose=verbose,
+    )
+    answer = {
+        "test_top1": scores["top1"],
+        "test_images": scores["count"],
+        "training_s": round(trained - start, 1),
+        "all_s": round(time.monotonic() - start, 1),
+        "model": str(folder / "training" / "best.keras"),
+        "report": str(report.html),
+        "export": report.to_dict(),
+    }
+    text = (
+        f"\n{summary(report)}\n\n"
+        f"test top-1 {scores['top1']:.2%} of {scores['count']} images never trained "
+        f"on; trained in {answer['training_s']:.0f} s, all in {answer['all_s']:.0f} s\n"
+        f"model   {answer['model']}\nreport  {answer['report']}"
+    )
+    return answer, text, 0 if report.passed else 1
+
+
+def summary(report):
+    """The table of artefacts for the terminal; `export_all` said the rest."""
+    from keras_vit.export.processors.trial import cell
+
+    head = ["file", "MB", "largest difference", "top-1 %", "Keras %", "time"]
+    head += [*report.processors, "proof"]
+    rows = [
+        [
+            artefact.path.name,
+            f"{artefact.size_bytes / 1e6:.2f}",
+            f"{artefact.largest_difference:.1e}",
+            "" if artefact.top1 is None else f"{artefact.top1:.2f}",
+            "" if artefact.top1_keras is None else f"{artefact.top1_keras:.2f}",
+            f"{artefact.time_ratio:.2f}x",
+            *(cell(artefact.processors, name) for name in report.processors),
+            "passed" if artefact.passed else "FAILED: " + "; ".join(artefact.reasons),
+        ]
+        for artefact in report.artefacts
+    ]
+    return f"{table(rows, head)}\n{report.elsewhere}"

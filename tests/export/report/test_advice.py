@@ -1,0 +1,136 @@
+import pathlib
+import types
+
+import pytest
+
+from keras_vit.export.report import advice, pareto
+
+
+def file(name, megabytes, milliseconds, lost=0.0, **changes):
+    """A verified file with round figures."""
+    kind = {".tflite": "tflite", ".onnx": "onnx"}.get(
+        pathlib.Path(name).suffix, "savedmodel"
+    )
+    integer = 1.0 if "full" in name else 0.0
+    facts = {
+        "path": pathlib.Path(name),
+        "format": kind,
+        "size_bytes": int(megabytes * 1e6),
+        "milliseconds": milliseconds,
+        "top1_keras": 80.0,
+        "top1": 80.0 - lost,
+        "agreement": 99.0,
+        "images": 1000,
+        "passed": True,
+        "precision": "int8" if "int" in name else "float32",
+        "half": None,
+        "inspection": {"compute": {"integer": integer}, "gpu": {"refused": []}},
+    }
+    return types.SimpleNamespace(**{**facts, **changes})
+
+
+FILES = [
+    file("saved_model", 24, 80.0),
+    file("model.tflite", 23, 40.0),
+    file("model_dynamic_int8.tflite", 6, 16.0, 0.2),
+    file("model_int4.tflite", 4, 17.0, 2.2),
+    file("model_full_int8.tflite", 6, 160.0, 0.4),
+    file("model.onnx", 23, 41.0),
+]
+
+
+def test_every_use_gets_its_file():
+    """Small and fast among those that keep the accuracy; floats for GPUs."""
+    found = {a.use: a.artefact.path.name for a in advice.advise(FILES)}
+
+    assert {
+        "Phone, processor": "model_dynamic_int8.tflite",
+        "Phone, GPU": "model.tflite",
+        "Chip without floats": "model_full_int8.tflite",
+        "Server, onnxruntime": "model.onnx",
+        "TensorFlow Serving": "saved_model",
+    } == found
+
+
+def test_the_reason_has_the_figures():
+    """Ratios to the float32 file, and both accuracies."""
+    first = advice.advise(FILES)[0]
+
+    expected = "0.26x the size and 0.40x the time of float32 TFLite, top-1 79.80%"
+    assert expected in first.why and "" == first.caution
+    assert {"use", "file", "why", "caution"} == set(first.to_dict())
+
+
+def test_when_nothing_is_good_enough_the_best_comes_with_a_warning():
+    """The one that loses least; failed files are no choice at all."""
+    poor = [
+        file("model_a_int8.tflite", 6, 9.0, 3.0),
+        file("b_int8.tflite", 7, 9.0, 2.0),
+    ]
+    poor.append(file("c_int8.tflite", 1, 1.0, passed=False))
+
+    (found,) = advice.advise(poor)
+
+    assert "b_int8.tflite" == found.artefact.path.name
+    assert "Loses more than 0.5 points." == found.caution
+    assert [] == advice.advise(poor[2:])
+
+
+def test_overflow_of_16_bits_is_a_caution_for_gpus():
+    """The delegate computes in 16 bits unless asked not to."""
+    half = {"fits": False, "largest": 329508.9, "operator": "MUL (norm2)"}
+    (_, gpu) = advice.advise([file("model.tflite", 23, 40.0, half=half)])
+
+    assert "cannot hold 3.3e+05 at MUL (norm2): ask" in gpu.caution
+
+
+def test_without_labels_agreement_counts():
+    """One image may always differ; of features nothing is known."""
+    plain = file("model.tflite", 23, 40.0, top1=None)
+
+    assert 1.0 == advice.lost(plain) and not advice.good_enough(plain)
+    plain.images = 100
+    assert advice.good_enough(plain)
+    plain.agreement = None
+    assert advice.lost(plain) is None and advice.good_enough(plain)
+
+
+def test_the_picture_shows_every_file():
+    """A bubble and a name each, coloured by what is lost, and the front."""
+    drawn = pareto.draw(FILES)
+
+    assert len(FILES) == drawn.count("<circle")
+    assert 1 == drawn.count('bubble much"') and 5 == drawn.count('bubble fine"')
+    for text in ("int4 -2.2", "SavedModel +0.0", "ONNX +0.0", "ms for one image"):
+        assert f">{text}</text>" in drawn
+    assert "" == pareto.draw(FILES[:1])
+
+
+def test_the_front_joins_what_is_not_beaten():
+    """Smaller and slower beside larger and faster."""
+    files = [file("a.onnx", 1, 9.0), file("b.onnx", 5, 1.0), file("c.onnx", 6, 10.0)]
+    (line,) = [p for p in pareto.draw(files).split("<") if p.startswith("polyline")]
+
+    assert 2 == line.split('"')[1].count(",")
+
+
+def test_labels_do_not_cover_each_other():
+    """Eight files in one spot: no two boxes overlap, all lie inside."""
+    places = [(300.0 + k, 200.0 + k) for k in range(8)]
+    boxes = pareto.spread(places, ["a file's name"] * 8)
+
+    for index, one in enumerate(boxes):
+        assert one[0] >= pareto.LEFT and one[2] <= pareto.WIDTH
+        for other in boxes[:index]:
+            apart = one[2] <= other[0] or other[2] <= one[0]
+            assert apart or one[3] <= other[1] or other[3] <= one[1]
+
+
+@pytest.mark.parametrize("values", [[5.0], [0.2, 3000.0], [1.0, 1.0]])
+def test_axes_hold_all_values(values):
+    """Within the ends, in order, with at most seven round ticks."""
+    axis = pareto.Axis(values, 0, 100)
+
+    assert all(0 < axis(value) < 100 for value in values)
+    assert len(axis.ticks) <= 7
+    assert sorted(axis.ticks) == axis.ticks

@@ -1,0 +1,196 @@
+"""What a run would be, before it starts: steps, rates, parameters, memory."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_vit import files
+from keras_vit.training import loop
+from keras_vit.training.build_model import check_given, prepare_model
+from keras_vit.training.checkpoint.retry_write import tell
+from keras_vit.training.data import DataInfo
+from keras_vit.training.engine import step_memory as memory
+from keras_vit.training.engine import strategy as strategies
+from keras_vit.training.init_from import start
+from keras_vit.training.input_pipeline import open_feeds
+from keras_vit.training.logging import plot_schedule
+from keras_vit.training.optim.compile import compile_model
+from keras_vit.training.recipe_train_step import make_trainee
+from keras_vit.training.recipes import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What `dry_run` found out.
+
+    Args:
+        recipe: `Recipe`, with everything that follows from the data.
+        info: `DataInfo` of the data.
+        model: name of the model.
+        steps_per_epoch: of the training images.
+        learning_rates: (T,) float32, one per update.
+        parameters, trainable_parameters: counts.
+        memory: bytes on each device: "weights", "optimizer", "step" (activations and
+            gradients of the images it works on at once, estimated from the graph),
+            "total".
+        devices: that share each batch.
+        weights: where the first ones come from: published, a file, or RANDOM.
+    """
+
+    recipe: Recipe
+    info: DataInfo
+    model: str
+    steps_per_epoch: int
+    learning_rates: np.ndarray
+    parameters: int
+    trainable_parameters: int
+    memory: dict
+    devices: int
+    weights: str
+
+    @property
+    def steps(self):
+        """Updates in all."""
+        return len(self.learning_rates)
+
+    def summary(self):
+        """All of it as plain values, for programs."""
+        return {
+            "recipe": dataclasses.asdict(self.recipe),
+            "data": self.info.source,
+            "images": dict(self.info.counts),
+            "classes": self.info.classes,
+            "image_size": list(self.info.image_size),
+            "model": self.model,
+            "weights": self.weights,
+            "parameters": self.parameters,
+            "trainable_parameters": self.trainable_parameters,
+            "epochs": self.recipe.epochs,
+            "steps_per_epoch": self.steps_per_epoch,
+            "steps": self.steps,
+            "devices": self.devices,
+            "memory_bytes": self.memory,
+            "highest_learning_rate": float(self.learning_rates.max()),
+        }
+
+    def text(self):
+        """A page for a terminal, with the curve of the learning rate."""
+        recipe, info = self.recipe, self.info
+        height, width = info.image_size
+        images = ", ".join(f"{n:,} {name}" for name, n in info.counts.items())
+        ahead = recipe.batch_size // self.devices
+        piece = min(recipe.micro_batch or ahead, ahead)
+        parts = ", ".join(f"{k} {memory.size_text(v)}" for k, v in self.memory.items())
+        rows = {
+            "weights": self.weights,
+            "recipe": recipe.name,
+            "data": f"{info.source}: {images}, {info.classes} classes",
+            "images": f"{height} x {width} px, augmentation {info.augment}",
+            "model": f"{self.model}, {self.parameters:,} parameters, "
+            f"{self.trainable_parameters:,} of them learn",
+            "steps": f"{self.steps:,} = {recipe.epochs} epochs of "
+            f"{self.steps_per_epoch:,}, {recipe.batch_size} images each, "
+            f"{self.devices} device{'s' * (self.devices > 1)}{self._early()}",
+            "memory": f"{parts} per device, {piece} images at once (estimated)",
+        }
+        lines = [f"{name:8} {text}" for name, text in rows.items()]
+        return "\n".join([*lines, "", plot_schedule.text(self.learning_rates)])
+
+    def _early(self):
+        """When the run would end before its last epoch."""
+        patience, monitor = self.recipe.patience, self.recipe.monitor
+        if patience is None:
+            return ""
+        return f"; at most: it ends after {patience} epochs without a better {monitor}"
+
+    def __str__(self):
+        return self.text()
+
+    def save_picture(self, path, overwrite=False):
+        """Draw the learning rate over steps.
+
+        Args:
+            path: of an .svg file. overwrite: whether it may exist.
+
+        Raises:
+            FileExistsError: when it does.
+        """
+        title = f"{self.recipe.name}, {self.model}: {self.recipe.epochs} epochs"
+        with files.replacing(path, overwrite=overwrite) as partial:
+            partial.write_text(plot_schedule.svg(self.learning_rates, title))
+
+
+def dry_run(
+    recipe="finetune",
+    model=None,
+    data=None,
+    epochs=None,
+    strategy="auto",
+    verbose=0,
+    teacher=None,
+    **overrides,
+):
+    """Settle everything about a run and start nothing.
+
+    Data are opened, the model is built and its step is traced, so that whatever
+    would stop the run at once is found here. Nothing is written.
+
+    Args:
+        recipe, model, data, epochs, strategy, verbose, teacher, **overrides: as in
+            `fit`.
+
+    Returns:
+        `Plan`.
+
+    Raises:
+        As `fit` before its first step.
+    """
+    if keras.config.backend() != "tensorflow":
+        raise ValueError(
+            "dry_run: reads memory off TensorFlow's graphs, got the backend "
+            f"{keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow for it."
+        )
+    asked = recipe
+    recipe = loop.settle(recipe, model, data, epochs, overrides, teacher)
+    strategy = strategies.choose(strategy)
+    strategies.check(recipe, strategy)
+    recipe, given, origin = start(recipe, model, data, asked)
+    check_given(given, recipe, data, strategy.num_replicas_in_sync)
+    if verbose:
+        tell(f"weights: {origin}")
+    feeds = open_feeds(data, recipe, given, verbose, {})
+    recipe = feeds.recipe
+    with strategy.scope():
+        keras.utils.set_random_seed(recipe.seed)
+        spare = given
+        if getattr(given, "inputs", None):  # freezing and the like stay in the copy
+            spare = type(given).from_config(given.get_config())
+        built = prepare_model(spare, recipe, feeds.info)
+        trainee = make_trainee(built, feeds, teacher, strategy)
+        compile_model(trainee, recipe, feeds)
+        plan = _plan(trainee, recipe, feeds, strategy.num_replicas_in_sync, origin)
+    return plan
+
+
+def _plan(trainee, recipe, feeds, devices, origin):
+    """Read everything off a model that is ready to be trained."""
+    steps = recipe.epochs * feeds.steps
+    optimizer = getattr(trainee.optimizer, "inner_optimizer", trainee.optimizer)
+    rates = np.broadcast_to(optimizer._learning_rate(np.arange(steps)), (steps,))
+    share = recipe.batch_size // devices
+    piece = min(recipe.micro_batch or share, share)
+    spec = feeds.element_spec
+    model = trainee.inner
+    return Plan(
+        recipe=recipe,
+        info=feeds.info,
+        model=model.name,
+        steps_per_epoch=feeds.steps,
+        learning_rates=np.asarray(rates, "float32"),
+        parameters=model.count_params(),
+        trainable_parameters=sum(v.numpy().size for v in model.trainable_weights),
+        memory=memory.estimate(trainee, spec, piece),
+        devices=devices,
+        weights=origin,
+    )

@@ -1,0 +1,65 @@
+"""`JaxTrainee`: any Keras model in training on JAX's backend."""
+
+import keras
+import tensorflow as tf
+from keras import tree
+
+from keras_vit.training.engine import jax_sharding
+from keras_vit.training.engine.train_step_base import Wrapping
+
+
+class JaxTrainee(Wrapping):
+    """What `Trainee` is on TensorFlow; here Keras' own step does what that needs.
+
+    Under `keras.distribution` the step is one program over the whole batch, wherever
+    its parts are: gradients, clipping and dropout are those of one device.
+
+    Args:
+        inner: any built `keras.Model`, made under the distribution of the run. Its
+            own `compute_loss` is used where it has one.
+        mode: range of the images that it takes, see `preprocess_input`.
+
+    Raises:
+        ValueError: when `inner` has a `train_step` of its own, or nothing that can be
+            shared under "model_parallel".
+    """
+
+    def __init__(self, inner, mode="none"):
+        super().__init__(inner, mode)
+        jax_sharding.check_cut(inner)
+
+    def train_step(self, state, data):
+        """Keras' own, with images in the range of the model."""
+        x, *rest = keras.utils.unpack_x_y_sample_weight(data)
+        return super().train_step(state, (self.seen(x), *rest))
+
+    def compile(self, optimizer, **options):
+        """As `keras.Model.compile`.
+
+        At the end of `fit`, also of one that was stopped, Keras would put averages in
+        the place of weights. `ShowAverage` has done so where it is right.
+        """
+        super().compile(optimizer, **options)
+        self.optimizer.finalize_variable_values = lambda weights: None
+
+    def _purge_model_variables(self, **kinds):
+        # A purged variable would answer with new first values. One whose value was
+        # handed over to a step, and not given back, fails when it is read.
+        pass
+
+    def build_state(self, element_spec):
+        """Make optimiser, losses and scores know their shapes.
+
+        Args:
+            element_spec: of the batches.
+        """
+        batch = tree.map_structure(
+            lambda spec: keras.KerasTensor(tuple(spec.shape), spec.dtype.name),
+            element_spec,
+        )
+        self._symbolic_build(data_batch=batch)
+
+    @property
+    def distribute_strategy(self):
+        """That of TensorFlow, which sees one device: JAX shares the work out."""
+        return tf.distribute.get_strategy()

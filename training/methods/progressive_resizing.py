@@ -1,0 +1,116 @@
+"""Images that grow during a run: early steps cost less."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vit.layers import PatchEncoder
+from keras_vit.layers.interpolate import matrix
+from keras_vit.models.abstract_model import outline
+from keras_vit.training.methods.resize_model import POSITIONS, config_at
+
+
+class Growth:
+    """The sizes of a run, and the model at each of them.
+
+    Images arrive at full size and are shrunk (bilinear, averaging) in the step. The
+    model at a smaller size is the same graph over the same weights; a learned position
+    table is averaged down to the smaller grid, and learns through that; a fixed one is
+    that of the grid.
+
+    Args:
+        model: functional, with square images of a fixed size.
+        pairs: (share of the run, px), from share 0 upwards.
+        total_steps: of the run.
+
+    Raises:
+        ValueError: for a size that cannot be cut into patches or is not below that of
+            the model, or a model that depends on its size in another way.
+
+    Source:
+        Tan and Le 2021, arXiv:2104.00298, section 4 (progressive learning).
+    """
+
+    def __init__(self, model, pairs, total_steps):
+        self.starts = [round(share * total_steps) for share, _ in pairs]
+        self.views = [_view(model, size) for _, size in pairs]
+
+    def __call__(self, images, step):
+        """Answers in training at the size of a step.
+
+        Args:
+            images: (B, H, W, C) at full size. step: int tensor.
+        """
+        stage = tf.reduce_sum(tf.cast(step >= self.starts, tf.int32)) - 1
+        branches = [lambda view=view: view(images) for view in self.views]
+        return tf.switch_case(stage, branches)
+
+
+def _view(model, size):
+    """Full-size images -> answers of a model that sees them smaller."""
+    full = model.input_shape[1:3]
+    if full == (size, size):
+        return lambda images: model(images, training=True)
+    if None in full or full[0] != full[1] or size > full[0]:
+        raise ValueError(
+            f"progressive: {size} px must be at most the size of square images, got a "
+            f"model for {full}. The last pair may have the full size."
+        )
+    try:
+        config = config_at(model.get_config(), (size, size), full)
+    except ValueError as err:
+        raise ValueError(f"progressive: {err}") from err
+    small = outline(type(model).from_config, config)
+    pairs = list(zip(small.variables, model.variables, strict=True))
+    fitted = [_fit(model, theirs, ours) for theirs, ours in pairs]
+
+    def view(images):
+        images = tf.image.resize(images, (size, size), antialias=True)
+        mapping = [
+            (theirs, fit(ours.value))
+            for (theirs, ours), fit in zip(pairs, fitted, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            answers = small(images, training=True)
+        for theirs, ours in pairs:  # seeds, and what batch norms count
+            if not ours.trainable and ours.shape == theirs.shape:
+                ours.assign(scope.get_current_value(theirs))
+        return answers
+
+    return view
+
+
+def _fit(model, theirs, ours):
+    """How a weight becomes that of the smaller model: a function of its value."""
+    if tuple(theirs.shape) == tuple(ours.shape):
+        return tf.convert_to_tensor
+    encoder = next((x for x in model.layers if isinstance(x, PatchEncoder)), None)
+    name = ours.path.rpartition("/")[2]
+    if encoder is None or name not in POSITIONS:
+        raise ValueError(
+            "progressive: only positions may depend on the image size, got "
+            f"{ours.path} of {tuple(ours.shape)} and {tuple(theirs.shape)}. Leave "
+            "it out."
+        )
+    if name != "embedding":
+        axis = 0 if name == "rows" else 1
+        weights = _weights(ours.shape[axis], theirs.shape[axis])
+        pattern = "ab,bcd->acd" if axis == 0 else "ab,cbd->cad"
+        return lambda value: tf.einsum(pattern, weights, value)
+    h, w = encoder.grid
+    prefix = ours.shape[1] - h * w
+    small = round(((theirs.shape[1] - prefix) * h / w) ** 0.5)
+    down, across = _weights(h, small), _weights(w, (theirs.shape[1] - prefix) // small)
+
+    def fit(value):
+        grid = tf.reshape(value[:, prefix:], (h, w, -1))
+        grid = tf.einsum("ah,bw,hwd->abd", down, across, grid)
+        grid = tf.reshape(grid, (1, -1, value.shape[-1]))
+        return tf.concat([value[:, :prefix], grid], axis=1)
+
+    return fit
+
+
+def _weights(old, new):
+    """(new, old) float32."""
+    return tf.constant(np.asarray(matrix(old, new, antialias=True)), tf.float32)
