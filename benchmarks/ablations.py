@@ -177,7 +177,7 @@ def _train(asked, folder):
 
 def _lines(rows, found):
     """The table in Markdown, of what is finished."""
-    head = "| | parameters | learning rate | test images right | seeds |"
+    head = "| | parameters | learning rate | test top-1 | seeds |"
     yield f"{head} ViT-B/16 (published) |"
     yield "|---|---|---|---|---|---|"
     for row in [row for row in rows if row.name in found]:

@@ -250,7 +250,7 @@ def table(found):
 
 
 def draw(found, title):
-    """Validation images right over processor time: seeds pale, their mean strong."""
+    """Validation top-1 over processor time: seeds pale, their mean strong."""
     figure, axes = drawing.figure(6.4, 3.8)
     drawing.rule(axes)
     colours = dict(zip(ARMS, ("#0072b2", "#d55e00"), strict=True))
@@ -267,7 +267,7 @@ def draw(found, title):
         axes.plot(grid, mean, color=colours[arm], linewidth=2.2, label=name)
     axes.set_xlim(left=0)
     axes.set_xlabel("processor time of the training steps, minutes")
-    axes.set_ylabel("validation images right, %")
+    axes.set_ylabel("validation top-1, %")
     axes.set_title(title, loc="left", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
     return figure

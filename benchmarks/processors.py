@@ -27,7 +27,7 @@ from keras_vit.export.export_all import Writer
 from keras_vit.export.images.image_folder import read_folder
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors import TARGETS, chosen, parts
-from keras_vit.export.processors.native import native
+from keras_vit.export.processors.native import described
 from keras_vit.export.processors.trial import NOT_TRIED, Trial
 from keras_vit.export.report.artefacts import ARTEFACTS
 from keras_vit.export.runtime import provenance
@@ -165,11 +165,9 @@ def shown(figures):
 def table(subject, cells):
     """The table of one model, in Markdown."""
     columns = ["native", *TARGETS]
-    here = native()
     lines = [
-        f"\n{subject.name}, {len(subject.images)} images. native: {here['name']} "
-        f"({', '.join(here['features'] or ['features unknown'])}), against Keras; all "
-        "others against native.\n",
+        f"\n{subject.name}, {len(subject.images)} images. native: {described()}, "
+        "against Keras; all others against native.\n",
         f"| file | {' | '.join(columns)} |",
         "|---" * (len(columns) + 1) + "|",
     ]

@@ -33,7 +33,7 @@ from keras_vit.export.formats.tflite.exporter import export_tflite
 from keras_vit.export.images.image_folder import LabelledFolder, read_folder
 from keras_vit.export.io.io_spec import check_images, contract_of
 from keras_vit.export.io.reference import Reference
-from keras_vit.export.processors.native import native
+from keras_vit.export.processors.native import described
 from keras_vit.export.quantization.algorithms import static_int8
 from keras_vit.export.quantization.calibration.statistics import see_all
 from keras_vit.export.quantization.recipes import CALIBRATED
@@ -241,10 +241,7 @@ def measure(model, images, names, rounds, photos=None):
 
 def processor():
     """Name and features of this processor, as far as a runtime sees them."""
-    facts, hidden = native(), os.environ.get("HIDDEN_FEATURES", "").split()
-    features = [name for name in facts["features"] or [] if name not in hidden]
-    told = f"{facts['name']} ({', '.join(features) or 'features unknown'})"
-    return told + (f", {', '.join(hidden)} hidden" if hidden else "")
+    return described(os.environ.get("HIDDEN_FEATURES", "").split())
 
 
 def arguments():

@@ -32,7 +32,7 @@ from keras_vit.export.report.artefacts import Fingerprint, chosen
 from keras_vit.export.report.artefacts import fingerprint as fingerprint_of
 from keras_vit.export.report.export_report import ExportReport
 from keras_vit.export.report.gallery import Gallery
-from keras_vit.export.report.history import read_history
+from keras_vit.export.report.history import read_history, source_of
 from keras_vit.export.runtime import provenance
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import check_points
@@ -67,34 +67,33 @@ def export_all(
 
     `directory` then holds `saved_model/`, `model.tflite`, `model.onnx`, one file per
     recipe such as `model_dynamic_int8.tflite`, `labels.txt` of a model with labels,
-    `report.json`, `report.html` and `MODEL_CARD.md`. All are moved into place at the
-    end; a file that fails is not kept, only reported, with its figures.
+    `report.json`, `report.html` and `MODEL_CARD.md`, all moved into place at the end; a
+    file that fails is not kept, only reported, with its figures.
 
     Args:
         model: Keras model that takes images. directory: made when missing.
         validation: (images, labels), or an iterable of batches, as in `verify`.
-        formats: names in `keras_vit.export.report.artefacts.ARTEFACTS`; "all"; or None
-            for all but those that run slowly, and those that lack calibration images.
+        formats: names in `artefacts.ARTEFACTS`; "all"; or None for all but those that
+            run slowly, and those that lack calibration images.
         calibration: other images, or `Ranges`, for the recipes that need some.
         history: training curves: dict of lists, Keras `History`, or CSV log.
         layers: whether to compare every file with the model block by block too.
         max_points_lost: as in `verify`. verbose: 0 for silence.
         on, time_limit: as in `verify`, for every file, with the first 32 images. A
             processor that takes no such file, or is too slow, is "not tried".
-        sample: how many test images the report shows.
-        overwrite: whether files of an earlier export may be replaced.
+        sample: test images to show. overwrite: whether older files may be replaced.
 
     Returns:
         `ExportReport`.
 
     Raises:
         ExportMismatch: when a float32 file does not answer as the model does.
-        TypeError, ValueError, OSError: as `to_tflite`, `verify`.
+        TypeError, ValueError, OSError: as `verify`.
     """
-    artefacts = chosen(formats, calibration)
+    artefacts, curves = chosen(formats, calibration), read_history(history)
     elsewhere = Elsewhere(on, max_points_lost, time_limit, verbose)
     check_points("max_points_lost", max_points_lost, optional=True)
-    history, reference = read_history(history), Reference(model)
+    reference = Reference(model)
     calibration = _calibration(calibration, reference, verbose)
     batches = _batches(validation, reference)
     with _staging(directory, artefacts, reference, overwrite) as folder:
@@ -102,7 +101,8 @@ def export_all(
         options = (layers, max_points_lost, sample, verbose, elsewhere)
         report = _judge(reference, writer.write_all(artefacts), batches, *options)
         report.directory = pathlib.Path(directory).expanduser().absolute()
-        report.history, report.failures = history, writer.failures
+        report.history, report.history_from = curves, source_of(history)
+        report.failures = writer.failures
         report.calibration = fingerprint_of(calibration)
         _write_extras(report, folder)
         _drop_failed(report, folder)

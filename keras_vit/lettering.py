@@ -47,6 +47,11 @@ def fitted(text, size, width):
     return f"{text}..."
 
 
+def chosen(text):
+    """(path of a font, text) as `write` draws it; None for Pillow's own font."""
+    return _set(text)
+
+
 def undrawable(texts):
     """A sentence on the letters that no font of this machine has, or None.
 

@@ -9,6 +9,7 @@ from keras_vit.export.processors.targets import COMPILER, INTERPRETER
 from keras_vit.export.processors.trial import Trial
 from keras_vit.export.runtime.differences import Tally
 from keras_vit.export.runtime.runtimes import PlainRuntime
+from keras_vit.intervals import percents
 
 
 class Trials:
@@ -123,6 +124,7 @@ class Running:
             trial.seconds, trial.facts = self._session.seconds, self._session.facts
         if one.images:
             trial.images, trial.top1 = one.images, one.top1
+            trial.top1_interval = percents(one.right, one.labelled)
             trial.agreement = one.agreement
             trial.largest_difference = max(tally.largest for tally in one.tallies)
             trial.signal_to_noise_db = min(tally.decibel for tally in one.tallies)

@@ -9,6 +9,7 @@ from keras_vit.export.comparison.verification import Verification
 from keras_vit.export.inspection.summary import inspect
 from keras_vit.export.io.io_spec import size_of
 from keras_vit.export.runtime.differences import Tally, points_allowed, worst
+from keras_vit.intervals import Change, percents
 
 
 class Comparison:
@@ -26,7 +27,7 @@ class Comparison:
         scores = contract.outputs[0].name != "features" and ranks[0] == 2
         self._scored = scores and contract.outputs[0].shape[1] > 1
         self.images = self.labelled = self.same = self.right = self.right_keras = 0
-        self.top5 = self.top5_keras = 0
+        self.top5 = self.top5_keras = self.changed = self.better = self.worse = 0
         self._five = self._scored and contract.outputs[0].shape[1] > 5
         self._confused = collections.Counter()
         self._where, self._largest = "", -1.0
@@ -58,12 +59,20 @@ class Comparison:
             (int(a), int(b)) for a, b in zip(ours, theirs, strict=True) if a != b
         )
         if labels is not None:
-            self.labelled += len(labels)
-            self.right_keras += int((ours == labels).sum())
-            self.right += int((theirs == labels).sum())
+            self._judge(ours, theirs, labels)
         if labels is not None and self._five:
             self.top5_keras += _among_five(expected[0], labels)
             self.top5 += _among_five(got[0], labels)
+
+    def _judge(self, ours, theirs, labels):
+        """Count in the choices of both beside the classes of the images."""
+        before, after = ours == labels, theirs == labels
+        self.labelled += len(labels)
+        self.right_keras += int(before.sum())
+        self.right += int(after.sum())
+        self.changed += int((ours != theirs).sum())
+        self.better += int((after & ~before).sum())
+        self.worse += int((before & ~after).sum())
 
     def confusions(self, names, most=10):
         """The most frequent disagreements. names: of the classes, or None."""
@@ -96,11 +105,14 @@ class Comparison:
             mean_difference=sum(tally.absolute for tally in self.tallies) / count,
             signal_to_noise_db=noise,
             outputs_db={
-                name: tally.decibel if math.isfinite(tally.decibel) else None
+                name: None if tally.decibel == math.inf else tally.decibel
                 for name, tally in zip(self._names, self.tallies, strict=True)
             },
             top1_keras=self._percent(self.right_keras, self.labelled),
             top1=self.top1,
+            top1_keras_interval=percents(self.right_keras, self.labelled),
+            top1_interval=percents(self.right, self.labelled),
+            change=self.change,
             top5_keras=self._percent(self.top5_keras, self.labelled * self._five),
             top5=self._percent(self.top5, self.labelled * self._five),
             confusions=self.confusions(names),
@@ -118,8 +130,15 @@ class Comparison:
 
     @property
     def top1(self):
-        """Percent of labelled images that the file gets right, or None."""
+        """Top-1 of the file in percent of the labelled images, or None."""
         return self._percent(self.right, self.labelled)
+
+    @property
+    def change(self):
+        """`Change` from the Keras model's answers to the file's, or None."""
+        if not self.labelled:
+            return None
+        return Change(self.labelled, self.changed, self.better, self.worse)
 
     @property
     def agreement(self):

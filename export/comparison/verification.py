@@ -7,6 +7,8 @@ import pathlib
 from keras_vit.export.inspection.layers import LayerReport
 from keras_vit.export.processors.targets import TARGETS
 from keras_vit.export.processors.trial import NOT_TRIED
+from keras_vit.export.runtime.differences import decibels, differs
+from keras_vit.intervals import Change, shown
 
 
 @dataclasses.dataclass
@@ -20,10 +22,13 @@ class Verification:
         inspection: what stands in the file, see `inspection.summary.inspect`.
         images: how many were compared.
         largest_difference, mean_difference: absolute, over all outputs.
-        signal_to_noise_db: 10 log10(sum y^2 / sum (y' - y)^2), of the worst output.
-        outputs_db: the same per output; None where they are equal.
-        top1_keras, top1: percent right, or None without labels.
-        top5_keras, top5: percent right among the best five, or None.
+        signal_to_noise_db: 10 log10(sum y^2 / sum (y' - y)^2), of the worst output;
+            inf where all outputs are identical, as `identical` says.
+        outputs_db: the same per output; None where they are identical.
+        top1_keras, top1: percent of the images, or None without labels.
+        top1_keras_interval, top1_interval: of them, 95%, see `intervals.wilson`.
+        change: `intervals.Change` of top-1 from Keras to the file, or None.
+        top5_keras, top5: percent with the class among the best five, or None.
         agreement: percent of images where both choose the same class, or None
             for features.
         confusions: the most frequent disagreements, {"keras", "file", "count"}.
@@ -53,6 +58,9 @@ class Verification:
     outputs_db: dict = dataclasses.field(default_factory=dict)
     top1_keras: float | None = None
     top1: float | None = None
+    top1_keras_interval: tuple | None = None
+    top1_interval: tuple | None = None
+    change: Change | None = None
     top5_keras: float | None = None
     top5: float | None = None
     agreement: float | None = None
@@ -72,6 +80,23 @@ class Verification:
         """Whether there is nothing to complain about."""
         return not self.reasons
 
+    @property
+    def identical(self):
+        """Whether every output is the Keras model's, to the last bit."""
+        return self.largest_difference == 0.0
+
+    @property
+    def top1_text(self):
+        """Top-1 with its interval in words; "" without labels."""
+        if self.top1 is None:
+            return ""
+        return f"top-1 {self.top1:.2f}% ({shown(self.top1_interval)})"
+
+    @property
+    def noise_text(self):
+        """Signal to noise in words."""
+        return decibels(self.signal_to_noise_db)
+
     def judge(self, trials):
         """Take in what came of other processors: what fails there fails here.
 
@@ -83,12 +108,18 @@ class Verification:
             self.reasons += [f"on {name}: {reason}" for reason in trial.reasons]
 
     def to_dict(self):
-        """Plain values, for JSON; infinity becomes None."""
+        """Plain values, for JSON; infinity becomes None, which "identical" explains."""
         noise = self.signal_to_noise_db
         return {
             **dataclasses.asdict(self),
             "path": str(self.path),
             "signal_to_noise_db": noise if math.isfinite(noise) else None,
+            "identical": self.identical,
+            "outputs_db": {
+                name: value if value is not None and math.isfinite(value) else None
+                for name, value in self.outputs_db.items()
+            },
+            "change": None if self.change is None else self.change.to_dict(),
             "processors": {
                 name: self.processors[name].to_dict()
                 if name in self.processors
@@ -101,11 +132,12 @@ class Verification:
 
     def __str__(self):
         parts = [f"{self.format} {self.precision}, {self.size_bytes / 1e6:.2f} MB"]
-        parts.append(f"largest difference {self.largest_difference:.2g}")
+        parts.append(differs(self.largest_difference))
         if self.compared:
             parts.append(f"compared: {self.compared}")
         if self.top1 is not None:
-            parts.append(f"top-1 {self.top1:.2f}% (Keras {self.top1_keras:.2f}%)")
+            keras = f"{self.top1_keras:.2f}% ({shown(self.top1_keras_interval)})"
+            parts += [f"{self.top1_text}, Keras {keras}", self.change.against("Keras")]
         if self.agreement is not None:
             parts.append(f"agreement {self.agreement:.2f}%")
         parts.append(f"{self.time_ratio:.2f}x the time of Keras")

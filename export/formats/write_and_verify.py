@@ -65,20 +65,21 @@ class Exported:
     def __str__(self):
         kind = self.format + (f" {self.quantization}" if self.quantization else "")
         line = (
-            f"{kind}, {self.size_bytes / 1e6:.2f} MB, largest difference "
-            f"{self.largest_difference:.2g}, {self.seconds:.1f} s"
+            f"{kind}, {self.size_bytes / 1e6:.2f} MB, "
+            f"{differences.differs(self.largest_difference)}, {self.seconds:.1f} s"
         )
         if self.arena_bytes is not None:
             line += f", {self.arena_bytes:,} bytes of arena in tflite-micro"
         return "\n  note: ".join((f"{self.path}: {line}", *self.notes))
 
     def to_dict(self):
-        """Plain values, for JSON."""
+        """Plain values, for JSON; identical outputs have None for dB."""
         noise = self.signal_to_noise_db
         return {
             **dataclasses.asdict(self),
             "path": str(self.path),
             "signal_to_noise_db": noise if math.isfinite(noise) else None,
+            "identical": self.largest_difference == 0.0,
             "beside": [str(path) for path in self.beside],
         }
 

@@ -10,6 +10,7 @@ from keras_vit.export.inspection import anatomy as facts
 from keras_vit.export.inspection import onnx, tflite
 from keras_vit.export.inspection.blocks import name_points, residual_stream
 from keras_vit.export.inspection.values import run_with
+from keras_vit.export.runtime.differences import decibels
 from keras_vit.layers import TransformerBlock
 
 IMAGES = 8
@@ -44,14 +45,15 @@ class LayerReport:
     note: str = ""
 
     def to_dict(self):
-        """Plain values, for JSON; infinity becomes None."""
+        """Plain values, for JSON; None where both streams are identical."""
         finite = {k: v if math.isfinite(v) else None for k, v in self.points.items()}
         return {**dataclasses.asdict(self), "points": finite}
 
     def __str__(self):
         if self.note:
             return f"layers: not comparable, {self.note}"
-        lines = [f"{name:22} {value:6.1f} dB" for name, value in self.points.items()]
+        points = self.points.items()
+        lines = [f"{name:22} {decibels(value):>9}" for name, value in points]
         if self.first_wrong:
             lines.append(f"goes wrong first at {self.first_wrong}")
         elif self.noisiest:

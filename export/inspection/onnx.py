@@ -2,6 +2,7 @@
 
 import math
 
+from keras_vit.export.formats.onnx import serialization
 from keras_vit.export.inspection.anatomy import (
     Anatomy,
     Operator,
@@ -24,9 +25,13 @@ def read(path, signature=None):
     Returns:
         `Anatomy`, tensors by their name.
     """
+    return anatomy_of(serialization.outline(path))
+
+
+def anatomy_of(model):
+    """`Anatomy` of what `onnx_file.outline` gives."""
     import onnx
 
-    model = onnx.load(path, load_external_data=False)
     try:
         graph = onnx.shape_inference.infer_shapes(model).graph
     except onnx.shape_inference.InferenceError:

@@ -4,13 +4,14 @@ from keras_vit.export.formats.onnx import serialization
 from keras_vit.export.formats.onnx.saturation import saturating_weights
 from keras_vit.export.inspection import anatomy as facts
 from keras_vit.export.inspection import blocks, delegates, onnx, tflite
+from keras_vit.export.runtime.differences import decibels
 
 NAMES = {
     "gpu": "GPU delegate",
     "npu": "NPU (Ethos-U65)",
     "microcontroller": "microcontroller (tflite-micro)",
 }
-READERS = {"tflite": tflite.read, "onnx": onnx.read}
+KINDS = ("tflite", "onnx")
 
 
 def inspect(path, kind):
@@ -27,9 +28,10 @@ def inspect(path, kind):
         `delegates` says; for `.onnx` files of 8 bits "saturating": weights that x86
         without VNNI may multiply wrongly, see `onnx_saturation`.
     """
-    if kind not in READERS:
+    if kind not in KINDS:
         return None
-    anatomy = READERS[kind](path)
+    outline = serialization.outline(path) if kind == "onnx" else None
+    anatomy = onnx.anatomy_of(outline) if outline else tflite.read(path)
     found = {
         "compute": facts.compute_shares(anatomy),
         "dtypes": facts.dtype_table(anatomy),
@@ -37,7 +39,7 @@ def inspect(path, kind):
         "weight_bytes": facts.weight_bytes(anatomy, blocks.parts(anatomy)),
     }
     if kind == "onnx" and found["compute"]["float"] < 1.0:
-        found["saturating"] = saturating_weights(serialization.read(path))
+        found["saturating"] = saturating_weights(serialization.completed(outline, path))
     if kind == "tflite":
         for target in delegates.RULES:
             found[target] = delegates.refusals(anatomy, target)
@@ -75,12 +77,12 @@ def describe(verification):
     return "\n".join(lines)
 
 
-def _per_output(decibels):
-    if len(decibels) < 2:
+def _per_output(found):
+    if len(found) < 2:
         return []
     shown = [
-        f"{name} equal" if value is None else f"{name} {value:.1f} dB"
-        for name, value in decibels.items()
+        f"{name} {'identical' if value is None else decibels(value)}"
+        for name, value in found.items()
     ]
     return [", ".join(shown)]
 

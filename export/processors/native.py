@@ -34,6 +34,18 @@ def native():
     }
 
 
+def described(hidden=()):
+    """Name and features of this machine's processor, in words.
+
+    Args:
+        hidden: names of features that a runtime does not get to see.
+    """
+    facts = native()
+    seen = [name for name in facts["features"] or () if name not in hidden]
+    told = f"{facts['name']} ({', '.join(seen) or 'features unknown'})"
+    return told + (f", {', '.join(hidden)} hidden" if hidden else "")
+
+
 def known(flags):
     """The features that matter, out of the names that a system gives.
 

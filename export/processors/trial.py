@@ -3,6 +3,9 @@
 import dataclasses
 import math
 
+from keras_vit.export.runtime.differences import decibels
+from keras_vit.intervals import shown
+
 NOT_TRIED = "not tried"
 
 
@@ -14,9 +17,11 @@ class Trial:
         processor: its name. kind: as in `targets.Target`.
         images: how many were compared.
         largest_difference, signal_to_noise_db: to the Keras model.
-        top1: percent right, or None without labels.
+        top1: percent of the images, or None without labels.
+        top1_interval: of it, 95%, see `keras_vit.intervals.wilson`.
         agreement: percent of images with the class that Keras chooses, or None.
-        native_difference, native_db: to the same file on this machine.
+        native_difference, native_db: to the same file on this machine; inf dB where
+            they are identical.
         native_agreement: percent of images with the same class as on this machine.
         seconds: that it took, start included. An emulator's say nothing about speed.
         facts: what the other side said of itself: machine, features, versions.
@@ -31,6 +36,7 @@ class Trial:
     largest_difference: float | None = None
     signal_to_noise_db: float | None = None
     top1: float | None = None
+    top1_interval: tuple | None = None
     agreement: float | None = None
     native_difference: float | None = None
     native_db: float | None = None
@@ -56,11 +62,13 @@ class Trial:
         if not self.images:
             return self.told or "passed"
         if self.native_agreement is None:
+            if self.native_difference == 0.0:
+                return "identical"
             return f"{self.native_difference:.1e}"
         return f"{self.native_agreement:.4g}% as here"
 
     def to_dict(self):
-        """Plain values, for JSON; infinity becomes None."""
+        """Plain values, for JSON; infinity, of identical outputs, becomes None."""
         values = dataclasses.asdict(self)
         for name in ("signal_to_noise_db", "native_db"):
             if values[name] is not None and not math.isfinite(values[name]):
@@ -80,11 +88,14 @@ class Trial:
         parts = [f"{self.images} images"]
         if self.native_agreement is not None:
             parts.append(f"same class as here on {self.native_agreement:.2f}%")
-        noise = f", {self.native_db:.0f} dB" if math.isfinite(self.native_db) else ""
-        parts.append(f"differs from here by {self.native_difference:.2g}{noise}")
+        if self.native_difference == 0.0:
+            parts.append("outputs identical to those here")
+        else:
+            noise = f"{self.native_difference:.2g}, {decibels(self.native_db)}"
+            parts.append(f"differs from here by {noise}")
         parts.append(f"from Keras by {self.largest_difference:.2g}")
         if self.top1 is not None:
-            parts.append(f"top-1 {self.top1:.2f}%")
+            parts.append(f"top-1 {self.top1:.2f}% ({shown(self.top1_interval)})")
         return [*parts, f"{self.seconds:.0f} s"]
 
 

@@ -13,6 +13,7 @@ from keras_vit.export.images.batches import Batches
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import check_points
 from keras_vit.export.runtime.runtimes import open_file
+from keras_vit.intervals import percents, shown
 from keras_vit.progress import Bar
 
 # From smallest to largest; of the two in 4 bits, a hundredth apart in size, the faster
@@ -35,11 +36,12 @@ class Trial:
     Args:
         quantization: its name, None for float32.
         size_bytes: of the file, 0 when there was none.
-        top1: percent right, or None without labels.
+        top1: percent of the images, or None without labels.
         lost: points of top-1 below the Keras model, or of agreement below 100.
         agreement: percent of images where both choose the same class, or None.
         accepted: whether the recipe was chosen.
         note: why there are no figures, or "".
+        top1_interval: of top1, 95%, see `keras_vit.intervals.wilson`.
     """
 
     quantization: str | None
@@ -49,12 +51,15 @@ class Trial:
     agreement: float | None = None
     accepted: bool = False
     note: str = ""
+    top1_interval: tuple | None = None
 
     def __str__(self):
         name = (self.quantization or "float32").ljust(14)
         if self.note:
             return f"{name} {self.note}"
-        top1 = "" if self.top1 is None else f"top-1 {self.top1:6.2f}%, "
+        top1 = ""
+        if self.top1 is not None:
+            top1 = f"top-1 {self.top1:6.2f}% ({shown(self.top1_interval)}), "
         verdict = "chosen" if self.accepted else "too much"
         return (
             f"{name} {self.size_bytes / 1e6:7.2f} MB, {top1}agreement "
@@ -121,7 +126,7 @@ class Judge:
 
     @property
     def top1(self):
-        """Percent of images that the Keras model gets right, or None."""
+        """Top-1 of the Keras model in percent, or None."""
         if self._labels is None:
             return None
         return 100.0 * float((self._choices == self._labels).mean())
@@ -140,12 +145,14 @@ class Judge:
         answers = [runtime(images)[0] for images, _ in self._batches()]
         choices = np.concatenate(answers).argmax(axis=1)
         agreement = 100.0 * float((choices == self._choices).mean())
-        top1, lost = None, 100.0 - agreement
+        found = {"agreement": agreement, "lost": 100.0 - agreement}
         if self._labels is not None:
-            top1 = 100.0 * float((choices == self._labels).mean())
-            lost = self.top1 - top1
-        accepted = lost <= self.tolerance + 1e-9
-        return Trial(quantization, size_bytes, top1, lost, agreement, accepted)
+            right = int((choices == self._labels).sum())
+            found["top1"] = 100.0 * right / self.count
+            found["top1_interval"] = percents(right, self.count)
+            found["lost"] = self.top1 - found["top1"]
+        accepted = found["lost"] <= self.tolerance + 1e-9
+        return Trial(quantization, size_bytes, **found, accepted=accepted)
 
 
 def check_unused(validation, quantization):

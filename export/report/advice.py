@@ -126,7 +126,7 @@ def _why(artefact, artefacts):
         time = artefact.milliseconds / reference.milliseconds
         parts = [f"{size:.2f}x the size and {time:.2f}x the time of float32 TFLite"]
     if artefact.top1 is not None:
-        parts.append(f"top-1 {artefact.top1:.2f}% (Keras {artefact.top1_keras:.2f}%)")
+        parts += [artefact.top1_text, artefact.change.against("Keras")]
     elif artefact.agreement is not None:
         parts.append(f"{artefact.agreement:.2f}% of the choices are those of Keras")
     return ", ".join(parts)

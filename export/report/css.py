@@ -49,6 +49,7 @@ tbody th small { display: block; color: var(--soft); font-weight: 400;
   font-size: 13px; }
 td:last-child { padding-right: 0; } tr.base { color: var(--soft); }
 tr.base th { font-weight: 500; }
+td small { display: block; color: var(--soft); font-size: 12px; }
 .size { display: block; height: 4px; border-radius: 2px; background: var(--bar);
   margin: 4px 0 0 auto; }
 .ship { display: flex; flex-wrap: wrap; align-items: center; gap: 18px 40px;
@@ -58,13 +59,15 @@ tr.base th { font-weight: 500; }
 .tiles { display: flex; flex-wrap: wrap; gap: 12px 34px; }
 .tiles b { display: block; font-size: 28px; line-height: 1.2; letter-spacing: -.02em;
   font-variant-numeric: tabular-nums; }
-.tiles span { color: var(--soft); font-size: 13px; }
+.tiles span { display: block; max-width: 230px; color: var(--soft); font-size: 13px; }
 .uses { display: grid; gap: 4px 24px; margin-top: 14px;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 230px), 1fr)); }
 .uses div { padding: 10px 4px; } .uses b { display: block; overflow-wrap: anywhere; }
 .uses span { display: block; }
 .caution { display: block; color: var(--second); font-size: 14px; margin-top: 4px;
   overflow-wrap: anywhere; }
+.card > p:last-child { margin-bottom: 0; }
+.soft.below { margin-top: 12px; }
 .why { color: var(--bad); font-size: 14px; margin: 12px 0; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font-size: 13px; }
@@ -74,6 +77,10 @@ svg .line { fill: none; stroke-width: 2.5; stroke-linejoin: round; }
 svg .s0 { stroke: var(--accent); } svg .s1 { stroke: var(--second); }
 svg .dot.s0 { fill: var(--accent); } svg .dot.s1 { fill: var(--second); }
 svg .front { fill: none; stroke: var(--good); stroke-width: 2; opacity: .5; }
+svg .bar { stroke-width: 3; stroke-linecap: round; opacity: .55; }
+svg .bar.fine { stroke: var(--good); } svg .bar.some { stroke: var(--second); }
+svg .bar.much { stroke: var(--bad); }
+svg .keras { stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 5 4; }
 svg .leader { stroke: var(--soft); stroke-width: 1; opacity: .6; }
 svg .bubble { stroke: var(--card); stroke-width: 2; }
 svg .fine { fill: var(--good); } svg .some { fill: var(--second); }
@@ -116,16 +123,19 @@ pre { background: var(--code); border: 1px solid var(--rule); border-radius: 8px
 @media (max-width: 720px) {
   main { padding: 24px 14px 48px; } h1 { font-size: 27px; }
   thead { display: none; } .files { padding: 0 16px; }
-  tbody tr { display: grid; grid-template-columns: 1fr 1fr; padding: 14px 0;
-    border-top: 1px solid var(--rule); gap: 2px 18px; }
+  tbody tr { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr));
+    padding: 14px 0; border-top: 1px solid var(--rule); gap: 2px 18px; }
   tbody tr:first-child { border: 0; }
   tbody th, tbody td { border: 0; padding: 2px 0; text-align: left; }
   tbody th { grid-column: 1 / -1; }
   td[data-label] { display: flex; justify-content: space-between; font-size: 14px; }
   td[data-label]::before { content: attr(data-label); color: var(--soft); }
+  td small { display: inline; margin-left: 8px; }
+  td[data-label="Top-1"], td[data-label="Against Keras"] { grid-column: 1 / -1; }
   td:empty { display: none; } .size { display: none; }
   td:not([data-label]) { grid-column: 1 / -1; }
-  svg text { font-size: 20px; } svg.pareto text { font-size: 15px; }
+  svg text { font-size: 20px; }
+  svg.pareto text, svg.bars text { font-size: 15px; }
   .wide { overflow-x: auto; } .wide svg { min-width: 620px; }
   .ship { padding: 20px 18px; } .ship h2 { font-size: 21px; }
   .tiles { gap: 10px 22px; } .tiles b { font-size: 23px; }

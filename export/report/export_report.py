@@ -19,7 +19,8 @@ class ExportReport:
         failures: {file name: why it could not be made}.
         model: name, parameters, sizes. labels: class names, or None.
         contract, preprocessing: of the model.
-        history: training curves, name -> list.
+        history: training curves, name -> list. history_from: path of their file, or
+            None for what was handed over.
         pictures: test images with what the model said.
         calibration, validation: {"images", "sha256", "labelled"} of what was used.
         versions, machine: of packages and hardware.
@@ -40,6 +41,7 @@ class ExportReport:
     versions: dict
     machine: dict
     created: str
+    history_from: str | None = None
 
     @property
     def passed(self):
@@ -87,6 +89,7 @@ class ExportReport:
                 name: [v if math.isfinite(v) else None for v in values]
                 for name, values in self.history.items()
             },
+            "history_from": self.history_from,
             "versions": self.versions,
             "machine": self.machine,
         }

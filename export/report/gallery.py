@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_vit import introspect
+from keras_vit.export.report.gallery_choice import Kept
 from keras_vit.export.report.svg import data_uri, with_heat
 from keras_vit.layers import TransformerBlock
 from keras_vit.preprocess import to_pixels
@@ -18,7 +19,7 @@ class Picture:
         image, attention: data URIs; the second is None without blocks.
         chosen: index of the class with the largest score, None for features.
         share: softmax of that score, 0..1.
-        true: index of the right class, or None.
+        true: index of the true class, or None.
     """
 
     image: str
@@ -34,7 +35,7 @@ class Picture:
 
 
 class Gallery:
-    """Collects images while batches pass by; some of the mistakes come first.
+    """Collects images of all classes while batches pass by; some mistakes come first.
 
     Args:
         contract: of the model. count: how many images to show.
@@ -43,7 +44,8 @@ class Gallery:
     def __init__(self, contract, count):
         self._contract = contract
         self._count = count
-        self._right, self._wrong = [], []
+        classes = contract.outputs[0].shape[-1] or 1
+        self._right, self._wrong = Kept(count, classes), Kept(count, classes)
 
     def add(self, images, labels, outputs):
         """Look at one batch; fits `verify_all`'s observe."""
@@ -52,8 +54,8 @@ class Gallery:
             true = None if labels is None else int(labels[index])
             wrong = true is not None and chosen != true
             kept = self._wrong if wrong else self._right
-            if len(kept) < self._count:
-                kept.append((image, chosen, share, true))
+            group = (chosen or 0) if true is None else true
+            kept.add(group, (image, chosen, share, true))
 
     def _choice(self, outputs):
         """(class, its share) of one image."""
@@ -66,7 +68,7 @@ class Gallery:
         return chosen, float(1.0 / np.exp(scores - scores.max()).sum())
 
     def pictures(self, model):
-        """Finish: up to a third mistakes, the rest right.
+        """Finish: up to a third mistakes, then others, evenly over the classes.
 
         Args:
             model: whose attention is shown, when it is made of our blocks.
@@ -75,8 +77,10 @@ class Gallery:
             A list of `Picture`.
         """
         mistakes = max(self._count // 3, self._count - len(self._right))
-        kept = self._wrong[:mistakes]
-        kept = kept + self._right[: self._count - len(kept)]
+        wrong = self._wrong.take(mistakes)
+        groups = [group for group, _ in wrong]
+        right = self._right.take(self._count - len(wrong), groups)
+        kept = [row for _, row in (*wrong, *right)]
         if not kept:
             return []
         images = np.stack([image for image, *_ in kept])

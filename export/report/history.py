@@ -4,13 +4,40 @@ import csv
 import os
 import pathlib
 
+from keras_vit.weights import places
+
+LOG = "history.csv"  # of a training run
+MODELS = ("best.keras", "last.keras")  # that a run writes beside it
+
+
+def beside(model):
+    """The log of the training run that a model file is from.
+
+    Args:
+        model: path of `best.keras` or `last.keras` in the folder of a run, or the
+            folder.
+
+    Returns:
+        (path, ""); (None, why not) for a log that cannot be read; (None, "") for other
+        names, and where there is no log.
+    """
+    model = pathlib.Path(places.find(model))
+    log = model.with_name(LOG)
+    if model.name not in MODELS or not log.is_file():
+        return None, ""
+    try:
+        read_history(log)
+    except (OSError, ValueError, csv.Error) as err:
+        return None, str(err)
+    return log, ""
+
 
 def read_history(history):
     """Bring curves to a common form.
 
     Args:
-        history: None, a dict of lists (one number per epoch), a Keras `History`,
-            or the path of a file that Keras' CSVLogger wrote.
+        history: a dict of lists (one number per epoch), a Keras `History`, None or
+            False for none, or the path of a file that Keras' CSVLogger wrote.
 
     Returns:
         name -> list of floats.
@@ -19,7 +46,7 @@ def read_history(history):
         FileNotFoundError: when there is no such file.
         TypeError, ValueError: for anything that holds no curves.
     """
-    if history is None:
+    if history is None or history is False:
         return {}
     if isinstance(history, (str, os.PathLike)):
         return _from_csv(pathlib.Path(history))
@@ -30,6 +57,11 @@ def read_history(history):
             f"log, got {type(history).__name__}. Pass result.history, for example."
         )
     return {str(name): [_number(v) for v in values] for name, values in history.items()}
+
+
+def source_of(history):
+    """The file that curves come from, as text; None for what was handed over."""
+    return os.fspath(history) if isinstance(history, (str, os.PathLike)) else None
 
 
 def _from_csv(path):

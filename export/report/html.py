@@ -1,15 +1,23 @@
 """The report as one HTML file that needs nothing else."""
 
 import html
-import math
 
 from keras_vit.export.processors.trial import cell
-from keras_vit.export.report import history as curves_of
-from keras_vit.export.report import pareto, snippets, svg
-from keras_vit.export.report.advice import lost, reference_of
+from keras_vit.export.report import html_gallery, html_pictures, snippets
+from keras_vit.export.report.advice import reference_of
 from keras_vit.export.report.css import CSS
+from keras_vit.intervals import shown
 
-HEADS = ("Size", "Difference", "Noise", "Top-1", "Agreement", "Time", "")
+HEADS = (
+    "Size",
+    "Difference",
+    "Noise",
+    "Top-1",
+    "Against Keras",
+    "Agreement",
+    "Time",
+    "",
+)
 
 
 def render(report):
@@ -24,11 +32,11 @@ def render(report):
     sections = (
         _header(report),
         _ship(report),
-        _section("Size, time and accuracy", _pareto(report.artefacts)),
+        _section("Size, time and accuracy", html_pictures.all_files(report.artefacts)),
         _section("Files", _artefacts(report)),
-        _section("Noise, block by block", _layers(report.artefacts)),
-        _section("Training", _curves(report.history)),
-        _section("Test images", _gallery(report)),
+        _section("Noise, block by block", html_pictures.layers(report.artefacts)),
+        _section("Training", html_pictures.training(report)),
+        _section("Test images", html_gallery.gallery(report)),
         _section("Model and machine", _facts(report)),
         _section("Use the files", _snippets(report)),
     )
@@ -101,7 +109,7 @@ def _caution(advice):
 
 
 def _tiles(artefact, reference):
-    """Three large numbers: how much smaller, how much faster, how right."""
+    """Three large numbers: how much smaller, how much faster, top-1."""
     tiles = []
     if reference is not None and reference is not artefact:
         size = reference.size_bytes / artefact.size_bytes
@@ -116,59 +124,16 @@ def _tiles(artefact, reference):
             (_milliseconds(artefact.milliseconds), "for one image"),
         ]
     if artefact.top1 is not None:
-        tiles.append((_percent(artefact.top1), f"top-1, {_points(artefact)}"))
+        words = f"top-1 ({shown(artefact.top1_interval)})"
+        tiles.append((_percent(artefact.top1), f"{words}, {_against(artefact)}"))
     elif artefact.agreement is not None:
         tiles.append((_percent(artefact.agreement), "same choice as Keras"))
     cells = "".join(f"<div><b>{a}</b><span>{b}</span></div>" for a, b in tiles)
     return f'<div class="tiles">{cells}</div>'
 
 
-def _points(artefact):
-    points = lost(artefact)
-    if abs(points) < 0.005:
-        return "as Keras"
-    return f"{abs(points):.2f} {'below' if points > 0 else 'above'} Keras"
-
-
-def _pareto(artefacts):
-    drawn = pareto.draw(artefacts)
-    if not drawn:
-        return ""
-    kinds = (("fine", "0.5 points or less"), ("some", "up to 1.5"), ("much", "more"))
-    legend = "".join(f'<i class="{kind}"></i>{text}' for kind, text in kinds)
-    return (
-        f'<div class="card"><div class="wide">{drawn}</div>'
-        f'<p class="legend2 soft">Lost: {legend}</p></div>'
-        '<p class="soft" style="margin-top:12px">Left is smaller, down is faster; both '
-        "axes are logarithms. Behind each name the change of top-1 in points (of "
-        "agreement without labels). The line joins files that no other beats in size "
-        "and time.</p>"
-    )
-
-
-def _layers(artefacts):
-    """How the signal-to-noise ratio falls through the model, per file."""
-    known = [a for a in artefacts if a.layers and a.layers.points]
-    known = [a for a in known if a.precision != "float32"]
-    if not known:
-        return ""
-    names = list(known[0].layers.points)
-    cards = []
-    for artefact in known:
-        found = artefact.layers
-        series = {"dB": [min(v, 120.0) for v in found.points.values()]}
-        drawn = svg.curves(series, f"{artefact.path.name}, dB by block")
-        where = found.first_wrong or found.noisiest
-        kind = "wrong first at" if found.first_wrong else "most noise added at"
-        cards.append(
-            f'<div class="card"><h3>{_text(artefact.path.name)}</h3>{drawn}'
-            f'<p class="soft">{kind} {_text(where)}</p></div>'
-        )
-    return (
-        f'<p class="soft">Signal to noise in dB after {names[0]} and after each '
-        f"attention and MLP up to {names[-1]}, against the Keras model.</p>"
-        f'<div class="grid two">{"".join(cards)}</div>'
-    )
+def _against(artefact):
+    return _text(artefact.change.against("Keras"))
 
 
 def _artefacts(report):
@@ -191,11 +156,23 @@ def _artefacts(report):
     return (
         f'<div class="card files"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>{why}"
-        f'<p class="soft" style="margin-top:12px">Compared with the Keras model on '
+        f'<p class="soft below">Compared with the Keras model on '
         f"{images} images. Difference: the largest of any output value. Noise: signal "
-        "to noise of the outputs. Agreement: images where both choose the same class. "
-        "Time: processor time for one image against Keras, medians of interleaved "
-        f"runs. {_elsewhere(report)}</p>"
+        "to noise of the outputs. Top-1: in small figures where it lies with 95% "
+        f"certainty. {_told(report)}Agreement: images where both choose the same "
+        "class. Time: processor time for one image against Keras, medians of "
+        f"interleaved runs. {_elsewhere(report)}</p>"
+    )
+
+
+def _told(report):
+    """What the column beside top-1 says."""
+    known = [a.change for a in report.artefacts if a.change is not None]
+    if not known:
+        return ""
+    return (
+        "Against Keras: points of top-1 gained; none shown: no difference that "
+        f"{known[0].images} images can show. "
     )
 
 
@@ -213,17 +190,24 @@ def _elsewhere(report):
 def _cells(values):
     pairs = zip(HEADS, values, strict=True)
     return "".join(
-        f'<td data-label="{head}">{value}</td>' if head else f"<td>{value}</td>"
+        f'<td data-label="{head}">{_spanned(value)}</td>'
+        if head
+        else f"<td>{value}</td>"
         for head, value in pairs
     )
 
 
+def _spanned(value):
+    """Two lines of a cell as one thing, for phones; nothing stays nothing."""
+    return f"<span>{value}</span>" if "<small>" in value else value
+
+
 def _base_row(report):
     first = report.artefacts[0] if report.artefacts else None
-    top1 = _percent(first.top1_keras) if first else ""
+    top1 = _scored(first.top1_keras, first.top1_keras_interval) if first else ""
     time = f"{_milliseconds(first.milliseconds_keras)}" if first else ""
     size = _megabytes(4 * report.model["parameters"])
-    cells = _cells((size, "", "", top1, "", time, ""))
+    cells = _cells((size, "", "", top1, "", "", time, ""))
     cells += "<td></td>" * len(report.processors)
     return (
         f'<tr class="base"><th scope="row">Keras<small>float32, the reference</small>'
@@ -236,13 +220,13 @@ def _row(artefact, biggest, processors):
     size = (
         f'{_megabytes(artefact.size_bytes)}<i class="size" style="width:{share}px"></i>'
     )
-    noise = artefact.signal_to_noise_db
     cells = _cells(
         (
             size,
             _difference(artefact.largest_difference),
-            f"{noise:.0f} dB" if math.isfinite(noise) else "",
-            _percent(artefact.top1),
+            artefact.noise_text,
+            _scored(artefact.top1, artefact.top1_interval),
+            _change(artefact.change),
             _percent(artefact.agreement),
             f"{artefact.time_ratio:.2f}×",
             _pill("verified" if artefact.passed else "failed", artefact.passed),
@@ -262,12 +246,26 @@ def _row(artefact, biggest, processors):
 
 def _difference(value):
     if value == 0:
-        return "none"
+        return "identical"
     return f"{value:.2f}" if value >= 0.01 else f"{value:.0e}"
 
 
 def _percent(value):
     return "" if value is None else f"{value:.2f}%"
+
+
+def _scored(value, interval):
+    return f"{_percent(value)}<small>{shown(interval)}</small>" if interval else ""
+
+
+def _change(change):
+    """Points gained, and under them which images flipped."""
+    if change is None:
+        return ""
+    if not change.changed:
+        return change.brief
+    flips = f"{change.better} better, {change.worse} worse"
+    return f"{change.brief}<small>{flips}</small>"
 
 
 def _megabytes(count):
@@ -276,68 +274,6 @@ def _megabytes(count):
 
 def _milliseconds(value):
     return f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
-
-
-def _curves(history):
-    cards = []
-    for title, series in curves_of.panels(history).items():
-        drawn = svg.curves(series, f"{title} over epochs")
-        legend = "".join(
-            f'<i class="s{index}"></i>{_text(name)}'
-            for index, name in enumerate(series)
-        )
-        name = title.replace("_", " ").capitalize()
-        if drawn:
-            cards.append(
-                f'<div class="card"><span class="legend">{legend}</span>'
-                f"<h3>{_text(name)}</h3>{drawn}</div>"
-            )
-    return f'<div class="grid two">{"".join(cards)}</div>' if cards else ""
-
-
-def _gallery(report):
-    if not report.pictures:
-        return ""
-    cards = "".join(_card(picture, report) for picture in report.pictures)
-    seen = any(picture.attention for picture in report.pictures)
-    text = (
-        "With each image: what the model looked at in its last step, bright for much."
-        if seen
-        else ""
-    )
-    return f'<p class="soft">{text}</p><div class="gallery">{cards}</div>'
-
-
-def _card(picture, report):
-    height, width = report.model["input"][:2]
-    kind = ' class="pixels"' if height * width <= 64 * 64 else ""
-    images = f'<img{kind} src="{picture.image}" alt="test image">'
-    if picture.attention:
-        images += f'<img src="{picture.attention}" alt="attention">'
-    shape = f'style="--shape:{width}/{height}"'
-    return (
-        f'<figure class="card{" bad" if picture.wrong else ""}">'
-        f'<div class="pair" {shape}>{images}</div>{_caption(picture, report.labels)}'
-        "</figure>"
-    )
-
-
-def _caption(picture, labels):
-    if picture.chosen is None:
-        return ""
-
-    def name(index):
-        return _text(labels[index] if labels else f"class {index}")
-
-    true = ""
-    if picture.true is not None:
-        kind = "true" if picture.wrong else "true soft"
-        true = f'<span class="{kind}">is {name(picture.true)}</span>'
-    percent = f"{100 * picture.share:.0f}%"
-    return (
-        f'<figcaption><span class="soft">{percent}</span><b>{name(picture.chosen)}</b>'
-        f'{true}<span class="share"><i style="width:{percent}"></i></span></figcaption>'
-    )
 
 
 def _facts(report):

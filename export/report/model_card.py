@@ -3,8 +3,8 @@
 import json
 
 from keras_vit.export.processors.trial import cell
-from keras_vit.export.report.advice import lost
 from keras_vit.export.report.pareto import label_of
+from keras_vit.intervals import shown
 from keras_vit.models.input_range import UNKNOWN
 
 FRONT = """\
@@ -69,7 +69,7 @@ def _advice(report):
 
 
 def _files(report):
-    heads = ("file", "recipe", "MB", "top-1 %", "points lost", "agreement %", "dB")
+    heads = ("file", "recipe", "MB", "top-1 %", "against Keras", "agreement %", "noise")
     heads = (*heads, "ms", *report.processors)
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for a in report.artefacts:
@@ -77,10 +77,10 @@ def _files(report):
             f"`{a.path.name}`" + ("" if a.passed else " (failed, not kept)"),
             label_of(a),
             f"{a.size_bytes / 1e6:.2f}",
-            "" if a.top1 is None else f"{a.top1:.2f}",
-            "" if lost(a) is None else f"{lost(a) + 0.0:.2f}",
+            _share(a.top1, a.top1_interval),
+            "" if a.change is None else a.change.brief,
             "" if a.agreement is None else f"{a.agreement:.2f}",
-            f"{min(a.signal_to_noise_db, 999):.1f}",
+            a.noise_text,
             f"{a.milliseconds:.1f}",
             *(cell(a.processors, name) for name in report.processors),
         )
@@ -92,15 +92,25 @@ def _files(report):
     return "\n".join(lines)
 
 
+def _share(value, interval):
+    return "" if value is None else f"{value:.2f} ({shown(interval)})"
+
+
 def _measured(report):
     used, first = report.validation, report.artefacts[0] if report.artefacts else None
     if first is None:
         return ""
-    keras = "" if first.top1_keras is None else f" Keras: {first.top1_keras:.2f}%."
+    keras = ""
+    if first.top1_keras is not None:
+        keras = (
+            f" Keras: {_share(first.top1_keras, first.top1_keras_interval)}. In "
+            "brackets: where top-1, or points gained, lies with 95% certainty. none "
+            f"shown: no difference that {used['images']} images can show."
+        )
     return (
         f"Measured on {used['images']} validation images against the Keras model in "
         f"float32.{keras} ms: processor time for one image, one thread, median of "
-        "interleaved runs, on the machine below. dB: signal-to-noise ratio of the "
+        "interleaved runs, on the machine below. Noise: signal-to-noise ratio of the "
         f"outputs. Other processors: {report.elsewhere}."
     )
 

@@ -80,8 +80,9 @@ def draw(artefacts):
 
 
 def _text(artefact):
-    points = lost(artefact)
-    if points is None:
+    """Name of a file, and what it loses where the images show that it does."""
+    points, change = lost(artefact), artefact.change
+    if points is None or (change is not None and not change.certain):
         return label_of(artefact)
     return f"{label_of(artefact)} {-points + 0.0:+.1f}"
 

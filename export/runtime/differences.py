@@ -37,6 +37,26 @@ def points_allowed(asked, precision):
     return MOST_POINTS_INT4 if precision == "int4" else MOST_POINTS
 
 
+def decibels(value):
+    """A signal-to-noise ratio in words.
+
+    >>> decibels(31.62), decibels(math.inf), decibels(-math.inf)
+    ('31.6 dB', 'identical', 'noise alone')
+    """
+    if math.isfinite(value):
+        return f"{value:.1f} dB"
+    return "identical" if value > 0 else "noise alone"
+
+
+def differs(largest):
+    """The largest difference of two outputs in words.
+
+    >>> differs(0.0123), differs(0.0)
+    ('largest difference 0.012', 'outputs identical')
+    """
+    return f"largest difference {largest:.2g}" if largest else "outputs identical"
+
+
 def check_points(name, value, optional=False):
     """Make sure that points of top-1 are some.
 
@@ -86,10 +106,14 @@ class Tally:
 
     @property
     def decibel(self):
-        """Signal-to-noise ratio, 10 log10(sum y^2 / sum (y' - y)^2), in dB."""
+        """Signal-to-noise ratio, 10 log10(sum y^2 / sum (y' - y)^2), in dB.
+
+        inf where both are identical, -inf where all values should have been 0.
+        """
         if self.noise == 0.0:
             return math.inf
-        return 10.0 * math.log10(max(self.signal, 1e-300) / self.noise)
+        share = self.signal / self.noise
+        return 10.0 * math.log10(share) if share else -math.inf
 
     @property
     def tolerance(self):
@@ -109,14 +133,14 @@ class Tally:
             if self.decibel >= least:
                 return ""
             return (
-                f"a signal-to-noise ratio of {self.decibel:.1f} dB "
+                f"a signal-to-noise ratio of {decibels(self.decibel)} "
                 f"(at least {least:.0f} dB wanted)"
             )
         if self.largest <= self.tolerance:
             return ""
         return (
             f"a largest difference of {self.largest:.3g} (at most "
-            f"{self.tolerance:.1e} wanted), {self.decibel:.1f} dB signal to noise"
+            f"{self.tolerance:.1e} wanted), signal to noise {decibels(self.decibel)}"
         )
 
 

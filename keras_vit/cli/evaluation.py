@@ -80,6 +80,7 @@ def run_evaluate(args):
     _only_scores(args)
     check_there(args)
     from keras_vit import files, training
+    from keras_vit.intervals import percents, shown
     from keras_vit.models.pretraining import PretrainingModel
 
     if args.confusion:
@@ -98,7 +99,9 @@ def run_evaluate(args):
         found = training.evaluate.real_share(report.outcomes, labels)
         answer["real"] = found
         excluded = f"{found['count']} images, {found['excluded']} without a label"
-        lines.append(f"ReaL {found['real']:.2%}, {excluded}")
+        ends = percents(round(found["real"] * found["count"]), found["count"])
+        found["real_interval"] = [end / 100.0 for end in ends]
+        lines.append(f"ReaL {found['real']:.2%} ({shown(ends)}), {excluded}")
     lines.append(_scored(answer, info))
     if args.per_class:
         lines.append(_classes(answer["per_class"]))
@@ -106,6 +109,9 @@ def run_evaluate(args):
         path = report.plot_confusion(args.confusion, args.overwrite)
         answer["confusion"] = str(path)
         lines.append(f"confusion: {path}")
+        if report.undrawable:
+            answer["notes"].append(report.undrawable)
+            lines.append(report.undrawable)
     return answer, "\n".join(lines), 0
 
 
@@ -191,6 +197,7 @@ def run_probes(args):
         )
     check_there(args)
     from keras_vit import training
+    from keras_vit.intervals import widest
     from keras_vit.training.evaluate.comparison import KINDS
     from keras_vit.training.evaluate.probe_depths import check_picture
 
@@ -212,7 +219,11 @@ def run_probes(args):
         path = found.plot_depths(args.picture, args.overwrite)
         answer["picture"] = str(path)
         lines.append(f"picture: {path}")
+    answer["known_within_points"] = widest(found.counts[1])
     lines.append("{}, {:,} images to learn from, {:,} scored".format(*_counts(found)))
+    lines.append(
+        f"95%: a share is known to within {widest(found.counts[1]):.1f} points"
+    )
     return answer, "\n".join(lines), 0
 
 

@@ -5,6 +5,7 @@ import time
 
 from keras_vit import files
 from keras_vit.choices import likely
+from keras_vit.cli.artefact_table import summary
 from keras_vit.cli.option_rules import (
     UsageError,
     check_there,
@@ -20,7 +21,6 @@ from keras_vit.cli.proof import (
     check_images,
     validation_images,
 )
-from keras_vit.cli.table import table
 from keras_vit.cli.training import add_data, add_preprocess, load_prepared
 
 FORMATS = (".tflite", ".onnx")
@@ -78,7 +78,8 @@ def add_commands(commands):
     )
     export.add_argument(
         "--history",
-        help="history.csv of the training, for the report (default: none)",
+        metavar="CSV",
+        help="log of the training, for the report, or none (default: that of the run)",
     )
     export.add_argument(
         "--overwrite", action="store_true", help="replace what lies there"
@@ -247,13 +248,14 @@ def _export_all(args, options):
         chosen(formats, args.calibration)
     except ValueError as err:
         raise UsageError(f"--{err}") from err
+    history = _history(args)
     model = load_prepared(args)
     report = export.export_all(
         model,
         args.output,
         validation=validation_images(args, model),
         formats=formats,
-        history=args.history,
+        history=history,
         layers=args.layers,
         max_points_lost=args.tolerance,
         on=args.on,
@@ -264,9 +266,27 @@ def _export_all(args, options):
     return report.to_dict(), summary(report), 0 if report.passed else 1
 
 
+def _history(args):
+    """The log of the training that was named, or that lies beside the model."""
+    from keras_vit.export.report.history import beside
+    from keras_vit.export.runtime.console import say
+
+    if args.history is not None:
+        return False if args.history == "none" else args.history
+    found, obstacle = beside(args.model)
+    verbose = loudness(args)
+    if found is not None:
+        more = "found beside the model; --history none leaves it out"
+        say(f"history: {found}, {more}", verbose)
+    elif obstacle:
+        say(f"history: left out of the report: {obstacle}", verbose)
+    return found
+
+
 def run_demo(args):
     """Train on real digits, evaluate, export every format, verify, report."""
     from keras_vit import export, training
+    from keras_vit.intervals import percents, shown
 
     folder, verbose = pathlib.Path(args.output), loudness(args)
     start = time.monotonic()
@@ -292,9 +312,12 @@ def run_demo(args):
         overwrite=args.overwrite,
         verbose=verbose,
     )
+    count = scores["count"]
+    ends = percents(round(scores["top1"] * count), count)
     answer = {
         "test_top1": scores["top1"],
-        "test_images": scores["count"],
+        "test_top1_interval": [end / 100.0 for end in ends],
+        "test_images": count,
         "training_s": round(trained - start, 1),
         "all_s": round(time.monotonic() - start, 1),
         "model": str(folder / "training" / "best.keras"),
@@ -303,30 +326,9 @@ def run_demo(args):
     }
     text = (
         f"\n{summary(report)}\n\n"
-        f"test top-1 {scores['top1']:.2%} of {scores['count']} images never trained "
-        f"on; trained in {answer['training_s']:.0f} s, all in {answer['all_s']:.0f} s\n"
+        f"test top-1 {scores['top1']:.2%} ({shown(ends)}) of {count} images never "
+        f"trained on; trained in {answer['training_s']:.0f} s, all in "
+        f"{answer['all_s']:.0f} s\n"
         f"model   {answer['model']}\nreport  {answer['report']}"
     )
     return answer, text, 0 if report.passed else 1
-
-
-def summary(report):
-    """The table of artefacts for the terminal; `export_all` said the rest."""
-    from keras_vit.export.processors.trial import cell
-
-    head = ["file", "MB", "largest difference", "top-1 %", "Keras %", "time"]
-    head += [*report.processors, "proof"]
-    rows = [
-        [
-            artefact.path.name,
-            f"{artefact.size_bytes / 1e6:.2f}",
-            f"{artefact.largest_difference:.1e}",
-            "" if artefact.top1 is None else f"{artefact.top1:.2f}",
-            "" if artefact.top1_keras is None else f"{artefact.top1_keras:.2f}",
-            f"{artefact.time_ratio:.2f}x",
-            *(cell(artefact.processors, name) for name in report.processors),
-            "passed" if artefact.passed else "FAILED: " + "; ".join(artefact.reasons),
-        ]
-        for artefact in report.artefacts
-    ]
-    return f"{table(rows, head)}\n{report.elsewhere}"

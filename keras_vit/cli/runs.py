@@ -20,6 +20,7 @@ def add_commands(commands):
 
 def run_plot(args):
     """Draw, and say what came out in the last epoch and at best."""
+    from keras_vit import lettering
     from keras_vit.training.logging import plot_history
 
     runs = {}
@@ -37,5 +38,7 @@ def run_plot(args):
         epochs = max(map(len, numbers.values()))
         texts = [f"{k} {value:.4f}" for k, value in found.items()]
         rows.append([name, str(epochs), ", ".join(texts)])
-    text = table(rows, ["run", "epochs", "best"])
-    return {"picture": str(path), "last": answer}, f"{text}\n{path}", 0
+    lines = [table(rows, ["run", "epochs", "best"]), str(path)]
+    note = lettering.undrawable(runs)
+    found = {"picture": str(path), "last": answer, "notes": [note] if note else []}
+    return found, "\n".join([*lines, *found["notes"]]), 0

@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 
+from keras_vit import lettering
 from keras_vit.layers.interpolate import matrix
 
 INK, SOFT, RULE = "#1b2027", "#6a7280", "#d9dde3"
@@ -57,6 +58,22 @@ def _quiet(axes):
     for axis in (axes.xaxis, axes.yaxis):
         axis.label.set_color(INK)
         axis.label.set_size(9)
+
+
+def letter(texts):
+    """Give texts of a figure a font that has their letters, as Pillow's pictures do.
+
+    Args:
+        texts: list of `matplotlib.text.Text`.
+    """
+    from matplotlib.font_manager import FontProperties, fontManager
+
+    for text in texts:
+        face, shown = lettering.chosen(text.get_text())
+        text.set_text(shown)
+        if face is not None:
+            fontManager.addfont(face)
+            text.set_fontfamily([FontProperties(fname=face).get_name(), "DejaVu Sans"])
 
 
 def rule(axes):

@@ -38,7 +38,7 @@ def test_every_score_of_a_model(run, saved, colours, tmp_path):
     code, out, _ = run(*words, "--confusion", path)
 
     assert 0 == code
-    assert "top1" in out and "calibration error" in out and "27 images" in out
+    assert "top-1" in out and "calibration error" in out and "27 images" in out
     assert "taken for" in out and "precision" in out and str(path) in out
     with Image.open(path) as drawn:
         assert 150 < drawn.width
@@ -62,6 +62,7 @@ def test_probes_of_many_encoders(run, saved, colours, tmp_path):
     answer = json.loads(out)
     rows = {row["name"]: row for row in answer["encoders"]}
     assert 0 == code and "test" == answer["split"]
+    assert 0 < answer["known_within_points"] < 50
     assert ["colours", "gpt", "random:colours", "pixels"] == list(rows)
     assert {"linear_top1", "shot1_top1", "shot5_top1", "knn_top1"} < set(rows["pixels"])
     assert 1.0 == rows["colours"]["linear_top1"] == rows["pixels"]["linear_top1"]

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -64,7 +65,11 @@ def test_verify_of_a_wrong_file_fails(run, place, tiny, tmp_path):
 
 def test_export_of_a_folder(run, place, tmp_path, monkeypatch):
     """The formats that were named, judged as told, with report and card."""
-    words = ("export", place / "m.keras", tmp_path / "out", "--formats", "onnx")
+    (tmp_path / "run").mkdir()
+    shutil.copy(place / "m.keras", tmp_path / "run" / "best.keras")
+    log = tmp_path / "run" / "history.csv"
+    log.write_text("epoch,loss\n1,2.0\n2,1.0\n")
+    words = ("export", tmp_path / "run", tmp_path / "out", "--formats", "onnx")
     words += ("--images", place / "photos", "--labels", place / "labels.csv")
     asked = []
     verify_all = export_all.verify_all
@@ -83,6 +88,10 @@ def test_export_of_a_folder(run, place, tmp_path, monkeypatch):
         "MODEL_CARD.md"
     } == {path.name for path in (tmp_path / "out").iterdir()}
     assert "Server, onnxruntime: ship model.onnx" in out
+    assert f"history: {log}, found beside the model" in out
+    assert "against Keras" in out and "Keras: top-1 % " in out
+    facts = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [2.0, 1.0] == facts["history"]["loss"] and str(log) == facts["history_from"]
 
 
 def test_auto_gets_its_images(run, place, tmp_path, monkeypatch):

@@ -100,7 +100,7 @@ def test_the_page_needs_nothing_else(report):
     assert not {"script", "link", "iframe"} & set(tags.seen)
     assert 12 == len(tags.links)
     assert all(link.startswith("data:image/") for link in tags.links)
-    assert 3 == tags.seen.count("svg")
+    assert 4 == tags.seen.count("svg")
     assert tags.seen.count("polyline") in (4, 5)  # a front needs two files
     assert not re.search(r"https?://", text)
 
@@ -114,6 +114,9 @@ def test_the_page_shows_mistakes_and_names(report):
     assert f"{len(USUAL)} files verified" in text
     for name in ("model.onnx", "model_dynamic_int8.tflite", "90.00%", "<b>dog"):
         assert name in text
+    assert "90.00%<small>76.9 to 96.0</small>" in text
+    assert "6 of 40 images, spread evenly over the classes" in text
+    assert len(USUAL) == text.count('class="bar fine"')
 
 
 def run_here(code, folder):
@@ -310,7 +313,7 @@ def test_the_card_says_where_everything_comes_from(report):
 
     for artefact in report.artefacts:
         assert f"| `{artefact.path.name}` |" in text
-    for part in ("## Which file", "**Phone, processor:**", "90.00", "tensorflow"):
+    for part in ("## Which file", "**Phone, processor:**", "90.00 (76.9 to 96.0)"):
         assert part in text
     assert f"40, sha256 `{report.validation['sha256']}`" in text
     assert report.calibration is None and "calibration images" not in text

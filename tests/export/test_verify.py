@@ -8,8 +8,10 @@ from keras_vit import export
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.comparison.running_tally import Comparison
 from keras_vit.export.io.io_spec import Contract, Tensor, contract_of
+from keras_vit.export.runtime.differences import Tally, decibels
 from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.timing import interleaved
+from keras_vit.intervals import Change
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,8 @@ def test_reports_are_json_and_readable(reports):
     """`to_dict` survives JSON without infinities; `str` names the verdict."""
     for report in reports.values():
         facts = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+        assert facts["identical"] == (facts["signal_to_noise_db"] is None)
+        assert (40, True) == (facts["change"]["images"], facts["top1_interval"][0] < 80)
         assert facts["passed"] is True
         assert ["image"] == [tensor["name"] for tensor in facts["inputs"]]
         assert "passed" in str(report) and "top-1 " in str(report)
@@ -124,6 +128,9 @@ def test_lost_accuracy_fails(model, exported):
     assert ["top-1 falls by 3.00 points on 100 images (at most 0.5 wanted)"] == (
         strict.reasons
     )
+    assert Change(100, 3, 0, 3) == strict.change
+    assert "top-1 97.00% (91.5 to 99.0), Keras 100.00% (96.3 to 100.0)" in str(strict)
+    assert "no difference that 100 images can show (3 changed, 0 for the" in str(strict)
     assert loose.passed
 
 
@@ -287,3 +294,15 @@ def test_interleaving_takes_turns():
     assert list("aabb") == order[:4]
     assert list("ab") * 15 == order[4:]
     assert 2 == len(times) and all(t >= 0 for t in times)
+
+
+def test_noise_where_nothing_should_be_is_not_called_identical():
+    """Zeros that became something have no decibels, nor have equal outputs."""
+    silent, same = Tally(), Tally()
+    silent.add(np.zeros((1, 3)), np.ones((1, 3)))
+    same.add(np.ones((1, 3)), np.ones((1, 3)))
+
+    assert ["noise alone", "identical"] == [
+        decibels(tally.decibel) for tally in (silent, same)
+    ]
+    assert "noise alone" in silent.complaint("int8") and "" == same.complaint("int8")

@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw
 
 from keras_vit import lettering
 from keras_vit.contact_sheet import sheet
+from keras_vit.introspect import drawing
 
 
 def drawn(text):
@@ -57,3 +58,15 @@ def test_names_are_cut_to_the_width_of_their_image():
     assert "i" * 20 == lettering.fitted("i" * 20, 10, 96)
     page = sheet(np.zeros((2, 96, 96, 3), "uint8"), ["a\nb", "x" * 99])
     assert (110, 2 * 98, 3) == page.shape
+
+
+def test_a_chart_takes_the_font_of_its_names():
+    """Charts of matplotlib too have no boxes in the place of letters."""
+    drawing.figure(1, 1)  # tells when matplotlib is missing
+    from matplotlib.text import Text
+
+    texts = [Text(text=name) for name in NAMES]
+    drawing.letter(texts)
+
+    for name, text in zip(NAMES, texts, strict=True):
+        assert lettering.chosen(name)[1] == text.get_text()

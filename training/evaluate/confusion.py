@@ -9,17 +9,19 @@ NAMED = 40  # classes whose names are written beside the picture
 SIDE = 1000  # px of a picture without names, at least
 CELL, SIZE = 38, 14  # px of a cell with a number; of letters
 WIDEST = 180  # px of a name
+AXIS, EDGE = 28, 8  # px of the words of an axis; on the other side
+SOFT = "#555555"
 WHITE, DARK = (255, 255, 255), (8, 48, 107)
 
 
 def confusion_matrix(labels, answered, classes):
-    """Count answers by right class.
+    """Count answers by true class.
 
     Args:
-        labels: (n,) int, right classes. answered: (n,) int. classes: K.
+        labels: (n,) int, true classes. answered: (n,) int. classes: K.
 
     Returns:
-        (K, K) int64; row: right class, column: answer.
+        (K, K) int64; row: true class, column: predicted class.
 
     >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
@@ -36,7 +38,7 @@ def confused(labels, answered, most=10):
         labels, answered: (n,) int. most: number of mistakes to tell.
 
     Returns:
-        List of (right class, answer, count), most frequent first.
+        List of (true class, predicted class, count), most frequent first.
     """
     wrong = labels != answered
     pairs = np.stack([labels[wrong], answered[wrong]], axis=1)
@@ -48,8 +50,9 @@ def confused(labels, answered, most=10):
 def plot_confusion(matrix, class_names, path, overwrite=False):
     """Draw a confusion matrix as a PNG.
 
-    Rows are right classes, columns answers; the darker, the larger the share of the
-    row. Up to 40 classes are named and have their counts in the cells.
+    Rows are true classes, columns predicted ones, and the axes say so; the darker, the
+    larger the share of the row. Up to 40 classes are named and have their counts in
+    the cells.
 
     Args:
         matrix: (K, K) counts. class_names: K names. path: of the PNG.
@@ -69,41 +72,63 @@ def plot_confusion(matrix, class_names, path, overwrite=False):
             f"{classes} classes and {len(class_names)} names. Draw a part of it."
         )
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    cell = CELL if classes <= NAMED else -(-SIDE // classes)
+    named = classes <= NAMED
+    cell = CELL if named else -(-SIDE // classes)
     colours = np.array(WHITE) + share[..., None] * (np.array(DARK) - WHITE)
     pixels = colours.round().astype("uint8").repeat(cell, axis=0).repeat(cell, axis=1)
-    picture = _named(pixels, matrix, share, class_names) if cell == CELL else pixels
+    sheet = _Sheet(pixels, class_names if named else None)
+    if named:
+        sheet.count(matrix, share)
     with files.replacing(path, overwrite) as partial:
-        _image(picture).save(partial, format="PNG")
+        sheet.finish().save(partial, format="PNG")
     return partial.parent.parent / partial.name
 
 
-def _image(pixels):
-    from PIL import Image
+class _Sheet:
+    """A matrix with words around it, on which one writes across and upwards.
 
-    return Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
+    Args:
+        pixels: (S, S, 3) uint8. names: of the classes, or None for none.
+    """
 
+    def __init__(self, pixels, names):
+        from PIL import Image
 
-def _named(pixels, matrix, share, names):
-    """Names on the left and on top, a count in each cell."""
-    from PIL import Image, ImageDraw
+        names = [lettering.fitted(name, SIZE, WIDEST) for name in names or ()]
+        widths = [round(lettering.length(name, SIZE)) for name in names]
+        self._margin = AXIS + (16 + max(widths) if widths else 0)
+        side = self._margin + len(pixels) + EDGE
+        self._middle = self._margin + len(pixels) // 2
+        self._names = [(name, self.middle(k)) for k, name in enumerate(names)]
+        self._canvas = Image.new("RGB", (side, side), WHITE)
+        self._canvas.paste(Image.fromarray(pixels), (self._margin, self._margin))
 
-    names = [lettering.fitted(name, SIZE, WIDEST) for name in names]
-    margin = 16 + round(max(lettering.length(name, SIZE) for name in names))
-    side = margin + len(pixels) + 8
-    canvas = Image.new("RGB", (side, side), WHITE)
-    canvas.paste(Image.fromarray(pixels), (margin, margin))
-    draw = ImageDraw.Draw(canvas)
-    middles = [margin + CELL * k + CELL // 2 for k in range(len(names))]
-    for name, y in zip(names, middles, strict=True):
-        lettering.write(draw, (margin - 8, y), name, SIZE, anchor="rm")
-    for (row, column), count in np.ndenumerate(matrix):
-        if count:
+    def middle(self, number):
+        """Where a class lies, in px from the left or from above."""
+        return self._margin + CELL * number + CELL // 2
+
+    def count(self, matrix, share):
+        """Write a count in each cell that has one."""
+        for (row, column), count in np.ndenumerate(matrix):
             colour = "white" if share[row, column] > 0.5 else "black"
-            place = middles[column], middles[row]
-            lettering.write(draw, place, str(count), SIZE, colour, "mm")
-    turned = canvas.rotate(-90)
-    draw = ImageDraw.Draw(turned)
-    for name, x in zip(names, middles, strict=True):
-        lettering.write(draw, (side - margin + 8, x), name, SIZE, anchor="lm")
-    return turned.rotate(90)
+            place = self.middle(column), self.middle(row)
+            if count:
+                self._write(place, str(count), "mm", colour)
+
+    def finish(self):
+        """Write names and what the axes are; gives the picture."""
+        for name, y in self._names:
+            self._write((self._margin - 8, y), name, "rm")
+        self._write((self._middle, AXIS // 2), "predicted class", "mm", SOFT)
+        side = self._canvas.width
+        self._canvas = self._canvas.rotate(-90)  # what is written now goes upwards
+        for name, x in self._names:
+            self._write((side - self._margin + 8, x), name, "lm")
+        self._write((side - self._middle, AXIS // 2), "true class", "mm", SOFT)
+        return self._canvas.rotate(90)
+
+    def _write(self, place, text, anchor, colour="black"):
+        from PIL import ImageDraw
+
+        pen = ImageDraw.Draw(self._canvas)
+        lettering.write(pen, place, text, SIZE, colour, anchor)

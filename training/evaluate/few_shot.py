@@ -29,7 +29,7 @@ def few_shot(
         verbose: 1 shows progress.
 
     Returns:
-        Dict shots -> {"top1": mean share right, 0..1, "per_seed": list of them}.
+        Dict shots -> {"top1": mean top-1, 0..1, "per_seed": list of them}.
 
     Raises:
         ValueError: when a class has fewer images than the most shots.

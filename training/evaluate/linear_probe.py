@@ -89,8 +89,8 @@ def choose_penalty(x, y, seed):
         x: (N, D) standardised features. y: (N,) int labels. seed: of the draw.
 
     Returns:
-        Penalty, and the share of the held-out images that it gets right, NaN where
-        too few images are left to learn two classes from.
+        Penalty, and its top-1 on the held-out images, NaN where too few images are
+        left to learn two classes from.
     """
     order = np.random.default_rng(seed).permutation(len(x))
     held, kept = np.split(order, [max(1, len(x) // 10)])

@@ -12,10 +12,10 @@ class Outcomes:
     """One row per image, in the order of the data.
 
     Args:
-        labels: (n,) int, right classes. answered: (n,) int, best classes.
-        ranks: (n,) int, how many classes score better than the right one.
+        labels: (n,) int, true classes. answered: (n,) int, best classes.
+        ranks: (n,) int, how many classes score better than the true one.
         confidence: (n,) probability of the answer, 0..1.
-        log_likelihood: (n,) natural logarithm of the right class's probability.
+        log_likelihood: (n,) natural logarithm of the true class's probability.
         classes: K, outputs of the model.
     """
 
@@ -28,7 +28,7 @@ class Outcomes:
 
     @property
     def right(self):
-        """(n,) bool: the right class scores best; among equals the lowest wins."""
+        """(n,) bool: the true class scores best; among equals the lowest wins."""
         return self.ranks < 1
 
 

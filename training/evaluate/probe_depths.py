@@ -23,8 +23,8 @@ class DepthCurve:
     """What a linear probe reads at each depth; the last is the end of the model.
 
     Args:
-        held_out: share right of a tenth of the training images, held out, by depth.
-        top1: share right of the test images, by depth.
+        held_out: top-1 on a tenth of the training images, held out, by depth.
+        top1: on the test images, by depth.
     """
 
     held_out: tuple
@@ -115,7 +115,7 @@ def plot_depths(curves, path, overwrite=False):
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("depth: blocks passed")
     axes.set_ylabel("linear probe, % of the test images")
-    axes.legend(frameon=False, fontsize=8)
+    drawing.letter(axes.legend(frameon=False, fontsize=8).get_texts())
     with files.replacing(path, overwrite) as partial:
         figure.savefig(partial, format="png")
     return path

@@ -4,12 +4,15 @@ import dataclasses
 
 import numpy as np
 
+from keras_vit.intervals import shown, wilson
+from keras_vit.lettering import undrawable
 from keras_vit.models.output_activation import labels_of
 from keras_vit.training.evaluate.calibration import (
     calibration_bins,
     calibration_error,
 )
 from keras_vit.training.evaluate.confusion import (
+    NAMED,
     confused,
     confusion_matrix,
     plot_confusion,
@@ -42,23 +45,29 @@ class Report:
         return len(self.outcomes.labels)
 
     @property
+    def intervals(self):
+        """As `top`: (low, high), 0..1, 95%, see `keras_vit.intervals.wilson`."""
+        hits = {name: round(share * self.count) for name, share in self.top.items()}
+        return {name: wilson(found, self.count) for name, found in hits.items()}
+
+    @property
     def calibration_error(self):
         """ECE, 0..1; see `calibration_error`."""
         return calibration_error(self.bins)
 
     @property
     def log_loss(self):
-        """Mean of -log of the right class's probability, nats."""
+        """Mean of -log of the true class's probability, nats."""
         return float(-self.outcomes.log_likelihood.mean())
 
     @property
     def confusion(self):
-        """(K, K) counts; row: right class, column: answer."""
+        """(K, K) counts; row: true class, column: predicted class."""
         found = self.outcomes
         return confusion_matrix(found.labels, found.answered, found.classes)
 
     def confused(self, most=10):
-        """The most frequent mistakes: list of (right name, answered name, count)."""
+        """The most frequent mistakes: list of (true name, predicted name, count)."""
         pairs = confused(self.outcomes.labels, self.outcomes.answered, most)
         return [(self.class_names[a], self.class_names[b], n) for a, b, n in pairs]
 
@@ -67,7 +76,7 @@ class Report:
 
         Returns:
             List of dicts: "name"; "count", images; "recall", share of its images
-            that are found; "precision", share of its answers that are right; "f1",
+            that are found; "precision", share of its answers that are true; "f1",
             their harmonic mean; each 0..1.
         """
         found = self.outcomes
@@ -88,10 +97,16 @@ class Report:
         """Draw the confusion matrix, see `evaluate.plot_confusion`."""
         return plot_confusion(self.confusion, self.class_names, path, overwrite)
 
+    @property
+    def undrawable(self):
+        """A sentence on letters of the picture that no font here has, or None."""
+        return undrawable(self.class_names) if len(self.class_names) <= NAMED else None
+
     def to_dict(self):
         """Everything as plain values, for a program."""
         return {
             **self.top,
+            **{f"{name}_interval": ends for name, ends in self.intervals.items()},
             "count": self.count,
             "calibration_error": self.calibration_error,
             "log_loss": self.log_loss,
@@ -100,8 +115,13 @@ class Report:
             "confused": [list(row) for row in self.confused()],
         }
 
+    def _top(self, name):
+        """A score in words, with its interval."""
+        ends = shown([100.0 * end for end in self.intervals[name]])
+        return f"top-{name.removeprefix('top')} {self.top[name]:.2%} ({ends})"
+
     def __str__(self):
-        parts = [f"{name} {share:.2%}" for name, share in self.top.items()]
+        parts = [self._top(name) for name in self.top]
         parts.append(f"calibration error {self.calibration_error:.2%}")
         parts.append(f"log loss {self.log_loss:.3f}, {self.count} images")
         lines = [f"  {n} x {a!r} taken for {b!r}" for a, b, n in self.confused(SHOWN)]

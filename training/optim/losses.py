@@ -12,7 +12,7 @@ from keras_vit.training.optim import named_options
 class SoftmaxCrossentropy(keras.losses.Loss):
     """Cross-entropy with softened targets.
 
-    With K classes and smoothing s the target of the right class is
+    With K classes and smoothing s the target of the true class is
     `1 - s + s / K`, that of the others `s / K`.
 
     Args:

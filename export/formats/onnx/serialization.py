@@ -87,6 +87,28 @@ def read(file):
     return graph_of(onnx.load(file))
 
 
+def outline(file):
+    """`onnx.ModelProto` of a file; what lies beside it stays there."""
+    import onnx
+
+    return onnx.load(file, load_external_data=False)
+
+
+def completed(made, file):
+    """The graph of an `outline`, with what lies beside its file.
+
+    Args:
+        made: `onnx.ModelProto`, completed in place. file: that it is from.
+
+    Returns:
+        `Graph`.
+    """
+    from onnx import external_data_helper as beside
+
+    beside.load_external_data_for_model(made, str(pathlib.Path(file).parent))
+    return graph_of(made)
+
+
 def graph_of(made):
     """The graph of an `onnx.ModelProto` with all data inside.
 

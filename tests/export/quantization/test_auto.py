@@ -102,8 +102,9 @@ def test_the_float_file_is_the_last_resort(judge, exported, tmp_path):
 
     assert [False, False, True] == [trial.accepted for trial in result.tried]
     assert "dynamic_int8   not tried: not today" == str(result.tried[0])
-    assert "top-1 100.00%, agreement 100.00%,  0.00 points lost: chosen" in str(
-        result.tried[-1]
+    assert (
+        "top-1 100.00% (91.2 to 100.0), agreement 100.00%,  0.00 points lost: chosen"
+        in str(result.tried[-1])
     )
 
 

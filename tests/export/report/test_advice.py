@@ -3,7 +3,8 @@ import types
 
 import pytest
 
-from keras_vit.export.report import advice, pareto
+from keras_vit.export.report import advice, error_bars, pareto
+from keras_vit.intervals import Change
 
 
 def file(name, megabytes, milliseconds, lost=0.0, **changes):
@@ -19,6 +20,9 @@ def file(name, megabytes, milliseconds, lost=0.0, **changes):
         "milliseconds": milliseconds,
         "top1_keras": 80.0,
         "top1": 80.0 - lost,
+        "top1_interval": (77.0 - lost, 83.0 - lost),
+        "top1_text": f"top-1 {80.0 - lost:.2f}%",
+        "change": Change(1000, round(10 * lost), 0, round(10 * lost)),
         "agreement": 99.0,
         "images": 1000,
         "passed": True,
@@ -101,9 +105,18 @@ def test_the_picture_shows_every_file():
 
     assert len(FILES) == drawn.count("<circle")
     assert 1 == drawn.count('bubble much"') and 5 == drawn.count('bubble fine"')
-    for text in ("int4 -2.2", "SavedModel +0.0", "ONNX +0.0", "ms for one image"):
+    for text in ("int4 -2.2", "SavedModel", "dynamic_int8", "ms for one image"):
         assert f">{text}</text>" in drawn
     assert "" == pareto.draw(FILES[:1])
+
+
+def test_every_file_has_an_error_bar():
+    """From end to end of its interval, and Keras as a line; none without labels."""
+    drawn = error_bars.draw(FILES)
+
+    assert len(FILES) == drawn.count('class="bar ') == drawn.count("<circle")
+    assert 1 == drawn.count(">Keras</text>") and ">77.80%</text>" in drawn
+    assert "" == error_bars.draw([file("model.onnx", 1, 1.0, top1=None)])
 
 
 def test_the_front_joins_what_is_not_beaten():

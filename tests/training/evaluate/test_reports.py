@@ -63,8 +63,11 @@ def test_mistakes_are_counted_by_name():
         rows["ant"]
     )
     assert 1.0 == rows["cat"]["f1"] and 0.0 == rows["bee"]["f1"]
-    assert "top1 50.00%" in str(report) and "'ant' taken for 'bee'" in str(report)
-    assert json.loads(json.dumps(report.to_dict()))["count"] == 4
+    assert "top-1 50.00% (15.0 to 85.0), " in str(
+        report
+    ) and "'ant' taken for 'bee'" in str(report)
+    facts = json.loads(json.dumps(report.to_dict()))
+    assert facts["count"] == 4 and 0.15 == round(facts["top1_interval"][0], 2)
     with pytest.raises(ValueError, match="must be 3.*got 2"):
         report_of(LOGITS, class_names=["a", "b"])
 
@@ -106,7 +109,7 @@ def test_the_confusion_picture(classes, tmp_path):
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("L"))
     cell = 38 if classes == 3 else -(-1000 // classes)
-    left = pixels.shape[0] - classes * cell - (8 if classes == 3 else 0)
+    left = pixels.shape[0] - classes * cell - 8
     squares = pixels[left : left + classes * cell, left : left + classes * cell]
     corners = squares[2::cell, 2::cell]  # beside the numbers
     assert path == written
@@ -115,6 +118,7 @@ def test_the_confusion_picture(classes, tmp_path):
     if classes == 3:
         assert pixels[left : left + cell * 3, :left].min() < 100  # names on the left
         assert pixels[:left, left : left + cell * 3].min() < 100  # and on top
+    assert pixels[left:, :28].min() < 150 > pixels[:28, left:].min()  # words of axes
     with pytest.raises(FileExistsError):
         evaluate.plot_confusion(np.eye(classes), names, path)
     with pytest.raises(ValueError, match="with a name each, got 2 classes and 1 names"):

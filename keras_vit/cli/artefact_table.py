@@ -1,0 +1,45 @@
+"""What `keras-vit export` of a folder made, as a table for the terminal."""
+
+from keras_vit.cli.table import table
+
+
+def summary(report):
+    """The table of artefacts for the terminal; `export_all` said the rest."""
+    from keras_vit.export.processors.trial import cell
+
+    head = ["file", "MB", "largest difference", "top-1 %", "against Keras", "time"]
+    head += [*report.processors, "proof"]
+    rows = [
+        [
+            artefact.path.name,
+            f"{artefact.size_bytes / 1e6:.2f}",
+            "identical" if artefact.identical else f"{artefact.largest_difference:.1e}",
+            _share(artefact.top1, artefact.top1_interval),
+            "" if artefact.change is None else artefact.change.brief,
+            f"{artefact.time_ratio:.2f}x",
+            *(cell(artefact.processors, name) for name in report.processors),
+            "passed" if artefact.passed else "FAILED: " + "; ".join(artefact.reasons),
+        ]
+        for artefact in report.artefacts
+    ]
+    lines = [table(rows, head), *_keras(report), report.elsewhere]
+    return "\n".join(lines)
+
+
+def _share(value, interval):
+    """Percents with their interval in a cell."""
+    from keras_vit.intervals import shown
+
+    return "" if value is None else f"{value:.2f} ({shown(interval)})"
+
+
+def _keras(report):
+    """What the column beside top-1 compares with: a line, or none."""
+    known = [a for a in report.artefacts if a.change is not None]
+    if not known:
+        return []
+    top1 = _share(known[0].top1_keras, known[0].top1_keras_interval)
+    return [
+        f"Keras: top-1 % {top1}; none shown: no difference that "
+        f"{known[0].change.images} images can show"
+    ]
