@@ -29,15 +29,17 @@ import numpy as np
 
 import keras_vit
 from keras_vit import export
-from keras_vit.export.formats.tflite.exporter import export_tflite
+from keras_vit.export.formats.run_export import ExportOptions, run_export
+from keras_vit.export.formats.tflite.exporter import TFLite
 from keras_vit.export.images.image_folder import LabelledFolder, read_folder
 from keras_vit.export.io.io_spec import check_images, contract_of
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors.native import described
 from keras_vit.export.quantization.algorithms import static_int8
 from keras_vit.export.quantization.calibration.statistics import see_all
-from keras_vit.export.quantization.recipes import CALIBRATED
+from keras_vit.export.quantization.recipes import RECIPES
 from keras_vit.export.runtime.console import quiet
+from keras_vit.export.runtime.precision import PRECISIONS, Precision
 from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.progress import Bar
 
@@ -45,10 +47,8 @@ from keras_vit.progress import Bar
 @contextlib.contextmanager
 def any_accuracy():
     """Let a file be written whatever it answers: it is to be measured."""
-    with mock.patch(
-        "keras_vit.export.runtime.differences.LEAST_DB",
-        {"int8": -99, "float16": -99, "int4": -99},
-    ):
+    loose = dict.fromkeys(PRECISIONS, Precision(-99.0, -99.0))
+    with mock.patch.dict(PRECISIONS, loose):
         yield
 
 
@@ -56,9 +56,10 @@ def tflite(recipe):
     """How to write a TFLite file: a function of (model, float file, path, images)."""
 
     def write(model, source, path, images):
-        own = images if recipe in CALIBRATED else None
+        own = images if recipe and RECIPES[recipe].calibrated else None
         reference = Reference(model, dynamic_batch=False)
-        export_tflite(reference, path, recipe, source, verbose=0, images=own)
+        options = ExportOptions(path, calibration=own, source=source, verbose=0)
+        run_export(TFLite(), reference, recipe, options)
 
     return write
 

@@ -9,12 +9,13 @@ import pathlib
 import shutil
 import tempfile
 
-import keras_vit.export.formats.onnx.exporter as onnx_room
 from keras_vit import files
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
 from keras_vit.export.comparison.all_on_processors import Elsewhere
-from keras_vit.export.formats.savedmodel.exporter import to_savedmodel
-from keras_vit.export.formats.tflite.exporter import export_tflite
+from keras_vit.export.formats.onnx.exporter import ONNX
+from keras_vit.export.formats.run_export import ExportOptions, run_export
+from keras_vit.export.formats.savedmodel.exporter import SavedModel
+from keras_vit.export.formats.tflite.exporter import TFLite
 from keras_vit.export.images.batches import Batches
 from keras_vit.export.images.calibration_images import read_calibration
 from keras_vit.export.inspection.half import largest_activation
@@ -44,6 +45,7 @@ from keras_vit.ranges import CUSTOM, keywords
 
 EXTRAS = (LABELS, "report.json", "report.html", "MODEL_CARD.md")
 SOURCE = ".float32.tflite"
+FORMATS = {"savedmodel": SavedModel(), "tflite": TFLite(), "onnx": ONNX()}
 FEW = 8  # images to look inside with
 
 
@@ -157,7 +159,7 @@ class Writer:
     def __init__(self, model, folder, calibration, verbose):
         self._model, self._folder = model, folder
         self._calibration, self._verbose = calibration, verbose
-        self._fixed = None
+        self._references = {}
         self.failures = {}
 
     def write_all(self, artefacts):
@@ -184,29 +186,29 @@ class Writer:
 
     def _write(self, artefact, path):
         images = self._calibration if artefact.calibrated else None
-        if artefact.kind == "savedmodel":
-            return to_savedmodel(self._model, path, verbose=0)
-        if artefact.kind == "onnx":
-            options = {"calibration": images} if artefact.calibrated else {}
-            recipe = artefact.quantization
-            return onnx_room.to_onnx(self._model, path, recipe, verbose=0, **options)
-        if self._fixed is None:
-            self._fixed = Reference(self._model, dynamic_batch=False)
-        recipe, source = artefact.quantization, None
-        if recipe is not None:
-            source = self._source()
-        # Calibration takes long enough to show its progress.
-        verbose = self._verbose if artefact.calibrated else 0
-        return export_tflite(
-            self._fixed, path, recipe, source, verbose=verbose, images=images
-        )
+        options = ExportOptions(path, calibration=images, verbose=0)
+        if artefact.kind == "tflite":
+            # Calibration takes long enough to show its progress.
+            verbose = self._verbose if artefact.calibrated else 0
+            source = self._source() if artefact.recipe else None
+            options = dataclasses.replace(options, verbose=verbose, source=source)
+        form, reference = FORMATS[artefact.kind], self._reference(artefact.kind)
+        return run_export(form, reference, artefact.quantization, options)
+
+    def _reference(self, kind):
+        """The model as files of a kind show it: servers ask for many images at once."""
+        if kind not in self._references:
+            many = kind == "savedmodel"
+            self._references[kind] = Reference(self._model, dynamic_batch=many)
+        return self._references[kind]
 
     def _source(self):
-        """The float32 file that recipes start from."""
+        """The float32 `.tflite` file that recipes start from."""
         for name in ("model.tflite", SOURCE):
             if (self._folder / name).is_file():
                 return self._folder / name
-        export_tflite(self._fixed, self._folder / SOURCE, None, verbose=0)
+        options = ExportOptions(self._folder / SOURCE, verbose=0)
+        run_export(FORMATS["tflite"], self._reference("tflite"), None, options)
         return self._folder / SOURCE
 
 

@@ -125,10 +125,9 @@ def converts_once():
     Gives the two functions that are replaced, for tests of what goes wrong on the way.
     """
     from keras_vit.export.conversion import tflite
-    from keras_vit.export.formats.tflite import exporter
     from keras_vit.export.quantization.calibration.saved_ranges import fingerprint
 
-    write, convert = exporter.write_savedmodel, tflite.convert
+    write, convert = tflite.write_savedmodel, tflite.convert
     asked, made = {}, {}
 
     def note(reference, folder):
@@ -145,8 +144,8 @@ def converts_once():
         return made[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporter, "write_savedmodel", note)
-        patch.setattr(exporter, "convert", lookup)
+        patch.setattr(tflite, "write_savedmodel", note)
+        patch.setattr(tflite, "convert", lookup)
         yield write, convert
 
 

@@ -8,9 +8,7 @@ import time
 from keras_vit import files
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.images.calibration_images import thinned
-from keras_vit.export.io.io_adapter import Faced
 from keras_vit.export.io.io_spec import check_images, size_of
-from keras_vit.export.quantization.recipes import precision_of
 from keras_vit.export.runtime import differences
 from keras_vit.export.runtime.console import quiet, say
 from keras_vit.export.runtime.runtimes import open_file
@@ -84,32 +82,34 @@ class Exported:
         }
 
 
-def write_and_prove(
+def write_and_verify(
     reference,
     path,
-    write,
-    quantization=None,
-    room=1.1,
+    *,
+    convert,
+    finish,
+    adapted,
+    recipe=None,
+    images=None,
+    beside=(),
+    disk=1.1,
+    memory=0.0,
     overwrite=False,
     verbose=1,
-    calibrate=None,
-    images=None,
-    faces=None,
-    beside=(),
-    memory=0.0,
-    notes=(),
 ):
     """Write a file, load it, compare it with the model, then give it its name.
 
     Args:
         reference: `Reference`, whose contract it must fulfil. path: final one.
-        write: function of a temporary path. quantization: name of the recipe.
-        room, memory: needed on disk and off, in sizes of the float32 model.
-        overwrite, verbose: as in `to_tflite`.
-        calibrate: function of the same path that changes the file, aloud; or None.
+        convert: function of a temporary path that writes, in silence.
+        finish: function of the same path that completes it, aloud, and gives
+            sentences to note.
+        adapted: {signature: `AdaptedReference`} that the file must show.
+        recipe: `QuantizationRecipe`, None for float32.
         images: of which some are compared on; None for seeded ones.
-        faces: {signature: `Faced`} that the file must show; None for the model's own.
-        beside: files that may come with it. notes: `calibrate` may add sentences.
+        beside: files that may come with it.
+        disk, memory: needed for it, in sizes of the float32 model.
+        overwrite, verbose: as in `to_tflite`.
 
     Returns:
         `Exported`.
@@ -120,24 +120,22 @@ def write_and_prove(
     """
     start = time.perf_counter()
     path = files.check_target(path, overwrite)
-    files.check_space(path, room * reference.parameter_bytes)
+    files.check_space(path, disk * reference.parameter_bytes)
     files.check_memory(path, memory * reference.parameter_bytes)
-    faces = {None: Faced(reference)} if faces is None else faces
     images = None if images is None else thinned(images, PROOF)
-    cases = [Case(*each, images) for each in faces.items()]
+    cases = [Case(*each, images) for each in adapted.items()]
     say(f"{path.name}: writing", verbose)
     with files.replacing(path, overwrite, beside) as temporary:
         with quiet():
-            write(temporary)
-        if calibrate is not None:
-            calibrate(temporary)
+            convert(temporary)
+        notes = finish(temporary)
         runtimes = [open_file(temporary, signature=case.signature) for case in cases]
-        _check_precision(path, quantization, runtimes[0].precision)
+        _check_precision(path, recipe, runtimes[0].precision)
         tally, *_ = [prove(path, *pair) for pair in zip(runtimes, cases, strict=True)]
         facts = _facts(temporary, runtimes[0], tally)
     result = Exported(
         path=path,
-        quantization=quantization,
+        quantization=recipe and recipe.name,
         seconds=time.perf_counter() - start,
         notes=(*reference.notes, *notes, *_emptiness(cases[0].expected)),
         beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
@@ -147,11 +145,12 @@ def write_and_prove(
     return result
 
 
-def _check_precision(path, quantization, precision):
+def _check_precision(path, recipe, precision):
     """A recipe that silently did nothing must not pass for a quantized file."""
-    if precision != precision_of(quantization):
+    if precision != (recipe.precision if recipe else "float32"):
+        name = recipe and recipe.name
         raise ExportMismatch(
-            f"{path}: must be written with quantization={quantization!r}, got "
+            f"{path}: must be written with quantization={name!r}, got "
             f"{precision} weights. Export without quantization."
         )
 

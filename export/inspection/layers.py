@@ -11,14 +11,11 @@ from keras_vit.export.inspection import onnx, tflite
 from keras_vit.export.inspection.blocks import name_points, residual_stream
 from keras_vit.export.inspection.values import run_with
 from keras_vit.export.runtime.differences import decibels
+from keras_vit.export.runtime.precision import PRECISIONS
 from keras_vit.layers import TransformerBlock
 
 IMAGES = 8
 READERS = {"tflite": tflite.read, "onnx": onnx.read}
-# float32 arithmetic in another order keeps 90 dB and more, 16-bit weights 50. Rounding
-# to 8 or 4 bits adds up over the blocks to 10 dB, gently; a layer that breaks falls
-# to 5 and less at once.
-LEAST = {"float32": 60.0, "float16": 40.0, "int8": 6.0, "int4": 4.0}
 # By how much the recovered basis must fit better than the model's own to be believed.
 GAIN_DB = 6.0
 
@@ -103,7 +100,9 @@ def compare_layers(reference, path, kind, precision, images, face=None, signatur
     prepared = images if face is None else face.prepare(images)
     wanted = _of_keras(reference.model, blocks, prepared)
     found = run_with(path, anatomy, stream, images)
-    return _judge(name_points(stream), wanted, found, LEAST[precision])
+    return _judge(
+        name_points(stream), wanted, found, PRECISIONS[precision].min_layer_snr_db
+    )
 
 
 def _mismatch(anatomy, stream, blocks):

@@ -8,7 +8,6 @@ from keras_vit.choices import check_choice
 from keras_vit.export.io.io_adapter import Face
 from keras_vit.export.io.io_spec import SERVE
 from keras_vit.export.io.model_views import Cores
-from keras_vit.export.quantization.recipes import CALIBRATED
 from keras_vit.layers.patches import pair
 from keras_vit.models.input_range import UNKNOWN
 from keras_vit.preprocess import Preprocessing
@@ -57,7 +56,8 @@ PREPARATIONS = (None, "embed")
 def plan(
     reference,
     signatures=None,
-    quantization=None,
+    recipe=None,
+    auto=False,
     preparations=PREPARATIONS,
     /,
     **options,
@@ -67,7 +67,8 @@ def plan(
     Args:
         reference: `Reference` of the model.
         signatures: {name: `Signature` or dict of its fields}, or None for one.
-        quantization: recipe that the file is made with, or None.
+        recipe: `QuantizationRecipe` that the file is made with, or None.
+        auto: whether one is chosen later.
         preparations: values of `preprocessing` that the format knows.
         **options: fields of `Signature` that all of them have unless they say
             otherwise.
@@ -81,7 +82,7 @@ def plan(
     _check_fields("signature", options)
     asked = {SERVE: {}} if signatures is None else _as_dicts(signatures)
     _assume(reference, [options, *asked.values()])
-    cores, found = Cores(reference, quantization in CALIBRATED), {}
+    cores, found = Cores(reference, recipe is not None and recipe.calibrated), {}
     for name, own in asked.items():
         where = "" if signatures is None else f"signatures[{name!r}]: "
         try:
@@ -89,7 +90,7 @@ def plan(
             found[name] = _faced(cores, signature, preparations)
         except (TypeError, ValueError) as err:
             raise type(err)(f"{where}{err}") from err
-    _check_recipe(quantization, found)
+    _check_recipe(recipe, auto, found)
     return found
 
 
@@ -244,25 +245,26 @@ def is_plain(faces):
     return list(faces) == [SERVE] and all(plain) and all(alone)
 
 
-def _check_recipe(quantization, faces):
+def _check_recipe(recipe, auto, faces):
     """Refuse what calibration images say nothing about, and no integer image holds."""
-    if quantization not in (*CALIBRATED, "auto"):
+    if not auto and (recipe is None or not recipe.calibrated):
         return
+    name = "auto" if auto else recipe.name
     others = [name for name, faced in faces.items() if not faced.core.is_base]
     if others:
         raise ValueError(
-            f"signatures: with quantization={quantization!r} all work at the model's "
+            f"signatures: with quantization={name!r} all work at the model's "
             f"own image_size and batch_size, got another in {others[0]!r}. Use "
             "'dynamic_int8', or export it as a file of its own."
         )
     mode = next(iter(faces.values())).face.mode
     rows = ranges.numbers(mode)
     alike = rows is not None and len({*rows[0]}) == len({*rows[1]}) == 1
-    if quantization == "full_int8" and not alike:
+    if recipe is not None and recipe.image_integers == 8 and not alike:
         for faced in faces.values():
             if faced.face.embedded:
                 raise ValueError(
-                    "preprocessing: 'embed' with quantization='full_int8' needs one "
+                    f"preprocessing: 'embed' with quantization={name!r} needs one "
                     f"range for all colours, got {keywords(mode)}. Use "
                     "'static_int8', or leave it out."
                 )

@@ -10,23 +10,12 @@ import numpy as np
 from keras_vit import files
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
 from keras_vit.export.images.batches import Batches
+from keras_vit.export.quantization.recipe import AUTO
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import check_points
 from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.intervals import percents, shown
 from keras_vit.progress import Bar
-
-# From smallest to largest; of the two in 4 bits, a hundredth apart in size, the faster
-# first. Recipes in integers throughout are not among them: they are for chips without
-# floats, and several times slower on a processor.
-ORDER = (
-    "int4",
-    "int4_blockwise",
-    "dynamic_int8",
-    "static_int8",
-    "float16",
-    None,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,25 +144,31 @@ class Judge:
         return Trial(quantization, size_bytes, **found, accepted=accepted)
 
 
-def check_unused(validation, quantization):
-    """Make sure that validation images are not given where they mean nothing.
+def judge_of(quantization, reference, validation, tolerance):
+    """The `Judge` of quantization="auto"; None for a recipe, which needs no judge.
+
+    Args:
+        quantization: as in `to_tflite`. reference, validation, tolerance: of `Judge`.
 
     Raises:
-        ValueError: when they are.
+        ValueError: for validation images where they would mean nothing.
     """
+    if quantization == AUTO:
+        return Judge(reference, validation, tolerance)
     if validation is not None:
         raise ValueError(
             "validation: goes with quantization='auto' only, got quantization="
             f"{quantization!r}. Leave it out, and judge the file with verify."
         )
+    return None
 
 
-def smallest(path, judge, recipes, write, overwrite=False, verbose=1):
+def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
     """Try recipes from smallest to largest and keep the first that is good enough.
 
     Args:
         path: file to write. judge: `Judge`.
-        recipes: {name: reason why it cannot be tried, or ""}, without float32.
+        hindrances: {`QuantizationRecipe`: why it cannot be tried, or ""}.
         write: function of (recipe, file, float32 file or None) that writes a file and
             gives its `Exported`; float32 comes first, and is converted once.
         overwrite: whether an existing file may be replaced. verbose: 0 for silence.
@@ -191,9 +186,10 @@ def smallest(path, judge, recipes, write, overwrite=False, verbose=1):
         exported = {None: write(None, plain, None)}
         say("auto: the Keras model looks at the validation images", verbose)
         judge.look(verbose)
-        for name in [name for name in ORDER if name is None or name in recipes]:
+        reasons = {recipe.name: why for recipe, why in hindrances.items()}
+        for name in order(hindrances):
             file = plain if name is None else temporary.with_name(name + path.suffix)
-            trial = _try(judge, name, recipes.get(name), file, plain, exported, write)
+            trial = _try(judge, name, reasons.get(name), file, plain, exported, write)
             tried.append(trial)
             say(f"auto: {trial}", verbose)
             if trial.accepted:
@@ -212,13 +208,24 @@ def smallest(path, judge, recipes, write, overwrite=False, verbose=1):
     return result
 
 
-def smallest_dressed(path, judge, recipes, write, dress, overwrite=False, verbose=1):
+def order(recipes):
+    """Names of the recipes to try, from the smallest file to float32, which is None.
+
+    Args:
+        recipes: `QuantizationRecipe`s.
+    """
+    tried = [recipe for recipe in recipes if recipe.tried_by_auto]
+    tried = sorted(tried, key=lambda recipe: recipe.size_share)
+    return [*(recipe.name for recipe in tried), None]
+
+
+def smallest_dressed(path, judge, hindrances, write, dress, overwrite=False, verbose=1):
     """As `smallest`, for a file with another face than the model's own.
 
     Recipes are judged by the model's own face, in a folder that goes away.
 
     Args:
-        path, judge, recipes, write, overwrite, verbose: as in `smallest`.
+        path, judge, hindrances, write, overwrite, verbose: as in `smallest`.
         dress: function of the chosen recipe that writes `path` and gives its
             `Exported`.
 
@@ -228,7 +235,7 @@ def smallest_dressed(path, judge, recipes, write, dress, overwrite=False, verbos
     path = files.check_target(path, overwrite)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".auto.") as folder:
         file = pathlib.Path(folder) / path.name
-        chosen = smallest(file, judge, recipes, write, verbose=verbose)
+        chosen = smallest(file, judge, hindrances, write, verbose=verbose)
     return dataclasses.replace(dress(chosen.quantization), tried=chosen.tried)
 
 

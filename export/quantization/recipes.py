@@ -1,15 +1,15 @@
-"""Recipes that turn a float32 `.tflite` file into a smaller one."""
+"""The recipes for `.tflite` files: one row each."""
 
-import dataclasses
 import os
 
-from keras_vit.export.images.calibration_images import read_calibration
 from keras_vit.export.quantization.algorithms.full_int8 import full_int8, int16x8
 from keras_vit.export.quantization.algorithms.int4 import int4, int4_blockwise
 from keras_vit.export.quantization.algorithms.static_int8 import static_int8
-from keras_vit.export.quantization.calibration.saved_ranges import (
-    check_ranges,
-    is_ranges,
+from keras_vit.export.quantization.recipe import (
+    IMAGES,
+    RANGES,
+    QuantizationRecipe,
+    table,
 )
 
 
@@ -24,8 +24,8 @@ def dynamic_int8(source, target):
     """
     from ai_edge_quantizer import quantizer, recipe
 
-    made = quantizer.Quantizer(os.fspath(source), recipe.dynamic_wi8_afp32())
-    made.quantize().export_model(os.fspath(target))
+    quantized = quantizer.Quantizer(os.fspath(source), recipe.dynamic_wi8_afp32())
+    quantized.quantize().export_model(os.fspath(target))
 
 
 def float16(source, target):
@@ -39,8 +39,8 @@ def float16(source, target):
     """
     from ai_edge_quantizer import quantizer
 
-    made = quantizer.Quantizer(os.fspath(source), HALVES)
-    made.quantize().export_model(os.fspath(target))
+    quantized = quantizer.Quantizer(os.fspath(source), HALVES)
+    quantized.quantize().export_model(os.fspath(target))
 
 
 HALVES = [
@@ -55,121 +55,44 @@ HALVES = [
         },
     }
 ]
-RECIPES = {"dynamic_int8": dynamic_int8, "float16": float16}
-# Recipes that need to see images, and take them and `verbose` besides.
-CALIBRATED = {
-    "static_int8": static_int8,
-    "int4": int4,
-    "int4_blockwise": int4_blockwise,
-}
-# Those that write the image in integers, and take the range of its values besides.
-INTEGER = {"full_int8": full_int8, "int16x8": int16x8}
-CALIBRATED.update(INTEGER)
-# Those to which ranges are as good as images.
-FROM_RANGES = ("static_int8", *INTEGER)
-# What the weights of a file made by a recipe are stored in.
-PRECISIONS = {
-    None: "float32",
-    "float16": "float16",
-    "int4": "int4",
-    "int4_blockwise": "int4",
-}
+# `apply` takes (source, target); with `needs` besides (calibration, verbose); with
+# `image_integers` besides the value range of the image as `mode`.
+# Shares of size: of ViT-Ti/16, by benchmarks/quantization.py. Recipes in integers
+# throughout are several times slower on a processor than float32, hence unusual.
+# fmt: off
+RECIPES = table(
+    QuantizationRecipe("dynamic_int8", dynamic_int8, 0.27),
+    QuantizationRecipe("float16", float16, 0.50, precision="float16"),
+    QuantizationRecipe("static_int8", static_int8, 0.28, needs=RANGES, trainable=True),
+    QuantizationRecipe(
+        "int4", int4, 0.18, precision="int4", needs=IMAGES, trainable=True,
+    ),
+    QuantizationRecipe(
+        "int4_blockwise", int4_blockwise, 0.181, precision="int4", needs=IMAGES,
+        usual=False,
+    ),
+    QuantizationRecipe(
+        "full_int8", full_int8, 0.28, needs=RANGES, image_integers=8, usual=False,
+        tried_by_auto=False, trainable=True, for_microcontrollers=True,
+    ),
+    QuantizationRecipe(
+        "int16x8", int16x8, 0.28, needs=RANGES, image_integers=16, usual=False,
+        tried_by_auto=False,
+    ),
+)
+# fmt: on
 
 
-def check_calibration(quantization, calibration, reference, verbose=0):
-    """As `calibration_images`, for TFLite, whose static recipes take single images.
-
-    Args:
-        quantization, reference, verbose: as there.
-        calibration: `quantization.Ranges`, or the path of such, besides.
-
-    Returns:
-        (N, H, W, C) float32, `Ranges`, `Trained`, or None.
-
-    Raises:
-        ValueError: besides, for an open batch, and ranges of another model.
-    """
-    if reference.trained is not None:
-        _check_batch(quantization, reference.contract)
-        return _trained(reference, quantization, calibration)
-    if quantization in CALIBRATED and calibration is not None:
-        _check_batch(quantization, reference.contract)
-    if is_ranges(calibration):
-        return _check_ranges(quantization, calibration, reference.model)
-    given = (quantization, calibration, reference, CALIBRATED)
-    return calibration_images(*given, verbose)
-
-
-def _trained(reference, quantization, calibration):
-    """What a model was trained with, and images for what it did not learn."""
-    plan = reference.trained
-    plan.check(quantization, calibration)
-    if not plan.needs_images:
-        return plan
-    given = (quantization, calibration, reference, CALIBRATED)
-    return dataclasses.replace(plan, images=calibration_images(*given))
-
-
-def _check_batch(quantization, contract):
-    if contract.batch is None:
-        raise ValueError(
-            f"dynamic_batch: must be False with quantization={quantization!r}, got "
-            "True. Leave it out, and run images one by one."
-        )
-
-
-def calibration_images(quantization, calibration, reference, calibrated, verbose=0):
-    """Calibration images, if the recipe needs any, before anything slow.
+def apply_recipe(recipe, source, target, calibration=None, verbose=1, mode="none"):
+    """Round a float32 `.tflite` file.
 
     Args:
-        quantization: name of a recipe, "auto", or None.
-        calibration: images as in `read_calibration`, or None.
-        reference: `Reference` of the model.
-        calibrated: names of the recipes that need images. verbose: 1 says what is
-            left out of a folder.
-
-    Returns:
-        (N, H, W, C) float32, or None.
-
-    Raises:
-        TypeError, ValueError: for images that are missing, not wanted or wrong.
+        recipe: a row of `RECIPES`. source, target: files, not the same.
+        calibration: images, `Ranges` or `Trained`, for a recipe that needs some.
+        verbose: 0 for no progress. mode: value range of the images, see
+            `keras_vit.preprocess_input`.
     """
-    if is_ranges(calibration):
-        raise ValueError(
-            "calibration: must be images, got ranges, which only "
-            f"{', '.join(FROM_RANGES)} of TFLite take. Pass the images, or their "
-            "folder."
-        )
-    if quantization == "auto" and calibration is not None:
-        return read_calibration(calibration, reference, verbose)
-    if quantization not in calibrated:
-        if calibration is None:
-            return None
-        raise ValueError(
-            f"calibration: goes with {', '.join(calibrated)} only, got quantization="
-            f"{quantization!r}, which needs no images. Leave it out."
-        )
-    if calibration is None:
-        raise ValueError(
-            f"calibration: must be given with quantization={quantization!r}, got None. "
-            "Pass 32 to 128 training images, prepared with model.preprocessing."
-        )
-    return read_calibration(calibration, reference, verbose)
-
-
-def _check_ranges(quantization, calibration, model):
-    if quantization not in FROM_RANGES:
-        raise ValueError(
-            f"calibration: ranges go with {', '.join(FROM_RANGES)} of TFLite, got "
-            f"quantization={quantization!r}. Pass the images themselves."
-        )
-    return check_ranges(calibration, model)
-
-
-def precision_of(quantization):
-    """What a recipe stores weights in: "float32", "float16", "int8" or "int4".
-
-    >>> precision_of(None), precision_of("float16"), precision_of("dynamic_int8")
-    ('float32', 'float16', 'int8')
-    """
-    return PRECISIONS.get(quantization, "int8")
+    options = {"mode": mode} if recipe.image_integers else {}
+    if recipe.calibrated:
+        options.update(images=calibration, verbose=verbose)
+    recipe.apply(source, target, **options)

@@ -4,18 +4,13 @@ import dataclasses
 import hashlib
 
 from keras_vit.choices import check_choice
-from keras_vit.export.formats.onnx.quantize import RECIPES as ONNX_RECIPES
-from keras_vit.export.formats.onnx.quantize import STATIC
+from keras_vit.export.formats.onnx.recipes import RECIPES as ONNX_RECIPES
 from keras_vit.export.quantization.calibration.saved_ranges import Ranges, is_ranges
-from keras_vit.export.quantization.recipes import (
-    CALIBRATED,
-    FROM_RANGES,
-    INTEGER,
-    RECIPES,
-)
+from keras_vit.export.quantization.recipe import RANGES, QuantizationRecipe
+from keras_vit.export.quantization.recipes import RECIPES as TFLITE_RECIPES
 
-# Size of a file by the float32 weights, roughly, for the disk space to ask for.
-SHARES = {None: 1.05, "float16": 0.55}
+# Of disk space, in sizes of the float32 model, for what a file holds beside weights.
+MARGIN = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,55 +21,55 @@ class Artefact:
         name: as `formats` of `export_all` names it.
         kind: "savedmodel", "tflite" or "onnx".
         file: name of the file or folder.
-        quantization: recipe, None for float32.
-        calibrated: whether it needs calibration images.
-        usual: whether it is made when nobody says which.
+        recipe: `QuantizationRecipe`, None for float32.
     """
 
     name: str
     kind: str
     file: str
-    quantization: str | None = None
-    calibrated: bool = False
-    usual: bool = True
+    recipe: QuantizationRecipe | None = None
+
+    @property
+    def quantization(self):
+        """Name of the recipe, None for float32."""
+        return self.recipe and self.recipe.name
+
+    @property
+    def calibrated(self):
+        """Whether it needs calibration images, or ranges."""
+        return self.recipe is not None and self.recipe.calibrated
+
+    @property
+    def usual(self):
+        """Whether it is made when nobody says which."""
+        return self.recipe is None or self.recipe.usual
 
     @property
     def from_ranges(self):
         """Whether saved ranges are as good as calibration images."""
-        return self.kind == "tflite" and self.quantization in FROM_RANGES
+        return self.recipe is not None and self.recipe.needs == RANGES
 
     @property
     def share(self):
-        """Size on disk while it is made, in sizes of the float32 model."""
-        return SHARES.get(self.quantization, 0.35)
+        """Size on disk while it is made, in sizes of the float32 model, about."""
+        return MARGIN + (1.0 if self.recipe is None else self.recipe.size_share)
 
 
-def _family(kind, recipes, calibrated, unusual):
+def _family(kind, recipes):
     """float32 first, then each recipe; names start with the kind."""
-    made = [Artefact(kind, kind, f"model.{kind}")]
-    for recipe in recipes:
-        made.append(
-            Artefact(
-                name=f"{kind}_{recipe}",
-                kind=kind,
-                file=f"model_{recipe}.{kind}",
-                quantization=recipe,
-                calibrated=recipe in calibrated,
-                usual=recipe not in unusual,
-            )
-        )
-    return made
+    rounded = [
+        Artefact(f"{kind}_{name}", kind, f"model_{name}.{kind}", recipe)
+        for name, recipe in recipes.items()
+    ]
+    return [Artefact(kind, kind, f"model.{kind}"), *rounded]
 
 
-# Slow on processors: files in integers throughout, scales per block of weights, and
-# 16-bit floats in onnxruntime.
-UNUSUAL = (*INTEGER, "int4_blockwise")
 ARTEFACTS = {
     artefact.name: artefact
     for artefact in (
         Artefact("savedmodel", "savedmodel", "saved_model"),
-        *_family("tflite", (*RECIPES, *CALIBRATED), CALIBRATED, UNUSUAL),
-        *_family("onnx", ONNX_RECIPES, STATIC, ("float16",)),
+        *_family("tflite", TFLITE_RECIPES),
+        *_family("onnx", ONNX_RECIPES),
     )
 }
 

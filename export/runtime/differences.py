@@ -7,20 +7,13 @@ import numbers
 import numpy as np
 
 from keras_vit.errors import ExportMismatch
+from keras_vit.export.runtime.precision import PRECISIONS
 
 # float32 arithmetic in another order moves a logit by 1e-6 to 1e-5; 1e-4 leaves room
 # for deep models. Outputs above 10 (features with massive activations reach 500) may
 # differ by the same share of the largest.
 ABSOLUTE = 1e-4
 RELATIVE = 1e-5
-# 8-bit weights keep 25 to 45 dB on trained models, 8-bit activations 13 to 20; under
-# 10 dB the noise has a tenth of the power of the signal and the file is broken rather
-# than rounded. 4-bit weights keep 10 to 20 dB. 16-bit floats carry 11 bits, 60 dB and
-# more.
-LEAST_DB = {"int4": 6.0, "int8": 10.0, "float16": 40.0}
-# Points of top-1 that a file may lose where nobody says how many. Whoever takes 4 bits
-# gives accuracy for size.
-MOST_POINTS, MOST_POINTS_INT4 = 0.5, 1.5
 
 
 def points_allowed(asked, precision):
@@ -34,7 +27,7 @@ def points_allowed(asked, precision):
     """
     if asked is not None:
         return asked
-    return MOST_POINTS_INT4 if precision == "int4" else MOST_POINTS
+    return PRECISIONS[precision].max_points_lost
 
 
 def decibels(value):
@@ -124,12 +117,12 @@ class Tally:
         """Why these outputs are not those of the model; "" when they are.
 
         float32 files must stay within `tolerance`; files with smaller weights
-        must keep a signal-to-noise ratio of LEAST_DB.
+        must keep a signal-to-noise ratio of `Precision.min_snr_db`.
         """
         if not self.finite:
             return "values that are not finite"
         if precision != "float32":
-            least = LEAST_DB[precision]
+            least = PRECISIONS[precision].min_snr_db
             if self.decibel >= least:
                 return ""
             return (

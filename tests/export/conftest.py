@@ -36,7 +36,7 @@ def converted(exported, monkeypatch):
     """The converter gives the float32 file that was made before."""
     content = exported["tflite"].path.read_bytes()
     monkeypatch.setattr(
-        "keras_vit.export.formats.tflite.exporter.write_savedmodel", lambda *_: None
+        "keras_vit.export.conversion.tflite.write_savedmodel", lambda *_: None
     )
     monkeypatch.setattr(
         "keras_vit.export.conversion.tflite.convert", lambda folder: content
@@ -63,6 +63,4 @@ def never(monkeypatch):
     def fail(*_):
         raise RuntimeError("reached the converter")
 
-    monkeypatch.setattr(
-        "keras_vit.export.formats.tflite.exporter.write_savedmodel", fail
-    )
+    monkeypatch.setattr("keras_vit.export.conversion.tflite.write_savedmodel", fail)

@@ -253,14 +253,14 @@ def test_a_file_that_fails_is_reported_but_not_kept(
 
 def test_a_recipe_that_does_not_hold_is_reported(model, photos, tmp_path, monkeypatch):
     """Others are made all the same, and nobody is left in the dark."""
-    write = module_of().export_tflite
+    write = module_of().run_export
 
-    def fail(reference, path, recipe, *args, **kwargs):
-        if recipe == "dynamic_int8":
+    def fail(form, reference, quantization, options):
+        if quantization == "dynamic_int8":
             raise ExportMismatch("too <noisy>")
-        return write(reference, path, recipe, *args, **kwargs)
+        return write(form, reference, quantization, options)
 
-    monkeypatch.setattr(module_of(), "export_tflite", fail)
+    monkeypatch.setattr(module_of(), "run_export", fail)
     formats = ["tflite_dynamic_int8", "onnx"]
 
     report = export.export_all(model, tmp_path, photos[:2], formats=formats, verbose=0)
@@ -279,7 +279,7 @@ def test_float_files_that_fail_end_everything(model, photos, tmp_path, monkeypat
     def fail(*_, **__):
         raise ExportMismatch("other numbers")
 
-    monkeypatch.setattr(module_of(), "export_tflite", fail)
+    monkeypatch.setattr(module_of(), "run_export", fail)
 
     with pytest.raises(ExportMismatch, match="other numbers"):
         export.export_all(

@@ -3,13 +3,13 @@
 Imported by its full name only; `import onnx` in this room means the library.
 """
 
+import dataclasses
 import json
 import shutil
 
 import keras
 
 import keras_vit
-from keras_vit import files
 from keras_vit.choices import check_choice
 from keras_vit.export.conversion import through_tf2onnx
 from keras_vit.export.formats.onnx import serialization
@@ -17,19 +17,13 @@ from keras_vit.export.formats.onnx.conv_ops import STEM_WRITERS, writable
 from keras_vit.export.formats.onnx.graph import Graph
 from keras_vit.export.formats.onnx.io_ops import dress
 from keras_vit.export.formats.onnx.ops import ACTIVATIONS, WRITERS, write_slice
-from keras_vit.export.formats.onnx.quantize import RECIPES, STATIC, requantize
-from keras_vit.export.formats.write_and_verify import write_and_prove
+from keras_vit.export.formats.onnx.quantize import requantize
+from keras_vit.export.formats.onnx.recipes import RECIPES
+from keras_vit.export.formats.run_export import check_options, run_export
 from keras_vit.export.io.io_spec import check_images, check_suffix, data_file
-from keras_vit.export.io.labels import check_labels
 from keras_vit.export.io.reference import Reference
-from keras_vit.export.io.signature import is_plain, plan, show_fields
-from keras_vit.export.quantization.auto import (
-    Judge,
-    check_unused,
-    smallest,
-    smallest_dressed,
-)
-from keras_vit.export.quantization.recipes import calibration_images
+from keras_vit.export.io.signature import show_fields
+from keras_vit.export.quantization.recipe import AUTO
 from keras_vit.export.runtime import provenance
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.runtimes import onnxruntime
@@ -93,125 +87,94 @@ def to_onnx(
         FileExistsError, TypeError, ValueError: for what cannot be exported.
     """
     check_suffix(path, ".onnx")
-    check_choice("quantization", quantization, (None, *RECIPES, "auto"))
-    check_choice("opset", opset, OPSETS)
+    check_choice("quantization", quantization, (None, *RECIPES, AUTO))
     onnxruntime()
-    reference = Reference(model, dynamic_batch)
-    faces = _face(reference, quantization, options)
-    labels = check_labels(labels, model, reference.contract)
-    _memory(path, reference, quantization)
-    files.check_target(path, overwrite)
-    images = calibration_images(quantization, calibration, reference, STATIC, verbose)
-    given = (opset, overwrite, verbose, images, faces, labels)
-    if quantization == "auto":
-        judge = Judge(reference, validation, tolerance)
-        return auto_onnx(reference, path, judge, *given)
-    check_unused(validation, quantization)
-    return export_onnx(reference, path, quantization, *given)
+    _refuse_signatures(options)
+    form, reference = ONNX(opset), Reference(model, dynamic_batch)
+    own = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
+    checked = check_options(
+        form,
+        reference,
+        quantization,
+        signature=options,
+        calibration=calibration,
+        judged=(validation, tolerance),
+        **own,
+    )
+    return run_export(form, reference, quantization, checked)
 
 
-def _face(reference, quantization, options):
-    """The one signature that an `.onnx` file has, as `plan` gives it."""
+def _refuse_signatures(options):
     if "signatures" in options:
         raise TypeError(
             f"signatures: an .onnx file has one, got {options['signatures']!r}. Write "
             "a file for each, or use to_tflite or to_savedmodel."
         )
-    return plan(reference, None, quantization, **options)
 
 
-def auto_onnx(
-    reference,
-    path,
-    judge,
-    opset,
-    overwrite=False,
-    verbose=1,
-    images=None,
-    faces=None,
-    labels=None,
-):
-    """The file of the smallest recipe that is good enough.
-
-    Recipes are judged by the model's own face; one with another is written last.
+@dataclasses.dataclass(frozen=True)
+class ONNX:
+    """`.onnx` files, as `run_export` writes them; see `Format`.
 
     Args:
-        reference: `Reference`. path, opset, overwrite, verbose: as in `to_onnx`.
-        judge: `Judge`. images: calibration images, or None.
-        faces, labels: as in `export_onnx`.
+        opset: as in `to_onnx`.
     """
 
-    def write(name, file, source, face=None, replace=False, verbose=0):
-        own = images if name in STATIC else None
-        given = (opset, replace, verbose, own, face, labels, source)
-        return export_onnx(reference, file, name, *given)
+    opset: int = 20
 
-    recipes = dict.fromkeys(RECIPES, "")
-    if images is None:
-        recipes.update(dict.fromkeys(STATIC, "needs calibration images"))
-    if is_plain(faces):
-        return smallest(path, judge, recipes, write, overwrite, verbose)
+    recipes = RECIPES
+    preparations = (None, "embed")
 
-    def dress(name):
-        return write(name, path, None, faces, overwrite, verbose)
+    def __post_init__(self):
+        check_choice("opset", self.opset, OPSETS)
 
-    return smallest_dressed(path, judge, recipes, write, dress, overwrite, verbose)
+    def check(self, reference, recipe, path):
+        """What tf2onnx writes must fit into one file."""
+        _memory(path, reference, recipe)
 
+    def hindrance(self, reference, recipe):
+        """All recipes take any batch."""
+        return ""
 
-def export_onnx(
-    reference,
-    path,
-    quantization,
-    opset,
-    overwrite=False,
-    verbose=1,
-    images=None,
-    faces=None,
-    labels=None,
-    source=None,
-):
-    """As `to_onnx`, for whoever has a float32 file of the same model already.
+    def needs(self, reference, recipe, options):
+        """The file, and besides the float32 file that it is rounded from."""
+        memory = _memory(options.path, reference, recipe)
+        return 1.1 if recipe is None else 3.2, memory
 
-    Args:
-        reference: `Reference`. path, quantization, opset, overwrite, verbose: as in
-            `to_onnx`.
-        images: calibration images, or None. source: that file, or None.
-        faces: as `plan` gives them, or None for the model's own.
-        labels: as `check_labels` gives them, or None for those of the model.
-    """
-    faces = plan(reference) if faces is None else faces
-    (faced,) = faces.values()
-    whole = faced.core.reference()
-
-    def write(file):
-        own = whole is reference and source is not None
-        if own and not data_file(source).exists():
+    def convert(self, reference, file, options):
+        """The float32 file, copied where there is one in a single part."""
+        source, whole = options.source, _whole(options)
+        if source is not None and whole is reference and not data_file(source).exists():
             shutil.copyfile(source, file)
         else:
-            write_onnx(whole, file, opset)
+            write_onnx(whole, file, self.opset)
 
-    def finish(file):
-        if quantization:
-            _quantize(file, quantization, images, whole, verbose)
-        dress(file, faced.face, labels)
+    def quantize(self, reference, file, recipe, options):
+        """Round it; without calibration images by seeded ones, unseen."""
+        images, verbose = options.calibration, options.verbose
+        if images is None:
+            images, verbose = check_images(_whole(options).contract, SEEDED), 0
+        say(f"calibrating on {len(images)} images", verbose)
+        requantize(file, recipe, images, verbose)
 
-    return write_and_prove(
-        reference,
-        path,
-        write,
-        calibrate=finish,
-        images=images,
-        quantization=quantization,
-        room=1.1 if quantization is None else 3.2,
-        overwrite=overwrite,
-        verbose=verbose,
-        beside=(data_file(path).name,),
-        memory=_memory(path, reference, quantization),
-        faces=faces,
-    )
+    def finish(self, reference, file, recipe, options):
+        """Pixels in front, scores behind, and the labels."""
+        (adapted,) = options.adapted.values()
+        dress(file, adapted.face, options.labels)
+        return ()
+
+    def beside(self, path):
+        """Weights above 2 GiB lie in a second file."""
+        return (data_file(path).name,)
 
 
-def _memory(path, reference, quantization):
+def _whole(options):
+    """The `Reference` of what one signature runs."""
+    (adapted,) = options.adapted.values()
+    return adapted.core.reference()
+
+
+def _memory(path, reference, recipe):
     """What the way that this model takes needs, in sizes of its float32 weights.
 
     Raises:
@@ -229,16 +192,7 @@ def _memory(path, reference, quantization):
     if foreign:
         return MEMORY_FOREIGN
     # Arrays of a pair go to the disk one by one.
-    return MEMORY_PAIR if large and quantization is None else MEMORY
-
-
-def _quantize(file, quantization, images, reference, verbose):
-    """Apply a recipe; without calibration images on seeded ones, unseen."""
-    if images is not None:
-        say(f"calibrating on {len(images)} images", verbose)
-        return requantize(file, quantization, images, verbose)
-    images = check_images(reference.contract, SEEDED)
-    return requantize(file, quantization, images, verbose=0)
+    return MEMORY_PAIR if large and recipe is None else MEMORY
 
 
 def write_onnx(reference, file, opset):

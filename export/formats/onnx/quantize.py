@@ -19,8 +19,6 @@ from keras_vit.export.io.io_spec import data_file
 from keras_vit.export.quantization.graph.dense_weights import scale_and_zero
 from keras_vit.export.quantization.rewrites.split_outliers import outliers
 
-RECIPES = ("float16", "dynamic_int8", "static_int8")
-STATIC = ("static_int8",)  # those that need calibration images
 # Operators that are quantized, and the rank of their weights.
 RANKS = {"Gemm": 2, "MatMul": 2, "Conv": 4}
 # A constant of fewer values costs more as a node that widens it than it saves.
@@ -63,12 +61,12 @@ class Layer:
         return self.weight.ndim == 2
 
 
-def requantize(file, quantization, images, verbose=1):
+def requantize(file, recipe, images, verbose=1):
     """Apply a recipe to a file, in place.
 
     Args:
         file: float32 `.onnx` file.
-        quantization: "float16", "dynamic_int8" or "static_int8".
+        recipe: `QuantizationRecipe`, a row of `RECIPES`.
         images: (N, H, W, C) float32 to look at; "float16" needs none.
         verbose: 0 for no progress.
 
@@ -76,29 +74,26 @@ def requantize(file, quantization, images, verbose=1):
         UnsupportedLayer: when there is nothing in the file that it applies to.
     """
     graph = serialization.read(file)
-    if quantization == "float16":
-        count = float16(graph)
-    else:
-        count = integer(graph, file, quantization, images, verbose)
+    count = recipe.apply(graph, file, images, verbose)
     if not count:
         raise UnsupportedLayer(
-            f"{pathlib.Path(file).name}: {quantization} needs dense or convolution "
+            f"{pathlib.Path(file).name}: {recipe.name} needs dense or convolution "
             "layers with known weights, got none. Export with quantization=None."
         )
-    graph.facts["quantization"] = quantization
+    graph.facts["quantization"] = recipe.name
     data_file(file).unlink(missing_ok=True)
     serialization.save(graph, file)
     serialization.check(file)
 
 
-def float16(graph):
+def float16(graph, *_):
     """Store the weights in 16-bit floats, for half the size at the same accuracy.
 
     A Cast widens each to float32, once, when the file is loaded; all arithmetic stays
     in float32.
 
     Args:
-        graph: float `Graph`, changed in place.
+        graph: float `Graph`, changed in place. *_: what it needs not of a recipe.
 
     Returns:
         How many constants became smaller.
@@ -126,7 +121,7 @@ def _half(graph, values, hint):
     return graph.add("Cast", half, to=TensorProto.FLOAT)
 
 
-def integer(graph, file, quantization, images, verbose=1):
+def integer(graph, file, images, verbose=1, static=False):
     """Store weights in 8 bits and multiply in integers.
 
     One range serves all channels of a layer's input, so that one channel that dwarfs
@@ -135,10 +130,9 @@ def integer(graph, file, quantization, images, verbose=1):
 
     Args:
         graph: float `Graph`, changed in place. file: that it was read from.
-        quantization: "static_int8" for fixed ranges of the inputs, those of the
-            images; "dynamic_int8" for the range of each token as it comes.
-        images: (N, H, W, C) float32.
-        verbose: 0 for no progress.
+        images: (N, H, W, C) float32. verbose: 0 for no progress.
+        static: whether inputs get fixed ranges, those of the images, or each token
+            its own as it comes.
 
     Returns:
         How many layers were changed.
@@ -146,7 +140,6 @@ def integer(graph, file, quantization, images, verbose=1):
     layers = find_layers(graph)
     if not layers:
         return 0
-    static = quantization == "static_int8"
     outer = outer_layers(graph, layers)
     wanted = [layer.x for layer in layers]
     wanted += [layer.node.output[0] for layer in layers if static and not layer.dense]

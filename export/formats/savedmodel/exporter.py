@@ -1,13 +1,11 @@
 """SavedModel: for TensorFlow Serving, and the first half of the way to TFLite."""
 
-from keras_vit.export.conversion.saved_model import write_faces
-from keras_vit.export.formats.write_and_verify import write_and_prove
-from keras_vit.export.io.labels import check_labels
-from keras_vit.export.io.reference import Reference, require_tensorflow
-from keras_vit.export.io.signature import plan, show_fields
+from types import MappingProxyType
 
-# What this format can do in front of the model.
-PREPARATIONS = (None, "embed", "decode")
+from keras_vit.export.conversion.saved_model import write_faces
+from keras_vit.export.formats.run_export import check_options, run_export
+from keras_vit.export.io.reference import Reference, require_tensorflow
+from keras_vit.export.io.signature import show_fields
 
 # Memory while working, in sizes of the model.
 MEMORY = 1.5
@@ -53,14 +51,47 @@ def to_savedmodel(
     """
     require_tensorflow("to_savedmodel")
     reference = Reference(model, dynamic_batch)
-    faces = plan(reference, signatures, None, PREPARATIONS, **options)
-    labels = check_labels(labels, model, reference.contract)
-    return write_and_prove(
+    checked = check_options(
+        SavedModel(),
         reference,
-        path,
-        lambda folder: write_faces(faces, folder, labels),
+        signatures=signatures,
+        signature=options,
+        path=path,
+        labels=labels,
         overwrite=overwrite,
         verbose=verbose,
-        faces=faces,
-        memory=MEMORY,
     )
+    return run_export(SavedModel(), reference, None, checked)
+
+
+class SavedModel:
+    """SavedModel folders, as `run_export` writes them; see `Format`."""
+
+    recipes = MappingProxyType({})
+    preparations = (None, "embed", "decode")
+
+    def check(self, reference, recipe, path):
+        """Every model can be written."""
+
+    def hindrance(self, reference, recipe):
+        """There are no recipes."""
+        return ""
+
+    def needs(self, reference, recipe, options):
+        """The folder alone."""
+        return 1.1, MEMORY
+
+    def convert(self, reference, file, options):
+        """One TensorFlow function per signature."""
+        write_faces(options.adapted, file, options.labels)
+
+    def quantize(self, reference, file, recipe, options):
+        """There are no recipes."""
+
+    def finish(self, reference, file, recipe, options):
+        """Nothing is left to do."""
+        return ()
+
+    def beside(self, path):
+        """One folder is all."""
+        return ()

@@ -4,24 +4,22 @@ from keras_vit.export.formats.tflite.assembly import assemble
 from keras_vit.export.processors import tflite_micro
 from keras_vit.export.runtime import tflite_file
 
-# Recipes that are made for microcontrollers.
-RECIPES = ("full_int8",)
 MISSING = (
     "memory on a microcontroller (tflite-micro's arena) not measured: keras-vit "
     "processors --install tflite-micro"
 )
 
 
-def notes_of(file, quantization):
+def notes_of(file, recipe):
     """What to note of a file that was just written.
 
     Args:
-        file: `.tflite` file. quantization: its recipe.
+        file: `.tflite` file. recipe: its `QuantizationRecipe`, or None.
 
     Returns:
         {name: bytes} for the file's metadata, and sentences for whoever wrote it.
     """
-    if quantization not in RECIPES:
+    if recipe is None or not recipe.for_microcontrollers:
         return {}, ()
     try:
         found = tflite_micro.arena_bytes(file)
@@ -32,17 +30,17 @@ def notes_of(file, quantization):
     return {tflite_file.ARENA: str(found).encode()}, ()
 
 
-def assemble_measured(quantization, file, *parts):
+def assemble_measured(recipe, file, *parts):
     """Write the file that apps get, with the memory that it needs inside.
 
     Args:
-        quantization: recipe. file, *parts: as in `assembly.assemble`.
+        recipe: as in `notes_of`. file, *parts: as in `assembly.assemble`.
 
     Returns:
         Sentences for whoever wrote it.
     """
     assemble(file, *parts)
-    noted, told = notes_of(file, quantization)
+    noted, told = notes_of(file, recipe)
     if noted:
         assemble(file, *parts, noted)
     return told

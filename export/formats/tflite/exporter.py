@@ -1,35 +1,20 @@
 """TFLite: one static graph of builtin operators, for phones."""
 
 import contextlib
-import functools
-import pathlib
+import os
 import shutil
 
-import numpy as np
-
-from keras_vit import files
 from keras_vit.choices import check_choice
 from keras_vit.export.conversion.tflite import write_float32
+from keras_vit.export.formats.run_export import check_options, run_export
 from keras_vit.export.formats.tflite import arena
-from keras_vit.export.formats.write_and_verify import write_and_prove
 from keras_vit.export.io.io_spec import check_suffix
-from keras_vit.export.io.labels import check_labels
 from keras_vit.export.io.reference import Reference, require_tensorflow
-from keras_vit.export.io.signature import is_plain, plan, show_fields
-from keras_vit.export.quantization.algorithms.trained_ranges import Trained
-from keras_vit.export.quantization.auto import (
-    Judge,
-    check_unused,
-    smallest,
-    smallest_dressed,
-)
-from keras_vit.export.quantization.recipes import (
-    CALIBRATED,
-    INTEGER,
-    RECIPES,
-    check_calibration,
-)
+from keras_vit.export.io.signature import show_fields
+from keras_vit.export.quantization.recipe import AUTO
+from keras_vit.export.quantization.recipes import RECIPES, apply_recipe
 from keras_vit.export.runtime import tflite_file
+from keras_vit.export.runtime.console import quiet
 
 # Offsets inside a .tflite file are signed 32-bit numbers.
 LIMIT = 2**31
@@ -80,145 +65,114 @@ def to_tflite(
         `keras_vit.export.Exported`; after "auto", `tried` is the table.
 
     Raises:
-        ExportMismatch: when it does not answer as the model does.
-        UnsupportedLayer: when an operator has no builtin counterpart.
+        ExportMismatch, UnsupportedLayer: when it answers otherwise, or cannot at all.
         FileExistsError, TypeError, ValueError, RuntimeError: for what cannot be.
     """
     check_suffix(path, ".tflite")
-    check_choice("quantization", quantization, (None, *RECIPES, *CALIBRATED, "auto"))
+    check_choice("quantization", quantization, (None, *RECIPES, AUTO))
     require_tensorflow("to_tflite")
     reference = Reference(model, dynamic_batch)
-    faces = plan(reference, signatures, quantization, **options)
-    labels = check_labels(labels, model, reference.contract)
-    _check_size(path, reference)
-    files.check_target(path, overwrite)
-    images = check_calibration(quantization, calibration, reference, verbose)
-    given = (overwrite, verbose, images, faces, labels)
-    if quantization == "auto":
-        judge = Judge(reference, validation, tolerance)
-        return auto_tflite(reference, path, judge, *given)
-    check_unused(validation, quantization)
-    return export_tflite(reference, path, quantization, None, *given)
-
-
-def auto_tflite(
-    reference,
-    path,
-    judge,
-    overwrite=False,
-    verbose=1,
-    images=None,
-    faces=None,
-    labels=None,
-):
-    """The file of the smallest recipe that is good enough.
-
-    Recipes are judged by the model's own face; one with another is written last.
-
-    Args:
-        reference: `Reference`. path, overwrite, verbose: as in `to_tflite`.
-        judge: `Judge`. images: calibration images, or None.
-        faces, labels: as in `export_tflite`.
-    """
-
-    def write(name, file, source):
-        own = images if name in CALIBRATED else None
-        shown = 0 if own is None else verbose  # calibration takes its time
-        return export_tflite(
-            reference, file, name, source, verbose=shown, images=own, labels=labels
-        )
-
-    def dress(name):
-        own = images if name in CALIBRATED else None
-        given = (overwrite, verbose, own, faces, labels)
-        return export_tflite(reference, path, name, None, *given)
-
-    recipes = dict.fromkeys((*RECIPES, *CALIBRATED), "")
-    if images is None:
-        recipes.update(dict.fromkeys(CALIBRATED, "needs calibration images"))
-    if reference.contract.batch is None:
-        recipes.update(dict.fromkeys(CALIBRATED, "needs a batch of 1"))
-    if is_plain(faces):
-        return smallest(path, judge, recipes, write, overwrite, verbose)
-    return smallest_dressed(path, judge, recipes, write, dress, overwrite, verbose)
-
-
-def export_tflite(
-    reference,
-    path,
-    quantization,
-    source=None,
-    overwrite=False,
-    verbose=1,
-    images=None,
-    faces=None,
-    labels=None,
-):
-    """As `to_tflite`, for whoever has a float32 file of the same model already.
-
-    Args:
-        reference: `Reference`. path, quantization, overwrite, verbose: as in
-            `to_tflite`.
-        source: that file, or None.
-        images: calibration images as `check_calibration` gives them, or None.
-        faces: as `plan` gives them, or None for the model's own.
-        labels: as `check_labels` gives them, or None.
-    """
-    faces = plan(reference) if faces is None else faces
-    labels = check_labels(labels, reference.model, reference.contract)
-    calibrated = CALIBRATED.get(quantization)
-    if quantization in INTEGER:
-        calibrated = functools.partial(calibrated, mode=reference.contract.mode)
-    first = None if calibrated else quantization
-    cores, notes = list(dict.fromkeys(faced.core for faced in faces.values())), []
-    _check_ranges(images, cores[0], reference)
-
-    def parts(file):
-        return [file.with_suffix(f".core{i}.tflite") for i in range(len(cores))]
-
-    def write(file):
-        for core, part in zip(cores, parts(file), strict=True):
-            whole = core.reference()
-            write_tflite(whole, part, first, source if whole is reference else None)
-
-    def finish(file):
-        if calibrated:
-            calibrated(parts(file)[0], parts(file)[0], images, verbose)
-        shown = [{n: f.face for n, f in faces.items() if f.core is c} for c in cores]
-        pairs = list(zip(parts(file), shown, strict=True))
-        given = (file, pairs, reference.model.name, labels)
-        notes.extend(arena.assemble_measured(quantization, *given))
-
-    return write_and_prove(
+    own = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
+    checked = check_options(
+        TFLite(),
         reference,
-        path,
-        write,
-        calibrate=finish,
-        images=_held(images),
-        quantization=quantization,
-        room=(2.2 if quantization is None else 2.5) + len(cores),
-        overwrite=overwrite,
-        verbose=verbose,
-        faces=faces,
-        memory=MEMORY,
-        notes=notes,
+        quantization,
+        signatures=signatures,
+        signature=options,
+        calibration=calibration,
+        judged=(validation, tolerance),
+        **own,
     )
+    return run_export(TFLite(), reference, quantization, checked)
 
 
-def _held(images):
-    """The images that were given, if they were, to be compared on."""
-    images = images.images if isinstance(images, Trained) else images
-    return images if isinstance(images, np.ndarray) else None
+class TFLite:
+    """`.tflite` files, as `run_export` writes them; see `Format`."""
+
+    recipes = RECIPES
+    preparations = (None, "embed")
+
+    def check(self, reference, recipe, path):
+        """A small enough model; calibrated recipes take images one by one."""
+        _check_size(path, reference)
+        if recipe is not None and self.hindrance(reference, recipe):
+            raise ValueError(
+                f"dynamic_batch: must be False with quantization={recipe.name!r}, got "
+                "True. Leave it out, and run images one by one."
+            )
+
+    def hindrance(self, reference, recipe):
+        """Calibrated recipes take images one by one."""
+        fits = not recipe.calibrated or reference.contract.batch is not None
+        return "" if fits else "needs a batch of 1"
+
+    def needs(self, reference, recipe, options):
+        """A float32 part for each image size and batch, and the file itself."""
+        views = _views(options)
+        saved = options.calibration is not None and options.images is None
+        if saved and views[0].reference() is not reference:
+            raise ValueError(
+                "calibration: saved ranges know nothing of output='features', got them "
+                "for a signature that gives features. Pass the images themselves."
+            )
+        return (2.2 if recipe is None else 2.5) + len(views), MEMORY
+
+    def convert(self, reference, file, options):
+        """A part for each image size and batch, its operators checked."""
+        for view, part in _parts(file, options):
+            whole = view.reference()
+            if options.source is not None and whole is reference:
+                shutil.copyfile(options.source, part)
+            else:
+                write_float32(whole, part)
+            _check_operators(part, whole)
+
+    def quantize(self, reference, file, recipe, options):
+        """Each part by itself; those of calibrated recipes are one."""
+        for view, part in _parts(file, options):
+            rounded = part.with_suffix(".rounded.tflite")
+            silence = contextlib.nullcontext() if recipe.calibrated else quiet()
+            with silence:
+                apply_recipe(
+                    recipe,
+                    part,
+                    rounded,
+                    options.calibration,
+                    options.verbose,
+                    reference.contract.mode,
+                )
+            os.replace(rounded, part)
+            _check_operators(part, view.reference())
+
+    def finish(self, reference, file, recipe, options):
+        """All parts in one file, with its signatures, labels and metadata."""
+        parts = [
+            (part, {n: a.face for n, a in options.adapted.items() if a.core is view})
+            for view, part in _parts(file, options)
+        ]
+        name = reference.model.name
+        return arena.assemble_measured(recipe, file, parts, name, options.labels)
+
+    def beside(self, path):
+        """One file is all."""
+        return ()
 
 
-def _check_ranges(images, core, reference):
-    """Refuse saved ranges for a graph that they were not taken in."""
-    saved = images is not None and not isinstance(images, np.ndarray)
-    if saved and core.reference() is not reference:
-        raise ValueError(
-            "calibration: saved ranges know nothing of output='features', got them "
-            "for a signature that gives features. Pass the images themselves."
-        )
+def _views(options):
+    """The model at each image size and batch that is asked for."""
+    return list(dict.fromkeys(adapted.core for adapted in options.adapted.values()))
+
+
+def _parts(file, options):
+    """(view of the model, its part of the file), one after the other."""
+    for index, view in enumerate(_views(options)):
+        yield view, file.with_suffix(f".part{index}.tflite")
+
+
+def _check_operators(file, reference):
+    """Refuse operators that phones have not."""
+    static = reference.contract.batch is not None
+    tflite_file.check(file.name, tflite_file.audit(file), static)
 
 
 def _check_size(path, reference):
@@ -228,28 +182,3 @@ def _check_size(path, reference):
             f"{reference.parameter_bytes / 2**30:.1f} GiB. Use to_onnx, or a smaller "
             "variant."
         )
-
-
-def write_tflite(reference, file, quantization=None, source=None):
-    """Write the file and audit its operators, without comparing values.
-
-    Args:
-        reference: `Reference`. file: where.
-        quantization: None, or a recipe that needs no calibration.
-        source: float32 `.tflite` of the same model, if there is one already.
-
-    Raises:
-        UnsupportedLayer: naming the operator.
-    """
-    plain = pathlib.Path(file).with_suffix(".float32.tflite")
-    with contextlib.ExitStack() as stack:
-        if source is None:
-            source = plain if quantization else file
-            stack.callback(plain.unlink, missing_ok=True)
-            write_float32(reference, source)
-        if quantization is not None:
-            RECIPES[quantization](source, file)
-        elif source != file:
-            shutil.copyfile(source, file)
-    static = reference.contract.batch is not None
-    tflite_file.check(pathlib.Path(file).name, tflite_file.audit(file), static)

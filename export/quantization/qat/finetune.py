@@ -24,9 +24,9 @@ from keras_vit.export.quantization.qat.fake_quant import (
     power,
 )
 from keras_vit.export.quantization.qat.insertion_points import attentions, find_sites
+from keras_vit.export.quantization.recipe import names
+from keras_vit.export.quantization.recipes import RECIPES
 from keras_vit.export.quantization.rewrites.split_outliers import UNBOUNDED
-
-RECIPES = ("static_int8", "full_int8", "int4")
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -243,7 +243,8 @@ def quantize_aware(model, recipe="int4", calibration=None):
         UnsupportedLayer: for convolutions, in 8 bits.
         ValueError: for another recipe, without images, or with some of another range.
     """
-    check_choice("recipe", recipe, RECIPES)
+    trainable = names(RECIPES, lambda recipe: recipe.trainable)
+    check_choice("recipe", recipe, trainable)
     if calibration is None or len(calibration) < 32:
         raise ValueError(
             "quantize_aware: calibration must hold at least 32 images, got "

@@ -1,5 +1,6 @@
 """Broken conversions, full disks, Ctrl-C: nothing half-written may remain."""
 
+import dataclasses
 import errno
 import logging
 import sys
@@ -78,7 +79,7 @@ def _refuse(*_):
 def _converts_each_time(converts_once, monkeypatch):
     """What goes wrong on the way to a file is seen on the whole way alone."""
     for name, step in zip(("write_savedmodel", "convert"), converts_once, strict=True):
-        monkeypatch.setattr(f"keras_vit.export.formats.tflite.exporter.{name}", step)
+        monkeypatch.setattr(f"keras_vit.export.conversion.tflite.{name}", step)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "full")])
@@ -159,11 +160,13 @@ def test_a_recipe_that_does_nothing_is_noticed(model, exported, tmp_path, monkey
     from keras_vit.export.quantization.recipes import RECIPES
 
     def copy(source, target):
-        target.write_bytes(exported["tflite"].path.read_bytes())
+        target.write_bytes(source.read_bytes())
 
-    monkeypatch.setitem(RECIPES, "dynamic_int8", copy)
+    idle = dataclasses.replace(RECIPES["dynamic_int8"], apply=copy)
+    monkeypatch.setitem(RECIPES, "dynamic_int8", idle)
     monkeypatch.setattr(
-        "keras_vit.export.conversion.tflite.convert", lambda folder: b""
+        "keras_vit.export.conversion.tflite.convert",
+        lambda folder: exported["tflite"].path.read_bytes(),
     )
 
     with pytest.raises(ExportMismatch, match="dynamic_int8.*float32 weights"):

@@ -14,6 +14,7 @@ from keras_vit.export.formats.onnx import quantize, serialization
 from keras_vit.export.formats.onnx.graph import Graph
 from keras_vit.export.formats.onnx.saturation import largest_values, saturating_weights
 from keras_vit.export.inspection.summary import inspect
+from keras_vit.export.runtime.precision import PRECISIONS, Precision
 from keras_vit.export.runtime.runtimes import open_file, open_session
 
 RECIPES = ("float16", "dynamic_int8", "static_int8")
@@ -125,7 +126,7 @@ def test_a_file_of_another_tool_is_said_to_saturate(files_, tmp_path):
 def test_a_loud_unit_passes_beside(files_, loud, photos, tmp_path, monkeypatch):
     """Without `take_out` the file is many times as noisy."""
     monkeypatch.setattr(quantize, "outliers", lambda tops, *_: (np.zeros(0, int), 0.0))
-    monkeypatch.setattr("keras_vit.export.runtime.differences.LEAST_DB", {"int8": -99})
+    monkeypatch.setitem(PRECISIONS, "int8", Precision(-99.0, -99.0))
 
     plain = export.to_onnx(loud, tmp_path / "m.onnx", "dynamic_int8", verbose=0)
 

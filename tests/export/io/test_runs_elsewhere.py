@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from keras_vit import export
-from keras_vit.export.quantization.recipes import CALIBRATED
+from keras_vit.export.quantization.recipe import names
+from keras_vit.export.quantization.recipes import RECIPES as ROWS
 from keras_vit.export.runtime.runtimes import open_file
 
 PLAIN = (None, "float16", "dynamic_int8")
-RECIPES = (*PLAIN, *CALIBRATED)
+RECIPES = (*PLAIN, *names(ROWS, lambda recipe: recipe.calibrated))
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def files(model, exported, photos, tmp_path_factory):
     folder, content = tmp_path_factory.mktemp("apps"), exported["tflite"].path
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "keras_vit.export.formats.tflite.exporter.write_savedmodel", lambda *_: None
+            "keras_vit.export.conversion.tflite.write_savedmodel", lambda *_: None
         )
         patch.setattr(
             "keras_vit.export.conversion.tflite.convert",

@@ -9,6 +9,7 @@ from keras_vit.export.formats.tflite import arena
 from keras_vit.export.inspection import delegates
 from keras_vit.export.processors import parts, session, tflite_micro, vela
 from keras_vit.export.processors.targets import TARGETS
+from keras_vit.export.quantization.recipes import RECIPES
 from keras_vit.export.runtime import tflite_file
 from keras_vit.export.runtime.runtimes import PlainRuntime, open_file
 
@@ -56,8 +57,8 @@ def test_memory_that_was_not_measured_is_said(monkeypatch, exported):
     monkeypatch.setattr(tflite_micro, "arena_bytes", lambda file: None)
     path = exported["int8"].path
 
-    assert ({}, (arena.MISSING,)) == arena.notes_of(path, "full_int8")
-    assert ({}, ()) == arena.notes_of(path, "dynamic_int8")
+    assert ({}, (arena.MISSING,)) == arena.notes_of(path, RECIPES["full_int8"])
+    assert ({}, ()) == arena.notes_of(path, RECIPES["dynamic_int8"])
     assert tflite_file.noted(path, tflite_file.ARENA) is None
 
 

@@ -5,9 +5,10 @@ import pytest
 
 from keras_vit import export
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.formats.tflite import exporter
+from keras_vit.export.formats import run_export
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.quantization import auto
+from keras_vit.export.quantization.recipes import RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +24,15 @@ def copies(exported, monkeypatch):
     """Recipes that are ready, so that nothing is converted; gives what was asked."""
     asked = []
 
-    def write(reference, file, name, source, verbose, images, labels):
-        asked.append((name, source))
+    def write(form, reference, name, options):
+        asked.append((name, options.source))
         key = {None: "tflite", "dynamic_int8": "int8"}.get(name, "tflite")
         if name == "static_int8":
             raise ExportMismatch("too noisy")
-        file.write_bytes(exported[key].path.read_bytes())
+        options.path.write_bytes(exported[key].path.read_bytes())
         return exported[key]
 
-    monkeypatch.setattr(exporter, "export_tflite", write)
+    monkeypatch.setattr(run_export, "run_export", write)
     return asked
 
 
@@ -97,7 +98,7 @@ def test_the_float_file_is_the_last_resort(judge, exported, tmp_path):
         file.write_bytes(exported["tflite"].path.read_bytes())
         return exported["tflite"]
 
-    hindered = dict.fromkeys(("dynamic_int8", "float16"), "not today")
+    hindered = {RECIPES[name]: "not today" for name in ("float16", "dynamic_int8")}
     result = auto.smallest(tmp_path / "m.tflite", judge, hindered, write, verbose=0)
 
     assert [False, False, True] == [trial.accepted for trial in result.tried]

@@ -1,5 +1,7 @@
 """16-bit and integer files through the front door: figures, progress, errors."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from keras_vit.errors import ExportMismatch
 from keras_vit.export.images.calibration_images import read_calibration
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.quantization import recipes
-from keras_vit.export.quantization.algorithms import static_int8
+from keras_vit.export.quantization.algorithms import prepare_graph
 from keras_vit.export.runtime.runtimes import open_file
 
 
@@ -19,9 +21,7 @@ def never(monkeypatch):
     def fail(*_):
         raise RuntimeError("reached the converter")
 
-    monkeypatch.setattr(
-        "keras_vit.export.formats.tflite.exporter.write_savedmodel", fail
-    )
+    monkeypatch.setattr("keras_vit.export.conversion.tflite.write_savedmodel", fail)
 
 
 def test_float16_halves_the_weights(model, exported, converted, tmp_path):
@@ -140,7 +140,7 @@ def test_ctrl_c_while_calibrating_leaves_nothing(
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(static_int8, "ranges", interrupt)
+    monkeypatch.setattr(prepare_graph, "ranges", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         export.to_tflite(
@@ -153,7 +153,12 @@ def test_a_calibrated_recipe_that_does_nothing(
     model, photos, converted, tmp_path, monkeypatch
 ):
     """A float32 file does not pass for an integer one."""
-    monkeypatch.setitem(recipes.CALIBRATED, "static_int8", lambda *_: None)
+
+    def copy(source, target, **_):
+        target.write_bytes(source.read_bytes())
+
+    idle = dataclasses.replace(recipes.RECIPES["static_int8"], apply=copy)
+    monkeypatch.setitem(recipes.RECIPES, "static_int8", idle)
 
     with pytest.raises(ExportMismatch, match="static_int8.*float32 weights"):
         export.to_tflite(

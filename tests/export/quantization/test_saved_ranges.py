@@ -11,14 +11,16 @@ from PIL import Image
 from keras_vit import export
 from keras_vit.errors import CheckpointError
 from keras_vit.export import quantization
+from keras_vit.export.formats.onnx.recipes import RECIPES as ONNX_RECIPES
 from keras_vit.export.images.calibration_images import read_calibration
 from keras_vit.export.images.image_folder import read_folder
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.quantization.algorithms.prepare_graph import named_layers, prepare
 from keras_vit.export.quantization.calibration import saved_ranges
+from keras_vit.export.quantization.check_calibration import check_calibration
 from keras_vit.export.quantization.graph.find_norms import bias_of
 from keras_vit.export.quantization.graph.graph import FLOAT32, INT16, Graph
-from keras_vit.export.quantization.recipes import calibration_images, check_calibration
+from keras_vit.export.quantization.recipes import RECIPES
 
 sensitivity = importlib.import_module(
     "keras_vit.export.quantization.algorithms.sensitivity"
@@ -31,7 +33,7 @@ def ranges(model, photos, exported):
     patch = pytest.MonkeyPatch()
     content = exported["tflite"].path.read_bytes()
     patch.setattr(
-        "keras_vit.export.formats.tflite.exporter.write_savedmodel", lambda *_: None
+        "keras_vit.export.conversion.tflite.write_savedmodel", lambda *_: None
     )
     patch.setattr("keras_vit.export.conversion.tflite.convert", lambda folder: content)
     with patch.context():
@@ -87,9 +89,11 @@ def test_ranges_of_another_model_are_refused(ranges, tiny, tmp_path):
 
 def test_recipes_that_need_images_refuse_ranges(model, ranges, tmp_path):
     """Rounding to 4 bits looks at more than ranges."""
-    with pytest.raises(ValueError, match="ranges go with static_int8.*images themselv"):
+    with pytest.raises(
+        ValueError, match="ranges, which only static_int8.*Pass the images"
+    ):
         export.to_tflite(model, tmp_path / "m.tflite", "int4", calibration=ranges)
-    with pytest.raises(ValueError, match="must be images, got ranges.*Pass the images"):
+    with pytest.raises(ValueError, match="must be images.*got ranges.*Pass the images"):
         export.to_onnx(model, tmp_path / "m.onnx", "static_int8", calibration=ranges)
 
 
@@ -123,16 +127,11 @@ def test_a_folder_is_as_good_as_its_images(model, tmp_path):
     expected = read_folder(tmp_path, model.preprocessing, 128)
 
     for given in (tmp_path, str(tmp_path)):
-        for check in (check_calibration, onnx_calibration):
-            found = check("static_int8", given, reference)
+        for recipes in (RECIPES, ONNX_RECIPES):
+            found = check_calibration(recipes, "static_int8", given, reference)
             np.testing.assert_array_equal(expected, found)
     with pytest.raises(NotADirectoryError, match="no: must be a folder of images"):
         read_calibration("no", reference)
-
-
-def onnx_calibration(quantization, images, reference):
-    """As `to_onnx` reads them."""
-    return calibration_images(quantization, images, reference, ("static_int8",))
 
 
 DAMAGED = {

@@ -1,0 +1,209 @@
+"""The one way from a model to a proven file, for every format and recipe."""
+
+import dataclasses
+import pathlib
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_vit import files
+from keras_vit.export.formats.write_and_verify import write_and_verify
+from keras_vit.export.io.labels import check_labels
+from keras_vit.export.io.signature import is_plain, plan
+from keras_vit.export.quantization.algorithms.trained_ranges import Trained
+from keras_vit.export.quantization.auto import (
+    Judge,
+    judge_of,
+    smallest,
+    smallest_dressed,
+)
+from keras_vit.export.quantization.check_calibration import check_calibration
+from keras_vit.export.quantization.recipe import AUTO
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """What one file is asked for, checked before.
+
+    Args:
+        path: file or folder to write.
+        adapted: {signature: `AdaptedReference`}, as `plan` gives them; None for the
+            model's own inputs and outputs.
+        labels: class names; None for those of the model.
+        calibration: as `check_calibration` gives it, or None.
+        judge: `Judge` for quantization="auto", or None.
+        source: float32 file of the same model that need not be converted again; None.
+        overwrite: whether an existing file may be replaced. verbose: 0 for silence.
+    """
+
+    path: Any
+    adapted: dict | None = None
+    labels: list | None = None
+    calibration: Any = None
+    judge: Judge | None = None
+    source: pathlib.Path | None = None
+    overwrite: bool = False
+    verbose: int = 1
+
+    @property
+    def images(self):
+        """The calibration images, where there are some, to compare a file on."""
+        calibration = self.calibration
+        if isinstance(calibration, Trained):
+            calibration = calibration.images
+        return calibration if isinstance(calibration, np.ndarray) else None
+
+
+class Format(Protocol):
+    """A file format: what `run_export` asks of it, in this order.
+
+    `reference` is the `Reference` of the model, `recipe` a row of `recipes` or None,
+    `options` are `ExportOptions`; `file` is a temporary path.
+    """
+
+    recipes: dict
+    preparations: tuple  # values of `Signature.preprocessing` that it can write
+
+    def check(self, reference, recipe, path):
+        """Refuse what cannot be written, before anything slow."""
+
+    def hindrance(self, reference, recipe):
+        """Why a recipe cannot be tried on a model by "auto", or ""."""
+
+    def needs(self, reference, recipe, options):
+        """(disk, memory) while it works, in sizes of the float32 weights."""
+
+    def convert(self, reference, file, options):
+        """Write the float32 file, or the parts of one."""
+
+    def quantize(self, reference, file, recipe, options):
+        """Round it, in place."""
+
+    def finish(self, reference, file, recipe, options):
+        """Give it its inputs, outputs and metadata; returns sentences to note."""
+
+    def beside(self, path):
+        """Names of further files that may come with it."""
+
+
+def check_options(
+    form,
+    reference,
+    quantization=None,
+    *,
+    signatures=None,
+    signature=None,
+    calibration=None,
+    judged=(None, None),
+    **options,
+):
+    """Check everything that was asked for, before anything slow.
+
+    Args:
+        form: `Format`. reference: `Reference`. quantization: as in `to_tflite`.
+        signatures: {name: options}, or None. signature: fields of `Signature` that all
+            have.
+        calibration: as in `to_tflite`. judged: (validation, tolerance) for "auto".
+        **options: of `ExportOptions`, as they are.
+
+    Returns:
+        `ExportOptions`.
+
+    Raises:
+        FileExistsError, TypeError, ValueError: for what cannot be.
+    """
+    recipe = form.recipes.get(quantization)
+    words = (recipe, quantization == AUTO, form.preparations)
+    adapted = plan(reference, signatures, *words, **(signature or {}))
+    options["labels"] = check_labels(
+        options["labels"], reference.model, reference.contract
+    )
+    form.check(reference, recipe, options["path"])
+    files.check_target(options["path"], options["overwrite"])
+    learned = check_calibration(
+        form.recipes, quantization, calibration, reference, options["verbose"]
+    )
+    judge = judge_of(quantization, reference, *judged)
+    return ExportOptions(adapted=adapted, calibration=learned, judge=judge, **options)
+
+
+def run_export(form, reference, quantization, options):
+    """Convert, quantize, finish, and verify; give the file its name only then.
+
+    Args:
+        form: `Format`. reference: `Reference` of the model.
+        quantization: name of a recipe of the format, "auto", or None for float32.
+        options: `ExportOptions`.
+
+    Returns:
+        `keras_vit.export.Exported`; after "auto", `tried` is the table.
+
+    Raises:
+        ExportMismatch, UnsupportedLayer: see `to_tflite`.
+    """
+    if quantization == AUTO:
+        return _smallest(form, reference, options)
+    recipe = form.recipes.get(quantization)
+    labels = check_labels(options.labels, reference.model, reference.contract)
+    adapted = plan(reference) if options.adapted is None else options.adapted
+    options = dataclasses.replace(options, labels=labels, adapted=adapted)
+    disk, memory = form.needs(reference, recipe, options)
+
+    def finish(file):
+        if recipe is not None:
+            form.quantize(reference, file, recipe, options)
+        return form.finish(reference, file, recipe, options)
+
+    return write_and_verify(
+        reference,
+        options.path,
+        convert=lambda file: form.convert(reference, file, options),
+        finish=finish,
+        recipe=recipe,
+        adapted=adapted,
+        images=options.images,
+        beside=form.beside(pathlib.Path(options.path)),
+        disk=disk,
+        memory=memory,
+        overwrite=options.overwrite,
+        verbose=options.verbose,
+    )
+
+
+def _smallest(form, reference, options):
+    """The file of the smallest recipe that loses little enough.
+
+    Recipes are judged by the model's own inputs and outputs; a file with others is
+    written last.
+    """
+
+    def asked(name, **changes):
+        """The options of one recipe, silent where it takes no time."""
+        recipe = form.recipes.get(name)
+        if recipe is None or not recipe.calibrated:
+            changes = {"calibration": None, "verbose": 0, **changes}
+        return dataclasses.replace(options, judge=None, **changes)
+
+    def write(name, file, source):
+        own = {"path": file, "source": source, "adapted": None, "overwrite": False}
+        return run_export(form, reference, name, asked(name, **own))
+
+    def dress(name):
+        again = asked(name, verbose=options.verbose)
+        return run_export(form, reference, name, again)
+
+    hindrances = {
+        recipe: _hindrance(form, reference, recipe, options)
+        for recipe in form.recipes.values()
+    }
+    words = (options.path, options.judge, hindrances, write)
+    last = {"overwrite": options.overwrite, "verbose": options.verbose}
+    if is_plain(options.adapted):
+        return smallest(*words, **last)
+    return smallest_dressed(*words, dress, **last)
+
+
+def _hindrance(form, reference, recipe, options):
+    if recipe.calibrated and options.calibration is None:
+        return "needs calibration images"
+    return form.hindrance(reference, recipe)

@@ -1,0 +1,67 @@
+"""What is known about one quantization recipe, in one row."""
+
+import dataclasses
+from collections.abc import Callable
+
+# What a recipe must be given besides the float32 file.
+NOTHING, RANGES, IMAGES = "nothing", "ranges", "images"
+# Not a recipe, but the choice of one by trying them.
+AUTO = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizationRecipe:
+    """Everything about a recipe that depends on which one it is.
+
+    A format has one table of them, `RECIPES`; a new recipe is a new row there.
+
+    Args:
+        name: as the argument `quantization` of the exporters names it.
+        apply: function that rounds; called as the format's table says.
+        size_share: of its file, about, in sizes of the float32 one; "auto" tries the
+            smallest first, `export_all` asks for so much room on disk.
+        precision: of the weights in its file, a key of
+            `keras_vit.export.runtime.precision.PRECISIONS`, which holds how far such a
+            file may be off.
+        needs: "nothing"; "ranges": calibration images or saved `Ranges`; "images":
+            calibration images only.
+        image_integers: bits of the integers that the file takes its image in; None
+            for files that take float32.
+        usual: whether `export_all` makes it when nobody says which.
+        tried_by_auto: whether quantization="auto" tries it.
+        trainable: whether `quantize_aware` trains for it.
+        for_microcontrollers: whether its memory in tflite-micro is measured.
+    """
+
+    name: str
+    apply: Callable
+    size_share: float
+    precision: str = "int8"
+    needs: str = NOTHING
+    image_integers: int | None = None
+    usual: bool = True
+    tried_by_auto: bool = True
+    trainable: bool = False
+    for_microcontrollers: bool = False
+
+    @property
+    def calibrated(self):
+        """Whether it needs calibration images, or ranges that were made of some."""
+        return self.needs != NOTHING
+
+
+def table(*recipes):
+    """Rows by name, in their order.
+
+    Args:
+        *recipes: `QuantizationRecipe` of one format.
+
+    Returns:
+        dict of str -> `QuantizationRecipe`.
+    """
+    return {recipe.name: recipe for recipe in recipes}
+
+
+def names(recipes, kept=lambda recipe: True):
+    """Names of those recipes of a table that fulfil a condition, in their order."""
+    return tuple(recipe.name for recipe in recipes.values() if kept(recipe))
