@@ -14,6 +14,7 @@ from keras_vit.export.quantization.recipes import precision_of
 from keras_vit.export.runtime import differences
 from keras_vit.export.runtime.console import quiet, say
 from keras_vit.export.runtime.runtimes import open_file
+from keras_vit.export.staging import shown
 
 # Images that a file is compared with the model on, at most.
 PROOF = 8
@@ -141,7 +142,7 @@ def write_and_prove(
         beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
         **facts,
     )
-    say(str(result), verbose)
+    say(str(dataclasses.replace(result, path=shown(path))), verbose)
     return result
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import tempfile
+import time
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from keras_vit.export.images.batches import Batches
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import check_points
 from keras_vit.export.runtime.runtimes import open_file
-from keras_vit.progress import Bar
+from keras_vit.export.staging import shown
+from keras_vit.progress import Bar, about
 
 # From smallest to largest; of the two in 4 bits, a hundredth apart in size, the faster
 # first. Recipes in integers throughout are not among them: they are for chips without
@@ -126,6 +128,24 @@ class Judge:
             return None
         return 100.0 * float((self._choices == self._labels).mean())
 
+    def outlook(self, path, recipes):
+        """How long judging takes at most, about; from one image in the float32 file.
+
+        Args:
+            path: of that file. recipes: as `smallest` takes them.
+        """
+        runtime = open_file(path)
+        tried = 1 + sum(not recipes.get(name, "unknown") for name in ORDER)
+        images, _ = next(iter(self._batches()))
+        runtime(images[:1])
+        start = time.monotonic()
+        runtime(images[:1])
+        seconds = (time.monotonic() - start) * self.count * tried
+        return (
+            f"auto: judging takes {about(seconds)}, if all of {tried} recipes have "
+            f"to be tried on {self.count} images; making the files comes on top"
+        )
+
     def trial(self, quantization, path, size_bytes):
         """Let a file choose too.
 
@@ -184,6 +204,7 @@ def smallest(path, judge, recipes, write, overwrite=False, verbose=1):
         exported = {None: write(None, plain, None)}
         say("auto: the Keras model looks at the validation images", verbose)
         judge.look(verbose)
+        say(judge.outlook(plain, recipes), verbose)
         for name in [name for name in ORDER if name is None or name in recipes]:
             file = plain if name is None else temporary.with_name(name + path.suffix)
             trial = _try(judge, name, recipes.get(name), file, plain, exported, write)
@@ -201,7 +222,7 @@ def smallest(path, judge, recipes, write, overwrite=False, verbose=1):
     result = dataclasses.replace(
         chosen, path=path, tried=tuple(tried), notes=(*chosen.notes, *note)
     )
-    say(str(result), verbose)
+    say(str(dataclasses.replace(result, path=shown(path))), verbose)
     return result
 
 

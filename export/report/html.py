@@ -8,6 +8,7 @@ from keras_vit.export.report import history as curves_of
 from keras_vit.export.report import pareto, snippets, svg
 from keras_vit.export.report.advice import lost, reference_of
 from keras_vit.export.report.css import CSS
+from keras_vit.export.report.export_report import FOR_AN_APP
 
 HEADS = ("Size", "Difference", "Noise", "Top-1", "Agreement", "Time", "")
 
@@ -24,6 +25,7 @@ def render(report):
     sections = (
         _header(report),
         _ship(report),
+        _section(FOR_AN_APP.capitalize(), _app(report)),
         _section("Size, time and accuracy", _pareto(report.artefacts)),
         _section("Files", _artefacts(report)),
         _section("Noise, block by block", _layers(report.artefacts)),
@@ -88,10 +90,16 @@ def _ship(report):
     )
     return (
         f'<section class="ship card"><div class="hero"><p class="soft">'
-        f"{_text(first.use)}: ship</p><h2>{_text(first.artefact.path.name)}</h2>"
+        f"{_text(first.use)}: {report.verb(first.artefact)}</p>"
+        f"<h2>{_text(first.artefact.path.name)}</h2>"
         f"{_caution(first)}</div>{_tiles(first.artefact, reference)}</section>"
         + (f'<section class="uses">{rows}</section>' if others else "")
     )
+
+
+def _app(report):
+    command = _text(report.app_command)
+    return command and f"<pre><code>{command}</code></pre>"
 
 
 def _caution(advice):

@@ -82,7 +82,9 @@ def test_export_of_a_folder(run, place, tmp_path, monkeypatch):
     assert {"model.onnx", "labels.txt", "report.html", "report.json"} | {
         "MODEL_CARD.md"
     } == {path.name for path in (tmp_path / "out").iterdir()}
-    assert "Server, onnxruntime: ship model.onnx" in out
+    assert "model.onnx: writing, file 1 of 1" in out
+    assert "Server, onnxruntime: best is model.onnx" in out
+    assert "keras-vit export" not in out  # no app takes ONNX here
 
 
 def test_auto_gets_its_images(run, place, tmp_path, monkeypatch):

@@ -19,9 +19,10 @@ from keras_vit.export.quantization.calibration.layerwise import Walk, rows_of
 from keras_vit.export.quantization.graph.dense_weights import dynamic_layer, find_layers
 from keras_vit.export.quantization.graph.find_norms import bias_of, is_dense
 from keras_vit.export.quantization.graph.graph import Graph
+from keras_vit.export.quantization.pace import int4_seconds
 from keras_vit.export.quantization.rewrites.rotate_values import rotate_values
 from keras_vit.export.runtime.console import say
-from keras_vit.progress import Bar
+from keras_vit.progress import Bar, about
 
 # Size to stay below, as a share of the float32 file: what 4 bits leave of it goes to
 # the layers that need 8 most. Labels and metadata make it 0.18.
@@ -67,7 +68,9 @@ def int4(source, target, images, verbose=1, block=0):
     places = [graph.operators.index(op) for op in layers if is_dense(graph, op)]
     bits = {place: _least_bits(graph, place) for place in places}
     _check(graph, bits, block)
-    say(f"calibrating on {len(images)} images", verbose)
+    if verbose:
+        seconds = int4_seconds(graph, images, bits, block, PROBE)
+        say(f"calibrating on {len(images)} images takes {about(seconds)}")
     trial = graph.copy()
     round_layers(trial, images, bits, block, verbose)
     few = thinned(images, PROBE)
