@@ -19,6 +19,7 @@ from keras_vit.export.benchmark import Benchmark, benchmark
 from keras_vit.export.comparison.verification import Verification
 from keras_vit.export.conversion.litert_torch import through_litert_torch
 from keras_vit.export.export_all import export_all
+from keras_vit.export.export_for import AppExport, export_for
 from keras_vit.export.formats.onnx.exporter import to_onnx
 from keras_vit.export.formats.savedmodel.exporter import to_savedmodel
 from keras_vit.export.formats.tflite.exporter import to_tflite
@@ -28,6 +29,7 @@ from keras_vit.export.report.export_report import ExportReport
 from keras_vit.export.verify import verify
 
 __all__ = [
+    "AppExport",
     "Benchmark",
     "ExportReport",
     "Exported",
@@ -35,6 +37,7 @@ __all__ = [
     "Verification",
     "benchmark",
     "export_all",
+    "export_for",
     "through_litert_torch",
     "to_onnx",
     "to_savedmodel",

@@ -1,15 +1,11 @@
 """Every format in one call, verified on real images, with a report beside them."""
 
-import contextlib
 import dataclasses
 import datetime
 import json
-import os
 import pathlib
 import shutil
-import tempfile
 
-from keras_vit import files
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
 from keras_vit.export.comparison.all_on_processors import Elsewhere
 from keras_vit.export.formats.onnx.exporter import ONNX
@@ -38,9 +34,11 @@ from keras_vit.export.runtime import provenance
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import check_points
 from keras_vit.export.runtime.runtimes import open_file
+from keras_vit.export.runtime.staging import staging
 from keras_vit.export.verify import FirstImages, Several, verify_all
 from keras_vit.layers import TransformerBlock
 from keras_vit.models.output_activation import labels_of
+from keras_vit.progress import Parts
 from keras_vit.ranges import CUSTOM, keywords
 
 EXTRAS = (LABELS, "report.json", "report.html", "MODEL_CARD.md")
@@ -62,15 +60,15 @@ def export_all(
     on=None,
     time_limit=TIME_LIMIT,
     sample=12,
+    model_file=None,
     overwrite=False,
     verbose=1,
 ):
     """Export a model to every format, verify each file, and write a report.
 
     `directory` then holds `saved_model/`, `model.tflite`, `model.onnx`, one file per
-    recipe such as `model_dynamic_int8.tflite`, `labels.txt` of a model with labels,
-    `report.json`, `report.html` and `MODEL_CARD.md`, all moved into place at the end; a
-    file that fails is not kept, only reported, with its figures.
+    recipe such as `model_int4.tflite`, `labels.txt` if there are any, `report.json`,
+    `report.html` and `MODEL_CARD.md`. A file that fails is only reported, with figures.
 
     Args:
         model: Keras model that takes images. directory: made when missing.
@@ -79,11 +77,12 @@ def export_all(
             run slowly, and those that lack calibration images.
         calibration: other images, or `Ranges`, for the recipes that need some.
         history: training curves: dict of lists, Keras `History`, or CSV log.
-        layers: whether to compare every file with the model block by block too.
-        max_points_lost: as in `verify`. verbose: 0 for silence.
-        on, time_limit: as in `verify`, for every file, with the first 32 images. A
-            processor that takes no such file, or is too slow, is "not tried".
-        sample: test images to show. overwrite: whether older files may be replaced.
+        layers: whether to compare files block by block too. max_points_lost: as in
+            `verify`. sample: how many images the report shows.
+        on, time_limit: as in `verify`, with the first 32 images. A processor that takes
+            no such file, or is too slow, is "not tried". model_file: where the model
+            lies, for the command in the report.
+        overwrite: whether earlier files may be replaced. verbose: 0 for silence.
 
     Returns:
         `ExportReport`.
@@ -96,20 +95,26 @@ def export_all(
     elsewhere = Elsewhere(on, max_points_lost, time_limit, verbose)
     check_points("max_points_lost", max_points_lost, optional=True)
     reference = Reference(model)
-    calibration = _calibration(calibration, reference, verbose)
+    learned = _calibration(calibration, reference, verbose)
     batches = _batches(validation, reference)
     with _staging(directory, artefacts, reference, overwrite) as folder:
-        writer = Writer(model, folder, calibration, verbose)
-        options = (layers, max_points_lost, sample, verbose, elsewhere)
-        report = _judge(reference, writer.write_all(artefacts), batches, *options)
-        report.directory = pathlib.Path(directory).expanduser().absolute()
+        writer = Writer(model, folder, learned, verbose)
+        options = (batches, layers, max_points_lost, sample, verbose, elsewhere)
+        report = _judge(reference, writer.write_all(artefacts), *options)
         report.history, report.history_from = curves, source_of(history)
-        report.failures = writer.failures
-        report.calibration = fingerprint_of(calibration)
+        report.failures, report.calibration = writer.failures, fingerprint_of(learned)
+        report.directory, report.model_file = folder.parent, model_file
         _write_extras(report, folder)
         _drop_failed(report, folder)
     say(report.last_words, verbose)
     return report
+
+
+def _staging(directory, artefacts, reference, overwrite):
+    """The folder that everything waits in."""
+    names = [*(artefact.file for artefact in artefacts), *EXTRAS]
+    room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
+    return staging(directory, names, room, overwrite)
 
 
 def _batches(validation, reference):
@@ -168,9 +173,10 @@ class Writer:
         A recipe that does not hold on this model is a failure to report; a float32
         file that is wrong ends everything.
         """
-        paths = []
+        paths, size = [], self._model.count_params()
+        parts = Parts([artefact.cost(size) for artefact in artefacts], "file")
         for artefact in artefacts:
-            say(f"{artefact.file}: writing", self._verbose)
+            say(f"{artefact.file}: writing, {parts.begin()}", self._verbose)
             try:
                 result = self._write(artefact, self._folder / artefact.file)
             except (ExportMismatch, UnsupportedLayer) as err:
@@ -179,7 +185,9 @@ class Writer:
                 self.failures[artefact.file] = str(err)
                 say(f"{artefact.file}: FAILED: {err}", self._verbose)
                 continue
-            say(str(dataclasses.replace(result, path=artefact.file)), self._verbose)
+            if not self._says_itself(artefact):
+                shown = dataclasses.replace(result, path=artefact.file)
+                say(str(shown), self._verbose)
             paths.append(result.path)
         (self._folder / SOURCE).unlink(missing_ok=True)
         return paths
@@ -188,8 +196,7 @@ class Writer:
         images = self._calibration if artefact.calibrated else None
         options = ExportOptions(path, calibration=images, verbose=0)
         if artefact.kind == "tflite":
-            # Calibration takes long enough to show its progress.
-            verbose = self._verbose if artefact.calibrated else 0
+            verbose = self._verbose if self._says_itself(artefact) else 0
             source = self._source() if artefact.recipe else None
             options = dataclasses.replace(options, verbose=verbose, source=source)
         form, reference = FORMATS[artefact.kind], self._reference(artefact.kind)
@@ -201,6 +208,11 @@ class Writer:
             many = kind == "savedmodel"
             self._references[kind] = Reference(self._model, dynamic_batch=many)
         return self._references[kind]
+
+    @staticmethod
+    def _says_itself(artefact):
+        """Calibration takes long enough to show its progress."""
+        return artefact.kind == "tflite" and artefact.calibrated
 
     def _source(self):
         """The float32 `.tflite` file that recipes start from."""
@@ -228,28 +240,6 @@ def look_inside(reference, found, images, layers):
             one.layers = compare_layers(
                 reference, one.path, one.format, one.precision, images
             )
-
-
-@contextlib.contextmanager
-def _staging(directory, artefacts, reference, overwrite):
-    """A hidden folder whose content moves into `directory` when all went well."""
-    names = [*(artefact.file for artefact in artefacts), *EXTRAS]
-    room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
-    directory = pathlib.Path(directory).expanduser().absolute()
-    fresh = not directory.exists()
-    for name in names:
-        files.check_target(directory / name, overwrite)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix=".export.", dir=directory))
-    try:
-        files.check_space(directory / names[0], room)
-        yield folder
-        for staged in sorted(folder.iterdir()):
-            with files.replacing(directory / staged.name, overwrite) as temporary:
-                os.rename(staged, temporary)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if fresh and not any(directory.iterdir()):
-            directory.rmdir()
 
 
 def _report(reference, found):

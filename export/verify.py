@@ -78,7 +78,7 @@ def verify(
     if layers:
         _look_inside(report, reference, runtime, first.images(), faced.face)
     if on_failure == "raise" and not report.passed:
-        raise ExportMismatch(_verdict(report), report)
+        raise ExportMismatch(verdict(report), report)
     return report
 
 
@@ -90,8 +90,12 @@ def _look_inside(report, reference, runtime, few, face):
     report.half = largest_activation(path, kind, few, name)
 
 
-def _verdict(report):
-    """What a file does wrong, where, and what to do."""
+def verdict(report):
+    """What a file does wrong, where, and what to do.
+
+    Args:
+        report: `Verification` that did not pass.
+    """
     wrong = report.layers.first_wrong if report.layers else None
     where = f", first at {wrong}" if wrong else ""
     more = "" if report.layers else " layers=True says where it starts;"

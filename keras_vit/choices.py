@@ -12,6 +12,11 @@ ELSEWHERE = {
     **dict.fromkeys(("int8", "dynamic", "dynamic_range"), "dynamic_int8"),
     **dict.fromkeys(("tf", "inception"), "google"),
     **dict.fromkeys(("torch", "timm"), "imagenet"),
+    **dict.fromkeys(("iphone", "ipad", "apple", "swift"), "ios"),
+    **dict.fromkeys(("phone", "mobile", "kotlin"), "android"),
+    **dict.fromkeys(("browser", "javascript", "js"), "web"),
+    **dict.fromkeys(("mcu", "arduino", "esp32", "tflite-micro"), "microcontroller"),
+    **dict.fromkeys(("serving", "tensorflow-serving", "cloud"), "server"),
 }
 
 

@@ -63,6 +63,43 @@ def clock(seconds):
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def about(seconds):
+    """A time that was estimated, in words.
+
+    >>> about(83.0), about(0.4)
+    ('about 1:23', 'a few seconds')
+    """
+    return "a few seconds" if seconds < 5 else f"about {clock(seconds)}"
+
+
+class Parts:
+    """Says how many unequal parts of long work are done, and what the rest may take.
+
+    What is left is judged by the time of the parts before, counted by their costs.
+
+    Args:
+        costs: of each part, in order, in any unit. unit: what a part is, in one word.
+    """
+
+    def __init__(self, costs, unit):
+        self._costs, self._unit, self._begun = list(costs), unit, 0
+        self._start = time.monotonic()
+
+    def begin(self):
+        """The next part begins; gives a text such as "file 2 of 5, ...".
+
+        >>> Parts([1, 1], "file").begin()
+        'file 1 of 2'
+        """
+        done, left = sum(self._costs[: self._begun]), sum(self._costs[self._begun :])
+        self._begun += 1
+        text = f"{self._unit} {self._begun} of {len(self._costs)}"
+        if not done:
+            return text
+        spent = time.monotonic() - self._start
+        return f"{text}, {clock(spent)} so far, {about(spent / done * left)} left"
+
+
 class Bar:
     """Shows how much of something is done, and how long the rest may take.
 

@@ -12,6 +12,7 @@ from keras_vit.export.io.io_spec import check_images, size_of
 from keras_vit.export.runtime import differences
 from keras_vit.export.runtime.console import quiet, say
 from keras_vit.export.runtime.runtimes import open_file
+from keras_vit.export.runtime.staging import told_path
 
 # Images that a file is compared with the model on, at most.
 PROOF = 8
@@ -141,7 +142,7 @@ def write_and_verify(
         beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
         **facts,
     )
-    say(str(result), verbose)
+    say(str(dataclasses.replace(result, path=told_path(path))), verbose)
     return result
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import tempfile
+import time
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from keras_vit.export.quantization.recipe import AUTO
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import check_points
 from keras_vit.export.runtime.runtimes import open_file
+from keras_vit.export.runtime.staging import told_path
 from keras_vit.intervals import percents, shown
-from keras_vit.progress import Bar
+from keras_vit.progress import Bar, about
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +122,24 @@ class Judge:
             return None
         return 100.0 * float((self._choices == self._labels).mean())
 
+    def outlook(self, path, reasons):
+        """How long judging takes at most, about; from one image in the float32 file.
+
+        Args:
+            path: of that file. reasons: {name: why it cannot be tried, or ""}.
+        """
+        runtime = open_file(path)
+        tried = 1 + sum(not reason for reason in reasons.values())
+        images, _ = next(iter(self._batches()))
+        runtime(images[:1])
+        start = time.monotonic()
+        runtime(images[:1])
+        seconds = (time.monotonic() - start) * self.count * tried
+        return (
+            f"auto: judging takes {about(seconds)}, if all of {tried} recipes have "
+            f"to be tried on {self.count} images; making the files comes on top"
+        )
+
     def trial(self, quantization, path, size_bytes):
         """Let a file choose too.
 
@@ -186,7 +206,8 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
         exported = {None: write(None, plain, None)}
         say("auto: the Keras model looks at the validation images", verbose)
         judge.look(verbose)
-        reasons = {recipe.name: why for recipe, why in hindrances.items()}
+        reasons = {r.name: why for r, why in hindrances.items() if r.tried_by_auto}
+        say(judge.outlook(plain, reasons), verbose)
         for name in order(hindrances):
             file = plain if name is None else temporary.with_name(name + path.suffix)
             trial = _try(judge, name, reasons.get(name), file, plain, exported, write)
@@ -204,7 +225,7 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
     result = dataclasses.replace(
         chosen, path=path, tried=tuple(tried), notes=(*chosen.notes, *note)
     )
-    say(str(result), verbose)
+    say(str(dataclasses.replace(result, path=told_path(path))), verbose)
     return result
 
 

@@ -20,6 +20,7 @@ class QuantizationRecipe:
         apply: function that rounds; called as the format's table says.
         size_share: of its file, about, in sizes of the float32 one; "auto" tries the
             smallest first, `export_all` asks for so much room on disk.
+        seconds: of a processor to make it, about: at least, and per million parameters.
         precision: of the weights in its file, a key of
             `keras_vit.export.runtime.precision.PRECISIONS`, which holds how far such a
             file may be off.
@@ -36,6 +37,7 @@ class QuantizationRecipe:
     name: str
     apply: Callable
     size_share: float
+    seconds: tuple[float, float]
     precision: str = "int8"
     needs: str = NOTHING
     image_integers: int | None = None

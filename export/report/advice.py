@@ -1,11 +1,25 @@
 """Which of the exported files to ship, and why, from what was measured."""
 
 import dataclasses
+import shlex
+
+from keras_vit.export.apps.platforms import FLOAT32, PLATFORMS
+from keras_vit.export.quantization.recipes import RECIPES
+from keras_vit.export.report.artefacts import ARTEFACTS
 
 # Points of top-1 (of agreement without labels) that a file may lose to be advised.
 TOLERANCE = 0.5
 # What weights are stored in when nothing is rounded to integers.
 FLOATS = ("float32", "float16")
+
+# Where a file runs that is advised for a use.
+PLATFORM_OF = {
+    "Phone, processor": "android",
+    "Phone, GPU": "android",
+    "Chip without floats": "microcontroller",
+    "TensorFlow Serving": "server",
+}
+UNSAID = "MODEL.keras"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +124,49 @@ def _half(artefacts):
         f"Computes in 16 bits by default, which cannot hold {bad[0]['largest']:.2g} at "
         f"{bad[0]['operator']}: ask the delegate for 32 bits."
     )
+
+
+def is_ready(artefact, labels):
+    """Whether an app can use a file as it is: pixels in, named probabilities out.
+
+    Args:
+        artefact: `Verification` of the file. labels: class names, or None.
+    """
+    named = [tensor.name for tensor in artefact.outputs]
+    return (
+        bool(labels)
+        and artefact.inputs[0].dtype == "uint8"
+        and ("probabilities" in named)
+    )
+
+
+def app_command(advice, contract, labels, model_file=None):
+    """The words that make the advised file one for an app; "" where none do.
+
+    Args:
+        advice: list of `Advice`. contract: of the model. labels: class names, or None.
+        model_file: where the model lies, or None where nobody said.
+    """
+    recipes = {artefact.file: artefact.quantization for artefact in ARTEFACTS.values()}
+    colours = contract.image.shape[-1] == 3
+    for one in advice:
+        recipe = recipes.get(one.artefact.path.name)
+        platform = PLATFORMS.get(PLATFORM_OF.get(one.use))
+        if platform is None or (platform.mediapipe and not colours):
+            continue
+        if (recipe or FLOAT32) not in (platform.recipe, *platform.recipes):
+            continue
+        words = ["keras-vit", "export", str(model_file or UNSAID), "app/"]
+        words += ["--for", platform.name]
+        if recipe != platform.recipe:
+            words += ["--quantization", recipe or FLOAT32]
+        words += (
+            ["--calibration", "FOLDER"] if recipe and RECIPES[recipe].calibrated else []
+        )
+        words += [] if labels else ["--class-names", "FILE"]
+        words += [] if contract.stated else ["--preprocess", "mode=MODE"]
+        return shlex.join(words)
+    return ""
 
 
 def reference_of(artefacts):

@@ -11,6 +11,8 @@ from keras_vit.export.quantization.recipes import RECIPES as TFLITE_RECIPES
 
 # Of disk space, in sizes of the float32 model, for what a file holds beside weights.
 MARGIN = 0.1
+# CPU seconds to write a float32 file, as `QuantizationRecipe.seconds`.
+FLOAT_SECONDS = (1.32, 0.31)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Artefact:
     def from_ranges(self):
         """Whether saved ranges are as good as calibration images."""
         return self.recipe is not None and self.recipe.needs == RANGES
+
+    def cost(self, parameters):
+        """What writing it takes, to be compared with that of others."""
+        least, more = FLOAT_SECONDS if self.recipe is None else self.recipe.seconds
+        return least + more * parameters / 1e6
 
     @property
     def share(self):

@@ -6,7 +6,9 @@ import pathlib
 
 from keras_vit.export.processors.targets import TARGETS
 from keras_vit.export.processors.trial import NOT_TRIED, columns
-from keras_vit.export.report.advice import advise
+from keras_vit.export.report.advice import advise, app_command, is_ready
+
+FOR_AN_APP = "for an app, with pixels in and class names out"
 
 
 @dataclasses.dataclass
@@ -25,6 +27,7 @@ class ExportReport:
         calibration, validation: {"images", "sha256", "labelled"} of what was used.
         versions, machine: of packages and hardware.
         created: local time, ISO 8601.
+        model_file: where the model lies, or None where nobody said.
     """
 
     directory: pathlib.Path
@@ -42,6 +45,7 @@ class ExportReport:
     machine: dict
     created: str
     history_from: str | None = None
+    model_file: str | None = None
 
     @property
     def passed(self):
@@ -63,6 +67,17 @@ class ExportReport:
         """Which file to ship: list of `keras_vit.export.report.advice.Advice`."""
         return advise(self.artefacts)
 
+    def verb(self, artefact):
+        """What to do with an advised file: "ship" what an app can use as it is."""
+        return "ship" if is_ready(artefact, self.labels) else "best is"
+
+    @property
+    def app_command(self):
+        """What makes the advised file one for an app; "" where one is there."""
+        if any(is_ready(a.artefact, self.labels) for a in self.advice):
+            return ""
+        return app_command(self.advice, self.contract, self.labels, self.model_file)
+
     def to_dict(self):
         """Plain values, for JSON."""
         note = self.preprocessing
@@ -74,6 +89,7 @@ class ExportReport:
             "preprocessing": None if note is None else note.get_config(),
             "preprocessing_found": self.contract.found,
             "advice": [advice.to_dict() for advice in self.advice],
+            "app_command": self.app_command,
             "artefacts": [
                 {**a.to_dict(), "path": a.path.name, "kept": a.passed}
                 for a in self.artefacts
@@ -114,6 +130,9 @@ class ExportReport:
         """What failed, which file to ship, where the report lies: a line each."""
         failed = [f"{name}: FAILED: {why}" for name, why in self.failures.items()]
         ship = [
-            f"{a.use}: ship {a.artefact.path.name}. {a.caution}" for a in self.advice
+            f"{a.use}: {self.verb(a.artefact)} {a.artefact.path.name}. {a.caution}"
+            for a in self.advice
         ]
+        if self.app_command:
+            ship.append(f"{FOR_AN_APP}: {self.app_command}")
         return "\n".join([*failed, *map(str.strip, ship), f"report: {self.html}"])

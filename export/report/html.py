@@ -6,6 +6,7 @@ from keras_vit.export.processors.trial import cell
 from keras_vit.export.report import html_gallery, html_pictures, snippets
 from keras_vit.export.report.advice import reference_of
 from keras_vit.export.report.css import CSS
+from keras_vit.export.report.export_report import FOR_AN_APP
 from keras_vit.intervals import shown
 
 HEADS = (
@@ -32,6 +33,7 @@ def render(report):
     sections = (
         _header(report),
         _ship(report),
+        _section(FOR_AN_APP.capitalize(), _app(report)),
         _section("Size, time and accuracy", html_pictures.all_files(report.artefacts)),
         _section("Files", _artefacts(report)),
         _section("Noise, block by block", html_pictures.layers(report.artefacts)),
@@ -96,10 +98,16 @@ def _ship(report):
     )
     return (
         f'<section class="ship card"><div class="hero"><p class="soft">'
-        f"{_text(first.use)}: ship</p><h2>{_text(first.artefact.path.name)}</h2>"
+        f"{_text(first.use)}: {report.verb(first.artefact)}</p>"
+        f"<h2>{_text(first.artefact.path.name)}</h2>"
         f"{_caution(first)}</div>{_tiles(first.artefact, reference)}</section>"
         + (f'<section class="uses">{rows}</section>' if others else "")
     )
+
+
+def _app(report):
+    command = _text(report.app_command)
+    return command and f"<pre><code>{command}</code></pre>"
 
 
 def _caution(advice):

@@ -3,6 +3,7 @@
 import json
 
 from keras_vit.export.processors.trial import cell
+from keras_vit.export.report.export_report import FOR_AN_APP
 from keras_vit.export.report.pareto import label_of
 from keras_vit.intervals import shown
 from keras_vit.models.input_range import UNKNOWN
@@ -65,6 +66,8 @@ def _advice(report):
         if advice.caution:
             line += f" Mind: {advice.caution}"
         lines.append(line)
+    if report.app_command:
+        lines.append(f"\n{FOR_AN_APP.capitalize()}:\n\n    {report.app_command}")
     return "\n".join(lines) or "No file passed."
 
 

@@ -8,7 +8,7 @@ from keras_vit.preprocess import Preprocessing
 _SAVED = """\
 import tensorflow as tf
 serve = tf.saved_model.load("{path}").signatures["serving_default"]
-answer = serve(image=tf.constant(image))["{output}"].numpy()"""
+answer = serve({image}=tf.constant(image))["{output}"].numpy()"""
 
 _TFLITE = """\
 from ai_edge_litert.interpreter import Interpreter   # pip install ai-edge-litert
@@ -90,7 +90,7 @@ def run_file(artefact, output):
     """Python that turns `image` into `answer` with one of the files.
 
     Args:
-        artefact: `keras_vit.export.verify.Verification` of the file.
+        artefact: `Verification` of the file, or the `Exported` that it is.
         output: name of the output to read.
 
     Returns:
@@ -99,6 +99,7 @@ def run_file(artefact, output):
     image = artefact.inputs[0]
     answer = next(tensor for tensor in artefact.outputs if tensor.name == output)
     words = {"output": output, "dtype": image.dtype, "before": "", "after": ""}
+    words["image"] = image.name
     if image.scale is not None:
         ends = np.iinfo(image.dtype)
         words["before"] = _CODES_IN.format(low=ends.min, high=ends.max, **words)

@@ -127,7 +127,8 @@ def main(argv=None):
             raise
         return _refuse(err, args.command, words)
     try:
-        print(json.dumps(answer, indent=2, default=str) if args.json else text)
+        if args.json or text:  # else all was said on the way
+            print(json.dumps(answer, indent=2, default=str) if args.json else text)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read, as in `keras-vit list | head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

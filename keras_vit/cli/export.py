@@ -5,6 +5,7 @@ import time
 
 from keras_vit import files
 from keras_vit.choices import likely
+from keras_vit.cli import app
 from keras_vit.cli.artefact_table import summary
 from keras_vit.cli.option_rules import (
     UsageError,
@@ -33,18 +34,19 @@ def add_commands(commands):
         help="write a model for other runtimes",
         description="Writes one file, proved in its own runtime, or a folder with "
         "every format, each judged on real images, and a report that says which one "
-        "to ship.",
+        "to ship; or, with --for, the one file that an app needs, with its code.",
     )
     export.add_argument("model", help="a .keras file or a checkpoint")
     export.add_argument(
         "output",
         help="FILE.tflite, FILE.onnx, or a folder for every format and a report",
     )
+    app.add_platform(export)
     export.add_argument(
         "--quantization",
         metavar="RECIPE",
-        help="for one file: float16, dynamic_int8, static_int8 and others, or auto, "
-        "the smallest that keeps the accuracy on --images (default: float32)",
+        help="for one file or --for: float16, int4 and others, or auto, the smallest "
+        "that keeps top-1 on --images (default: float32, or the platform's)",
     )
     export.add_argument(
         "--tolerance",
@@ -60,13 +62,7 @@ def add_commands(commands):
         help="for a folder: such as tflite,tflite_dynamic_int8,onnx, or all (default: "
         "the usual ones)",
     )
-    export.add_argument(
-        "--calibration",
-        metavar="FOLDER",
-        help="training images, at least 32, for recipes with fixed ranges; or a file "
-        "of saved ranges (default: none)",
-    )
-    add_images(export)
+    _add_data(export)
     export.add_argument(
         "--layers", action="store_true", help="for a folder: noise block by block too"
     )
@@ -77,16 +73,27 @@ def add_commands(commands):
         "--dynamic-batch", action="store_true", help="take any number of images"
     )
     export.add_argument(
-        "--history",
-        metavar="CSV",
-        help="log of the training, for the report, or none (default: that of the run)",
-    )
-    export.add_argument(
         "--overwrite", action="store_true", help="replace what lies there"
     )
     add_data(export, required=False)
     export.set_defaults(run=run_export)
     _add_demo(commands)
+
+
+def _add_data(export):
+    """What files are calibrated and judged with, and what the report shows."""
+    export.add_argument(
+        "--calibration",
+        metavar="FOLDER",
+        help="training images, at least 32, for recipes with fixed ranges; or a file "
+        "of saved ranges (default: none)",
+    )
+    add_images(export)
+    export.add_argument(
+        "--history",
+        metavar="CSV",
+        help="log of the training, for the report, or none (default: that of the run)",
+    )
 
 
 def _add_demo(commands):
@@ -137,22 +144,43 @@ def _face(args):
     """The options of `_add_face` that were given, as keyword arguments."""
     given = {"preprocessing": args.preprocessing, "input_size": args.input_size}
     given |= {"top": args.top, "classifier_activation": args.softmax and "softmax"}
-    if args.class_names:
-        given["labels"] = pathlib.Path(args.class_names).read_text("utf-8").splitlines()
+    given["labels"] = _class_names(args)
     return {name: value for name, value in given.items() if value}
+
+
+def _class_names(args):
+    """The lines of the file that --class-names names, or None."""
+    if not args.class_names:
+        return None
+    path = pathlib.Path(args.class_names)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of class names.")
+    try:
+        return path.read_text("utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError as err:
+        byte = err.object[err.start]
+        raise UsageError(
+            f"--class-names: must be text in UTF-8, got byte {byte:#x} in {path}. Save "
+            "it as UTF-8."
+        ) from err
 
 
 def run_export(args):
     """One file, or all formats with a report."""
     target = pathlib.Path(args.output)
     options = {"overwrite": args.overwrite, "verbose": loudness(args)}
-    _check_usage(args, folder=target.suffix not in FORMATS)
+    if args.target:
+        app.check_usage(args)
+    else:
+        _check_usage(args, folder=target.suffix not in FORMATS)
     if args.calibration and not pathlib.Path(args.calibration).exists():
         raise FileNotFoundError(
             f"{args.calibration}: must be a folder of images, or a file of ranges that "
             "quantization.calibrate made. Check the path."
         )
     check_there(args)
+    if args.target:
+        return app.run_for(args, _class_names(args))
     from keras_vit import export
 
     if target.suffix not in FORMATS:
@@ -261,6 +289,7 @@ def _export_all(args, options):
         on=args.on,
         time_limit=args.time_limit,
         calibration=args.calibration,
+        model_file=args.model,
         **options,
     )
     return report.to_dict(), summary(report), 0 if report.passed else 1
@@ -309,6 +338,7 @@ def run_demo(args):
         folder / "export",
         validation=dataset,
         history=folder / "training" / "history.csv",
+        model_file=folder / "training" / "best.keras",
         overwrite=args.overwrite,
         verbose=verbose,
     )

@@ -3,9 +3,13 @@
 import math
 from argparse import ArgumentTypeError
 
+from keras_vit.choices import check_choice
 from keras_vit.weights import places
 
 RANDOM = "random:"  # before the name of a model, in `keras-vit evaluate --probe`
+
+# Where apps run, as `export.export_for` knows them; told without importing it.
+PLATFORMS = ("android", "ios", "web", "microcontroller", "server")
 
 
 class UsageError(ValueError):
@@ -75,6 +79,19 @@ def sides(text):
     if len(found) > 2:
         raise ArgumentTypeError(f"must be PX or H,W, got {text!r}")
     return found if len(found) == 2 else found[0]
+
+
+def platform(text):
+    """Where an app runs, for argparse.
+
+    >>> platform("ios")
+    'ios'
+    """
+    try:
+        check_choice("platform", text, PLATFORMS)
+    except ValueError as err:
+        raise ArgumentTypeError(str(err).partition(": ")[2]) from err
+    return text
 
 
 def words(text):

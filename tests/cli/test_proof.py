@@ -87,7 +87,9 @@ def test_export_of_a_folder(run, place, tmp_path, monkeypatch):
     assert {"model.onnx", "labels.txt", "report.html", "report.json"} | {
         "MODEL_CARD.md"
     } == {path.name for path in (tmp_path / "out").iterdir()}
-    assert "Server, onnxruntime: ship model.onnx" in out
+    assert "model.onnx: writing, file 1 of 1" in out
+    assert "Server, onnxruntime: best is model.onnx" in out
+    assert "keras-vit export" not in out  # no app takes ONNX here
     assert f"history: {log}, found beside the model" in out
     assert "against Keras" in out and "Keras: top-1 % " in out
     facts = json.loads((tmp_path / "out" / "report.json").read_text())

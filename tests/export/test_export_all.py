@@ -112,11 +112,20 @@ def test_the_page_shows_mistakes_and_names(report):
     assert 2 == text.count('<figure class="card bad">')
     assert len(USUAL) == text.count('<span class="pill good ">verified')
     assert f"{len(USUAL)} files verified" in text
-    for name in ("model.onnx", "model_dynamic_int8.tflite", "90.00%", "<b>dog"):
+    command = "keras-vit export MODEL.keras app/ --for android"
+    for name in (
+        "model.onnx",
+        "model_dynamic_int8.tflite",
+        "90.00%",
+        "<b>dog",
+        command,
+    ):
         assert name in text
     assert "90.00%<small>76.9 to 96.0</small>" in text
     assert "6 of 40 images, spread evenly over the classes" in text
     assert len(USUAL) == text.count('class="bar fine"')
+    for text in (report.last_words, report.card.read_text()):
+        assert command in text and ": ship " not in text  # all of them take floats
 
 
 def run_here(code, folder):

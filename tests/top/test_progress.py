@@ -40,6 +40,16 @@ def test_a_log_gets_a_plain_line_every_tenth(clock, capsys):
     assert not any(ord(letter) < 32 or ord(letter) > 126 for letter in "".join(lines))
 
 
+def test_unequal_parts_are_counted_by_their_costs(clock):
+    """Nothing is guessed before a part is done; then costs say what is left."""
+    clock(60.0)
+    parts = progress.Parts([1, 9, 20], "file")
+
+    assert "file 1 of 3" == parts.begin()
+    assert "file 2 of 3, 1:00 so far, about 29:00 left" == parts.begin()
+    assert "file 3 of 3, 2:00 so far, about 4:00 left" == parts.begin()
+
+
 def test_short_work_is_one_line(clock, capsys):
     """Lines are a second apart; the last one always comes, and once."""
     clock(0.001)

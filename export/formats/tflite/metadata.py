@@ -10,7 +10,7 @@ import zipfile
 
 import keras_vit
 from keras_vit.export.io.labels import LABELS, lines
-from keras_vit.ranges import pixel_statistics
+from keras_vit.ranges import keywords, pixel_statistics
 
 # Under this name the model's list of metadata holds the buffer.
 NAME = b"TFLITE_METADATA"
@@ -40,7 +40,9 @@ def describe(face, name, labels):
     return pack(
         {
             0: name,
-            1: f"{face.purpose}, exported with keras_vit {keras_vit.__version__}",
+            1: f"{face.purpose}: takes {face.image}, gives "
+            f"{', '.join(map(str, face.outputs))}; exported with keras_vit "
+            f"{keras_vit.__version__}",
             3: [graph],
             7: PARSER,
         }
@@ -54,7 +56,7 @@ def _image(face):
     colour = {0: I8(RGB if channels == 3 else GREY), 1: size}
     made = {
         0: face.image.name,
-        1: f"{width}x{height} px",
+        1: f"{width}x{height} px, {_values(face)}",
         3: {0: U8(IMAGE), 1: colour},
     }
     if not (face.embedded or face.core.stated):
@@ -64,6 +66,16 @@ def _image(face):
     high = [(255.0 - m) / s for m, s in zip(mean, std, strict=True)]
     unit = {0: U8(NORMALISATION), 1: {0: mean, 1: std}}
     return {**made, 4: [unit], 5: {0: high, 1: low}}
+
+
+def _values(face):
+    if face.embedded:
+        return "pixels of 0 to 255"
+    return (
+        keywords(face.mode)
+        if face.core.stated
+        else "in a range that the model does not state"
+    )
 
 
 def normalisation(face):
@@ -81,8 +93,9 @@ def normalisation(face):
 
 def _output(tensor, classes, labels):
     """TensorMetadata of what comes out; scores and classes carry the labels."""
-    made = {0: tensor.name, 3: {0: U8(FEATURE), 1: {}}}
     scores = tensor.shape[-1] == classes and tensor.name != "features"
+    each = f"{tensor.name}, one per class" if scores else tensor.name
+    made = {0: tensor.name, 1: each, 3: {0: U8(FEATURE), 1: {}}}
     kind = AXIS_LABELS if scores else VALUE_LABELS
     if labels is not None and (scores or tensor.name == "classes"):
         file = {0: LABELS, 1: "one class name per line", 2: I8(kind)}

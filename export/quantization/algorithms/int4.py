@@ -9,6 +9,7 @@ import numpy as np
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.images.calibration_images import thinned
 from keras_vit.export.quantization.algorithms.gptq import gptq, widen
+from keras_vit.export.quantization.algorithms.int4_seconds import int4_seconds
 from keras_vit.export.quantization.algorithms.prepare_graph import prepare
 from keras_vit.export.quantization.algorithms.trained_ranges import (
     Trained,
@@ -21,7 +22,7 @@ from keras_vit.export.quantization.graph.find_norms import bias_of, is_dense
 from keras_vit.export.quantization.graph.graph import Graph
 from keras_vit.export.quantization.rewrites.rotate_values import rotate_values
 from keras_vit.export.runtime.console import say
-from keras_vit.progress import Bar
+from keras_vit.progress import Bar, about
 
 # Size to stay below, as a share of the float32 file: what 4 bits leave of it goes to
 # the layers that need 8 most. Labels and metadata make it 0.18.
@@ -67,7 +68,9 @@ def int4(source, target, images, verbose=1, block=0):
     places = [graph.operators.index(op) for op in layers if is_dense(graph, op)]
     bits = {place: _least_bits(graph, place) for place in places}
     _check(graph, bits, block)
-    say(f"calibrating on {len(images)} images", verbose)
+    if verbose:
+        seconds = int4_seconds(graph, images, bits, block, PROBE)
+        say(f"calibrating on {len(images)} images takes {about(seconds)}")
     trial = graph.copy()
     round_layers(trial, images, bits, block, verbose)
     few = thinned(images, PROBE)

@@ -103,6 +103,17 @@ def test_mediapipe_reads_pixels_and_labels(recipe, files, pixels, model, mediapi
         np.testing.assert_allclose(wanted, scores, atol=0.005)
 
 
+def test_the_file_for_android_is_read(model, pixels, mediapipe, converted, tmp_path):
+    """As `export_for` writes it: names and probabilities of any image."""
+    result = export.export_for(model, tmp_path / "app", "android", verbose=0)
+    expected = open_file(result)(pixels[:1])[0][0]
+
+    best, *_ = classify(mediapipe, result.path, pixels[0], max_results=1)
+
+    assert model.labels[expected.argmax()] == best.category_name
+    np.testing.assert_allclose(best.score, expected.max(), atol=0.005)
+
+
 def test_mediapipe_normalises(exported, pixels, model, mediapipe):
     """A file that takes floats says how: the metadata is read, the logits agree."""
     import keras_vit

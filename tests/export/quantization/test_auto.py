@@ -9,6 +9,7 @@ from keras_vit.export.formats import run_export
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.quantization import auto
 from keras_vit.export.quantization.recipes import RECIPES
+from keras_vit.export.report.artefacts import ARTEFACTS
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,25 @@ def test_the_first_that_is_good_enough_is_kept(
     stored = json.loads(json.dumps(result.to_dict()))
     assert "dynamic_int8" == stored["tried"][-1]["quantization"]
     assert "40 images, where one is 2.5 points" in result.notes[-1]
+
+
+def test_how_long_judging_may_take_is_said_first(judge, exported):
+    """Of the recipes that can be tried, float32 among them."""
+    recipes = {"dynamic_int8": "", "int4": "needs images"}
+
+    said = judge.outlook(exported["tflite"].path, recipes)
+
+    assert "auto: judging takes a few seconds, if all of 2 recipes" in said
+    assert "on 40 images" in said
+
+
+def test_files_that_take_longer_cost_more():
+    """Four bits more than all others together, and more with every parameter."""
+    costs = {name: one.cost(5_700_000) for name, one in ARTEFACTS.items()}
+    four = costs["tflite_int4"]
+
+    others = [cost for name, cost in costs.items() if "int4" not in name]
+    assert four > sum(others) and ARTEFACTS["tflite_int4"].cost(10**5) < four / 10
 
 
 def test_recipes_that_fail_or_lack_images_are_in_the_table(

@@ -206,7 +206,7 @@ def test_through_the_front_door(model, photos, converted, tmp_path, capsys):
 
     assert "int4" == result.quantization == open_file(result).precision
     assert result.signal_to_noise_db > 10
-    assert "calibrating on 40 images" in capsys.readouterr().out
+    assert "calibrating on 40 images takes a few seconds" in capsys.readouterr().out
     assert [result.path] == list(tmp_path.iterdir())
 
 

@@ -77,6 +77,14 @@ def test_the_file_holds_what_was_trained(twin, photos, tmp_path):
         assert any(one.shape == x.shape and (one == x).all() for x in held)
 
 
+def test_an_app_gets_the_recipe_that_was_trained(twin, tmp_path):
+    """Without images, and without the recipe being named again."""
+    result = export.export_for(twin, tmp_path / "app", "android", verbose=0)
+
+    assert "int4" == result.exported.quantization
+    assert "TFLite int4 (which the model was trained for)" in result.notes[0]
+
+
 def test_saved_and_loaded(twin, photos, tmp_path):
     """A `.keras` file keeps weights, steps, bits and recipe."""
     twin.save(tmp_path / "m.keras")

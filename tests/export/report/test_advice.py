@@ -147,3 +147,39 @@ def test_axes_hold_all_values(values):
     assert all(0 < axis(value) < 100 for value in values)
     assert len(axis.ticks) <= 7
     assert sorted(axis.ticks) == axis.ticks
+
+
+def command(files, labels=("a",), channels=3, stated=True, model_file="m.keras"):
+    """What makes the advised file one for an app."""
+    image = types.SimpleNamespace(shape=(1, 32, 32, channels))
+    contract = types.SimpleNamespace(image=image, stated=stated)
+    return advice.app_command(advice.advise(files), contract, labels, model_file)
+
+
+def test_the_command_for_an_app_names_the_advised_recipe():
+    """With what the recipe and the model lack; grey models are not for MediaPipe."""
+    base = "keras-vit export m.keras app/ --for "
+    assert base + "android" == command(FILES)
+    assert base + "android --quantization float32" == command(FILES[1:2])
+    static = [file("model_static_int8.tflite", 6, 1.0)]
+    calibrated = "--quantization static_int8 --calibration FOLDER"
+    assert f"{base}android {calibrated}" == command(static)
+    assert base + "microcontroller --calibration FOLDER" == command(FILES, channels=1)
+    assert base + "server" == command(FILES[:1])
+    assert "" == command(FILES[-1:])
+    unsaid = command(FILES, labels=None, stated=False, model_file="my m.keras")
+    assert "'my m.keras'" in unsaid
+    assert unsaid.endswith("--class-names FILE --preprocess mode=MODE")
+
+
+def test_a_file_is_ready_when_an_app_can_use_it():
+    """Pixels in, probabilities out, and names for them."""
+    tensor = types.SimpleNamespace
+    sides = {"inputs": [tensor(dtype="uint8")], "outputs": [tensor(name="logits")]}
+    one = tensor(**sides)
+
+    assert not advice.is_ready(one, ["a"])
+    one.outputs[0].name = "probabilities"
+    assert advice.is_ready(one, ["a"]) and not advice.is_ready(one, None)
+    one.inputs[0].dtype = "float32"
+    assert not advice.is_ready(one, ["a"])

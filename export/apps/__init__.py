@@ -1,0 +1,1 @@
+"""Apps: which file a platform takes, and the code that calls it there."""

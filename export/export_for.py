@@ -1,0 +1,349 @@
+"""The one file that an app needs on a platform, with the code that calls it."""
+
+import dataclasses
+import os
+import pathlib
+
+from keras_vit.errors import ExportMismatch
+from keras_vit.export.apps import app_code
+from keras_vit.export.apps.platforms import FLOAT32, settle
+from keras_vit.export.comparison.verification import Verification
+from keras_vit.export.formats.savedmodel.exporter import SavedModel, to_savedmodel
+from keras_vit.export.formats.tflite.exporter import TFLite, to_tflite
+from keras_vit.export.formats.write_and_verify import Exported
+from keras_vit.export.io.labels import LABELS, check_labels, lines
+from keras_vit.export.io.reference import Reference, require_tensorflow
+from keras_vit.export.io.signature import plan
+from keras_vit.export.quantization.recipe import AUTO
+from keras_vit.export.quantization.recipes import RECIPES
+from keras_vit.export.runtime.console import say
+from keras_vit.export.runtime.differences import check_points
+from keras_vit.export.runtime.staging import staging
+from keras_vit.export.verify import verdict, verify
+from keras_vit.models.input_range import UNKNOWN
+from keras_vit.ranges import in_channels, keywords, pixel_statistics
+
+ROOM = 4.0  # on disk while working, in sizes of the float32 model
+SHOWN = 3  # class names
+
+FORMATS = {"savedmodel": SavedModel(), "tflite": TFLite()}
+
+
+@dataclasses.dataclass(frozen=True)
+class AppExport:
+    """What `export_for` wrote, and what it decided.
+
+    Attributes:
+        directory: where everything lies. target: name of the platform.
+        exported: `Exported` of the file.
+        snippet: path of the code. labels: path of the class names, or None.
+        notes: sentences on what the file takes and gives, and why.
+        verification: `Verification` on the images that were given, or None.
+        ship: which file to ship, and how.
+    """
+
+    directory: pathlib.Path
+    target: str
+    exported: Exported
+    snippet: pathlib.Path
+    labels: pathlib.Path | None
+    notes: tuple
+    verification: Verification | None
+    ship: str
+
+    @property
+    def path(self):
+        """Of the file to ship."""
+        return self.exported.path
+
+    def __fspath__(self):
+        """The path of the file, so that the result can be opened like one."""
+        return str(self.path)
+
+    @property
+    def proof(self):
+        """How close the file comes to the model, in one line."""
+        if self.verification is not None:
+            return f"compared with Keras on your images: {self.verification}"
+        recipe = RECIPES.get(self.exported.quantization)
+        which = "calibration" if recipe and recipe.calibrated else "made-up"
+        return (
+            f"compared with Keras on a few {which} images: largest difference "
+            f"{self.exported.largest_difference:.2g}. No accuracy was measured: give "
+            "images of your own to judge by"
+        )
+
+    def to_dict(self):
+        """Plain values, for JSON."""
+        found = self.verification
+        return {
+            "directory": str(self.directory),
+            "target": self.target,
+            "exported": self.exported.to_dict(),
+            "snippet": str(self.snippet),
+            "labels": None if self.labels is None else str(self.labels),
+            "notes": list(self.notes),
+            "verification": None if found is None else found.to_dict(),
+            "ship": self.ship,
+        }
+
+    def __str__(self):
+        told = [f"note: {note}" for note in self.exported.notes]
+        return "\n".join([*self.notes, *told, self.proof, self.ship])
+
+
+def export_for(
+    model,
+    directory,
+    target,
+    validation=None,
+    *,
+    quantization=None,
+    calibration=None,
+    labels=None,
+    input_size=None,
+    tolerance=None,
+    overwrite=False,
+    verbose=1,
+):
+    """Write the one file that an app needs on a platform, and the code that calls it.
+
+    The file takes pixels and gives probabilities; class names travel inside and lie
+    beside it in `labels.txt`. It is compared with the model before it appears, and
+    everything that was decided is said.
+
+    Args:
+        model: Keras model that says which pixels it takes, and gives one score per
+            class. directory: made when missing.
+        target: "android", "ios" or "web": `.tflite` for MediaPipe; "microcontroller":
+            `.tflite` in integers for tflite-micro; "server": a SavedModel that takes
+            JPEG and PNG files.
+        validation: images to judge by, as in `export_all`; None for seeded ones.
+        quantization: another recipe than the platform's, as in `to_tflite`;
+            "float32" for none.
+        calibration: 32 to 128 training images, for "microcontroller", and others whose
+            recipe needs them. labels: class names; None for `model.labels`.
+        input_size: side or (H, W) px of camera frames; None for the model's size.
+        tolerance: points of top-1 that may be lost on `validation`; None for 0.5.
+        overwrite: whether files of an earlier export may be replaced.
+        verbose: 0 for silence.
+
+    Returns:
+        `AppExport`.
+
+    Raises:
+        ExportMismatch: when it does not answer as the model does; nothing is left.
+        FileExistsError, TypeError, ValueError, RuntimeError: for what cannot be.
+    """
+    trained = model.recipe if hasattr(model, "finished") else None
+    given = (target, quantization, calibration, validation, trained)
+    platform, recipe = settle(*given)
+    check_points("tolerance", tolerance, optional=True)
+    require_tensorflow("export_for")
+    reference = Reference(model, dynamic_batch=platform.kind == "savedmodel")
+    final = pathlib.Path(directory).expanduser().absolute()
+    room = ROOM * reference.parameter_bytes
+    with staging(final, platform.names, room, overwrite) as folder:
+        work = _Work(reference, model, platform, recipe, labels, input_size)
+        for note in work.notes:
+            say(note, verbose)
+        given = (calibration, validation, tolerance, verbose)
+        exported, found = work.write(folder, *given)
+        work.write_beside(folder, exported)
+        result = work.result(final, exported, found)
+    _finish(result, verbose)
+    return result
+
+
+def _finish(result, verbose):
+    """Remove the class names of a model that was there before; the last words."""
+    old = result.directory / LABELS
+    if result.labels is None and old.exists():
+        os.unlink(old)
+        say(f"{LABELS} of what was here before is removed", verbose)
+    for line in (*_memory(result.exported), result.proof, result.ship):
+        say(line, verbose)
+
+
+class _Work:
+    """A model on its way to a platform; what cannot be is refused at once.
+
+    Args:
+        reference: `Reference` of the model. platform, recipe: as `settle` gives them.
+        model, labels, input_size: as in `export_for`.
+    """
+
+    def __init__(self, reference, model, platform, recipe, labels, input_size):
+        self._model, self._platform, self._recipe = model, platform, recipe
+        contract = reference.contract
+        _check_model(platform, contract)
+        self.labels = check_labels(labels, model, contract)
+        self._options = _options(platform, contract, input_size)
+        form = FORMATS[platform.kind]
+        given = (form.recipes.get(recipe), recipe == AUTO, form.preparations)
+        (faced,) = plan(reference, None, *given, **self._options).values()
+        self.face = faced.face
+        why = "which the model was trained for" if reference.trained else None
+        self.notes = tuple(_notes(platform, recipe, self.face, self.labels, why))
+
+    def write(self, folder, calibration, validation, tolerance, verbose):
+        """The file, judged: (`Exported`, `Verification` or None)."""
+        path, kind = folder / self._platform.file, self._platform.kind
+        given = {**self._options, "labels": self.labels, "verbose": verbose}
+        if kind == "savedmodel":
+            exported = to_savedmodel(self._model, path, **given)
+        else:
+            given["calibration"] = calibration
+            if self._recipe == "auto":
+                given["validation"] = validation
+                given["tolerance"] = 0.5 if tolerance is None else tolerance
+            exported = to_tflite(self._model, path, self._recipe, **given)
+            if self._recipe == "auto":
+                chosen = (self._platform, exported.quantization, self.face, self.labels)
+                self.notes = tuple(_notes(*chosen, why="chosen by your images"))
+        if validation is None:
+            return exported, None
+        pair = validation if isinstance(validation, tuple) else (validation, None)
+        options = {"max_points_lost": tolerance, "on_failure": "report"}
+        found = verify(self._model, path, *pair, verbose=verbose, **options)
+        if not found.passed:
+            found.path = pathlib.Path(path.name)
+            raise ExportMismatch(verdict(found), found)
+        return exported, found
+
+    def write_beside(self, folder, exported):
+        """The code and the class names."""
+        platform = self._platform
+        code = app_code.app_code(platform, exported, self.face, self.labels)
+        code = app_code.commented(platform, self.notes, code)
+        (folder / platform.snippet).write_text(code, encoding="utf-8")
+        if self.labels is not None:
+            text = lines(self.labels) + "\n"
+            (folder / LABELS).write_text(text, encoding="utf-8")
+
+    def result(self, directory, exported, found):
+        """`AppExport`, with the paths that things get."""
+        platform = self._platform
+        path, snippet = directory / platform.file, directory / platform.snippet
+        if found is not None:
+            found.path = path
+        ship = f"ship {path}: {platform.ship} start from {snippet}"
+        return AppExport(
+            directory=directory,
+            target=platform.name,
+            exported=dataclasses.replace(exported, path=path),
+            snippet=snippet,
+            labels=None if self.labels is None else directory / LABELS,
+            notes=(*self.notes, *_memory(exported)),
+            verification=found,
+            ship=ship,
+        )
+
+
+def _check_model(platform, contract):
+    """Refuse a model that no app can use in this way."""
+    outputs, channels = contract.outputs, contract.image.shape[-1]
+    if contract.note is None:
+        raise ValueError(
+            f"model.preprocessing: must be known, so that a file for {platform.name} "
+            f"can take pixels, but {UNKNOWN}."
+        )
+    scores = outputs[0]
+    if len(outputs) > 1 or scores.name == "features" or len(scores.shape) != 2:
+        raise ValueError(
+            f"model: must give one score per class for target={platform.name!r}, got "
+            f"{', '.join(map(str, outputs))}. Use to_tflite, to_onnx or "
+            "to_savedmodel, which write any outputs."
+        )
+    if platform.mediapipe and channels != 3:
+        raise ValueError(
+            f"model: must take images of 3 colours for target={platform.name!r}, whose "
+            f"code is for MediaPipe, got {channels}. Use to_tflite with preprocessing="
+            "'embed', and LiteRT without MediaPipe."
+        )
+
+
+def _options(platform, contract, input_size):
+    """Fields of `Signature` for this platform and model."""
+    channels, options = contract.image.shape[-1], {"preprocessing": "embed"}
+    if contract.outputs[0].name == "logits" and contract.outputs[0].shape[-1] > 1:
+        options["classifier_activation"] = "softmax"
+    if input_size is not None:
+        options["input_size"] = input_size
+    if platform.kind == "savedmodel" and channels == 3:
+        options["preprocessing"] = "decode"
+        if input_size is not None:
+            raise ValueError(
+                "input_size: goes with files that take pixels, got input_size="
+                f"{input_size!r} for target={platform.name!r}, whose file takes JPEG "
+                "and PNG files of any size. Leave it out."
+            )
+    if platform.recipe == "full_int8":
+        rows = in_channels(contract.mode, channels)
+        if rows is None or len({*rows[0]}) > 1 or len({*rows[1]}) > 1:
+            options["preprocessing"] = None
+    return options
+
+
+def _notes(platform, recipe, face, labels, why=None):
+    """Everything that was decided and matters, as sentences."""
+    why = why or (platform.why if recipe == platform.recipe else "as asked for")
+    kind = "TFLite" if platform.kind == "tflite" else "SavedModel"
+    yield f"{platform.name}: {platform.file}, {kind} {recipe or FLOAT32} ({why})"
+    yield f"takes: {_taken(face)}"
+    if not face.encoded and platform.kind == "savedmodel":
+        yield "other sizes: crop and resize before, the file takes exactly this size"
+    else:
+        yield f"other sizes: {platform.sizes}"
+    (scores,) = face.outputs
+    made = "softmax is part of the file" if face.softmax else "as the model gives them"
+    several = f"{face.classes} classes" if face.classes > 1 else "1 class"
+    yield f"gives: {scores.name} of {several}, {made}"
+    yield f"labels: {_named(platform, labels)}"
+    if platform.mediapipe:
+        yield "MediaPipe's ImageClassifier reads the file as it is"
+
+
+def _memory(exported):
+    """What a microcontroller needs, where that was measured."""
+    if exported.arena_bytes is not None:
+        yield (
+            f"memory: {exported.arena_bytes:,} bytes of arena in tflite-micro, as "
+            "measured on a 64-bit machine (a 32-bit chip needs less), and "
+            f"{exported.size_bytes:,} bytes of flash for the file"
+        )
+
+
+def _taken(face):
+    become = f"they become {_ends(face)} in the file"
+    if face.encoded:
+        return f"JPEG or PNG files; {become}"
+    _, height, width, channels = face.image.shape
+    colours = "grey" if channels == 1 else "RGB" if channels == 3 else f"{channels}"
+    image = f"one image of {width}x{height} px, {colours}, bytes of 0 to 255"
+    if face.resizes:
+        inside = "{1}x{0} px".format(*face.core.image.shape[1:3])
+        image += f", cropped and resized to {inside} in the file"
+    if face.embedded:
+        return f"{image}; {become}"
+    return (
+        f"{image}, which the code beside it turns into the file's integers for "
+        f"{_ends(face)}: integers cannot do that inside, where colours differ"
+    )
+
+
+def _ends(face):
+    mean, std = pixel_statistics(face.mode, face.core.image.shape[-1])
+    low, high = ((0 - mean) / std).min() + 0.0, ((255 - mean) / std).max()
+    return f"{low:.3g} to {high:.3g} ({keywords(face.mode)})"
+
+
+def _named(platform, labels):
+    if labels is None:
+        return (
+            "none, the model names no classes: answers are numbers. Give them with "
+            "labels=[...] in Python, --class-names FILE in the shell"
+        )
+    first = ", ".join(labels[:SHOWN]) + (", ..." if len(labels) > SHOWN else "")
+    inside = LABELS if platform.kind == "tflite" else f"assets.extra/{LABELS}"
+    return f"{len(labels)} ({first}), in {LABELS} and inside the file as {inside}"
