@@ -173,7 +173,7 @@ def export_tflite(
     labels = check_labels(labels, reference.model, reference.contract)
     calibrated = CALIBRATED.get(quantization)
     if quantization in INTEGER:
-        calibrated = functools.partial(calibrated, mode=reference.contract.mode)
+        calibrated = functools.partial(calibrated, mode=reference.contract.stated_mode)
     first = None if calibrated else quantization
     cores, notes = list(dict.fromkeys(faced.core for faced in faces.values())), []
     _check_ranges(images, cores[0], reference)
