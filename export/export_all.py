@@ -145,7 +145,7 @@ def _judge(
     look_inside(reference, found, first.images(), layers)
     elsewhere.judge(reference, runtimes, found, some)
     report = _report(reference, found)
-    report.validation = fingerprint.to_dict()
+    report.validation = {**fingerprint.to_dict(), "notes": batches.notes}
     report.pictures = gallery.pictures(reference.model)
     return report
 

@@ -172,12 +172,15 @@ def verify_all(
         first = images[:1] if first is None else first
         bar.add(1)
     times = interleaved([reference, *runtimes], first)
-    return [
+    found = [
         comparison.verification(
-            max_points_lost, times[0], own, labels_of(reference.model)
+            max_points_lost, times[0], own, labels_of(reference.model), verbose
         )
         for comparison, own in zip(comparisons, times[1:], strict=True)
     ]
+    for one in found:
+        one.notes, one.lost = [*batches.notes, *one.lost], [*batches.lost, *one.lost]
+    return found
 
 
 def _match_faces(runtime, contract):

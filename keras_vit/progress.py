@@ -10,18 +10,26 @@ import shutil
 import sys
 import time
 
-from keras.src.utils import io_utils
-
 RENEWED = 0.2  # seconds between two states of a line on a terminal
 NOTED = 1.0  # seconds between two lines of a log, at least
 TENTHS = 10  # lines of a log, at most
 BAR = 10  # characters
+SELDOM = 15.0  # seconds until the first line of a log on what has no numbers
 
 
 def tell(text, line_break=True):
-    """Print, unless what is printed goes to a file on a full disk."""
+    """Print as Keras does, unless what is printed goes to a file on a full disk.
+
+    Without Keras, which nobody needs for a download, as it does by default.
+    """
     with contextlib.suppress(OSError):
-        io_utils.print_msg(text, line_break)
+        if "keras" in sys.modules:
+            from keras.src.utils import io_utils
+
+            io_utils.print_msg(text, line_break)
+        else:
+            sys.stdout.write(text + "\n" * line_break)
+            sys.stdout.flush()
 
 
 def is_live():
@@ -100,6 +108,70 @@ class Parts:
         return f"{text}, {clock(spent)} so far, {about(spent / done * left)} left"
 
 
+class Pulse:
+    """When the next line is due.
+
+    On a terminal five times a second. In a log at every tenth, `noted` seconds apart or
+    more; of what has no end at 1, 2, 4, 8 ...
+
+    Args:
+        live: whether lines are renewed. noted: seconds between two lines of a log.
+    """
+
+    def __init__(self, live, noted=NOTED):
+        self._live, self._noted = live, noted
+        self.restart()
+
+    def restart(self):
+        """Something begins anew."""
+        self._shown, self._tenth = time.monotonic(), 0
+
+    def is_due(self, done, total):
+        """Whether to say now that so much is done. total: None where nobody knows."""
+        waited = time.monotonic() - self._shown
+        tenth = done.bit_length() if total is None else TENTHS * done // total
+        if self._live:
+            due = waited >= RENEWED
+        else:
+            due = tenth > self._tenth and waited >= self._noted
+        if due:
+            self._shown, self._tenth = time.monotonic(), tenth
+        return due
+
+
+class Status:
+    """Says what something is at, of which nobody knows how much there is.
+
+    One line that is renewed; in a log a line after 15 seconds, then each after twice
+    the time of the one before.
+
+    Args:
+        name: of it. verbose: 0 for silence.
+    """
+
+    def __init__(self, name, verbose=1):
+        self._name, self._verbose, self._live = name, verbose, is_live()
+        self._began, self._wait, self._open = time.monotonic(), SELDOM, False
+
+    def show(self, text):
+        """Say it, unless something was said just before."""
+        if not self._verbose:
+            return
+        if self._live:
+            show(f"{self._name}: {text}")
+            self._open = True
+        elif time.monotonic() - self._began >= self._wait:
+            self._wait *= 2
+            tell(f"{self._name}: {text}")
+
+    def close(self):
+        """Leave the line, empty."""
+        if self._open:
+            show("")
+            tell("\r", line_break=False)
+        self._open = False
+
+
 class Bar:
     """Shows how much of something is done, and how long the rest may take.
 
@@ -117,8 +189,8 @@ class Bar:
         self.total, self.unit, self.verbose = total, unit, verbose
         self.done = self.first = first
         self._live = bool(verbose) and is_live()
-        self._began = self._shown = time.monotonic()
-        self._tenth, self._over = 0, False
+        self._began, self._over = time.monotonic(), False
+        self._pulse = Pulse(self._live)
 
     def add(self, count=1):
         """So much more is done."""
@@ -129,8 +201,7 @@ class Bar:
         self.done = done
         if self.total is not None and done >= self.total:
             self.finish()
-        elif self.verbose and not self._over and self._is_due():
-            self._shown = time.monotonic()
+        elif self.verbose and not self._over and self._pulse.is_due(done, self.total):
             show(self._text()) if self._live else tell(self._text())
 
     def finish(self):
@@ -138,18 +209,6 @@ class Bar:
         if self.verbose and not self._over and self.done:
             show(self._text(), stays=True) if self._live else tell(self._text())
         self._over = True
-
-    def _is_due(self):
-        waited = time.monotonic() - self._shown
-        if self._live:
-            return waited >= RENEWED
-        if self.total is None:
-            tenth = self.done.bit_length()  # at 1, 2, 4, 8 ... of what has no end
-        else:
-            tenth = TENTHS * self.done // self.total
-        due = tenth > self._tenth and waited >= NOTED
-        self._tenth = tenth if due else self._tenth
-        return due
 
     def _text(self):
         spent = time.monotonic() - self._began

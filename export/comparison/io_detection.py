@@ -10,6 +10,7 @@ from keras_vit.export.images.batches import Batches
 from keras_vit.export.io.io_adapter import CLASSES, FEATURES
 from keras_vit.export.io.io_spec import Contract
 from keras_vit.export.io.model_views import Cores
+from keras_vit.models.input_range import UNKNOWN
 
 
 def face_of(reference, runtime):
@@ -20,6 +21,9 @@ def face_of(reference, runtime):
 
     Returns:
         `Faced`; of what no face explains, the model's own.
+
+    Raises:
+        ValueError: for a file that prepares pixels, of a model that does not say how.
     """
     image, names = runtime.inputs[0], [tensor.name for tensor in runtime.outputs]
     own = [tensor.name for tensor in reference.contract.outputs]
@@ -30,6 +34,11 @@ def face_of(reference, runtime):
     if image.dtype == "uint8" and (image.scale is None or resized):
         options["input_size"] = image.shape[1:3]
     options["encoded"] = image.dtype == "string"
+    if view.contract.note is None and ("input_size" in options or options["encoded"]):
+        raise ValueError(
+            f"{runtime.path}: prepares pixels inside, to be compared with a model that "
+            f"says how, but {UNKNOWN}."
+        )
     options["softmax"] = own == ["logits"] and "probabilities" in names
     if CLASSES in names:
         options["top"] = runtime.outputs[names.index(CLASSES)].shape[-1]
@@ -70,7 +79,7 @@ class Turned:
 
     def __init__(self, batches, change):
         self._batches, self._change = batches, change
-        self.count = batches.count
+        self.count, self.notes, self.lost = batches.count, batches.notes, batches.lost
 
     def __iter__(self):
         for images, labels in self._batches:

@@ -86,9 +86,9 @@ class Comparison:
         ]
 
     def verification(
-        self, max_points_lost, milliseconds_keras, milliseconds, names=None
+        self, max_points_lost, milliseconds_keras, milliseconds, names=None, verbose=0
     ):
-        """The figures so far, with a verdict."""
+        """The figures so far, with a verdict. verbose: 1 shows how far tools are."""
         runtime, count = self.runtime, sum(tally.count for tally in self.tallies)
         noise = min(tally.decibel for tally in self.tallies)
         return Verification(
@@ -99,7 +99,7 @@ class Comparison:
             inputs=list(runtime.inputs),
             outputs=list(runtime.outputs),
             operators=runtime.operators,
-            inspection=inspect(runtime.path, runtime.format),
+            inspection=inspect(runtime.path, runtime.format, verbose),
             images=self.images,
             largest_difference=max(tally.largest for tally in self.tallies),
             mean_difference=sum(tally.absolute for tally in self.tallies) / count,
@@ -122,7 +122,17 @@ class Comparison:
             time_ratio=milliseconds / milliseconds_keras,
             where=self._where,
             reasons=self.reasons(max_points_lost),
+            lost=self.unlabelled(),
         )
+
+    def unlabelled(self):
+        """What to say where some images have labels and others none; a list."""
+        if self.labelled in (0, self.images):
+            return []
+        return [
+            f"only {self.labelled} of {self.images} images have labels: top-1 and "
+            "top-5 are of those"
+        ]
 
     @staticmethod
     def _percent(part, whole):

@@ -36,6 +36,8 @@ class Verification:
         time_ratio: the second over the first; 0.5 is twice as fast.
         operators: name -> how often it stands in the file.
         reasons: why it failed; empty when it passed.
+        notes: sentences on images that were left out, and on what was decided.
+        lost: those of them on labels and images that the proof lacks.
         where: the largest difference, in words.
         compared: what, where the file takes or gives something else than the model.
         layers: `inspection.layers.LayerReport`, if asked.
@@ -74,10 +76,12 @@ class Verification:
     half: dict | None = None
     processors: dict = dataclasses.field(default_factory=dict)
     reasons: list = dataclasses.field(default_factory=list)
+    notes: list = dataclasses.field(default_factory=list)
+    lost: list = dataclasses.field(default_factory=list)
 
     @property
     def passed(self):
-        """Whether there is nothing to complain about."""
+        """Whether there is nothing to complain about; see `verdict` too."""
         return not self.reasons
 
     @property
@@ -96,6 +100,18 @@ class Verification:
     def noise_text(self):
         """Signal to noise in words."""
         return decibels(self.signal_to_noise_db)
+
+    @property
+    def verdict(self):
+        """Passed or failed, and why, in words.
+
+        A file that does not fail, on less than was asked for, is not called passed.
+        """
+        if self.reasons:
+            return "FAILED: " + "; ".join(self.reasons)
+        if self.lost:
+            return "did not fail, in an incomplete proof: " + "; ".join(self.lost)
+        return "passed"
 
     def judge(self, trials):
         """Take in what came of other processors: what fails there fails here.
@@ -127,7 +143,8 @@ class Verification:
                 for name in TARGETS
             },
             "layers": None if self.layers is None else self.layers.to_dict(),
-            "passed": self.passed,
+            "passed": self.verdict == "passed",
+            "verdict": self.verdict,
         }
 
     def __str__(self):
@@ -142,5 +159,4 @@ class Verification:
             parts.append(f"agreement {self.agreement:.2f}%")
         parts.append(f"{self.time_ratio:.2f}x the time of Keras")
         parts += [f"{name} {trial.cell}" for name, trial in self.processors.items()]
-        verdict = "passed" if self.passed else "FAILED: " + "; ".join(self.reasons)
-        return f"{self.path}: {', '.join(parts)}: {verdict}"
+        return f"{self.path}: {', '.join(parts)}: {self.verdict}"

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from keras_vit.export.images.pixel_range import PixelRange
+from keras_vit.models.input_range import UNKNOWN
 from keras_vit.ranges import keywords
 
 SIZE = 32
@@ -26,6 +27,11 @@ class Batches:
         contract: `Contract` of the model.
         judged: whether labels are wanted; without, those of pairs are left.
 
+    Attributes:
+        count: of batches, or None where nobody knows.
+        notes, lost: sentences on what was left out or decided, as the images say
+            themselves; `lost` are labels and images that a proof lacks.
+
     Raises:
         TypeError, ValueError: for images or labels that do not fit; arrays are
             checked at once, iterables batch by batch.
@@ -35,6 +41,8 @@ class Batches:
         self._contract, self._judged = contract, judged
         self._scores = next((t for t in contract.outputs if len(t.shape) == 2), None)
         self._range = PixelRange(contract)
+        self.notes = list(getattr(images, "notes", ()))
+        self.lost = list(getattr(images, "lost", ()))
         if isinstance(images, (str, os.PathLike)):
             raise TypeError(
                 f"images: must be arrays, got the path {os.fspath(images)!r}. Read a "
@@ -91,10 +99,11 @@ class Batches:
         if not len(images):
             raise ValueError("images: must hold at least one image, got none.")
         if images.dtype.kind in "iu" and self._contract.mode != "none":
-            how = keywords(self._contract.mode)
+            row = keywords(self._contract.mode)
+            how = f"Use keras_vit.preprocess_input(images, {row})"
             raise ValueError(
                 f"images: must be in the model's range, got {images.dtype} pixels. "
-                f"Use keras_vit.preprocess_input(images, {how})."
+                f"{how if self._contract.stated else f'But {UNKNOWN}'}."
             )
         images = images.astype("float32")
         bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
@@ -140,6 +149,23 @@ class Batches:
                 f"{labels.min()} to {labels.max()}. {hint}"
             )
         return labels
+
+
+class Noted:
+    """Batches, with what is to be said about them.
+
+    Args:
+        batches: iterable. notes: as `Batches` has them.
+    """
+
+    def __init__(self, batches, notes):
+        self._batches, self.notes = batches, list(notes)
+
+    def __length_hint__(self):
+        return operator.length_hint(self._batches)
+
+    def __iter__(self):
+        return iter(self._batches)
 
 
 def _as_numbers(images):

@@ -32,15 +32,17 @@ def image_files(folder):
 
 
 def _files_and_notes(folder):
-    """The same, with sentences on what is left out."""
+    """The same, with sentences on what is left out, and those on what may be missed."""
     tree = look_through(folder)
-    found, notes = tree.all_images(), notes_of(tree.all_left_out(), tree.path)
+    left_out, found = tree.all_left_out(), tree.all_images()
+    notes = notes_of(left_out, tree.path)
+    lost = notes_of([item for item in left_out if item.expected], tree.path)
     if not found:
         raise ValueError(
             f"{folder}: must hold images, got none with {', '.join(sorted(SUFFIXES))}"
             f"{''.join('; ' + note for note in notes)}. Check the path."
         )
-    return found, notes
+    return found, notes, lost
 
 
 def read_folder(folder, preprocessing, count, verbose=0):
@@ -56,7 +58,7 @@ def read_folder(folder, preprocessing, count, verbose=0):
     Raises:
         OSError, ValueError: as `image_files`, and for a file that is no image.
     """
-    found, notes = _files_and_notes(folder)
+    found, notes, _ = _files_and_notes(folder)
     for note in notes:
         say(f"{folder}: {note}", verbose)
     return np.stack([prepared(path, preprocessing) for path in _spread(found, count)])
@@ -98,7 +100,8 @@ class LabelledFolder:
 
     Attributes:
         count: how many images. labelled: whether their classes are known.
-        notes: list of sentences on what was left out or decided.
+        notes: list of sentences on what was left out or decided. lost: those of them
+            on labels and images that somebody may count on.
 
     Raises:
         OSError, ValueError: for a folder or a table that cannot be used, and where
@@ -117,21 +120,26 @@ class LabelledFolder:
         on_missing="refuse",
     ):
         folder = pathlib.Path(folder).expanduser()
-        files, self.notes = _files_and_notes(folder)
+        files, self.notes, self.lost = _files_and_notes(folder)
         if labels is not None:
             given = (labels, folder, names or (), classes, on_missing)
-            self._pairs, notes = read_table(*given)
-            self.notes += notes
-            known = {path for path, _ in self._pairs}
-            others = sum(path not in known for path in files)
-            if others:
-                self.notes.append(f"left out, not named in {labels}: {others} images")
+            self._pairs = self._by_table(files, *given)
         else:
             self._pairs = self._by_folders(folder, files, names)
         self._pairs = _spread(self._pairs, most)
         self._preprocessing = preprocessing
         self.count = len(self._pairs)
         self.labelled = self._pairs[0][1] is not None
+
+    def _by_table(self, files, table, *given):
+        """(path, class) of each line; what is left out is noted."""
+        pairs, notes = read_table(table, *given)
+        self.notes += notes
+        known = {path for path, _ in pairs}
+        others = sum(path not in known for path in files)
+        if others:
+            self.notes.append(f"left out, not named in {table}: {others} images")
+        return pairs
 
     def _by_folders(self, root, files, names):
         """(path, class or None) of each file, by the nearest folder that is a label."""
@@ -153,6 +161,13 @@ class LabelledFolder:
                 else ("the model does not name its classes")
             )
             self.notes.append(f"{why}: images count without labels")
+            if names and any(folder != root for folder in folders):
+                shown = ", ".join(shown_name(path, root) for path in without[:SHOWN])
+                self.notes[-1] += (
+                    f" ({len(files)} images, in {shown}). Name folders as labels, or "
+                    "give a table of labels"
+                )
+                self.lost.append(self.notes[-1])
         return [(path, found[path.parent]) for path in files]
 
     def __len__(self):

@@ -3,6 +3,7 @@
 import csv
 import io
 import pathlib
+import re
 
 from keras_vit.choices import check_choice
 from keras_vit.classes import matches
@@ -19,16 +20,20 @@ MARKS = {  # the first bytes, longest first
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
-SEPARATORS = ",;\t"
+SEPARATORS = ",;\t|"
+ENDINGS = "|".join(re.escape(end) for end in sorted(SUFFIXES, key=len, reverse=True))
+BLANK = re.compile(rf"(.*?(?:{ENDINGS}))\s+(.*)", re.IGNORECASE)  # "a b.png 3"
+WHOLE = re.compile(r"\d+(\.0*)?")  # pandas writes 3 as 3.0 where one is missing
 SHOWN = 3  # names in a message
 
 
 def read_table(path, folder, names=(), classes=None, on_missing="refuse"):
     """Read `file name,class` lines, every one checked before an image is read.
 
-    Commas, semicolons or tabs; UTF-8 or UTF-16, with or without a byte order mark;
-    with or without a heading. Of more than two columns a heading says which. File
-    names may lack their ending where only one file fits.
+    Commas, semicolons, tabs, bars, or a blank behind the file; UTF-8 or UTF-16, with or
+    without a byte order mark; with or without a heading. Of more than two columns a
+    heading says which. File names may lack their ending or differ in case where only
+    one file fits, and may begin with the folder's own name.
 
     Args:
         path: of the table. folder: that its file names are relative to.
@@ -87,8 +92,18 @@ def _cells(path):
     lines = [line for line in text.splitlines() if line.strip()]
     first = lines[0] if lines else ""
     separator = max(SEPARATORS, key=first.count)
+    blank = separator not in first and all(map(BLANK.fullmatch, lines))
+    if blank:
+        return [list(BLANK.fullmatch(line.strip()).groups()) for line in lines]
     table = csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
-    return [[cell.strip() for cell in row] for row in table]
+    return [_trimmed([cell.strip() for cell in row]) for row in table]
+
+
+def _trimmed(row):
+    """Without the empty cells that separators at the end of a line make."""
+    while len(row) > 2 and not row[-1]:
+        row = row[:-1]
+    return row
 
 
 def _pairs(path, cells, find, names, notes):
@@ -150,7 +165,7 @@ class _Finder:
     """Finds the file of a name, with or without its ending."""
 
     def __init__(self, folder):
-        self._folder, self._stems, self._known = folder, None, {}
+        self._folder, self._known, self._names = folder, {}, {}
 
     def __call__(self, name):
         """The path, or None where there is none, or more than one."""
@@ -163,12 +178,25 @@ class _Finder:
         file = self._folder / name
         if not name or file.is_file():
             return file if name else None
+        first, _, rest = name.partition("/")
+        if rest and first == self._folder.name and (self._folder / rest).is_file():
+            return self._folder / rest
         if _is_named_image(name):
-            return None
+            return self._in_other_case(file)
         beside = [file.with_name(file.name + end) for end in sorted(SUFFIXES)]
         beside += [file.with_name(file.name + end.upper()) for end in sorted(SUFFIXES)]
         there = [path for path in beside if path.is_file()]
         return there[0] if len(there) == 1 else None
+
+    def _in_other_case(self, file):
+        """The one file whose name differs in case alone, or None."""
+        if file.parent not in self._names:
+            there = sorted(file.parent.iterdir()) if file.parent.is_dir() else []
+            names = self._names[file.parent] = {}
+            for path in there:
+                names.setdefault(path.name.casefold(), []).append(path)
+        found = self._names[file.parent].get(file.name.casefold(), [])
+        return found[0] if len(found) == 1 else None
 
 
 def _check_missing(path, folder, missing, count, on_missing, notes):
@@ -193,8 +221,8 @@ def _numbers(path, pairs, names, classes):
     for (_, name, kind), numbered in zip(pairs, found, strict=True):
         if len(numbered) == 1:
             numbers.append(numbered[0])
-        elif kind.isdecimal():
-            numbers.append(int(kind))
+        elif WHOLE.fullmatch(kind):
+            numbers.append(int(kind.partition(".")[0]))
         else:
             raise ValueError(
                 f"{path}: every class must be an index or a name of the model, got "

@@ -121,12 +121,12 @@ def _sentence(anatomy, reason, operators):
     return f"{reason}: {names}{more}, first {anatomy.label(operators[0])}"
 
 
-def told(path, target, found):
+def told(path, target, found, verbose=0):
     """What the tool itself says of a file, where it is installed.
 
     Args:
         path: `.tflite` file in integers. target: as in `refusals`.
-        found: what that said.
+        found: what that said. verbose: 0 for silence.
 
     Returns:
         The same with the tool's word in place of the rules', and "source", its name
@@ -137,14 +137,14 @@ def told(path, target, found):
     name = TOOLS.get(target)
     if name is None or parts.obstacle(targets.TARGETS[name]):
         return found
-    return _ASK[name](path, targets.TARGETS[name], found)
+    return _ASK[name](path, targets.TARGETS[name], found, verbose)
 
 
-def _ask_vela(path, target, found):
+def _ask_vela(path, target, found, verbose):
     from keras_vit.export.processors import vela
 
     try:
-        made = vela.compile_file(path, target.cpu)
+        made = vela.compile_file(path, target.cpu, verbose=verbose)
     except ChildProcessError as err:
         return _answer(found, "Vela", 0.0, [str(err)])
     refused = [f"left on the processor: {name}" for name in made.left]
@@ -152,11 +152,11 @@ def _ask_vela(path, target, found):
     return _answer(found, source, made.share / 100, refused)
 
 
-def _ask_tflite_micro(path, target, found):
+def _ask_tflite_micro(path, target, found, verbose):
     from keras_vit.export.processors import tflite_micro
 
     try:
-        child = tflite_micro.start(target, path, None, verbose=0)
+        child = tflite_micro.start(target, path, None, verbose=verbose)
     except ChildProcessError as err:
         return _answer(found, "tflite-micro", found["operators"], [str(err)])
     child.close()

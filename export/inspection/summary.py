@@ -14,11 +14,11 @@ NAMES = {
 KINDS = ("tflite", "onnx")
 
 
-def inspect(path, kind):
+def inspect(path, kind, verbose=0):
     """Take a file apart and sum up what matters for phones.
 
     Args:
-        path: of the file. kind: its format.
+        path: of the file. kind: its format. verbose: 1 shows the progress of tools.
 
     Returns:
         None for a SavedModel, else a dict of plain values: "compute": shares of the
@@ -44,7 +44,7 @@ def inspect(path, kind):
         for target in delegates.RULES:
             found[target] = delegates.refusals(anatomy, target)
             if found["compute"]["integer"] == 1.0:
-                found[target] = delegates.told(path, target, found[target])
+                found[target] = delegates.told(path, target, found[target], verbose)
     return found
 
 

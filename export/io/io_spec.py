@@ -89,6 +89,11 @@ class Contract:
     found: str = ""
 
     @property
+    def stated_mode(self):
+        """The mode, without its guess: "none" leaves it to what images show."""
+        return self.mode if self.stated else "none"
+
+    @property
     def batch(self):
         """1, or None when the batch is open."""
         return self.image.shape[0]

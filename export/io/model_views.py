@@ -10,7 +10,7 @@ from keras_vit.export.io.io_spec import Tensor
 from keras_vit.layers import PatchEncoder
 from keras_vit.layers.patches import pair
 from keras_vit.layers.position import LearnedPosition
-from keras_vit.models.output_activation import labels_of, meaning
+from keras_vit.models.output_activation import labels_of, meaning, scales
 from keras_vit.weights.resample import positions
 
 # Layers between the features and the scores: heads, their mean, an activation.
@@ -156,8 +156,12 @@ def features_of(model):
     """
     tensor = model.outputs[0]
     operation = tensor._keras_history.operation
-    while isinstance(operation, HEADS):
+    while True:
         node = operation._inbound_nodes[tensor._keras_history.node_index]
+        if not isinstance(operation, HEADS) and not scales(
+            operation, node.input_tensors
+        ):
+            break
         tensor = node.input_tensors[0]
         if isinstance(operation, keras.layers.Dense):
             break

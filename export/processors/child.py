@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from keras_vit.export.processors.progress import Progress
+from keras_vit.progress import Status
 
 TIME_LIMIT = 3600.0  # seconds for all images of one file on one processor
 BEAT = 1.0  # seconds between two looks at the clock
@@ -41,7 +41,7 @@ class Child:
     def __init__(self, name, command, environment, time_limit=TIME_LIMIT, verbose=1):
         self.name, self.seconds, self.answers = name, 0.0, 0
         self._limit, self._pending = time_limit, b""
-        self._progress = Progress(name, verbose)
+        self._progress = Status(name, verbose)
         self._errors = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(
             [os.fspath(word) for word in command],

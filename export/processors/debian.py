@@ -11,8 +11,8 @@ import subprocess
 import tarfile
 
 from keras_vit.export.processors.environment import run
-from keras_vit.export.processors.progress import Progress
 from keras_vit.export.runtime.console import say
+from keras_vit.progress import Status
 
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = pathlib.Path("usr/share/keyrings/debian-archive-keyring.gpg")
@@ -125,7 +125,7 @@ class Archive:
     def _fetch(self, packages, wanted):
         """Run apt-get download, saying how much has arrived."""
         order, total = self._apt("download", *packages), sum(wanted.values())
-        progress = Progress(self._name, self._verbose)
+        progress = Status(self._name, self._verbose)
         with subprocess.Popen(
             order["args"],
             env=order["env"],

@@ -16,8 +16,8 @@ from keras_vit.export.processors import (
     vela,
 )
 from keras_vit.export.processors.environment import run
-from keras_vit.export.processors.progress import Progress
 from keras_vit.export.runtime.console import say
+from keras_vit.progress import Status
 
 INSTALL = "keras-vit processors --install"
 SUITE, ARM_SUITE = "trixie", "bookworm"  # QEMU 10, and Python 3.11
@@ -119,7 +119,7 @@ def install_arm64(verbose=1):
         archive = debian.Archive(
             "arm64", places.downloads("arm64"), ARM_SUITE, "arm64", verbose
         )
-        packages, progress = archive.download(ARM_PACKAGES), Progress("arm64", verbose)
+        packages, progress = archive.download(ARM_PACKAGES), Status("arm64", verbose)
         for count, package in enumerate(packages, 1):
             debian.unpack(package, folder)
             progress.show(f"{count} of {len(packages)} packages unpacked")
@@ -138,7 +138,7 @@ def install_arm64_runtimes(verbose=1):
     def build(folder):
         wheels = places.downloads("arm64-runtimes")
         asked = [f"{name}=={version}" for name, version in versions.items()]
-        asked, progress = [*asked, *BESIDE], Progress("arm64-runtimes", verbose)
+        asked, progress = [*asked, *BESIDE], Status("arm64-runtimes", verbose)
         for count, package in enumerate(asked, 1):
             run(_pip(wheels, package), "arm64-runtimes")
             progress.show(f"{package}, {count} of {len(asked)} packages")

@@ -12,9 +12,10 @@ import tempfile
 import time
 
 from keras_vit.export.processors import places
-from keras_vit.export.processors.child import TIME_LIMIT
+from keras_vit.export.processors.child import BEAT, TIME_LIMIT
 from keras_vit.export.processors.environment import make_environment, python_of
 from keras_vit.export.processors.trial import Trial
+from keras_vit.progress import Status
 
 NAME = "vela"
 PACKAGES = ("ethos-u-vela>=5.2,<6",)
@@ -66,12 +67,12 @@ def install(verbose=1):
     make_environment(NAME, PACKAGES, CHECK, verbose)
 
 
-def compile_file(path, accelerator, time_limit=TIME_LIMIT):
+def compile_file(path, accelerator, time_limit=TIME_LIMIT, verbose=0):
     """Compile a file for an NPU.
 
     Args:
         path: `.tflite` file. accelerator: as Vela names it, such as "ethos-u65-256".
-        time_limit: seconds.
+        time_limit: seconds. verbose: 1 shows how long it takes so far.
 
     Returns:
         `Compiled`.
@@ -85,30 +86,44 @@ def compile_file(path, accelerator, time_limit=TIME_LIMIT):
         words = [python, "-m", "ethosu.vela", "--accelerator-config", accelerator]
         words += ["--show-cpu-operations", "--output-dir", folder]
         words = [os.fspath(word) for word in (*words, pathlib.Path(path).absolute())]
-        try:
-            done = subprocess.run(
-                words,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=time_limit,
-                cwd=folder,
-            )
-        except subprocess.TimeoutExpired as err:
-            raise TimeoutError(
-                f"{accelerator}: must be compiled within time_limit={time_limit:g} s, "
-                "got no end. Raise time_limit (--time-limit in the shell)."
-            ) from err
+        status = Status(f"{accelerator}: Vela compiles", verbose)
+        code, said, errors = _run(words, folder, accelerator, time_limit, status)
         tables = sorted(pathlib.Path(folder).glob("*_summary_*.csv"))
-        if done.returncode or not tables:
-            last = " ".join((done.stderr.strip() or done.stdout).split())[-500:]
+        if code or not tables:
+            last = " ".join((errors.strip() or said).split())[-500:]
             raise ChildProcessError(
                 f"{accelerator}: Vela must compile {os.path.basename(path)}, got: "
                 f"{last}. Export it again, or leave this processor out."
             )
         with open(tables[0], newline="") as file:
             table = next(csv.DictReader(file))
-    return read(accelerator, _version(python), done.stdout, table)
+    return read(accelerator, _version(python), said, table)
+
+
+def _run(words, folder, accelerator, time_limit, status):
+    """(exit code, standard output, standard error) of a command in a folder."""
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    text = {"text": True, "errors": "replace"}
+    start = time.monotonic()
+    with subprocess.Popen(words, cwd=folder, **pipes, **text) as process:
+        try:
+            while True:
+                spent = time.monotonic() - start
+                status.show(f"{spent:.0f} s so far")
+                try:
+                    said = process.communicate(timeout=min(BEAT, time_limit))
+                    return process.returncode, *said
+                except subprocess.TimeoutExpired as err:
+                    if time.monotonic() - start < time_limit:
+                        continue
+                    raise TimeoutError(
+                        f"{accelerator}: must be compiled within time_limit="
+                        f"{time_limit:g} s, got no end. Raise time_limit "
+                        "(--time-limit in the shell)."
+                    ) from err
+        finally:
+            process.kill()
+            status.close()
 
 
 def read(accelerator, version, text, table):
@@ -151,11 +166,11 @@ def compiled(target, runtime, time_limit=TIME_LIMIT, verbose=1):
 
     Args:
         target: `targets.Target`. runtime: `Runtime` of the file here.
-        time_limit: seconds. verbose: not used, Vela has no progress to show.
+        time_limit: seconds. verbose: 0 for silence.
     """
     start, trial = time.monotonic(), Trial(target.name, target.kind)
     try:
-        made = compile_file(runtime.path, target.cpu, time_limit)
+        made = compile_file(runtime.path, target.cpu, time_limit, verbose)
     except ChildProcessError as err:
         trial.reasons = [str(err)]
     else:

@@ -94,6 +94,11 @@ class Judge:
         self._choices, self._labels = None, None
         self._batches()
 
+    @property
+    def notes(self):
+        """What the validation images say of themselves, and of what was left out."""
+        return tuple(getattr(self._pair[0], "notes", ()))
+
     def _batches(self):
         return Batches(*self._pair, self._reference.contract)
 
@@ -223,7 +228,10 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
             )
     chosen, note = exported[tried[-1].quantization], _grain(judge)
     result = dataclasses.replace(
-        chosen, path=path, tried=tuple(tried), notes=(*chosen.notes, *note)
+        chosen,
+        path=path,
+        tried=tuple(tried),
+        notes=(*chosen.notes, *note, *judge.notes),
     )
     say(str(dataclasses.replace(result, path=told_path(path))), verbose)
     return result

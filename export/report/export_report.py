@@ -53,6 +53,11 @@ class ExportReport:
         return not self.failures and all(a.passed for a in self.artefacts)
 
     @property
+    def complete(self):
+        """Whether no proof lacks labels or images that somebody may count on."""
+        return not any(a.lost for a in self.artefacts)
+
+    @property
     def html(self):
         """Path of the page."""
         return self.directory / "report.html"
@@ -83,7 +88,7 @@ class ExportReport:
         note = self.preprocessing
         return {
             "created": self.created,
-            "passed": self.passed,
+            "passed": self.passed and self.complete,
             "model": self.model,
             "labels": self.labels,
             "preprocessing": None if note is None else note.get_config(),

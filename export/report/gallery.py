@@ -91,9 +91,16 @@ class Gallery:
         ]
 
     def _picture(self, image, heat, chosen, share, true):
-        pixels = to_pixels(image, self._contract.mode)
+        pixels = self._pixels(image)
         overlay = None if heat is None else data_uri(with_heat(pixels, heat))
         return Picture(data_uri(pixels), overlay, chosen, share, true)
+
+    def _pixels(self, image):
+        """0 to 255; of an unknown range from the darkest to the brightest value."""
+        if self._contract.stated:
+            return to_pixels(image, self._contract.mode)
+        low, high = float(image.min()), float(image.max())
+        return np.round((image - low) * (255 / max(high - low, 1e-6))).astype("uint8")
 
 
 def _attention(model, images):

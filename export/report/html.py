@@ -237,7 +237,7 @@ def _row(artefact, biggest, processors):
             _change(artefact.change),
             _percent(artefact.agreement),
             f"{artefact.time_ratio:.2f}×",
-            _pill("verified" if artefact.passed else "failed", artefact.passed),
+            _pill(_verdict(artefact), artefact.passed and not artefact.lost),
         )
     )
     cells += "".join(
@@ -250,6 +250,12 @@ def _row(artefact, biggest, processors):
         f'<tr><th scope="row">{_text(artefact.path.name)}<small>{kind}</small></th>'
         f"{cells}</tr>"
     )
+
+
+def _verdict(artefact):
+    if not artefact.passed:
+        return "failed"
+    return "in part" if artefact.lost else "verified"
 
 
 def _difference(value):

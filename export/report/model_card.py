@@ -115,6 +115,7 @@ def _measured(report):
         f"float32.{keras} ms: processor time for one image, one thread, median of "
         "interleaved runs, on the machine below. Noise: signal-to-noise ratio of the "
         f"outputs. Other processors: {report.elsewhere}."
+        + "".join(f" {note}." for note in used["notes"])
     )
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 
 import keras_vit
-from keras_vit import _command
+from keras_vit import _command, _needs
 from keras_vit.cli import (
     data,
     evaluation,
@@ -146,7 +146,8 @@ def _complete(words):
 def _refuse(err, command, words):
     """Say what is wrong, in the words of the command: its exit code."""
     options = options_of(words, command)
-    text = in_options(str(err), options, fields="set" in options)
+    said = _needs.other_backend(getattr(err, "name", None)) or str(err)
+    text = in_options(said, options, fields="set" in options)
     print(f"keras-vit {command}: {text}", file=sys.stderr)
     failed = isinstance(err, KerasViTError) or not isinstance(err, ASKED_WRONGLY)
     return 1 if failed else 2

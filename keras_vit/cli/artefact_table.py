@@ -18,7 +18,7 @@ def summary(report):
             "" if artefact.change is None else artefact.change.brief,
             f"{artefact.time_ratio:.2f}x",
             *(cell(artefact.processors, name) for name in report.processors),
-            "passed" if artefact.passed else "FAILED: " + "; ".join(artefact.reasons),
+            artefact.verdict,
         ]
         for artefact in report.artefacts
     ]

@@ -1,5 +1,40 @@
 """Facts about a model, for a person and for a program."""
 
+from keras_vit.cli import saved
+
+
+def counted(name):
+    """Facts of a name as `describe` gives them, without Keras; None where it is needed.
+
+    A name is looked up in the tables, a `.keras` file read off its headers.
+    """
+    if name.endswith(".keras"):
+        return saved.facts(name)
+    from keras_vit import imagenet, variants
+    from keras_vit.weights import catalog, counting, list_checkpoints
+
+    row = catalog.find(name) if name in list_checkpoints() else None
+    variant = variants.parse(name if row is None else row.variant)
+    options = {} if row is None else dict(row.options)
+    side = None if row is None else options.get("image_size") or row.image_size
+    given = () if row is None else (side, row.classes)
+    sizes = counting.outline(variant, *given, patch_size=options.get("patch_size"))
+    if sizes is None:
+        return None
+    facts = {
+        "name": variant.function if row is None else row.name,
+        **{name: sizes[name] for name in ("input", "output", "parameters")},
+        "size": sizes["parameters"] * 4,
+        "layers": sizes["layers"],
+        "preprocessing": catalog.prepared(row, variant.family),
+        "labels": None,
+    }
+    if row is None:
+        return facts
+    if row.classes == len(imagenet.NAMES):
+        facts["labels"] = list(imagenet.NAMES)
+    return facts | {"top1": row.score, "licence": row.licence, "url": row.url}
+
 
 def find(name):
     """A saved model, or the outline of a named one: (model, row of the tables).

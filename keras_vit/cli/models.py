@@ -77,6 +77,9 @@ def run_show(args):
     if pathlib.Path(args.name).exists() and not args.name.endswith(".keras"):
         facts = weights.describe(args.name)
         return facts.to_dict(), str(facts), 0
+    facts = None if args.layers else model_facts.counted(args.name)
+    if facts is not None:
+        return facts, "\n".join(model_facts.lines(facts)), 0
     model, row = model_facts.find(args.name)
     facts = model_facts.describe(model, row)
     lines = model_facts.lines(facts)

@@ -143,13 +143,16 @@ def check_images(args, required):
 
 def validation_images(args, model):
     """The images that the options ask for, for `verify` and its like."""
+    from keras_vit.export.images.batches import Noted
     from keras_vit.export.images.image_folder import LabelledFolder
     from keras_vit.export.runtime.console import say
     from keras_vit.models.input_range import stated
     from keras_vit.models.output_activation import labels_of
 
     if not args.images:
-        return load_split(args, model)[0]
+        data, info = load_split(args, model)
+        skipped = [f"left out: {path}" for path in info.skipped]
+        return Noted(data, [*info.notes, *skipped])
     names, shape = labels_of(model), model.outputs[0].shape
     classes = shape[-1] if len(shape) == 2 else None
     note, _ = stated(model)
@@ -187,8 +190,7 @@ def run_verify(args):
         on_failure="report",
         verbose=loudness(args),
     )
-    answer = {**report.to_dict(), "notes": list(getattr(images, "notes", ()))}
-    return answer, describe(report), 0 if report.passed else 1
+    return report.to_dict(), describe(report), 0 if report.verdict == "passed" else 1
 
 
 def run_benchmark(args):

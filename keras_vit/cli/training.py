@@ -2,6 +2,8 @@
 
 import ast
 import dataclasses
+import importlib.util
+import pathlib
 import sys
 
 from keras_vit import files
@@ -125,18 +127,38 @@ def read_fields(texts, option):
 
 
 def run_recipes(args):
-    """One line per recipe, or the page of one with all its fields."""
+    """One line per recipe, read off their files; or the page of one with its fields."""
+    if args.name is None:
+        rows = recipe_lines()
+        return {"recipes": dict(rows)}, table(rows, ["recipe", "for"]), 0
     from keras_vit import training
 
-    if args.name is not None:
-        fields = dataclasses.asdict(training.get_recipe(args.name))
-        page = training.recipes.describe(args.name)
-        lines = [f"{name:20} {value!r}" for name, value in fields.items()]
-        return {"page": page, **fields}, "\n".join([page, *lines]), 0
+    fields = dataclasses.asdict(training.get_recipe(args.name))
+    page = training.recipes.describe(args.name)
+    lines = [f"{name:20} {value!r}" for name, value in fields.items()]
+    return {"page": page, **fields}, "\n".join([page, *lines]), 0
+
+
+def recipe_lines():
+    """[name, what for] of every recipe, without running any of their code.
+
+    The names are those of the files; a file with ROWS has a recipe for each.
+    """
+    place = importlib.util.find_spec("keras_vit.training").submodule_search_locations[0]
     rows = []
-    for name in training.list_recipes():
-        rows.append([name, training.recipes.describe(name).split("\n")[0]])
-    return {"recipes": dict(rows)}, table(rows, ["recipe", "for"]), 0
+    for file in pathlib.Path(place, "recipes").glob("*.py"):
+        page = ast.parse(file.read_text(encoding="utf-8"))
+        made = {
+            node.targets[0].id: node.value
+            for node in page.body
+            if isinstance(node, ast.Assign)
+        }
+        names = [file.stem] if "RECIPE" in made else []
+        if "RECIPES" in made and "ROWS" in made:
+            names = [f"{file.stem}_{row}" for row in ast.literal_eval(made["ROWS"])]
+        said = ast.get_docstring(page).split("\n")[0]
+        rows += [[name, said] for name in names]
+    return sorted(rows)
 
 
 def load_prepared(args):

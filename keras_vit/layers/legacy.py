@@ -1,8 +1,13 @@
 """Keras' old format of whole models, `.h5`, which cannot rebuild these layers."""
 
+import contextlib
+import os
+import sys
+
 from keras.src.backend.common import global_state
 
 SUFFIXES = (".h5", ".hdf5")
+WRITER = "save_model_to_hdf5"  # of Keras
 
 
 def refuse_h5(always=False):
@@ -17,9 +22,27 @@ def refuse_h5(always=False):
     Raises:
         ValueError: with the formats that do load again.
     """
-    if always or global_state.get_global_attribute("use_legacy_config"):
+    writing = global_state.get_global_attribute("use_legacy_config")
+    if writing:
+        _remove_begun()
+    if always or writing:
         raise ValueError(
             "filepath: a whole model of keras_vit cannot be loaded from .h5 again, so "
             "nothing was saved. Use model.save('model.keras'), or "
             "model.save_weights('model.weights.h5') for the weights alone."
         )
+
+
+def _remove_begun():
+    """Remove the file that Keras has opened, and emptied, before it asks for a config.
+
+    Its path is known in the function that called us through Keras alone. A file that
+    the user opened is left to the user.
+    """
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_name != WRITER:
+        frame = frame.f_back
+    known = {} if frame is None else frame.f_locals
+    if known.get("opened_new_file"):
+        with contextlib.suppress(OSError):
+            os.unlink(known["filepath"])

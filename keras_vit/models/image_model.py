@@ -3,7 +3,7 @@
 import keras
 
 from keras_vit.layers.legacy import SUFFIXES, refuse_h5
-from keras_vit.models.logit_losses import of_logits
+from keras_vit.models.logit_losses import of_logits, warn_of_loss_around
 from keras_vit.preprocess import Preprocessing
 
 
@@ -32,6 +32,12 @@ class ImageModel(keras.Model):
         loss = None if loss is None else of_logits(self, loss, "losses")
         metrics = None if metrics is None else of_logits(self, metrics, "metrics")
         super().compile(optimizer, loss, loss_weights, metrics, **options)
+
+    def call(self, inputs, training=None, mask=None, **options):
+        """As Keras' own; warns when it is trained inside a model with a wrong loss."""
+        if training:
+            warn_of_loss_around(self)
+        return super().call(inputs, training=training, mask=mask, **options)
 
     def compile_from_config(self, config):
         """As Keras' own, which does nothing where `compile` is another."""

@@ -34,8 +34,49 @@ def of_logits(model, wanted, kind):
     Raises:
         ValueError: for a loss that takes probabilities and nothing else.
     """
-    raw = {n: is_raw(t) for n, t in zip(model.output_names, model.outputs, strict=True)}
-    changed = []
+    found, changed = _walked(model, wanted, kind)
+    if changed:
+        warnings.warn(
+            f"compile: {model.name!r} gives logits, and {', '.join(changed)} expects "
+            "probabilities: taken with from_logits=True, or it would never learn. "
+            "Say so yourself, or build the model with classifier_activation='softmax'.",
+            stacklevel=3,
+        )
+    return found
+
+
+def warn_of_loss_around(inner):
+    """Warn when a model that calls ours is trained on logits as probabilities.
+
+    Keras compiles a model of the user's own without asking us; while it is called to
+    train, Keras knows which model that is.
+
+    Args:
+        inner: our model, which is being called.
+    """
+    outer = inner._get_call_context().entry_layer
+    loss = getattr(outer, "loss", None)
+    if outer is inner or loss is None or not getattr(outer, "outputs", None):
+        return
+    try:
+        changed = _walked(outer, loss, "losses")[1]
+    except ValueError as err:
+        changed = [str(err)]
+    if changed:
+        warnings.warn(
+            f"{outer.name!r}, compiled around {inner.name!r}, gives logits, and its "
+            f"loss {', '.join(changed)} expects probabilities: it will never learn. "
+            "Compile it with keras.losses.SparseCategoricalCrossentropy("
+            "from_logits=True) or the like, or end it in a softmax.",
+            stacklevel=2,
+        )
+
+
+def _walked(model, wanted, kind):
+    """(what `of_logits` gives, names of what had to be told)."""
+    graph = getattr(model, "_functional", model)  # of a Sequential
+    pairs = zip(graph.output_names, graph.outputs, strict=True)
+    raw, changed = {name: is_raw(tensor) for name, tensor in pairs}, []
 
     def walk(item, here):
         if isinstance(item, dict):
@@ -45,15 +86,7 @@ def of_logits(model, wanted, kind):
             return type(item)(map(walk, item, places))
         return _told(item, kind, model.name, changed) if here else item
 
-    found = walk(wanted, all(raw.values()))
-    if changed:
-        warnings.warn(
-            f"compile: {model.name!r} gives logits, and {', '.join(changed)} expects "
-            "probabilities: taken with from_logits=True, or it would never learn. "
-            "Say so yourself, or build the model with classifier_activation='softmax'.",
-            stacklevel=3,
-        )
-    return found
+    return walk(wanted, all(raw.values())), changed
 
 
 def _told(item, kind, model, changed):

@@ -1,6 +1,7 @@
 """What the scores of a model are: logits, probabilities, or features."""
 
 import keras
+import numpy as np
 
 ENDINGS = ("softmax", "sigmoid")
 # Operations of keras.ops and layers that leave the meaning of scores as it is.
@@ -47,7 +48,30 @@ def meaning(tensor):
     if isinstance(operation, keras.layers.Average):
         kinds = {meaning(one) for one in inputs}
         return kinds.pop() if len(kinds) == 1 else None
+    if scales(operation, inputs):
+        return "logits" if meaning(inputs[0]) == "logits" else None
     return _of_operation(operation)
+
+
+def scales(operation, inputs):
+    """Whether an operation brings logits to another temperature, and no more.
+
+    Args:
+        operation: Keras'. inputs: its input tensors.
+    """
+    if len(inputs) != 1:
+        return False
+    if isinstance(operation, keras.layers.Rescaling):
+        numbers = np.array(operation.scale)
+    elif type(operation).__name__ in ("TrueDivide", "Divide", "Multiply"):
+        given = operation._inbound_nodes[0].arguments.args
+        numbers = [n for n in given if not isinstance(n, keras.KerasTensor)]
+        if not isinstance(given[0], keras.KerasTensor) or len(given) != 2:
+            return False
+        numbers = np.array(numbers[0]) if np.isscalar(numbers[0]) else np.zeros(1)
+    else:
+        return False
+    return numbers.ndim == 0 and numbers > 0
 
 
 def origin(tensor):
@@ -89,7 +113,9 @@ def labels_of(model):
             operation, keras.layers.Activation | keras.layers.Softmax
         )
         activates = activates or type(operation).__name__ in ("Softmax", "Sigmoid")
-        if not inputs or not (activates or _passes(operation)):
+        if not inputs or not (
+            activates or _passes(operation) or scales(operation, inputs)
+        ):
             return None
         tensor = inputs[0]
 
@@ -102,6 +128,10 @@ def _passes(operation):
 
 
 def _of_operation(operation):
+    if isinstance(operation, keras.layers.Wrapper):
+        operation = operation.layer
+    if isinstance(operation, keras.layers.Softmax) and operation.axis == 0:
+        return None  # over the images of a batch
     activation = getattr(operation, "activation", None)
     activation = operation if activation is None else activation
     name = getattr(activation, "__name__", type(activation).__name__).lower()
@@ -119,5 +149,5 @@ def _scores(operation):
     if isinstance(operation, keras.layers.Conv2D):
         shape = operation.output.shape
         return tuple(shape[1:3]) == (1, 1)
-    kinds = (keras.layers.Dense, keras.layers.Activation)
+    kinds = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Activation)
     return isinstance(operation, kinds) or type(operation).__name__ == "LogSoftmax"

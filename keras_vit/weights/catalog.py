@@ -73,6 +73,13 @@ PREPARATIONS = {
 }
 
 
+# Fields of `Preprocessing` where nothing else is said.
+DEFAULTS = {
+    "mode": "google", "resize": "squash", "crop": 1.0, "interpolation": "bilinear",
+    "antialias": True, "rounding": "none", "geometry": "torchvision",
+}  # fmt: skip
+
+
 @functools.cache
 def rows():
     """Every row by name, in the order of the tables."""
@@ -152,3 +159,14 @@ def preparation(row):
 
     size = (row.image_size, row.image_size)
     return Preprocessing(image_size=size, **PREPARATIONS[row.preparation])
+
+
+def prepared(row, family):
+    """`Preprocessing.get_config` of a row, or of a model of a family; needs no Keras.
+
+    Args:
+        row: of the tables, or None. family: as `variants` calls it.
+    """
+    kind = "vit_jax" if family == "BiT" else None
+    kind, side = (kind, 224) if row is None else (row.preparation, row.image_size)
+    return {"image_size": [side, side], **DEFAULTS, **PREPARATIONS.get(kind, {})}

@@ -21,6 +21,11 @@ CLIP = (
 )
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 TIMM_KEYS = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
+# Switches of transformers that change pixels in ways that are not done here.
+UNDONE = (
+    "do_pad", "do_thumbnail", "do_align_long_axis", "do_crop_margin", "do_grayscale",
+    "do_image_splitting", "do_pan_and_scan", "do_color_quantize",
+)  # fmt: skip
 WIDE = 384  # px; from here on ConvNeXt's processor squashes
 
 
@@ -161,6 +166,9 @@ def hugging_face(where, config, image_size):
     keys = Keys(where, inside if isinstance(inside, dict) else config)
     if keys.switch("do_flip_channel_order", False):
         keys.notes.append("do_flip_channel_order: it takes BGR; swap the channels.")
+    for name in UNDONE:
+        if keys.get(name) is True:
+            keys.notes.append(f"{name} is true, which is not done here.")
     return {**_range(keys), **_geometry(keys, image_size)}, keys.notes
 
 

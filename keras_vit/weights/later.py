@@ -26,7 +26,7 @@ def _refuse(arrays, request):
 FAMILIES = (
     Family(
         "image_gpt", _image_gpt, lambda a: a, _refuse, lambda o: [],
-        later="an image GPT, which classifies nothing. Read it with "
+        later="an image GPT, a model of its own. Read it with "
         "keras_vit.ImageGPT.from_checkpoint",
     ),
     Family(

@@ -222,3 +222,21 @@ def test_missing_files_fail_before_the_model_is_loaded(
 
     assert (2, "") == (code, out)
     assert message in err and [] == list(tmp_path.iterdir())
+
+
+def test_folders_that_are_no_labels_are_no_whole_proof(run, place, tmp_path):
+    """Said in the JSON of both commands; exit code 1, and an exported file is kept."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "zebra").symlink_to(place / "photos")
+    images = ("--images", tmp_path / "photos", "--json")
+
+    code, out, err = run("verify", place / "m.keras", place / "m.onnx", *images)
+    answer = json.loads(out)
+    assert (1, False) == (code, answer["passed"]), err
+    assert "did not fail, in an incomplete proof: no folder" in answer["verdict"]
+
+    words = ("export", place / "m.keras", tmp_path / "out", "--formats", "onnx")
+    code, out, _ = run(*words, *images)
+    answer = json.loads(out[out.index("{") :])
+    assert (1, False) == (code, answer["passed"])
+    assert answer["artefacts"][0]["kept"] and (tmp_path / "out/model.onnx").is_file()

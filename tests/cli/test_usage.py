@@ -10,8 +10,10 @@ import pytest
 from keras.src.saving.object_registration import GLOBAL_CUSTOM_OBJECTS
 
 import keras_vit
-from keras_vit import cli, errors
+from keras_vit import _needs, cli, errors
 from keras_vit.cli.messages import Help, in_options, options_of
+from keras_vit.cli.training import recipe_lines
+from keras_vit.training import recipes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OPTIONS = {"epochs": "--epochs", "overwrite": "--overwrite", "output_dir": "--output"}
@@ -23,8 +25,11 @@ sys.modules["tensorflow"] = None
 import keras_vit, keras_vit.cli
 keras_vit.cli.parser().format_help()
 keras_vit.cli.main(["list", "vit-b*", "--json"])
+keras_vit.cli.main(["recipes"])
 light = not {"keras", "numpy"} & set(sys.modules)
 used = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+codes = [keras_vit.cli.main(["show", name]) for name in os.environ["SHOWN"].split()]
+light = light and codes == [0] * len(codes) and "keras" not in sys.modules
 names = dir(keras_vit)
 try:
     from keras_vit import training
@@ -32,19 +37,34 @@ except ImportError as err:
     missing = str(err)
 if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
     del sys.modules["tensorflow"]
+import keras
+before = set(sys.modules)  # Keras loads what it finds
 model = keras_vit.VisionTransformer(
     image_size=16, patch_size=8, width=16, depth=1, heads=2, mlp_dim=16, classes=3
 )
 shape = list(model(keras_vit.preprocess_input([[[[0] * 3] * 16] * 16])).shape)
 from keras.src.saving.object_registration import GLOBAL_CUSTOM_OBJECTS as known
-print(json.dumps([light, used, names, sorted(known), shape, missing]))
+heavy = ["tensorflow_datasets", "tf2onnx", "onnx", "onnxruntime", "matplotlib", "PIL"]
+heavy += ["sklearn", "keras_cv", "ai_edge_litert", "ai_edge_quantizer"]
+heavy = {*heavy, "keras_vit.training"} & (set(sys.modules) - before)
+print(json.dumps([light, sorted(heavy), used, names, sorted(known), shape, missing]))
 """
 
 
 @pytest.fixture(scope="module")
-def started():
+def started(tiny, tmp_path_factory):
     """What a fresh process of the command says about itself."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    folder = tmp_path_factory.mktemp("shown")
+    shown = [folder / "m.safetensors", folder / "m.npz"]
+    for path, layout in zip(shown, ("timm", "google_npz"), strict=True):
+        keras_vit.save_checkpoint(tiny(patch_size=8, classes=3), path, layout)
+    tiny(patch_size=8).save(folder / "m.keras")
+    shown.append(folder / "m.keras")
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "SHOWN": " ".join(map(str, [*shown, "ViT-B/16"])),
+    }
     done = subprocess.run(
         [sys.executable, "-c", START], env=env, capture_output=True, text=True
     )
@@ -53,11 +73,23 @@ def started():
 
 
 def test_the_command_starts_without_keras(started):
-    """Help and lists need neither Keras nor TensorFlow nor numpy, and half a second."""
-    light, seconds, names, *_ = started
+    """Help, lists and headers need no Keras and no TensorFlow; lists half a second."""
+    light, _, seconds, names, *_ = started
 
     assert light and seconds < 0.5
     assert set(keras_vit.__all__) <= set(names)
+
+
+def test_building_a_model_loads_nothing_optional(started):
+    """Keras, its backend, and what Keras finds by itself."""
+    assert [] == started[1]
+
+
+def test_recipes_are_listed_as_they_are():
+    """Read off their files; each with the first line of its page."""
+    assert recipe_lines() == [
+        [name, recipes.describe(name).split("\n")[0]] for name in recipes.list_recipes()
+    ]
 
 
 def test_the_command_loads_what_a_program_loads(started):
@@ -66,7 +98,7 @@ def test_the_command_loads_what_a_program_loads(started):
     rooms = ("keras_vit.layers", "keras_vit.models", "keras_vit.preprocess")
     needed = {n for n in own if GLOBAL_CUSTOM_OBJECTS[n].__module__.startswith(rooms)}
 
-    assert 20 < len(needed) and needed <= set(started[3])
+    assert 20 < len(needed) and needed <= set(started[4])
 
 
 def test_what_needs_tensorflow_says_so(started):
@@ -75,6 +107,17 @@ def test_what_needs_tensorflow_says_so(started):
 
     assert [1, 3] == shape
     assert "needs TensorFlow" in missing and "pip install tensorflow" in missing
+
+
+def test_a_backend_that_is_missing_is_named_with_the_ways_out(monkeypatch, capsys):
+    """Not Keras' bare "No module named"; other libraries are as they say."""
+    monkeypatch.setattr(_needs, "has", lambda name: name == "jax")
+    missing = ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+    assert 1 == cli._refuse(missing, "show", cli.parser())
+    said = capsys.readouterr().err
+    assert "set KERAS_BACKEND=jax or `pip install tensorflow`." in said
+    assert _needs.other_backend("h5py") is None
 
 
 def test_version(run):

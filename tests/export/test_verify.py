@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vit import export
+from keras_vit import Preprocessing, export
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.comparison.running_tally import Comparison
+from keras_vit.export.images.image_folder import LabelledFolder
 from keras_vit.export.io.io_spec import Contract, Tensor, contract_of
 from keras_vit.export.runtime.differences import Tally, decibels
 from keras_vit.export.runtime.runtimes import open_file
@@ -306,3 +307,25 @@ def test_noise_where_nothing_should_be_is_not_called_identical():
         decibels(tally.decibel) for tally in (silent, same)
     ]
     assert "noise alone" in silent.complaint("int8") and "" == same.complaint("int8")
+
+
+def test_a_proof_that_lost_labels_or_images_is_not_called_passed(
+    model, exported, photos, answers, tmp_path
+):
+    """It does not fail either; what is missing stands in the result and its JSON."""
+    path = exported["onnx"].path
+    some = [(photos[:32], answers[:32]), photos[32:]]
+    report = export.verify(model, path, some, verbose=0)
+    assert report.passed and "only 32 of 40 images have labels" in report.verdict
+    assert report.verdict in str(report) and report.lost == report.to_dict()["notes"]
+
+    for name in ("dog/0.png", "dog/1.heic"):
+        file = tmp_path / "photos" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32)).save(file, "PNG")
+    folder = LabelledFolder(tmp_path / "photos", Preprocessing((32, 32)), names=["cat"])
+    report = export.verify(model, path, folder, verbose=0)
+    assert 1 == report.images and report.top1 is None
+    assert "incomplete proof: left out, .heic" in str(report)
+    assert "no folder is named as a label of the model" in report.lost[-1]
+    assert len(folder.notes) == len(report.notes)

@@ -89,3 +89,31 @@ def test_a_compiled_model_comes_back_compiled(model, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "m.keras")
 
     assert loaded.compiled and loaded.loss.from_logits and loaded.optimizer.built
+
+
+def _around(model):
+    image = keras.Input((32, 32, 3))
+    return keras.Model(image, model(image))
+
+
+@pytest.mark.parametrize(
+    "wrap", [_around, lambda m: keras.Sequential([keras.Input((32, 32, 3)), m])]
+)
+def test_a_model_around_ours_is_told_when_it_trains(model, images, wrap):
+    """Keras compiles it alone; the first step warns, and only where it must."""
+    outer = wrap(model)
+    outer.compile(loss="sparse_categorical_crossentropy", jit_compile=False)
+    with pytest.warns(UserWarning, match="compiled around 'vit', gives logits.*from_"):
+        outer.train_on_batch(images, LABELS)
+    outer.evaluate(images, LABELS, verbose=0)
+
+    told = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    for right, loss in (
+        (outer, told),
+        (
+            keras.Sequential([outer, keras.layers.Softmax()]),
+            "sparse_categorical_crossentropy",
+        ),
+    ):
+        right.compile(loss=loss, run_eagerly=True)
+        right.train_on_batch(images, LABELS)

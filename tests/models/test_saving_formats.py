@@ -1,5 +1,6 @@
 """Saved models load again, or are refused while they are saved."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -21,6 +22,17 @@ def test_h5_is_refused_with_the_way_out(wrap, tiny, tmp_path):
 
     with pytest.raises(ValueError, match=r"from .h5 again.*model.save\('model.keras'"):
         save(path)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_file_of_the_users_own_stays_open_to_the_user(tiny, tmp_path):
+    """h5py's, given in place of a path: refused all the same, and not removed."""
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        with pytest.raises(ValueError, match="from .h5 again"):
+            keras.src.legacy.saving.legacy_h5_format.save_model_to_hdf5(
+                tiny(depth=1), file
+            )
+    assert (tmp_path / "m.h5").is_file()
 
 
 def test_weights_alone_still_go_to_h5(tiny, images, tmp_path):

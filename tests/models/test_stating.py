@@ -114,6 +114,13 @@ def test_labels_of_a_model_inside(tiny):
         ([layers.Dense(3), layers.Dropout(0.1), layers.Softmax()], "softmax"),
         ([layers.Dense(3), lambda x: ops.cast(x, "float64")], "logits"),
         ([layers.Reshape((1, 1, 3)), layers.Conv2D(3, 1), layers.Flatten()], "logits"),
+        ([layers.EinsumDense("ab,bc->ac", 3)], "logits"),
+        ([layers.SpectralNormalization(layers.Dense(3))], "logits"),
+        ([layers.Dense(3), lambda x: x / 2.0], "logits"),
+        ([layers.Dense(3), layers.Rescaling(0.5), layers.Softmax()], "softmax"),
+        ([layers.Dense(3), lambda x: x * -1.0], None),
+        ([layers.Dense(3), layers.Softmax(), lambda x: x / 2.0], None),
+        ([layers.Dense(3), layers.Softmax(axis=0)], None),
         ([layers.Identity()], None),
     ],
 )

@@ -97,7 +97,19 @@ def test_silence_and_bytes(clock, capsys):
 
     (line,) = capsys.readouterr().out.splitlines()
     assert "3.0 of 4.0 MB" in line
-    assert line.endswith("0:03 left")  # three looks at the clock for the half
+    assert line.endswith("0:04 left")  # four looks at the clock for the half
+
+
+def test_what_has_no_numbers_is_told_ever_more_seldom(clock, capsys):
+    """A log of a thousand seconds has seven lines."""
+    clock(1.0)
+    status = progress.Status("vela")
+    for second in range(1000):
+        status.show(f"{second} s")
+    status.close()
+
+    lines = capsys.readouterr().out.splitlines()
+    assert 7 == len(lines) and lines[0].startswith("vela: 1")
 
 
 def test_nobody_draws_a_bar_of_his_own():

@@ -86,6 +86,14 @@ def test_a_value_without_sense_is_named(key, value):
         hugging(**{key: value})
 
 
+def test_steps_that_are_not_done_are_said():
+    """Padding and its like change pixels."""
+    _, notes = hugging(do_pad=True, do_thumbnail=False, do_grayscale=True, **CLIP)
+    assert [
+        f"do_{name} is true, which is not done here." for name in ("pad", "grayscale")
+    ] == notes
+
+
 def test_filters_that_are_missing_are_replaced_and_said():
     """By number or name; the nearest one stands in."""
     for value, taken in ((1, "bicubic"), ("hamming", "bilinear"), (4, "area")):

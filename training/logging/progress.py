@@ -14,22 +14,24 @@ SECONDS = 30.0  # of the latest steps that the pace is taken over
 class ShowProgress(keras.callbacks.Callback):
     """Show images/s, the time left, the learning rate, the loss and the scores.
 
-    In a terminal or notebook the line is renewed; in a file there is a line each
-    minute. Must stand behind what completes the numbers of an epoch.
+    In a terminal or notebook the line is renewed; in a file there is a line at every
+    tenth of an epoch, a minute apart or more, and one at its end. Must stand behind
+    what completes the numbers of an epoch.
 
     Args:
         batch_size: images per step. epochs: of the run. verbose: 0 silent (the pace is
             taken all the same), 1 the line, 2 one line per epoch.
     """
 
-    renewed, noted = progress.RENEWED, 60.0  # seconds between two lines: terminal, file
+    noted = 60.0  # seconds between two lines of a file
 
     def __init__(self, batch_size, epochs, verbose):
         super().__init__()
         self.batch_size, self.epochs, self.verbose = batch_size, epochs, verbose
         self.live = verbose == 1 and progress.is_live()
         self._marks = collections.deque()  # (time, steps of the epoch) of late steps
-        self._shown = self._began = self._test_began = time.monotonic()
+        self._pulse = progress.Pulse(self.live, self.noted)
+        self._began = self._test_began = time.monotonic()
         self._epoch = self._first = 0
         self._validation = 0.0
         self._step_seconds = None
@@ -39,7 +41,8 @@ class ShowProgress(keras.callbacks.Callback):
         """The clock of the epoch starts."""
         self._marks.clear()
         self._epoch, self._first = epoch, None
-        self._began = self._shown = time.monotonic()
+        self._began = time.monotonic()
+        self._pulse.restart()
 
     def on_train_batch_begin(self, batch, logs=None):
         """The first step of an epoch may be one in the middle."""
@@ -59,10 +62,8 @@ class ShowProgress(keras.callbacks.Callback):
         if len(self._marks) > 1:
             (then, before), steps = self._marks[0], batch + 1
             self._step_seconds = (now - then) / (steps - before)
-        if self.verbose == 1:
-            if now - self._shown >= (self.renewed if self.live else self.noted):
-                self._shown = now
-                self._show(self._line(batch + 1, logs))
+        if self.verbose == 1 and self._pulse.is_due(batch + 1, self.params["steps"]):
+            self._show(self._line(batch + 1, logs))
 
     def on_test_begin(self, logs=None):
         """Say that validation takes its time."""

@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_vit.models.input_range import stated
+from keras_vit.models.input_range import UNKNOWN, stated
 from keras_vit.models.output_activation import ending
+from keras_vit.progress import tell
 from keras_vit.ranges import pixel_statistics
 from keras_vit.training.optim.losses import hard_distillation, soft_distillation
 
@@ -164,8 +165,9 @@ def _shape(model, side):
 def translation(student, teacher):
     """From images as the student takes them to images as the teacher does.
 
-    Both models say how they want them in their note `preprocessing`; a teacher without
-    one takes them as the student does, but for the size, which its input has.
+    Both models say how they want them in their note `preprocessing`, or a model inside
+    does. A teacher without one takes them as the student does, which is said, but for
+    the size, which its input has.
 
     Args:
         student, teacher: `keras.Model`.
@@ -174,6 +176,8 @@ def translation(student, teacher):
         Function of (B, H, W, 3) float32.
     """
     theirs, own = stated(teacher)[0], stated(student)[0]
+    if theirs is None:
+        tell(f"teacher: gets images as the student does, which is a guess: {UNKNOWN}.")
     convert = (theirs is not None and own is not None) and theirs.range != own.range
     size = tuple(_shape(teacher, "input")[1:3])
 

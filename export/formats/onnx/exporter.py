@@ -27,7 +27,6 @@ from keras_vit.export.quantization.recipe import AUTO
 from keras_vit.export.runtime import provenance
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.runtimes import onnxruntime
-from keras_vit.models.input_range import stated
 from keras_vit.models.output_activation import labels_of
 
 ALL_WRITERS = {**WRITERS, **STEM_WRITERS}
@@ -208,7 +207,7 @@ def write_onnx(reference, file, opset):
         graph = serialization.graph_of(through_tf2onnx.convert(reference))
     else:
         graph = _direct(reference, opset)
-    graph.facts.update(_facts(reference.model))
+    graph.facts.update(_facts(reference))
     serialization.save(graph, file)
     del graph
     serialization.check(file)
@@ -279,9 +278,10 @@ def _write_call(graph, operation, given, node):
     return [write(graph, operation, given, node)]
 
 
-def _facts(model):
+def _facts(reference):
     """What an application needs to use the file, and who made it; name -> str."""
-    note, labels = stated(model)[0], labels_of(model)
+    model, note = reference.model, reference.contract.note
+    labels = labels_of(model)
     facts = {
         "keras_vit_version": keras_vit.__version__,
         "model": model.name,

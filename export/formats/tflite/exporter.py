@@ -139,7 +139,7 @@ class TFLite:
                     rounded,
                     options.calibration,
                     options.verbose,
-                    reference.contract.mode,
+                    reference.contract.stated_mode,
                 )
             os.replace(rounded, part)
             _check_operators(part, view.reference())

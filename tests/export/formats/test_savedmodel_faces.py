@@ -104,7 +104,9 @@ def serve_afresh(path, files):
 @pytest.mark.parametrize(
     "serve", [serve_here, pytest.param(serve_afresh, marks=pytest.mark.slow)]
 )
-def test_encoded_images_without_this_package(serve, noted, saved, tmp_path):
+def test_encoded_images_without_this_package(
+    serve, noted, saved, tmp_path, assert_best
+):
     """TensorFlow alone classifies JPEG and PNG files of different sizes."""
     rng, files = np.random.default_rng(3), []
     for kind, size in (("jpeg", (50, 70)), ("png", (33, 20)), ("jpeg", (64, 64))):
@@ -119,11 +121,7 @@ def test_encoded_images_without_this_package(serve, noted, saved, tmp_path):
     answer = serve(saved.path, files)
 
     assert {"classes", "probabilities"} == set(answer)
-    best = (-expected).argsort(axis=1)[:, :2]
-    assert best.tolist() == answer["classes"]
-    np.testing.assert_allclose(
-        answer["probabilities"], np.take_along_axis(expected, best, axis=1), atol=1e-3
-    )
+    assert_best(answer["classes"], answer["probabilities"], expected, 1e-3)
 
 
 def test_every_signature_is_proven_and_shares_the_weights(noted, saved):

@@ -48,6 +48,11 @@ def test_folders_names_are_labels_where_the_model_knows_them(folder):
         "no folder is named as a label of the model: images count without"
         in (other.notes[-1])
     )
+    assert (
+        other.notes[-1:] == other.lost
+        and "(4 images, in bee, cat). Name" in other.lost[0]
+    )
+    assert not found.lost
     with pytest.raises(ValueError, match="all of them or none, got 1 of 2.*: cat"):
         LabelledFolder(folder, NOTE, names=["ant", "bee"])
 

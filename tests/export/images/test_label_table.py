@@ -11,7 +11,8 @@ NAMES = ["ant", "bee", "cat"]
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Four images, one with an accent and a comma in its name."""
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("tables") / "photos0"
+    folder.mkdir()
     for name in ("a.png", "b.png", "c,d.png", "für.JPG"):
         Image.new("RGB", (4, 4)).save(folder / name, "PNG")
     return folder
@@ -47,6 +48,13 @@ def test_encodings_are_told_by_their_bytes(photos, encoding):
         "id,file_name,extra,label\n1,a.png,x,ant\n2,b.png,y,cat\n",
         "label,image\nant,a.png\ncat,b.png\n",
         "image_id,label\na,0\nb,2\n",
+        "a.png 0\nb.png  2\n",
+        "a.png ant\nb.png cat\n",
+        "A.PNG,ant\nb.Png,cat\n",
+        "a.png|ant\nb.png|cat\n",
+        "a.png,ant,\nb.png,cat,,\n",
+        "file,class\na.png,0.0\nb.png,2.\n",
+        "photos0/a.png,ant\nphotos0\\b.png,cat\n",
     ],
 )
 def test_forms_of_a_table(photos, text):

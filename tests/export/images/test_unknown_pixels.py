@@ -8,10 +8,13 @@ import pytest
 from keras_vit import Preprocessing, export
 from keras_vit.export.comparison.running_tally import Comparison
 from keras_vit.export.formats.tflite.metadata import describe
+from keras_vit.export.images.batches import Batches
 from keras_vit.export.io.io_spec import contract_of
 from keras_vit.export.io.model_views import features_of
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.io.signature import plan
+from keras_vit.export.report.gallery import Gallery
+from keras_vit.export.runtime.runtimes import open_file
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,45 @@ def test_the_caller_may_say_it(clone, tmp_path):
     (got,) = onnxruntime.InferenceSession(made.path).run(None, {"image": pixels})
     np.testing.assert_allclose(clone(note(pixels)), got, atol=1e-4)
     assert "as the caller says" in str(made)
+
+
+def test_a_file_that_prepares_pixels_is_not_compared_by_a_guess(clone, tmp_path):
+    """`verify` names the missing word; with it, the file passes."""
+    note = Preprocessing((32, 32), mode="clip")
+    made = export.to_onnx(clone, tmp_path / "m.onnx", preprocessing=note, verbose=0)
+    assert '"mode": "clip"' in _fact(made.path, "preprocessing")
+
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), "uint8")
+    with pytest.raises(ValueError, match="m.onnx: prepares pixels .* does not say"):
+        export.verify(clone, made.path, images, verbose=0)
+    said = keras.Model(clone.input, clone.output)
+    said.preprocessing = note
+    assert export.verify(said, made.path, images, verbose=0).passed
+
+
+def _fact(path, name):
+    pairs = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    return pairs[name]
+
+
+def test_no_message_and_no_picture_guesses_either(clone):
+    """Whole numbers are not said to need -1 to 1; pictures show what is there."""
+    contract = contract_of(clone, dynamic_batch=True)
+    with pytest.raises(ValueError, match="got uint8 pixels. But the model does not"):
+        Batches(np.zeros((1, 32, 32, 3), "uint8"), None, contract)
+    bright = np.linspace(0, 1, 3072, dtype="float32").reshape(32, 32, 3)
+    pixels = Gallery(contract, 1)._pixels(bright)
+    assert (0, 255) == (pixels.min(), pixels.max())
+
+
+def test_integer_files_read_images_as_they_were_seen(clone, photos, tmp_path):
+    """No byte stands for a level of -1 to 1 where nothing says so."""
+    images = (photos + 1) / 2
+    options = {"quantization": "full_int8", "calibration": images, "verbose": 0}
+    made = export.to_tflite(clone, tmp_path / "m.tflite", **options)
+
+    image = open_file(made.path).inputs[0]
+    assert (0, pytest.approx(1 / 255, rel=0.01)) == (image.zero, image.scale)
 
 
 def test_two_words_of_the_caller_must_agree(clone):
@@ -80,6 +122,8 @@ def test_features_of_a_model_inside_are_not_its_scores(model, photos):
     got = keras.Model(wrap.inputs[0], features_of(wrap))(photos[:2])
 
     np.testing.assert_allclose(expected, got, atol=1e-6)
+    cooler = keras.Model(model.input, keras.layers.Rescaling(0.5)(model.output))
+    assert features_of(cooler) is features_of(model)
 
 
 def test_labels_of_features_are_refused_not_dropped(model):

@@ -92,7 +92,7 @@ def test_ctrl_c_ends_the_process(monkeypatch):
         found.append(True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(child.Progress, "show", interrupt)
+    monkeypatch.setattr(child.Status, "show", interrupt)
     started = []
     popen = child.subprocess.Popen
 

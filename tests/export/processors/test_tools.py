@@ -1,9 +1,11 @@
 """tflite-micro and Vela: what is read off them, and, as slow tests, themselves."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from keras_vit import export
+from keras_vit import export, progress
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.formats.tflite import arena
 from keras_vit.export.inspection import delegates
@@ -41,6 +43,19 @@ def test_what_vela_says_is_read():
     assert str(made).startswith(told)
     with pytest.raises(ChildProcessError, match="must list operators"):
         vela.read("ethos-u65-256", "5.2.0", "", TABLE)
+
+
+def test_vela_is_shown_while_it_compiles(tmp_path, capsys, monkeypatch):
+    """How long so far; and its end is waited for no longer than told."""
+    monkeypatch.setattr(progress, "SELDOM", 0.0)
+    status = progress.Status("ethos-u65-256: Vela compiles")
+    words = [sys.executable, "-c", "print('CPU')"]
+
+    assert (0, "CPU\n", "") == vela._run(words, tmp_path, "ethos-u65-256", 60, status)
+    assert "ethos-u65-256: Vela compiles: 0 s so far" in capsys.readouterr().out
+    words[-1] = "import time; time.sleep(60)"
+    with pytest.raises(TimeoutError, match="within time_limit=0.1 s, got no end"):
+        vela._run(words, tmp_path, "ethos-u65-256", 0.1, status)
 
 
 def test_names_come_from_the_signature_of_the_first_graph(exported):

@@ -195,12 +195,13 @@ def test_a_teacher_gets_images_as_it_wants_them(ours, theirs):
     np.testing.assert_allclose(got, preprocess_input(pixels, theirs), atol=2e-4)
 
 
-def test_a_teacher_gets_images_of_its_size(batch):
-    """Resized, averaging."""
+def test_a_teacher_gets_images_of_its_size(batch, capsys):
+    """Resized, averaging; that its range is guessed is said."""
     teacher = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()])
     translate = distillation.translation(make_model(), teacher)
 
     assert (6, 4, 4, 3) == translate(batch[0]).shape
+    assert "as the student does, which is a guess: the mod" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
