@@ -181,10 +181,10 @@ class _Work:
         self._options = _options(platform, contract, input_size)
         form = FORMATS[platform.kind]
         given = (form.recipes.get(recipe), recipe == AUTO, form.preparations)
-        (faced,) = plan(reference, None, *given, **self._options).values()
-        self.face = faced.face
+        (adapted,) = plan(reference, None, *given, **self._options).values()
+        self.adapter = adapted.adapter
         why = "which the model was trained for" if reference.trained else None
-        self.notes = tuple(_notes(platform, recipe, self.face, self.labels, why))
+        self.notes = tuple(_notes(platform, recipe, self.adapter, self.labels, why))
 
     def write(self, folder, calibration, validation, tolerance, verbose):
         """The file, judged: (`Exported`, `Verification` or None)."""
@@ -199,7 +199,12 @@ class _Work:
                 given["tolerance"] = 0.5 if tolerance is None else tolerance
             exported = to_tflite(self._model, path, self._recipe, **given)
             if self._recipe == "auto":
-                chosen = (self._platform, exported.quantization, self.face, self.labels)
+                chosen = (
+                    self._platform,
+                    exported.quantization,
+                    self.adapter,
+                    self.labels,
+                )
                 self.notes = tuple(_notes(*chosen, why="chosen by your images"))
         if validation is None:
             return exported, None
@@ -214,7 +219,7 @@ class _Work:
     def write_beside(self, folder, exported):
         """The code and the class names."""
         platform = self._platform
-        code = app_code.app_code(platform, exported, self.face, self.labels)
+        code = app_code.app_code(platform, exported, self.adapter, self.labels)
         code = app_code.commented(platform, self.notes, code)
         (folder / platform.snippet).write_text(code, encoding="utf-8")
         if self.labels is not None:
@@ -285,19 +290,21 @@ def _options(platform, contract, input_size):
     return options
 
 
-def _notes(platform, recipe, face, labels, why=None):
+def _notes(platform, recipe, adapter, labels, why=None):
     """Everything that was decided and matters, as sentences."""
     why = why or (platform.why if recipe == platform.recipe else "as asked for")
     kind = "TFLite" if platform.kind == "tflite" else "SavedModel"
     yield f"{platform.name}: {platform.file}, {kind} {recipe or FLOAT32} ({why})"
-    yield f"takes: {_taken(face)}"
-    if not face.encoded and platform.kind == "savedmodel":
+    yield f"takes: {_taken(adapter)}"
+    if not adapter.encoded and platform.kind == "savedmodel":
         yield "other sizes: crop and resize before, the file takes exactly this size"
     else:
         yield f"other sizes: {platform.sizes}"
-    (scores,) = face.outputs
-    made = "softmax is part of the file" if face.softmax else "as the model gives them"
-    several = f"{face.classes} classes" if face.classes > 1 else "1 class"
+    (scores,) = adapter.outputs
+    made = (
+        "softmax is part of the file" if adapter.softmax else "as the model gives them"
+    )
+    several = f"{adapter.classes} classes" if adapter.classes > 1 else "1 class"
     yield f"gives: {scores.name} of {several}, {made}"
     yield f"labels: {_named(platform, labels)}"
     if platform.mediapipe:
@@ -314,28 +321,28 @@ def _memory(exported):
         )
 
 
-def _taken(face):
-    become = f"they become {_ends(face)} in the file"
-    if face.encoded:
+def _taken(adapter):
+    become = f"they become {_ends(adapter)} in the file"
+    if adapter.encoded:
         return f"JPEG or PNG files; {become}"
-    _, height, width, channels = face.image.shape
+    _, height, width, channels = adapter.image.shape
     colours = "grey" if channels == 1 else "RGB" if channels == 3 else f"{channels}"
     image = f"one image of {width}x{height} px, {colours}, bytes of 0 to 255"
-    if face.resizes:
-        inside = "{1}x{0} px".format(*face.core.image.shape[1:3])
+    if adapter.resizes:
+        inside = "{1}x{0} px".format(*adapter.view.image.shape[1:3])
         image += f", cropped and resized to {inside} in the file"
-    if face.embedded:
+    if adapter.embedded:
         return f"{image}; {become}"
     return (
         f"{image}, which the code beside it turns into the file's integers for "
-        f"{_ends(face)}: integers cannot do that inside, where colours differ"
+        f"{_ends(adapter)}: integers cannot do that inside, where colours differ"
     )
 
 
-def _ends(face):
-    mean, std = pixel_statistics(face.mode, face.core.image.shape[-1])
+def _ends(adapter):
+    mean, std = pixel_statistics(adapter.mode, adapter.view.image.shape[-1])
     low, high = ((0 - mean) / std).min() + 0.0, ((255 - mean) / std).max()
-    return f"{low:.3g} to {high:.3g} ({keywords(face.mode)})"
+    return f"{low:.3g} to {high:.3g} ({keywords(adapter.mode)})"
 
 
 def _named(platform, labels):

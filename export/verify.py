@@ -68,24 +68,27 @@ def verify(
     check_points("max_points_lost", max_points_lost, optional=True)
     targets, reference = ready(on, path, time_limit), Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
-    faced, options = face_of(reference, runtime), (max_points_lost, time_limit, verbose)
-    batches = batches_for(faced, images, labels, reference.contract)
-    with Trials(faced, runtime, targets, *options) as trials:
+    adapted, options = (
+        face_of(reference, runtime),
+        (max_points_lost, time_limit, verbose),
+    )
+    batches = batches_for(adapted, images, labels, reference.contract)
+    with Trials(adapted, runtime, targets, *options) as trials:
         given = (batches, max_points_lost, verbose, Several(first, trials).add)
-        (report,) = verify_all(faced, [runtime], *given)
+        (report,) = verify_all(adapted, [runtime], *given)
         report.judge(trials.results())
-    report.compared = described(faced.face)
+    report.compared = described(adapted.adapter)
     if layers:
-        _look_inside(report, reference, runtime, first.images(), faced.face)
+        _look_inside(report, reference, runtime, first.images(), adapted.adapter)
     if on_failure == "raise" and not report.passed:
         raise ExportMismatch(verdict(report), report)
     return report
 
 
-def _look_inside(report, reference, runtime, few, face):
+def _look_inside(report, reference, runtime, few, adapter):
     """Fill in what takes running the insides of a file on a few images."""
     path, kind, name = runtime.path, runtime.format, runtime.signature
-    given = (reference, path, kind, report.precision, few, face, name)
+    given = (reference, path, kind, report.precision, few, adapter, name)
     report.layers = compare_layers(*given)
     report.half = largest_activation(path, kind, few, name)
 

@@ -90,7 +90,7 @@ class Run:
     """Everything that is settled before the first step.
 
     Args:
-        model: `Trainee`, compiled. recipe, feeds, folder, keeper: of the run.
+        model: `TrainStep`, compiled. recipe, feeds, folder, keeper: of the run.
         arrays, facts: of the state to go on from, or {}.
     """
 

@@ -1,11 +1,11 @@
-"""`Learner`: the step of a recipe with a teacher, sharpness, or growing images."""
+"""`RecipeTrainStep`: the step of a recipe with distillation, SAM or growing images."""
 
 import os
 
 import keras
 
 from keras_vit import weights
-from keras_vit.training.engine import JaxTrainee, Trainee
+from keras_vit.training.engine import JaxTrainStep, TrainStep
 from keras_vit.training.methods.distillation import Distillation, Lesson
 from keras_vit.training.methods.progressive_resizing import Growth
 from keras_vit.training.methods.sam import Sharpness
@@ -49,21 +49,21 @@ def make_trainee(model, feeds, teacher, strategy):
             `Recipe`, or None for the recipe's. strategy: of the run.
 
     Returns:
-        `Trainee`, or `JaxTrainee`.
+        `TrainStep`, or `JaxTrainStep`.
     """
     recipe, mode = feeds.recipe, feeds.info.preprocessing.range
     if keras.config.backend() == "jax":
-        return JaxTrainee(model, mode)
+        return JaxTrainStep(model, mode)
     pieces = {"mode": mode, "micro_batch": recipe.micro_batch, "xla": recipe.xla}
     teacher = _load(recipe.teacher if teacher is None else teacher, strategy)
     sharpness = record("sharpness", Sharpness, recipe.sharpness)
     if teacher is None and sharpness is None and not recipe.progressive:
-        return Trainee(model, **pieces)
+        return TrainStep(model, **pieces)
     steps = recipe.own_epochs * feeds.steps
     growth = Growth(model, recipe.progressive, steps) if recipe.progressive else None
     how = record("distillation", Distillation, recipe.distillation or {})
     lesson = None if teacher is None else Lesson(model, teacher, how)
-    return Learner(model, lesson, sharpness, growth, **pieces)
+    return RecipeTrainStep(model, lesson, sharpness, growth, **pieces)
 
 
 def _load(teacher, strategy):
@@ -77,22 +77,22 @@ def _load(teacher, strategy):
     return copied
 
 
-class Learner(Trainee):
-    """A `Trainee` that asks a teacher and looks for flat ground.
+class RecipeTrainStep(TrainStep):
+    """A `TrainStep` that asks a teacher and looks for flat ground.
 
     Args:
-        inner: see `Trainee`.
+        inner: see `TrainStep`.
         lesson: `Lesson`, or None for labels alone.
         sharpness: `Sharpness`, or None for the plain gradient.
         growth: `Growth`, or None for images of one size.
-        **pieces: see `Trainee`.
+        **pieces: see `TrainStep`.
     """
 
     def __init__(self, inner, lesson=None, sharpness=None, growth=None, **pieces):
         super().__init__(inner, **pieces)
         self.lesson, self.sharpness, self.growth = lesson, sharpness, growth
 
-    def judge(self, x, y, sample_weight):
+    def forward_with_loss(self, x, y, sample_weight):
         """Loss and answers of one piece of a batch, with a teacher's opinion."""
 
         def own(images, labels, answers, weights):
@@ -103,11 +103,11 @@ class Learner(Trainee):
             answers = self.growth(x, optimizer.iterations)
             return own(x, y, answers, sample_weight), answers
         if self.lesson is None:
-            return super().judge(x, y, sample_weight)
-        return self.lesson.judge(own, x, y, sample_weight)
+            return super().forward_with_loss(x, y, sample_weight)
+        return self.lesson.loss(own, x, y, sample_weight)
 
     def gradients(self, x, y, sample_weight):
-        """As `Trainee.gradients`, taken where the ground is steepest."""
+        """As `TrainStep.gradients`, taken where the ground is steepest."""
         if self.sharpness is None:
             return super().gradients(x, y, sample_weight)
         plain = super().gradients

@@ -10,7 +10,7 @@ _KOTLIN = """\
 import android.content.Context
 import android.graphics.Bitmap
 import com.google.mediapipe.framework.image.BitmapImageBuilder
-import com.google.mediapipe.tasks.core.BaseOptions
+import com.google.mediapipe.tasks.view.BaseOptions
 import com.google.mediapipe.tasks.vision.imageclassifier.ImageClassifier
 
 /** The best classes and their probabilities. An app makes the classifier once. */
@@ -135,19 +135,19 @@ _NAMES = {
 _CODE = {"android": _KOTLIN, "ios": _SWIFT, "web": _JAVASCRIPT}
 
 
-def app_code(platform, file, face, labels):
+def app_code(platform, file, adapter, labels):
     """Source text that classifies a photo on a platform.
 
     Args:
         platform: `platforms.Platform`. file: `Exported`.
-        face: `Face` of the file. labels: class names, or None.
+        adapter: `IOAdapter` of the file. labels: class names, or None.
     """
     if platform.name in _CODE:
         name = _NAMES[platform.name][labels is None]
         words = {"file": platform.file, "stem": platform.file.split(".")[0]}
         return _CODE[platform.name] % {**words, "name": name}
     write = _cpp if platform.name == "microcontroller" else _python
-    return write(platform, file, face, labels)
+    return write(platform, file, adapter, labels)
 
 
 def commented(platform, lines, code):
@@ -157,18 +157,18 @@ def commented(platform, lines, code):
     return "".join(f"{mark} {line}\n" for line in wrapped) + "\n" + code
 
 
-def _python(platform, file, face, labels):
+def _python(platform, file, adapter, labels):
     """TensorFlow in Python: the report's lines, with a photo in front of them."""
-    _, height, width, channels = face.core.image.shape
+    _, height, width, channels = adapter.view.image.shape
     words = {"height": height, "width": width, "channels": channels}
     words["colours"] = "L" if channels == 1 else "RGB"
-    given = _FILES if face.encoded else _ARRAY.format(**words)
-    run = snippets.run_file(file, face.outputs[0].name)
+    given = _FILES if adapter.encoded else _ARRAY.format(**words)
+    run = snippets.run_file(file, adapter.outputs[0].name)
     answers = _UNNAMED if labels is None else _NAMED
     return "\n".join((given, run, answers)) + "\n"
 
 
-def _cpp(platform, file, face, labels):
+def _cpp(platform, file, adapter, labels):
     """tflite-micro: its operators by name, and its memory."""
     (image,), (scores,) = file.inputs, file.outputs
     operators = sorted(map(_method, file.operators))
@@ -177,13 +177,13 @@ def _cpp(platform, file, face, labels):
     words |= {"count": len(operators), "classes": scores.shape[-1]}
     words |= {"operators": "\n".join(f"    ops.{name}();" for name in operators)}
     words |= {"labels": _table(labels), "code": scores.dtype}
-    words["fill"] = _PIXELS if face.embedded else _codes(image, face)
+    words["fill"] = _PIXELS if adapter.embedded else _codes(image, adapter)
     return _CPP % words
 
 
-def _codes(image, face):
+def _codes(image, adapter):
     channels, low = image.shape[-1], -128 if image.dtype == "int8" else 0
-    mean, std = pixel_statistics(face.mode, channels)
+    mean, std = pixel_statistics(adapter.mode, channels)
     words = {"channels": channels, "code": image.dtype, "low": low, "high": low + 255}
     numbers = (", ".join(f"{float(v):.6g}f" for v in row) for row in (mean, std))
     return _CODES % {**words, **dict(zip(("mean", "std"), numbers, strict=True))}

@@ -1,6 +1,6 @@
-"""Verifying a file with a face of its own: what to ask it, and what to expect.
+"""Verifying a file with an adapter of its own: what to ask it, and what to expect.
 
-The face is read off the file: names, shapes and dtypes say what stands around the
+The adapter is read off the file: names, shapes and dtypes say what stands around the
 model. Everything that can be compared is; nothing is taken on trust.
 """
 
@@ -9,18 +9,18 @@ import numpy as np
 from keras_vit.export.images.batches import Batches
 from keras_vit.export.io.io_adapter import CLASSES, FEATURES
 from keras_vit.export.io.io_spec import Contract
-from keras_vit.export.io.model_views import Cores
+from keras_vit.export.io.model_views import ModelViews
 from keras_vit.models.input_range import UNKNOWN
 
 
 def face_of(reference, runtime):
-    """The `Faced` that answers as a file should.
+    """The `AdaptedReference` that answers as a file should.
 
     Args:
         reference: `Reference` of the model, with an open batch. runtime: the file.
 
     Returns:
-        `Faced`; of what no face explains, the model's own.
+        `AdaptedReference`; of what no adapter explains, the model's own.
 
     Raises:
         ValueError: for a file that prepares pixels, of a model that does not say how.
@@ -28,7 +28,7 @@ def face_of(reference, runtime):
     image, names = runtime.inputs[0], [tensor.name for tensor in runtime.outputs]
     own = [tensor.name for tensor in reference.contract.outputs]
     features = names == [FEATURES] and own != names
-    view = Cores(reference).get(None, None, FEATURES if features else "scores")
+    view = ModelViews(reference).get(None, None, FEATURES if features else "scores")
     contract, options = view.contract, {}
     resized = image.shape[1:] != contract.image.shape[1:]
     if image.dtype == "uint8" and (image.scale is None or resized):
@@ -42,28 +42,30 @@ def face_of(reference, runtime):
     options["softmax"] = own == ["logits"] and "probabilities" in names
     if CLASSES in names:
         options["top"] = runtime.outputs[names.index(CLASSES)].shape[-1]
-    return view.faced(view.face(**options))
+    return view.adapted(view.adapter(**options))
 
 
-def batches_for(faced, images, labels, contract):
+def batches_for(adapted, images, labels, contract):
     """Batches as the file takes them, out of what the user holds.
 
     Args:
-        faced: `Faced`. images, labels: as in `verify`; for a file that takes pixels,
-            uint8 images of its size will do as well.
+        adapted: `AdaptedReference`.
+        images, labels: as in `verify`; for a file that takes pixels, uint8 images of
+            its size will do as well.
         contract: of the model.
 
     Returns:
         `Batches`, or another iterable with a `count`.
     """
-    face = faced.face
-    if not (face.embedded or face.encoded):
+    adapter = adapted.adapter
+    if not (adapter.embedded or adapter.encoded):
         return Batches(images, labels, contract)
-    if face.embedded and getattr(images, "dtype", None) == np.uint8:
+    if adapter.embedded and getattr(images, "dtype", None) == np.uint8:
         return Turned(
-            Batches(images, labels, Contract(face.image, face.compared, "none")), _bytes
+            Batches(images, labels, Contract(adapter.image, adapter.compared, "none")),
+            _bytes,
         )
-    return Turned(Batches(images, labels, contract), face.pixels)
+    return Turned(Batches(images, labels, contract), adapter.pixels)
 
 
 def _bytes(images):
@@ -86,17 +88,17 @@ class Turned:
             yield self._change(images), labels
 
 
-def described(face):
-    """What a comparison by this face covers, in words; "" for the model's own."""
+def described(adapter):
+    """What a comparison by this adapter covers, in words; "" for the model's own."""
     parts = []
-    if face.encoded:
+    if adapter.encoded:
         parts.append("images written as PNG and decoded by the file")
-    if face.embedded:
-        height, width = face.input_size
+    if adapter.embedded:
+        height, width = adapter.input_size
         parts.append(f"uint8 pixels of {width}x{height}, prepared by the file")
-    if face.top is not None:
-        name = face.compared[0].name
-        parts.append(f"the {face.top} best classes and their {name}")
-    elif face.softmax:
+    if adapter.top is not None:
+        name = adapter.compared[0].name
+        parts.append(f"the {adapter.top} best classes and their {name}")
+    elif adapter.softmax:
         parts.append("probabilities")
     return "; ".join(parts)

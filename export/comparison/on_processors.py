@@ -18,7 +18,7 @@ class Trials:
     A context: leaving it ends the processes.
 
     Args:
-        reference: `Reference` or `Faced` that answers as the file should.
+        reference: `Reference` or `AdaptedReference` that answers as the file should.
         runtime: `Runtime` of the file on this machine.
         targets: list of `targets.Target`, checked before.
         max_points_lost: as in `verify`. time_limit: seconds for each processor.

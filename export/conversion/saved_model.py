@@ -7,7 +7,7 @@ import pathlib
 import keras
 
 from keras_vit.export.conversion.decode_ops import decode
-from keras_vit.export.io.io_adapter import Faced
+from keras_vit.export.io.io_adapter import AdaptedReference
 from keras_vit.export.io.io_spec import SERVE
 from keras_vit.export.io.labels import LABELS, lines
 from keras_vit.ranges import pixel_statistics
@@ -16,16 +16,17 @@ from keras_vit.ranges import pixel_statistics
 EXTRA = "assets.extra"
 
 
-def write_faces(faces, folder, labels=None):
+def write_faces(adapters, folder, labels=None):
     """Write a SavedModel with one function per signature and named outputs.
 
     Args:
-        faces: {signature: `Faced`}. folder: where. labels: class names, or None.
+        adapters: {signature: `AdaptedReference`}. folder: where.
+        labels: class names, or None.
     """
     import tensorflow as tf
 
     module = tf.Module()
-    models = {id(f.reference.model): f.reference.model for f in faces.values()}
+    models = {id(f.reference.model): f.reference.model for f in adapters.values()}
     # Keras' own ExportArchive stores every variable twice.
     variables = {
         id(variable): variable.value
@@ -33,7 +34,7 @@ def write_faces(faces, folder, labels=None):
         for variable in m.variables
     }
     module.variables_ = list(variables.values())
-    served = {name: traceable(faced) for name, faced in faces.items()}
+    served = {name: traceable(adapted) for name, adapted in adapters.items()}
     for index, function in enumerate(served.values()):
         setattr(module, f"serve_{index}", function)
     with disk_errors(folder):
@@ -50,45 +51,47 @@ def write_savedmodel(reference, folder):
     Args:
         reference: `Reference`; its contract says names and batch. folder: where.
     """
-    write_faces({SERVE: Faced(reference)}, folder)
+    write_faces({SERVE: AdaptedReference(reference)}, folder)
 
 
-def traceable(faced):
-    """A face as a `tf.function` with a named input and a dict of outputs."""
+def traceable(adapted):
+    """An adapter as a `tf.function` with a named input and a dict of outputs."""
     import tensorflow as tf
 
-    face, model = faced.face, faced.reference.model
-    prepare = preparation(face)
+    adapter, model = adapted.adapter, adapted.reference.model
+    prepare = preparation(adapter)
 
     def serve(image):
         answers = keras.tree.flatten(model(prepare(image), training=False))
-        if face.softmax:
+        if adapter.softmax:
             answers = [tf.nn.softmax(answers[0])]
-        if face.top is not None:
-            answers = tf.math.top_k(answers[0], face.top)[::-1]
-        names = [tensor.name for tensor in face.outputs]
+        if adapter.top is not None:
+            answers = tf.math.top_k(answers[0], adapter.top)[::-1]
+        names = [tensor.name for tensor in adapter.outputs]
         return dict(zip(names, answers, strict=True))
 
-    image = tf.TensorSpec(face.image.shape, face.image.dtype, name=face.image.name)
+    image = tf.TensorSpec(
+        adapter.image.shape, adapter.image.dtype, name=adapter.image.name
+    )
     return tf.function(serve, input_signature=[image], autograph=False)
 
 
-def preparation(face):
-    """A function from what a face takes to what the model takes, in TensorFlow."""
+def preparation(adapter):
+    """A function from what an adapter takes to what the model takes, in TensorFlow."""
     import tensorflow as tf
 
-    if face.encoded:
-        return decode(face.note)
-    if not face.embedded:
+    if adapter.encoded:
+        return decode(adapter.note)
+    if not adapter.embedded:
         return lambda image: image
-    mean, std = pixel_statistics(face.mode, face.image.shape[-1])
+    mean, std = pixel_statistics(adapter.mode, adapter.image.shape[-1])
 
     def prepare(image):
         image = tf.cast(image, "float32")
-        if face.resizes:
-            top, left, height, width = face.crop()
+        if adapter.resizes:
+            top, left, height, width = adapter.crop()
             image = image[:, top : top + height, left : left + width]
-            image = tf.image.resize(image, face.core.image.shape[1:3])
+            image = tf.image.resize(image, adapter.view.image.shape[1:3])
         return (image - mean) / std
 
     return prepare

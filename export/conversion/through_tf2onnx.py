@@ -3,7 +3,7 @@
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.conversion.layer_names import layer_path
 from keras_vit.export.conversion.saved_model import traceable
-from keras_vit.export.io.io_adapter import Faced
+from keras_vit.export.io.io_adapter import AdaptedReference
 from keras_vit.export.io.reference import require_tensorflow
 
 OPSET = 18  # the newest that tf2onnx 1.17 writes
@@ -30,7 +30,7 @@ def convert(reference):
             "tf2onnx: needed for layers of other packages. Install it with "
             "pip install tf2onnx."
         ) from err
-    serve = traceable(Faced(reference))
+    serve = traceable(AdaptedReference(reference))
     made, _ = tf2onnx.convert.from_function(
         serve, input_signature=serve.input_signature, opset=OPSET
     )

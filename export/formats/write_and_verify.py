@@ -160,16 +160,16 @@ class Case:
     """Images as one signature takes them, and what it should answer.
 
     Args:
-        signature: its name, or None for the only one. faced: `Faced`.
+        signature: its name, or None for the only one. adapted: `AdaptedReference`.
         images: (B, H, W, C) in the model's range, or None for seeded ones.
     """
 
-    def __init__(self, signature, faced, images):
-        self.signature, self.face = signature, faced.face
-        core = self.face.core
-        fits = images is not None and images.shape[1:] == core.image.shape[1:]
-        self.images = self.face.pixels(images if fits else check_images(core))
-        self.expected = faced.finite_answers(self.images)
+    def __init__(self, signature, adapted, images):
+        self.signature, self.adapter = signature, adapted.adapter
+        view = self.adapter.view
+        fits = images is not None and images.shape[1:] == view.image.shape[1:]
+        self.images = self.adapter.pixels(images if fits else check_images(view))
+        self.expected = adapted.finite_answers(self.images)
 
 
 def prove(path, runtime, case):
@@ -186,14 +186,16 @@ def prove(path, runtime, case):
     Raises:
         ExportMismatch: naming what differs.
     """
-    face, images = case.face, case.images
-    compared = dataclasses.replace(face.core, image=face.image, outputs=face.compared)
-    differences.check_faces(path, face.contract, runtime)
-    runtime.order([tensor.name for tensor in face.outputs])
-    counts = (1, len(images)) if face.contract.batch is None else (len(images),)
+    adapter, images = case.adapter, case.images
+    compared = dataclasses.replace(
+        adapter.view, image=adapter.image, outputs=adapter.compared
+    )
+    differences.check_interface(path, adapter.contract, runtime)
+    runtime.order([tensor.name for tensor in adapter.outputs])
+    counts = (1, len(images)) if adapter.contract.batch is None else (len(images),)
     for count in counts:
         expected = [answer[:count] for answer in case.expected]
-        got = face.complete(expected, runtime(images[:count]))
+        got = adapter.complete(expected, runtime(images[:count]))
         tally = differences.check_answers(
             path, compared, runtime.precision, expected, got
         )

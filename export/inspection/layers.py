@@ -58,7 +58,9 @@ class LayerReport:
         return "\n".join(lines)
 
 
-def compare_layers(reference, path, kind, precision, images, face=None, signature=None):
+def compare_layers(
+    reference, path, kind, precision, images, adapter=None, signature=None
+):
     """Compare the residual stream after every half of every block.
 
     The points are found in the file by structure, see `blocks`; when their number
@@ -74,7 +76,7 @@ def compare_layers(reference, path, kind, precision, images, face=None, signatur
         kind: its format.
         precision: "float32", "float16", "int8" or "int4", of its weights.
         images: (N, H, W, C), as the file takes them; the first 8 are used.
-        face: `Face` of the file; None for the model's own.
+        adapter: `IOAdapter` of the file; None for the model's own.
         signature: of the file; None for its first.
 
     Returns:
@@ -97,7 +99,7 @@ def compare_layers(reference, path, kind, precision, images, face=None, signatur
     if note:
         return LayerReport(note=note)
     images = np.ascontiguousarray(images[:IMAGES])
-    prepared = images if face is None else face.prepare(images)
+    prepared = images if adapter is None else adapter.prepare(images)
     wanted = _of_keras(reference.model, blocks, prepared)
     found = run_with(path, anatomy, stream, images)
     return _judge(

@@ -1,6 +1,6 @@
 """What a file shows to an app, and how that comes from what the model takes and gives.
 
-A face stands around the model: pixels are prepared in front of it, scores are made
+An adapter stands around the model: pixels are prepared in front of it, scores are made
 readable behind it. Files hold both parts as operators; here they are in numpy, for
 comparing.
 """
@@ -23,12 +23,12 @@ FEATURES, CLASSES = "features", "classes"
 
 
 @dataclasses.dataclass(frozen=True)
-class Face:
+class IOAdapter:
     """One way to call a file.
 
     Args:
-        core: `Contract` of the model alone: float image in, scores or features out.
-        note: `Preprocessing` of the model, or None where it states none: such a face
+        view: `Contract` of the model alone: float image in, scores or features out.
+        note: `Preprocessing` of the model, or None where it states none: such a file
             prepares no pixels.
         input_size: (H, W) px of uint8 images that the file prepares itself; None
             when it takes what the model takes.
@@ -37,7 +37,7 @@ class Face:
         encoded: whether it takes JPEG or PNG files and prepares them as `note` says.
     """
 
-    core: Contract
+    view: Contract
     note: Preprocessing | None = None
     input_size: tuple | None = None
     softmax: bool = False
@@ -52,12 +52,12 @@ class Face:
     @property
     def mode(self):
         """Value range of the model's input."""
-        return self.core.mode
+        return self.view.mode
 
     @property
     def image(self):
         """`Tensor` that goes in."""
-        tensor = self.core.image
+        tensor = self.view.image
         if self.encoded:
             return Tensor(f"{tensor.name}_bytes", "string", tensor.shape[:1])
         if not self.embedded:
@@ -69,8 +69,8 @@ class Face:
     def compared(self):
         """Tuple of `Tensor`: the outputs before the best classes are chosen."""
         if not self.softmax:
-            return self.core.outputs
-        return (dataclasses.replace(self.core.outputs[0], name="probabilities"),)
+            return self.view.outputs
+        return (dataclasses.replace(self.view.outputs[0], name="probabilities"),)
 
     @property
     def outputs(self):
@@ -87,12 +87,12 @@ class Face:
     @property
     def contract(self):
         """`Contract` of the file."""
-        return dataclasses.replace(self.core, image=self.image, outputs=self.outputs)
+        return dataclasses.replace(self.view, image=self.image, outputs=self.outputs)
 
     @property
     def classes(self):
         """K of the scores, or None for features."""
-        scores = self.core.outputs[0]
+        scores = self.view.outputs[0]
         scored = scores.name.partition("_")[0] != FEATURES and len(scores.shape) == 2
         return scores.shape[-1] if scored else None
 
@@ -108,7 +108,7 @@ class Face:
     @property
     def resizes(self):
         """Whether the file crops and resizes."""
-        return self.embedded and self.input_size != self.core.image.shape[1:3]
+        return self.embedded and self.input_size != self.view.image.shape[1:3]
 
     def prepare(self, images):
         """What the file takes -> what the model takes; bilinear, not antialiased.
@@ -127,7 +127,7 @@ class Face:
         if self.resizes:
             top, left, height, width = self.crop()
             images = images[:, top : top + height, left : left + width]
-            images = _resize(images, self.core.image.shape[1:3])
+            images = _resize(images, self.view.image.shape[1:3])
         mean, std = pixel_statistics(self.mode, images.shape[-1])
         return (images - mean) / std
 
@@ -195,30 +195,32 @@ def _softmax(logits):
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-class Faced:
-    """A `Reference` seen through a face: it answers as the file should.
+class AdaptedReference:
+    """A `Reference` seen through an adapter: it answers as the file should.
 
     Args:
         reference: `Reference` of the model.
-        face: `Face`; None for the model's own.
-        core: `keras_vit.export.io.model_views.Core` that the file is made from, or
+        adapter: `IOAdapter`; None for the model's own.
+        view: `keras_vit.export.io.model_views.ModelView` that the file is made from, or
             None.
     """
 
-    def __init__(self, reference, face=None, core=None):
-        self.reference, self.core = reference, core
-        self.face = Face(reference.contract) if face is None else face
+    def __init__(self, reference, adapter=None, view=None):
+        self.reference, self.view = reference, view
+        self.adapter = IOAdapter(reference.contract) if adapter is None else adapter
 
     @property
     def contract(self):
         """`Contract` of what is compared."""
-        face = self.face
-        return dataclasses.replace(face.core, image=face.image, outputs=face.compared)
+        adapter = self.adapter
+        return dataclasses.replace(
+            adapter.view, image=adapter.image, outputs=adapter.compared
+        )
 
     @property
     def shown(self):
         """`Contract` of the file."""
-        return self.face.contract
+        return self.adapter.contract
 
     @property
     def model(self):
@@ -226,12 +228,12 @@ class Faced:
         return self.reference.model
 
     def complete(self, expected, got):
-        """See `Face.complete`."""
-        return self.face.complete(expected, got)
+        """See `IOAdapter.complete`."""
+        return self.adapter.complete(expected, got)
 
     def __call__(self, images):
-        """`Face.compared` for images as the file takes them."""
-        return self.face.finish(self.reference(self.face.prepare(images)))
+        """`IOAdapter.compared` for images as the file takes them."""
+        return self.adapter.finish(self.reference(self.adapter.prepare(images)))
 
     def finite_answers(self, images):
         """The same, but refuses a model whose answers are no numbers.
@@ -239,6 +241,6 @@ class Faced:
         Raises:
             ValueError: when an output of the model is NaN or infinite.
         """
-        return self.face.finish(
-            self.reference.finite_answers(self.face.prepare(images))
+        return self.adapter.finish(
+            self.reference.finite_answers(self.adapter.prepare(images))
         )

@@ -69,7 +69,7 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Contract:
-    """The face of an exported file, and the same for every format.
+    """The adapter of an exported file, and the same for every format.
 
     Args:
         image: the one input, float32 (B, H, W, C), B = 1 or open.

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.io.io_adapter import FEATURES, Face, Faced
+from keras_vit.export.io.io_adapter import FEATURES, AdaptedReference, IOAdapter
 from keras_vit.export.io.io_spec import Tensor
 from keras_vit.layers import PatchEncoder
 from keras_vit.layers.patches import pair
@@ -23,8 +23,8 @@ HEADS = (
 )
 
 
-class Cores:
-    """One `Core` for each image size and batch.
+class ModelViews:
+    """One `ModelView` for each image size and batch.
 
     Args:
         reference: `Reference` of the model as it is.
@@ -36,7 +36,7 @@ class Cores:
         self._base, self._linear, self._found = reference, linear, {}
 
     def get(self, image_size, batch_size, output):
-        """The core that gives this output, "scores" or "features".
+        """The view that gives this output, "scores" or "features".
 
         Raises:
             TypeError, ValueError: for a size, batch or output that cannot be.
@@ -48,11 +48,11 @@ class Cores:
         if (size, batch) not in self._found:
             model = self._base.model
             model = model if size == own else at_size(model, size)
-            core = Core(self._base, model, size, batch, self._linear)
-            self._found[size, batch] = core
-        core = self._found[size, batch]
-        core.want(output)
-        return View(core, output)
+            view = ModelView(self._base, model, size, batch, self._linear)
+            self._found[size, batch] = view
+        view = self._found[size, batch]
+        view.want(output)
+        return OutputView(view, output)
 
 
 def _count(batch_size):
@@ -64,12 +64,12 @@ def _count(batch_size):
     return batch_size
 
 
-class Core:
+class ModelView:
     """The model at one image size and batch, with every output that is wanted.
 
     Args:
         base: `Reference` that it comes from. model: at this size.
-        size: (H, W) px. batch: images per call, or None. linear: see `Cores`.
+        size: (H, W) px. batch: images per call, or None. linear: see `ModelViews`.
     """
 
     def __init__(self, base, model, size, batch, linear):
@@ -121,31 +121,31 @@ class Core:
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
-    """One output of a core.
+class OutputView:
+    """One output of a view.
 
     Args:
-        core: `Core`. output: "scores" or "features".
+        view: `ModelView`. output: "scores" or "features".
     """
 
-    core: Core
+    view: ModelView
     output: str
 
     @property
     def contract(self):
         """`Contract` of this output alone."""
-        return self.core.reference(self.output).contract
+        return self.view.reference(self.output).contract
 
-    def face(self, **options):
-        """`Face` around it; options are its other fields."""
-        note, size = self.contract.note, self.core.image.shape[1:3]
-        return Face(
+    def adapter(self, **options):
+        """`IOAdapter` around it; options are its other fields."""
+        note, size = self.contract.note, self.view.image.shape[1:3]
+        return IOAdapter(
             self.contract, None if note is None else note.resized(size), **options
         )
 
-    def faced(self, face):
-        """`Faced` that knows which core the file is made from."""
-        return Faced(self.core.reference(self.output), face, self.core)
+    def adapted(self, adapter):
+        """`AdaptedReference` that knows which view the file is made from."""
+        return AdaptedReference(self.view.reference(self.output), adapter, self.view)
 
 
 def features_of(model):

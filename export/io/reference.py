@@ -71,7 +71,7 @@ class Reference:
 
     @property
     def shown(self):
-        """`Contract` of a file that shows the model's own face."""
+        """`Contract` of a file that shows the model's own adapter."""
         return self.contract
 
     def complete(self, expected, got):

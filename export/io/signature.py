@@ -1,13 +1,13 @@
-"""What the caller asks of a file's signatures, checked and turned into faces."""
+"""What the caller asks of a file's signatures, checked and turned into adapters."""
 
 import dataclasses
 import inspect
 
 from keras_vit import ranges
 from keras_vit.choices import check_choice
-from keras_vit.export.io.io_adapter import Face
+from keras_vit.export.io.io_adapter import IOAdapter
 from keras_vit.export.io.io_spec import SERVE
-from keras_vit.export.io.model_views import Cores
+from keras_vit.export.io.model_views import ModelViews
 from keras_vit.layers.patches import pair
 from keras_vit.models.input_range import UNKNOWN
 from keras_vit.preprocess import Preprocessing
@@ -74,7 +74,7 @@ def plan(
             otherwise.
 
     Returns:
-        {name: `Faced`}; the first is the one that readers of one signature find.
+        {name: `AdaptedReference`}; readers of one signature find the first.
 
     Raises:
         TypeError, ValueError: for what cannot be made.
@@ -82,12 +82,12 @@ def plan(
     _check_fields("signature", options)
     asked = {SERVE: {}} if signatures is None else _as_dicts(signatures)
     _assume(reference, [options, *asked.values()])
-    cores, found = Cores(reference, recipe is not None and recipe.calibrated), {}
+    views, found = ModelViews(reference, recipe is not None and recipe.calibrated), {}
     for name, own in asked.items():
         where = "" if signatures is None else f"signatures[{name!r}]: "
         try:
             signature = Signature(**{**options, **own})
-            found[name] = _faced(cores, signature, preparations)
+            found[name] = _adapted(views, signature, preparations)
         except (TypeError, ValueError) as err:
             raise type(err)(f"{where}{err}") from err
     _check_recipe(recipe, auto, found)
@@ -155,8 +155,8 @@ def show_fields(function):
     return function
 
 
-def _faced(cores, signature, preparations):
-    """The `Faced` of one signature."""
+def _adapted(views, signature, preparations):
+    """The `AdaptedReference` of one signature."""
     if isinstance(signature.preprocessing, Preprocessing):
         signature = dataclasses.replace(signature, preprocessing="embed")
     check_choice("preprocessing", signature.preprocessing, preparations)
@@ -172,27 +172,27 @@ def _faced(cores, signature, preparations):
         )
     if signature.output == "features":
         _refuse_scores(signature)
-    core = cores.get(signature.image_size, signature.batch_size, signature.output)
-    if pixels is not None and core.contract.note is None:
+    view = views.get(signature.image_size, signature.batch_size, signature.output)
+    if pixels is not None and view.contract.note is None:
         raise ValueError(
             f"preprocessing: {pixels!r} prepares pixels in the file, but {UNKNOWN}. "
             "Or pass preprocessing=keras_vit.Preprocessing(...) here."
         )
-    if pixels == "decode" and core.contract.image.shape[-1] != 3:
+    if pixels == "decode" and view.contract.image.shape[-1] != 3:
         raise ValueError(
             "preprocessing: 'decode' gives three colours, got a model that takes "
-            f"{core.contract.image}. Use 'embed'."
+            f"{view.contract.image}. Use 'embed'."
         )
     if pixels == "embed" and size is None:
-        size = core.contract.image.shape[1:3]
-    face = core.face(
+        size = view.contract.image.shape[1:3]
+    adapter = view.adapter(
         input_size=None if size is None else pair(size, "input_size"),
         softmax=signature.classifier_activation == "softmax",
         top=signature.top,
         encoded=pixels == "decode",
     )
-    _check_scores(face)
-    return core.faced(face)
+    _check_scores(adapter)
+    return view.adapted(adapter)
 
 
 def _refuse_scores(signature):
@@ -204,65 +204,68 @@ def _refuse_scores(signature):
             )
 
 
-def _check_scores(face):
+def _check_scores(adapter):
     """Refuse softmax and best classes where there are no scores for them."""
-    outputs, top = face.core.outputs, face.top
+    outputs, top = adapter.view.outputs, adapter.top
     names = ", ".join(tensor.name for tensor in outputs)
-    if face.softmax and face.classes == 1:
+    if adapter.softmax and adapter.classes == 1:
         raise ValueError(
             "classifier_activation: 'softmax' needs two classes or more, got one, "
             "whose probability would always be 1. Leave it out."
         )
-    if face.softmax and names != "logits":
+    if adapter.softmax and names != "logits":
         raise ValueError(
             f"classifier_activation: 'softmax' needs a model that gives logits, got "
             f"{names}. Leave it out."
         )
     if top is None:
         return
-    if len(outputs) > 1 or face.classes is None:
+    if len(outputs) > 1 or adapter.classes is None:
         raise ValueError(
             f"top: needs a model that gives one score per class, got {names}. Leave "
             "it out."
         )
-    if type(top) is not int or not 0 < top <= face.classes:
+    if type(top) is not int or not 0 < top <= adapter.classes:
         raise ValueError(
-            f"top: must be a whole number from 1 to {face.classes}, the number of "
+            f"top: must be a whole number from 1 to {adapter.classes}, the number of "
             f"classes, got {top!r}. Use 5, for example."
         )
 
 
-def is_plain(faces):
-    """Whether all that is shown is the model's own face.
+def is_plain(adapters):
+    """Whether all that is shown is the model's own adapter.
 
     Args:
-        faces: as `plan` gives them, or None.
+        adapters: as `plan` gives them, or None.
     """
-    if faces is None:
+    if adapters is None:
         return True
-    plain = [f.face == Face(f.face.core, f.face.note) for f in faces.values()]
-    alone = [f.reference is f.core.base for f in faces.values()]
-    return list(faces) == [SERVE] and all(plain) and all(alone)
+    plain = [
+        f.adapter == IOAdapter(f.adapter.view, f.adapter.note)
+        for f in adapters.values()
+    ]
+    alone = [f.reference is f.view.base for f in adapters.values()]
+    return list(adapters) == [SERVE] and all(plain) and all(alone)
 
 
-def _check_recipe(recipe, auto, faces):
+def _check_recipe(recipe, auto, adapters):
     """Refuse what calibration images say nothing about, and no integer image holds."""
     if not auto and (recipe is None or not recipe.calibrated):
         return
     name = "auto" if auto else recipe.name
-    others = [name for name, faced in faces.items() if not faced.core.is_base]
+    others = [name for name, adapted in adapters.items() if not adapted.view.is_base]
     if others:
         raise ValueError(
             f"signatures: with quantization={name!r} all work at the model's "
             f"own image_size and batch_size, got another in {others[0]!r}. Use "
             "'dynamic_int8', or export it as a file of its own."
         )
-    mode = next(iter(faces.values())).face.mode
+    mode = next(iter(adapters.values())).adapter.mode
     rows = ranges.numbers(mode)
     alike = rows is not None and len({*rows[0]}) == len({*rows[1]}) == 1
     if recipe is not None and recipe.image_integers == 8 and not alike:
-        for faced in faces.values():
-            if faced.face.embedded:
+        for adapted in adapters.values():
+            if adapted.adapter.embedded:
                 raise ValueError(
                     f"preprocessing: 'embed' with quantization={name!r} needs one "
                     f"range for all colours, got {keywords(mode)}. Use "

@@ -249,9 +249,9 @@ def order(recipes):
 
 
 def smallest_dressed(path, judge, hindrances, write, dress, overwrite=False, verbose=1):
-    """As `smallest`, for a file with another face than the model's own.
+    """As `smallest`, for a file with another adapter than the model's own.
 
-    Recipes are judged by the model's own face, in a folder that goes away.
+    Recipes are judged by the model's own adapter, in a folder that goes away.
 
     Args:
         path, judge, hindrances, write, overwrite, verbose: as in `smallest`.

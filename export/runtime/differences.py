@@ -137,7 +137,7 @@ class Tally:
         )
 
 
-def check_faces(where, contract, runtime):
+def check_interface(where, contract, runtime):
     """Compare names, dtypes and shapes of a file with what was promised.
 
     Args:

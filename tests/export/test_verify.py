@@ -185,7 +185,7 @@ def test_the_best_five_and_the_confusions_are_counted(exported):
 
 
 def contract_of_seven():
-    """The face of a model with seven classes."""
+    """The adapter of a model with seven classes."""
     image = Tensor("image", "float32", (None, 32, 32, 3))
     return Contract(image, (Tensor("logits", "float32", (None, 7)),), "google")
 

@@ -4,8 +4,8 @@ Stock `model.fit` runs it. What a loss is, which optimiser follows the gradients
 where the images come from is decided elsewhere.
 """
 
-from keras_vit.training.engine.jax_train_step import JaxTrainee
-from keras_vit.training.engine.train_step import Trainee
+from keras_vit.training.engine.jax_train_step import JaxTrainStep
+from keras_vit.training.engine.train_step import TrainStep
 from keras_vit.training.engine.train_step_base import inner
 
-__all__ = ["JaxTrainee", "Trainee", "inner"]
+__all__ = ["JaxTrainStep", "TrainStep", "inner"]

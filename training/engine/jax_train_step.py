@@ -1,4 +1,4 @@
-"""`JaxTrainee`: any Keras model in training on JAX's backend."""
+"""`JaxTrainStep`: any Keras model in training on JAX's backend."""
 
 import keras
 import tensorflow as tf
@@ -8,8 +8,8 @@ from keras_vit.training.engine import jax_sharding
 from keras_vit.training.engine.train_step_base import Wrapping
 
 
-class JaxTrainee(Wrapping):
-    """What `Trainee` is on TensorFlow; here Keras' own step does what that needs.
+class JaxTrainStep(Wrapping):
+    """What `TrainStep` is on TensorFlow; here Keras' own step does what that needs.
 
     Under `keras.distribution` the step is one program over the whole batch, wherever
     its parts are: gradients, clipping and dropout are those of one device.
@@ -31,7 +31,7 @@ class JaxTrainee(Wrapping):
     def train_step(self, state, data):
         """Keras' own, with images in the range of the model."""
         x, *rest = keras.utils.unpack_x_y_sample_weight(data)
-        return super().train_step(state, (self.seen(x), *rest))
+        return super().train_step(state, (self.preprocess_inputs(x), *rest))
 
     def compile(self, optimizer, **options):
         """As `keras.Model.compile`.

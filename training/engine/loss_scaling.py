@@ -12,7 +12,7 @@ def undivided():
     """Let losses be what they are on one device, while a step is traced.
 
     Keras divides what `keras.losses` return by the number of devices, but not what a
-    model adds in a `compute_loss` of its own. `Trainee` divides gradients, all of
+    model adds in a `compute_loss` of its own. `TrainStep` divides gradients, all of
     them and once.
     """
     before = {name: getattr(keras_loss, name) for name in NAMES}

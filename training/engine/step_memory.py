@@ -13,7 +13,7 @@ def estimate(trainee, element_spec, images):
     """Bytes on one device.
 
     Args:
-        trainee: compiled `Trainee`. element_spec: of batches (images, labels).
+        trainee: compiled `TrainStep`. element_spec: of batches (images, labels).
         images: that the device works on at once.
 
     Returns:

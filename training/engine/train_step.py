@@ -1,4 +1,4 @@
-"""`Trainee`: any Keras model, with a training step that is right on many devices."""
+"""`TrainStep`: any Keras model, with a training step that is right on many devices."""
 
 import keras
 import tensorflow as tf
@@ -11,7 +11,7 @@ from keras_vit.training.engine.loss_scaling import undivided
 from keras_vit.training.engine.train_step_base import Wrapping
 
 
-class Trainee(Wrapping):
+class TrainStep(Wrapping):
     """A model in training, so that several devices do the work of one.
 
     Stock Keras divides losses where some models do not expect it, clips the gradients
@@ -21,9 +21,9 @@ class Trainee(Wrapping):
     number of pieces, before the optimiser sees them. Everything that an optimiser
     does, clipping above all, is therefore done to the gradient of the whole batch.
 
-    Weights, seeds and files are those of `inner`; this class is never saved. What
-    changes what a loss is (a teacher) overrides `judge`, what changes how gradients are
-    found (sharpness) `gradients`.
+    Weights, seeds and files are those of `inner`; this class is never saved. Another
+    loss (distillation) overrides `forward_with_loss`, another way to gradients (SAM)
+    `gradients`.
 
     Args:
         inner: any built `keras.Model`, made under the strategy it is trained with.
@@ -64,7 +64,7 @@ class Trainee(Wrapping):
         # `build_state` did it. Keras would average images over workers, and fail.
         pass
 
-    def judge(self, x, y, sample_weight):
+    def forward_with_loss(self, x, y, sample_weight):
         """Loss () and answers (b, ...) of one piece of a batch, in training."""
         answers = self(x, training=True)
         loss = self._compute_loss(x, y, answers, sample_weight, training=True)
@@ -82,7 +82,7 @@ class Trainee(Wrapping):
             "loss" (), "answers" (b, ...), and any scalars more.
         """
         with tf.GradientTape() as tape:
-            loss, answers = self.judge(x, y, sample_weight)
+            loss, answers = self.forward_with_loss(x, y, sample_weight)
             scaled = self.optimizer.scale_loss(loss)
         found = tape.gradient(scaled, self._weights_in_training())
         # Rows that were looked up come as IndexedSlices, which update rules cannot add.
@@ -95,7 +95,7 @@ class Trainee(Wrapping):
     def train_step(self, data):
         """One update by the images of this device and all others."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        x = self.seen(x)
+        x = self.preprocess_inputs(x)
         size = tree.flatten(x)[0].shape[0]
         count = size // self.micro_batch if self.micro_batch else 1
         if count > 1:

@@ -28,7 +28,7 @@ class Wrapping(keras.Model):
         self.inner, self.mode = inner, mode
         self.built = True
 
-    def seen(self, images):
+    def preprocess_inputs(self, images):
         """Training images in the range of the model, wherever they are bytes."""
 
         def one(image):

@@ -106,18 +106,18 @@ class Lesson:
         scores = self.teacher(self.translate(images), training=False)
         return ops.stop_gradient(to_logits(scores, self.ending))
 
-    def judge(self, loss, images, labels, weights):
+    def loss(self, own_loss, images, labels, weights):
         """Loss and answers of the student.
 
         Args:
-            loss: function of (images, labels, answers, weights): the recipe's own.
+            own_loss: function of (images, labels, answers, weights): the recipe's own.
             images, labels, weights: of a piece of a batch.
 
         Returns:
             Scalar, and (b, K): the model's usual answer, both heads together.
         """
         answers, own, told = self.student(images, training=True)
-        first = loss(images, labels, own, weights)
+        first = own_loss(images, labels, own, weights)
         second = self.distillation.distance(self.ask(images), ops.cast(told, "float32"))
         share = self.distillation.weight
         return (1.0 - share) * first + share * second, answers

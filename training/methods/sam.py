@@ -59,11 +59,12 @@ class Sharpness:
         """Gradients of one piece of a batch, by two passes.
 
         Args:
-            model: `Trainee`. plain: its gradients, a function of (x, y, sample_weight).
-            x, y, sample_weight: as for `Trainee.gradients`.
+            model: `TrainStep`.
+            plain: its gradients, a function of (x, y, sample_weight).
+            x, y, sample_weight: as for `TrainStep.gradients`.
 
         Returns:
-            As `Trainee.gradients`; what was seen is that of the first pass.
+            As `TrainStep.gradients`; what was seen is that of the first pass.
         """
         weights = model.trainable_weights
         seeds = [v for v in model.variables if v.dtype in ("uint32", "int32", "int64")]
@@ -80,7 +81,7 @@ class Sharpness:
         with tf.GradientTape() as tape:
             tape.watch(moved)
             with keras.StatelessScope(state_mapping=[*before, *pairs]):
-                loss, _ = model.judge(x, y, sample_weight)
+                loss, _ = model.forward_with_loss(x, y, sample_weight)
             loss = model.optimizer.scale_loss(loss)
         new = [tf.convert_to_tensor(g) for g in tape.gradient(loss, moved)]
         found = list(first)

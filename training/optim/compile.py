@@ -9,7 +9,7 @@ from keras_vit.training.optim.schedules import make_schedule
 
 
 def compile_model(trainee, recipe, feeds):
-    """Give a `Trainee` its optimiser, loss and scores."""
+    """Give a `TrainStep` its optimiser, loss and scores."""
     model = trainee.inner
     schedule = make_schedule(recipe, recipe.own_epochs, feeds.steps)
     optimizer = optimizers.make_optimizer(recipe, schedule, model)

@@ -159,7 +159,7 @@ class ONNX:
     def finish(self, reference, file, recipe, options):
         """Pixels in front, scores behind, and the labels."""
         (adapted,) = options.adapted.values()
-        dress(file, adapted.face, options.labels)
+        dress(file, adapted.adapter, options.labels)
         return ()
 
     def beside(self, path):
@@ -170,7 +170,7 @@ class ONNX:
 def _whole(options):
     """The `Reference` of what one signature runs."""
     (adapted,) = options.adapted.values()
-    return adapted.core.reference()
+    return adapted.view.reference()
 
 
 def _memory(path, reference, recipe):

@@ -1,4 +1,4 @@
-"""The nodes of a face in an `.onnx` file: pixels in front, scores behind."""
+"""The nodes of an adapter in an `.onnx` file: pixels in front, scores behind."""
 
 import json
 
@@ -9,20 +9,20 @@ from keras_vit.export.io.io_adapter import CLASSES
 from keras_vit.ranges import pixel_statistics
 
 
-def dress(file, face, labels=None):
-    """Put the face's nodes around a graph, and labels among its properties.
+def dress(file, adapter, labels=None):
+    """Put the adapter's nodes around a graph, and labels among its properties.
 
     Args:
         file: `.onnx` file of the model alone; large data may lie in another beside it.
-        face: `Face`. labels: class names, or None.
+        adapter: `IOAdapter`. labels: class names, or None.
     """
     import onnx
 
     made = onnx.load(file, load_external_data=False)
-    if face.embedded:
-        _pixels(made.graph, face)
-    if face.softmax or face.top is not None:
-        _scores(made.graph, face)
+    if adapter.embedded:
+        _pixels(made.graph, adapter)
+    if adapter.softmax or adapter.top is not None:
+        _scores(made.graph, adapter)
     facts = {entry.key: entry.value for entry in made.metadata_props}
     if labels is not None:
         facts["labels"] = json.dumps(labels)
@@ -32,19 +32,19 @@ def dress(file, face, labels=None):
     serialization.check(file)
 
 
-def _pixels(graph, face):
+def _pixels(graph, adapter):
     """uint8 -> float -> crop -> resize -> normalise, in front of everything."""
     from onnx import TensorProto, helper
 
-    image, prepared = face.image, f"{face.image.name}/prepared"
+    image, prepared = adapter.image, f"{adapter.image.name}/prepared"
     for node in graph.node:
         for index, name in enumerate(node.input):
             if name == image.name:
                 node.input[index] = prepared
     steps = [("Cast", [], {"to": TensorProto.FLOAT})]
-    if face.resizes:
-        steps += _geometry(graph, face)
-    mean, std = pixel_statistics(face.mode, image.shape[-1])
+    if adapter.resizes:
+        steps += _geometry(graph, adapter)
+    mean, std = pixel_statistics(adapter.mode, image.shape[-1])
     steps.append(("Sub", [_constant(graph, "mean", mean)], {}))
     steps.append(("Div", [_constant(graph, "std", std)], {}))
     names = [image.name, *(f"{image.name}/{name}" for name, _, _ in steps[:-1])]
@@ -60,10 +60,10 @@ def _pixels(graph, face):
     graph.input[0].CopyFrom(_info(image, TensorProto.UINT8))
 
 
-def _geometry(graph, face):
+def _geometry(graph, adapter):
     """Steps that cut out the part that the model sees, and bring it to its size."""
-    top, left, height, width = face.crop()
-    size = face.core.image.shape[1:3]
+    top, left, height, width = adapter.crop()
+    size = adapter.view.image.shape[1:3]
     rows = {
         "starts": [top, left],
         "ends": [top + height, left + width],
@@ -79,7 +79,7 @@ def _geometry(graph, face):
     return steps
 
 
-def _scores(graph, face):
+def _scores(graph, adapter):
     """Logits -> probabilities -> the best classes, behind everything."""
     from onnx import TensorProto, helper
 
@@ -90,13 +90,13 @@ def _scores(graph, face):
             for index, name in enumerate(field):
                 if name == before:
                     field[index] = inner
-    nodes, scores = [], face.outputs[-1].name
-    if face.softmax:
-        result = scores if face.top is None else f"{scores}/all"
+    nodes, scores = [], adapter.outputs[-1].name
+    if adapter.softmax:
+        result = scores if adapter.top is None else f"{scores}/all"
         nodes.append(helper.make_node("Softmax", [inner], [result], axis=-1))
         inner = result
-    if face.top is not None:
-        count = _constant(graph, "top", np.int64([face.top]))
+    if adapter.top is not None:
+        count = _constant(graph, "top", np.int64([adapter.top]))
         best = f"{CLASSES}/long"
         nodes.append(helper.make_node("TopK", [inner, count], [scores, best], axis=-1))
         nodes.append(helper.make_node("Cast", [best], [CLASSES], to=TensorProto.INT32))
@@ -105,13 +105,15 @@ def _scores(graph, face):
     graph.node.extend(nodes)
     del graph.output[:]
     kinds = {"int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
-    graph.output.extend(_info(tensor, kinds[tensor.dtype]) for tensor in face.outputs)
+    graph.output.extend(
+        _info(tensor, kinds[tensor.dtype]) for tensor in adapter.outputs
+    )
 
 
 def _constant(graph, name, values):
     from onnx import numpy_helper
 
-    name = f"face/{name}"
+    name = f"adapter/{name}"
     graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
     return name
 

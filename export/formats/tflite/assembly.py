@@ -23,14 +23,14 @@ def assemble(target, parts, name, labels, notes=None):
 
     Args:
         target: `.tflite` file to write.
-        parts: list of (converted file, {signature: `Face`}); the first signature
+        parts: list of (converted file, {signature: `IOAdapter`}); the first signature
             becomes the graph that readers of a single one find.
         name: of the model. labels: class names, or None.
         notes: {name: bytes} for the metadata, or None.
     """
     assembly = Assembly()
-    for path, faces in parts:
-        assembly.add(path, faces)
+    for path, adapters in parts:
+        assembly.add(path, adapters)
     first = next(iter(parts[0][1].values()))
     assembly.note(metadata.NAME, metadata.describe(first, name, labels))
     for key, content in (notes or {}).items():
@@ -58,11 +58,11 @@ class Assembly:
         self.model.subgraphs, self.model.signatureDefs = [], []
         self.model.metadata, self._bytes = [], 0
 
-    def add(self, path, faces):
-        """Cut a graph for each face out of a converted file with one graph.
+    def add(self, path, adapters):
+        """Cut a graph for each adapter out of a converted file with one graph.
 
         Args:
-            path: the file. faces: {signature: `Face`}.
+            path: the file. adapters: {signature: `IOAdapter`}.
         """
         source = tflite_file.load(path)
         self.model.description = source.description
@@ -70,10 +70,10 @@ class Assembly:
             known = [kept.name for kept in self.model.metadata]
             if entry.name != metadata.NAME and entry.name not in known:
                 self.note(entry.name, source.buffers[entry.buffer].data)
-        for name, face in faces.items():
-            piece = Piece(self, source, face)
-            dress(piece, face)
-            piece.finish(name, face)
+        for name, adapter in adapters.items():
+            piece = Piece(self, source, adapter)
+            dress(piece, adapter)
+            piece.finish(name, adapter)
 
     def note(self, name, content):
         """Store bytes under a name among the metadata."""
@@ -136,14 +136,14 @@ class Piece:
 
     Args:
         assembly: that it belongs to. source: `ModelT` of a converted file.
-        face: `Face`; its core says which outputs are needed.
+        adapter: `IOAdapter`; its view says which outputs are needed.
 
     Attributes:
         graph: the schema's `SubGraphT`. image: number of the tensor that goes in.
         answers: numbers of the tensors that come out.
     """
 
-    def __init__(self, assembly, source, face):
+    def __init__(self, assembly, source, adapter):
         self.schema, self.assembly = assembly.schema, assembly
         signature = source.signatureDefs[0]
         given = {entry.name: entry.tensorIndex for entry in signature.inputs}
@@ -152,8 +152,8 @@ class Piece:
         self.graph = self.schema.SubGraphT()
         self.graph.tensors, self.graph.operators = [], []
         old = source.subgraphs[0]
-        outputs = [made[tensor.name.encode()] for tensor in face.core.outputs]
-        self.image = self._adopt(old, given[face.core.image.name.encode()])
+        outputs = [made[tensor.name.encode()] for tensor in adapter.view.outputs]
+        self.image = self._adopt(old, given[adapter.view.image.name.encode()])
         for operator in _needed(old, outputs):
             self._keep(old, operator)
         self.answers = [self._adopt(old, number) for number in outputs]
@@ -251,11 +251,11 @@ class Piece:
                 setattr(made.builtinOptions, key, value)
         self.graph.operators.insert(0 if first else len(self.graph.operators), made)
 
-    def finish(self, name, face):
+    def finish(self, name, adapter):
         """Name what goes in and comes out, and join the model.
 
         Args:
-            name: of the signature. face: `Face`.
+            name: of the signature. adapter: `IOAdapter`.
         """
         model, graph = self.assembly.model, self.graph
         signature = self.schema.SignatureDefT()
@@ -263,8 +263,8 @@ class Piece:
         signature.subgraphIndex = len(model.subgraphs)
         graph.name = b"main" if not model.subgraphs else name.encode()
         graph.inputs, graph.outputs = [self.image], list(self.answers)
-        signature.inputs = self._named([self.image], [face.image])
-        signature.outputs = self._named(self.answers, face.outputs)
+        signature.inputs = self._named([self.image], [adapter.image])
+        signature.outputs = self._named(self.answers, adapter.outputs)
         model.subgraphs.append(graph)
         model.signatureDefs.append(signature)
 

@@ -147,7 +147,7 @@ class TFLite:
     def finish(self, reference, file, recipe, options):
         """All parts in one file, with its signatures, labels and metadata."""
         parts = [
-            (part, {n: a.face for n, a in options.adapted.items() if a.core is view})
+            (part, {n: a.adapter for n, a in options.adapted.items() if a.view is view})
             for view, part in _parts(file, options)
         ]
         name = reference.model.name
@@ -160,7 +160,7 @@ class TFLite:
 
 def _views(options):
     """The model at each image size and batch that is asked for."""
-    return list(dict.fromkeys(adapted.core for adapted in options.adapted.values()))
+    return list(dict.fromkeys(adapted.view for adapted in options.adapted.values()))
 
 
 def _parts(file, options):

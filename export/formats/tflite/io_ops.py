@@ -1,4 +1,4 @@
-"""The operators of a face in a `.tflite` graph: pixels in front, scores behind."""
+"""The operators of an adapter in a `.tflite` graph: pixels in front, scores behind."""
 
 import numpy as np
 
@@ -6,40 +6,42 @@ from keras_vit.export.io.io_adapter import CLASSES
 from keras_vit.ranges import pixel_statistics
 
 
-def dress(piece, face):
-    """Put the face's operators around a graph.
+def dress(piece, adapter):
+    """Put the adapter's operators around a graph.
 
     Args:
         piece: `keras_vit.export.formats.tflite.assembly.Piece` of the model alone.
-        face: `Face`.
+        adapter: `IOAdapter`.
     """
-    if face.embedded:
-        _pixels(piece, face)
-    if face.embedded or face.softmax or face.top is not None:
+    if adapter.embedded:
+        _pixels(piece, adapter)
+    if adapter.embedded or adapter.softmax or adapter.top is not None:
         piece.answers = [_floats(piece, number) for number in piece.answers]
-    if face.softmax:
-        _softmax(piece, face)
-    if face.embedded:
+    if adapter.softmax:
+        _softmax(piece, adapter)
+    if adapter.embedded:
         piece.answers = [_unsigned(piece, number) for number in piece.answers]
-    if face.top is not None:
-        _best(piece, face)
+    if adapter.top is not None:
+        _best(piece, adapter)
 
 
-def _pixels(piece, face):
+def _pixels(piece, adapter):
     """uint8 -> float -> crop -> resize -> normalise, in front of everything.
 
     A graph in integers throughout takes pixels already; only its geometry is added.
     """
     whole = piece.kind(piece.image) == "uint8"
-    steps = [] if whole else [("CAST", face.image.shape, [], {"kind": "CastOptions"})]
-    steps += _geometry(piece, face) if face.resizes else []
-    steps += [] if whole else _normalisation(piece, face)
+    steps = (
+        [] if whole else [("CAST", adapter.image.shape, [], {"kind": "CastOptions"})]
+    )
+    steps += _geometry(piece, adapter) if adapter.resizes else []
+    steps += [] if whole else _normalisation(piece, adapter)
     if piece.kind(piece.image) == "int16":
         steps.append(("QUANTIZE", None, [], {"kind": "QuantizeOptions", "version": 2}))
     if not steps:
         return
     dtype, like = ("uint8", piece.image) if whole else ("float32", None)
-    image = piece.tensor(face.image.name, face.image.shape, "uint8", like=like)
+    image = piece.tensor(adapter.image.name, adapter.image.shape, "uint8", like=like)
     ends = [piece.tensor(s[0].lower(), s[1], dtype, like=like) for s in steps[:-1]]
     pairs = zip([image, *ends], [*ends, piece.image], steps, strict=True)
     for before, after, (name, _, constants, options) in reversed(list(pairs)):
@@ -47,10 +49,10 @@ def _pixels(piece, face):
     piece.image = image
 
 
-def _normalisation(piece, face):
+def _normalisation(piece, adapter):
     """Steps that bring pixels to the model's range."""
-    mean, std = pixel_statistics(face.mode, face.image.shape[-1])
-    shape, steps = face.core.image.shape, []
+    mean, std = pixel_statistics(adapter.mode, adapter.image.shape[-1])
+    shape, steps = adapter.view.image.shape, []
     if not (std == 1).all():
         factor = piece.tensor("scale", std.shape, "float32", 1 / std)
         steps.append(("MUL", shape, [factor], {"kind": "MulOptions"}))
@@ -60,28 +62,28 @@ def _normalisation(piece, face):
     return steps
 
 
-def _geometry(piece, face):
+def _geometry(piece, adapter):
     """Steps that cut out the part that the model sees, and bring it to its size."""
-    batch, *_, channels = face.image.shape
-    top, left, height, width = face.crop()
+    batch, *_, channels = adapter.image.shape
+    top, left, height, width = adapter.crop()
     steps = []
-    if (height, width) != face.input_size:
+    if (height, width) != adapter.input_size:
         begin = piece.tensor("begin", (4,), "int32", [0, top, left, 0])
         # -1 stands for the rest, whatever it is.
         size = [-1 if batch is None else batch, height, width, channels]
         size = piece.tensor("size", (4,), "int32", size)
         shape = (batch, height, width, channels)
         steps.append(("SLICE", shape, [begin, size], {"kind": "SliceOptions"}))
-    if (height, width) != face.core.image.shape[1:3]:
-        wanted = piece.tensor("size", (2,), "int32", face.core.image.shape[1:3])
+    if (height, width) != adapter.view.image.shape[1:3]:
+        wanted = piece.tensor("size", (2,), "int32", adapter.view.image.shape[1:3])
         options = {"kind": "ResizeBilinearOptions", "halfPixelCenters": True}
-        step = ("RESIZE_BILINEAR", face.core.image.shape, [wanted])
+        step = ("RESIZE_BILINEAR", adapter.view.image.shape, [wanted])
         steps.append((*step, {"version": 3, **options}))
     return steps
 
 
-def _softmax(piece, face):
-    (logits,), (tensor,) = piece.answers, face.compared
+def _softmax(piece, adapter):
+    (logits,), (tensor,) = piece.answers, adapter.compared
     options = {"kind": "SoftmaxOptions", "beta": 1.0}
     if piece.kind(logits) == "int8":
         # The one scale that the integer kernel knows.
@@ -115,10 +117,10 @@ def _unsigned(piece, number):
     return made
 
 
-def _best(piece, face):
-    (classes, scores), (given,) = face.outputs, piece.answers
+def _best(piece, adapter):
+    (classes, scores), (given,) = adapter.outputs, piece.answers
     kind = piece.kind(given)
-    count = piece.tensor("top", (), "int32", np.array(face.top))
+    count = piece.tensor("top", (), "int32", np.array(adapter.top))
     values = piece.tensor(scores.name, scores.shape, kind, like=given)
     indices = piece.tensor(CLASSES, classes.shape, "int32")
     options = {"kind": "TopKV2Options", "version": 2 if kind == "int8" else 1}

@@ -23,25 +23,25 @@ NORMALISATION = 1  # ProcessUnitOptions
 RGB, GREY = 1, 2  # ColorSpaceType
 
 
-def describe(face, name, labels):
-    """The metadata of a file whose first signature has this face.
+def describe(adapter, name, labels):
+    """The metadata of a file whose first signature has this adapter.
 
     Args:
-        face: `keras_vit.export.io.io_adapter.Face`.
+        adapter: `keras_vit.export.io.io_adapter.IOAdapter`.
         name: of the model.
         labels: class names, or None.
 
     Returns:
         bytes of a flatbuffer.
     """
-    inputs = [_image(face)]
-    outputs = [_output(tensor, face.classes, labels) for tensor in face.outputs]
+    inputs = [_image(adapter)]
+    outputs = [_output(tensor, adapter.classes, labels) for tensor in adapter.outputs]
     graph = {2: inputs, 3: outputs}
     return pack(
         {
             0: name,
-            1: f"{face.purpose}: takes {face.image}, gives "
-            f"{', '.join(map(str, face.outputs))}; exported with keras_vit "
+            1: f"{adapter.purpose}: takes {adapter.image}, gives "
+            f"{', '.join(map(str, adapter.outputs))}; exported with keras_vit "
             f"{keras_vit.__version__}",
             3: [graph],
             7: PARSER,
@@ -49,43 +49,43 @@ def describe(face, name, labels):
     )
 
 
-def _image(face):
+def _image(adapter):
     """TensorMetadata of the image that goes in."""
-    _, height, width, channels = face.image.shape
+    _, height, width, channels = adapter.image.shape
     size = {0: U32(width), 1: U32(height)}
     colour = {0: I8(RGB if channels == 3 else GREY), 1: size}
     made = {
-        0: face.image.name,
-        1: f"{width}x{height} px, {_values(face)}",
+        0: adapter.image.name,
+        1: f"{width}x{height} px, {_values(adapter)}",
         3: {0: U8(IMAGE), 1: colour},
     }
-    if not (face.embedded or face.core.stated):
+    if not (adapter.embedded or adapter.view.stated):
         return made  # readers such as MediaPipe refuse it, rather than guess
-    mean, std = normalisation(face)
+    mean, std = normalisation(adapter)
     low = [(0.0 - m) / s for m, s in zip(mean, std, strict=True)]
     high = [(255.0 - m) / s for m, s in zip(mean, std, strict=True)]
     unit = {0: U8(NORMALISATION), 1: {0: mean, 1: std}}
     return {**made, 4: [unit], 5: {0: high, 1: low}}
 
 
-def _values(face):
-    if face.embedded:
+def _values(adapter):
+    if adapter.embedded:
         return "pixels of 0 to 255"
     return (
-        keywords(face.mode)
-        if face.core.stated
+        keywords(adapter.mode)
+        if adapter.view.stated
         else "in a range that the model does not state"
     )
 
 
-def normalisation(face):
+def normalisation(adapter):
     """(mean, std), lists of float: the file takes (pixel - mean) / std.
 
     (0, 1) where the file takes the pixels as they are.
     """
-    if face.embedded:
+    if adapter.embedded:
         return [0.0], [1.0]
-    rows = pixel_statistics(face.mode, face.image.shape[-1])
+    rows = pixel_statistics(adapter.mode, adapter.image.shape[-1])
     mean, std = (list(map(float, row)) for row in rows)
     alike = len({*mean}) == len({*std}) == 1
     return (mean[:1], std[:1]) if alike else (mean, std)

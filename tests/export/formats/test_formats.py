@@ -149,7 +149,7 @@ def test_onnx_gives_advice_that_fits():
 
 
 def test_other_models_go_to_onnx_through_tf2onnx(tmp_path):
-    """A model without any layer of ours has the same face and proof."""
+    """A model without any layer of ours has the same adapter and proof."""
     result = export.to_onnx(
         foreign(keras.layers.ReLU()), tmp_path / "m.onnx", dynamic_batch=True, verbose=0
     )

@@ -94,7 +94,7 @@ def test_open_batches_are_refused(model, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [None, "dynamic_int8", "static_int8"])
 def test_litert_torch_converts(recipe, model, photos, tmp_path):
-    """The real thing: the same face, the same answers, the same recipes."""
+    """The real thing: the same adapter, the same answers, the same recipes."""
     python = os.environ.get(PYTHON)
     if python is None and importlib.util.find_spec("litert_torch") is None:
         pytest.skip(

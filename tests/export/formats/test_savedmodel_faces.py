@@ -62,7 +62,7 @@ def noted(tiny):
 @pytest.fixture(scope="module")
 def saved(noted, tmp_path_factory):
     """Its SavedModel, with four signatures."""
-    path = tmp_path_factory.mktemp("faces") / "saved"
+    path = tmp_path_factory.mktemp("adapters") / "saved"
     return export.to_savedmodel(noted, path, signatures=SIGNATURES, verbose=0)
 
 

@@ -96,7 +96,7 @@ def test_metadata_and_notes_do_not_guess(clone, model):
     """Without a stated range there is none in the metadata, and the notes say so."""
     known, unknown = (plan(Reference(m)) for m in (model, clone))
     sizes = [
-        len(describe(f["serving_default"].face, "m", None)) for f in (known, unknown)
+        len(describe(f["serving_default"].adapter, "m", None)) for f in (known, unknown)
     ]
 
     assert sizes[0] > sizes[1]

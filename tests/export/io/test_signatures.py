@@ -7,7 +7,7 @@ import keras_vit
 from keras_vit import export
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
 from keras_vit.export.formats.tflite.assembly import assemble
-from keras_vit.export.io.io_adapter import Face
+from keras_vit.export.io.io_adapter import IOAdapter
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.io.signature import FIELDS, plan
 from keras_vit.export.quantization.calibration.saved_ranges import Ranges, fingerprint
@@ -144,8 +144,8 @@ def test_signatures_share_their_weights(tiny, tmp_path):
 
     both = export.to_tflite(model, tmp_path / "two.tflite", signatures=two, verbose=0)
     one = tmp_path / "one.tflite"
-    face = Face(Reference(model, dynamic_batch=False).contract)
-    assemble(one, [(both.path, {"classify": face})], "one", None)
+    adapter = IOAdapter(Reference(model, dynamic_batch=False).contract)
+    assemble(one, [(both.path, {"classify": adapter})], "one", None)
 
     assert ("classify",) == open_file(one).signatures
     assert both.size_bytes < 1.1 * one.stat().st_size
@@ -155,7 +155,7 @@ def test_signatures_share_their_weights(tiny, tmp_path):
 def test_another_image_size_keeps_the_weights(tiny, images):
     """At the model's own size, and at another with fixed positions, nothing moves."""
     model = tiny(position="sincos2d")
-    faces = plan(
+    adapters = plan(
         Reference(model), {"a": {"image_size": 32}, "b": {"image_size": (32, 16)}}
     )
     other = tiny(position="sincos2d", image_size=(32, 16))
@@ -163,21 +163,21 @@ def test_another_image_size_keeps_the_weights(tiny, images):
 
     expected = other.predict(images[:, :, :16], verbose=0)
 
-    got = faces["b"].finite_answers(images[:, :, :16])[0]
+    got = adapters["b"].finite_answers(images[:, :, :16])[0]
     np.testing.assert_allclose(got, expected, atol=1e-6)
-    got = faces["a"].finite_answers(images)[0]
+    got = adapters["a"].finite_answers(images)[0]
     np.testing.assert_allclose(got, model.predict(images, verbose=0), atol=1e-6)
 
 
 def test_wrong_answers_of_a_top_signature_are_seen(model):
     """Missing the best class, or naming another, is a difference."""
     scores = np.float32([[0.0, 1.0, 5.0, 3.0, 2.0]])
-    core = Face(Reference(model).contract).core
-    face = Face(core, top=2)
+    view = IOAdapter(Reference(model).contract).view
+    adapter = IOAdapter(view, top=2)
 
-    right = face.complete([scores], [np.int32([[2, 3]]), np.float32([[5.0, 3.0]])])
-    missed = face.complete([scores], [np.int32([[3, 4]]), np.float32([[3.0, 2.0]])])
-    renamed = face.complete([scores], [np.int32([[1, 3]]), np.float32([[5.0, 3.0]])])
+    right = adapter.complete([scores], [np.int32([[2, 3]]), np.float32([[5.0, 3.0]])])
+    missed = adapter.complete([scores], [np.int32([[3, 4]]), np.float32([[3.0, 2.0]])])
+    renamed = adapter.complete([scores], [np.int32([[1, 3]]), np.float32([[5.0, 3.0]])])
 
     np.testing.assert_array_equal(right[0], scores)
     assert 3.0 == np.abs(missed[0] - scores).max()
@@ -355,9 +355,9 @@ def test_onnx_has_the_same_faces(model, converted, opset, assert_best, tmp_path)
     onnx = export.to_onnx(model, tmp_path / "m.onnx", opset=opset, **options)
 
     images = pixels(3, 48, 80)
-    face = {name: options[name] for name in FIELDS if name in options}
-    (faced,) = plan(Reference(model), **face).values()
-    (expected,) = faced(images)
+    adapter = {name: options[name] for name in FIELDS if name in options}
+    (adapted,) = plan(Reference(model), **adapter).values()
+    (expected,) = adapted(images)
     assert ["image uint8 (None, 48, 80, 3)"] == [str(t) for t in onnx.inputs]
     assert ["classes", "probabilities"] == [tensor.name for tensor in onnx.outputs]
     for file in (tflite, onnx):

@@ -11,7 +11,7 @@ from keras_vit import Preprocessing, training
 from keras_vit.training.data.batching import Feed
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import open_source
-from keras_vit.training.engine import Trainee
+from keras_vit.training.engine import TrainStep
 
 LIGHT = "inception_crop(0.3)|flip|randaug(2,10)"
 
@@ -31,7 +31,9 @@ def test_bytes_become_what_floats_are(tmp_path, write_folder, tiny, mode):
     found, floats = (first(tmp_path, LIGHT, b, mode) for b in (True, False))
 
     assert (tf.uint8, tf.float32) == (found.dtype, floats.dtype)
-    np.testing.assert_allclose(Trainee(tiny(), mode).seen(found), floats, atol=1e-6)
+    np.testing.assert_allclose(
+        TrainStep(tiny(), mode).preprocess_inputs(found), floats, atol=1e-6
+    )
     assert np.ptp(found) > 100
 
 

@@ -11,7 +11,7 @@ import keras
 import pytest
 
 from keras_vit import training
-from keras_vit.training.engine import JaxTrainee, jax_sharding
+from keras_vit.training.engine import JaxTrainStep, jax_sharding
 from keras_vit.training.engine import strategy as strategies
 from keras_vit.training.recipes import Recipe
 
@@ -144,4 +144,4 @@ class OwnStep(keras.Model):
 def test_a_model_with_a_step_of_its_own_is_refused():
     """The message has its class and both ways out."""
     with pytest.raises(ValueError, match="got OwnStep.*compute_loss, or call"):
-        JaxTrainee(OwnStep())
+        JaxTrainStep(OwnStep())

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_vit import training
 from keras_vit.errors import WorkerLost
-from keras_vit.training.engine import Trainee, multi_worker
+from keras_vit.training.engine import TrainStep, multi_worker
 from keras_vit.training.engine import strategy as strategies
 from keras_vit.training.recipes import Recipe
 
@@ -119,13 +119,13 @@ def test_several_steps_at_once_are_traced_once(monkeypatch):
     """The graph of a step is made once, and two executions of three are six steps."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     batches = tf.data.Dataset.from_tensors((tf.ones((4, 3)), tf.zeros((4, 2)))).repeat()
-    trainee, traced, judge = Trainee(model), [], Trainee.judge
+    trainee, traced, judge = TrainStep(model), [], TrainStep.forward_with_loss
 
     def counted(*given):
         traced.append(1)
         return judge(*given)
 
-    monkeypatch.setattr(Trainee, "judge", counted)
+    monkeypatch.setattr(TrainStep, "forward_with_loss", counted)
     trainee.compile(keras.optimizers.SGD(), loss="mse", steps_per_execution=3)
     trainee.build_state(batches.element_spec)
     trainee.fit(batches, steps_per_epoch=6, shuffle=False, verbose=0)
@@ -144,7 +144,7 @@ class OwnStep(keras.Model):
 def test_a_model_with_a_step_of_its_own_is_refused():
     """The message has its class and both ways out."""
     with pytest.raises(ValueError, match="got OwnStep.*compute_loss, or call"):
-        Trainee(OwnStep())
+        TrainStep(OwnStep())
 
 
 def test_xla_does_not_go_with_determinism(monkeypatch):

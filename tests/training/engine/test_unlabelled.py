@@ -8,7 +8,7 @@ from keras import ops
 
 import keras_vit
 from keras_vit import training
-from keras_vit.training.engine import Trainee
+from keras_vit.training.engine import TrainStep
 
 ON_TENSORFLOW = keras.config.backend() == "tensorflow"
 only_tensorflow = pytest.mark.skipif(
@@ -89,7 +89,7 @@ def test_an_unknown_kind_is_named(tmp_path):
 def test_the_gradient_of_a_table_that_is_looked_up_is_whole():
     """An image GPT trains without clipping too: no rule has to add IndexedSlices."""
     model = keras_vit.ImageGPT(image_size=4, **KINDS["ImageGPT"])
-    trainee = Trainee(model)
+    trainee = TrainStep(model)
     trainee.compile(keras.optimizers.SGD())
     found, _ = trainee.gradients(tf.zeros((2, 4, 4, 3)), None, None)
     assert all(isinstance(gradient, tf.Tensor) for gradient in found)
@@ -102,7 +102,7 @@ def test_the_gradient_of_a_table_that_is_looked_up_is_whole():
 def test_gradients_of_an_image_gpt_are_the_same_each_time(objective):
     """No sum of three or more, whose order would be left to chance."""
     model = keras_vit.ImageGPT(image_size=4, objective=objective, **KINDS["ImageGPT"])
-    trainee = Trainee(model)
+    trainee = TrainStep(model)
     trainee.compile(keras.optimizers.SGD())
     step = tf.function(lambda x: trainee.gradients(x, None, None)[0])
     graph = step.get_concrete_function(tf.TensorSpec((2, 4, 4, 3))).graph

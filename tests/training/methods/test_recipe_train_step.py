@@ -15,7 +15,7 @@ from keras_vit.preprocess import Preprocessing, preprocess_input
 from keras_vit.training.methods import distillation, progressive_resizing
 from keras_vit.training.methods.sam import Sharpness
 from keras_vit.training.optim import losses
-from keras_vit.training.recipe_train_step import Learner
+from keras_vit.training.recipe_train_step import RecipeTrainStep
 
 SIDE, CLASSES = 8, 3
 
@@ -33,7 +33,7 @@ def make_model(seed=0, activation=None):
 
 def make_learner(model, lesson=None, sharpness=None, rate=0.1):
     """Compiled."""
-    learner = Learner(model, lesson, sharpness)
+    learner = RecipeTrainStep(model, lesson, sharpness)
     learner.compile(keras.optimizers.SGD(rate), loss=losses.SoftmaxCrossentropy())
     return learner
 
@@ -107,7 +107,7 @@ def test_a_student_with_one_head_learns_both_with_it(kind, activation, batch):
     student, teacher = make_model(1), make_model(2, activation)
     how = distillation.Distillation(kind, 0.3, 2.0)
     learner = make_learner(student, distillation.Lesson(student, teacher, how))
-    loss, answers = learner.judge(*batch, None)
+    loss, answers = learner.forward_with_loss(*batch, None)
     scores = teacher(batch[0])
     scores = scores if activation is None else keras.ops.log(scores)
     if kind == "hard":
@@ -175,7 +175,7 @@ def test_a_student_with_a_token_has_a_head_for_each(batch):
     best = make_model(2)(batch[0]).numpy().argmax(axis=1)
     cross = losses.SoftmaxCrossentropy()
     expected = 0.5 * float(cross(batch[1], own)) + 0.5 * float(cross(best, told))
-    loss, answers = make_learner(student, lesson).judge(*batch, None)
+    loss, answers = make_learner(student, lesson).forward_with_loss(*batch, None)
 
     assert expected == pytest.approx(float(loss), rel=1e-5)
     np.testing.assert_allclose(answers, (own + told) / 2, atol=1e-6)

@@ -63,7 +63,7 @@ def take_one_step(name, teacher):
     before = [v.numpy() for v in model.trainable_weights]
     images, labels = next(iter(opened.train))
     trainee.optimizer.iterations.assign(1)  # at 0 the rate is 0
-    found, seen = trainee.gradients(trainee.seen(images), labels, None)
+    found, seen = trainee.gradients(trainee.preprocess_inputs(images), labels, None)
     trainee.update(found, 1)
     return before, [v.numpy() for v in model.trainable_weights], float(seen["loss"])
 
