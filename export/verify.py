@@ -60,22 +60,20 @@ def verify(
     Raises:
         ExportMismatch: for the file of another model, or one that does not pass,
             here or elsewhere; the latter has the `Verification` as `report`.
-        OSError, ValueError: for a path that is no such file, a processor that is not
-            installed (or is too slow, `TimeoutError`), images that do not fit; a
-            `TypeError` for what are no images.
+        OSError, TypeError, ValueError: for a path that is no such file, a processor
+            that is not installed (`TimeoutError`: too slow), images that do not fit.
     """
     check_choice("on_failure", on_failure, ("raise", "report"))
     check_points("max_points_lost", max_points_lost, optional=True)
     targets, reference = ready(on, path, time_limit), Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
-    adapted, options = (
-        face_of(reference, runtime),
-        (max_points_lost, time_limit, verbose),
-    )
+    adapted = face_of(reference, runtime)
     batches = batches_for(adapted, images, labels, reference.contract)
-    with Trials(adapted, runtime, targets, *options) as trials:
-        given = (batches, max_points_lost, verbose, Several(first, trials).add)
-        (report,) = verify_all(adapted, [runtime], *given)
+    limits = (max_points_lost, time_limit, verbose)
+    with Trials(adapted, runtime, targets, *limits) as trials:
+        observe = Several(first, trials).add
+        judged = (batches, max_points_lost, verbose, observe)
+        (report,) = verify_all(adapted, [runtime], *judged)
         report.judge(trials.results())
     report.compared = described(adapted.adapter)
     if layers:
