@@ -71,8 +71,7 @@ def verify(
     batches = batches_for(adapted, images, labels, reference.contract)
     limits = (max_points_lost, time_limit, verbose)
     with Trials(adapted, runtime, targets, *limits) as trials:
-        observe = Several(first, trials).add
-        judged = (batches, max_points_lost, verbose, observe)
+        judged = (batches, max_points_lost, verbose, Several(first, trials).add)
         (report,) = verify_all(adapted, [runtime], *judged)
         report.judge(trials.results())
     report.compared = described(adapted.adapter)
