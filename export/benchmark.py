@@ -110,7 +110,7 @@ class Benchmark:
         )
         return (
             f"{text}\nratios to {self.reference.name}, {self.rounds} rounds in turns, "
-            f"{self.machine['processor']}, {self.machine['views']} views"
+            f"{self.machine['processor']}, {self.machine['cores']} cores"
         )
 
 
@@ -137,7 +137,7 @@ def benchmark(
             files and SavedModels. A folder stands for the files in it.
         images: one image, as the files take it, (1, H, W, C); of several the first
             counts. None for noise, which takes as long; encoded, 256 px of it.
-        threads: numbers of processor threads; None for 1 and all views.
+        threads: numbers of processor threads; None for 1 and all cores.
         rounds: how often each file runs per number of threads.
         cross_check: whether to let `litert-benchmark` time TFLite files too, after
             the others; it calls the first signature.
@@ -218,8 +218,8 @@ def _signature(path, asked):
 
 
 def _threads(threads):
-    views = os.cpu_count() or 1
-    threads = (1, views) if threads is None else threads
+    cores = os.cpu_count() or 1
+    threads = (1, cores) if threads is None else threads
     threads = (threads,) if isinstance(threads, int) else tuple(threads)
     for count in threads or (0,):
         _check_count("threads", count)

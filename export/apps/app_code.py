@@ -10,7 +10,7 @@ _KOTLIN = """\
 import android.content.Context
 import android.graphics.Bitmap
 import com.google.mediapipe.framework.image.BitmapImageBuilder
-import com.google.mediapipe.tasks.view.BaseOptions
+import com.google.mediapipe.tasks.core.BaseOptions
 import com.google.mediapipe.tasks.vision.imageclassifier.ImageClassifier
 
 /** The best classes and their probabilities. An app makes the classifier once. */

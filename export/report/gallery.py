@@ -59,11 +59,11 @@ class Gallery:
 
     def _choice(self, outputs):
         """(class, its share) of one image."""
-        scores, adapter = np.asarray(outputs[0], "float64"), self._contract.outputs[0]
-        if scores.ndim != 1 or adapter.name == "features":
+        scores, output = np.asarray(outputs[0], "float64"), self._contract.outputs[0]
+        if scores.ndim != 1 or output.name == "features":
             return None, 0.0
         chosen = int(scores.argmax())
-        if adapter.name == "probabilities":
+        if output.name == "probabilities":
             return chosen, float(scores[chosen])
         return chosen, float(1.0 / np.exp(scores - scores.max()).sum())
 

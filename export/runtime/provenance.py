@@ -39,7 +39,7 @@ def machine():
     """What the figures were measured on."""
     return {
         "processor": _processor(),
-        "views": os.cpu_count(),
+        "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
     }

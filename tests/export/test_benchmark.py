@@ -46,7 +46,7 @@ def test_ratios_come_first_and_json_holds_all(result):
 
     assert ["time,", "1", "thr", "memory", "size"] == text.split()[1:6]
     assert "1.00x" in text and "ratios to m.tflite, 3 rounds" in text
-    assert {"processor", "views"} <= set(stored["machine"])
+    assert {"processor", "cores"} <= set(stored["machine"])
     assert 3 == len(stored["rows"])
 
 
