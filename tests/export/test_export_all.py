@@ -65,7 +65,7 @@ def test_json_says_what_the_object_says(report):
 
     assert json.loads(json.dumps(report.to_dict())) == stored
     assert [2.0, 1.0, None] == stored["history"]["loss"]
-    assert {"processor", "views"} <= set(stored["machine"])
+    assert {"processor", "cores"} <= set(stored["machine"])
     assert {"keras", "tensorflow", "onnxruntime"} <= set(stored["versions"])
     assert [True] * len(USUAL) == [artefact["kept"] for artefact in stored["artefacts"]]
 
