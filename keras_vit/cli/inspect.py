@@ -3,7 +3,7 @@
 import pathlib
 
 from keras_vit import files
-from keras_vit.cli.option_rules import loudness, positive
+from keras_vit.cli.option_rules import UsageError, loudness, positive
 from keras_vit.cli.training import add_preprocess, load_prepared
 
 
@@ -27,6 +27,10 @@ def run_inspect(args):
     """Read the pictures first: they are the quickest to be wrong."""
     from keras_vit import introspect
 
+    if pathlib.Path(args.output).suffix not in (".html", ".htm"):
+        raise UsageError(
+            f"--output: must end in .html, got {args.output}. Use {args.output}.html."
+        )
     files.check_target(args.output, args.overwrite)
     pictures = {path: _picture(path) for path in args.images}
     introspect.drawing.figure(1, 1)  # matplotlib is there

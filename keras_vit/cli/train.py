@@ -1,6 +1,7 @@
 """`keras-vit train`."""
 
 import pathlib
+import shlex
 import sys
 
 from keras_vit.cli.launch import launch
@@ -150,8 +151,23 @@ def _trained(args, result):
         "history": result.history,
         "notes": list(result.info.notes),
     }
-    text = f"best epoch {result.best_epoch}: {answer['model']}"
-    return answer, text, 0
+    return answer, _onwards(args, result), 0
+
+
+def _onwards(args, result):
+    """What usually comes next; `fit` told the rest."""
+    from keras_vit.models.pretraining import PretrainingModel
+
+    folder = shlex.quote(args.output)
+    if not loudness(args):
+        return (
+            f"best epoch {result.best_epoch}: {pathlib.Path(args.output, 'best.keras')}"
+        )
+    data = shlex.quote(str(result.recipe.data))
+    judged = f"keras-vit evaluate {folder} --data {data}"
+    if not isinstance(result.model, PretrainingModel):
+        return f"next: {judged}\n      keras-vit export {folder} app/ --for android"
+    return f"next: {judged} --probe linear"
 
 
 def _run_dry(args, recipe, strategy):
