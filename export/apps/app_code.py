@@ -3,7 +3,7 @@
 import json
 import textwrap
 
-from keras_vit.export.report import snippets
+from keras_vit.export.apps import snippets
 from keras_vit.ranges import pixel_statistics
 
 _KOTLIN = """\

@@ -2,8 +2,9 @@
 
 import html
 
+from keras_vit.export.apps import snippets
 from keras_vit.export.processors.trial import cell
-from keras_vit.export.report import html_gallery, html_pictures, snippets
+from keras_vit.export.report import html_gallery, html_pictures
 from keras_vit.export.report.advice import reference_of
 from keras_vit.export.report.css import CSS
 from keras_vit.export.report.export_report import FOR_AN_APP

@@ -12,8 +12,8 @@ from PIL import Image
 
 from keras_vit import export
 from keras_vit.errors import ExportMismatch
+from keras_vit.export.apps import snippets
 from keras_vit.export.io.io_spec import contract_of
-from keras_vit.export.report import snippets
 from keras_vit.export.report.artefacts import ARTEFACTS, chosen, fingerprint
 from keras_vit.preprocess import Preprocessing
 

@@ -3,6 +3,7 @@
 import ast
 import functools
 import pathlib
+import re
 
 import pytest
 
@@ -84,6 +85,76 @@ def test_rooms_import_only_through_their_doors():
     wrong = [text for path in sources() for text in wrong_doors(path, room_of(path))]
 
     assert [] == wrong
+
+
+def module_of(path):
+    """The dotted name of a file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] == "keras_vit" else ("keras_vit", *parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports():
+    """{module: modules of the product that it imports}, wherever in the file."""
+    modules = {module_of(path): path for path in sources()}
+    graph = {}
+    for module, path in modules.items():
+        names = [name for _, name in imported(path)]
+        near = {n if n in modules else n.rpartition(".")[0] for n in names}
+        graph[module] = (near & modules.keys()) - {module}
+    return graph
+
+
+def circles(graph):
+    """Modules that are left when those without a way back are taken away."""
+    graph = dict(graph)
+    while True:
+        ends = [m for m, targets in graph.items() if not targets & graph.keys()]
+        if not ends:
+            return sorted(graph)
+        for module in ends:
+            del graph[module]
+
+
+def test_no_import_leads_in_a_circle():
+    """Nor through a function: whoever reads a file has read what it needs."""
+    assert [] == circles(imports())
+    assert ["a", "b"] == circles({"a": {"b"}, "b": {"a"}, "c": set()})
+
+
+def written_doors():
+    """{room: rooms it may import}, of docs/architecture.md."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| ((?:training|export)/\w+) \| ([\w, ]*)\|$", text, re.M)
+    return {
+        room: {f"{room.split('/')[0]}/{name}" for name in re.findall(r"\w+", names)}
+        for room, names in rows
+    }
+
+
+def inner_room(module):
+    """ "export/io" of keras_vit.export.io.x; None of files beside the rooms."""
+    parts = module.split(".")[1:3]
+    room = "/".join(parts)
+    inside = len(parts) == 2 and parts[0] in ("training", "export")
+    return room if inside and (ROOT / room).is_dir() else None
+
+
+def test_doors_between_inner_rooms_are_those_of_the_page():
+    """Each room of training/ and export/ has a row, and imports only what it says."""
+    doors, wrong = written_doors(), []
+    for module, targets in imports().items():
+        room = inner_room(module)
+        allowed = doors.get(room, set()) | {room}
+        for target in targets:
+            if room and target.startswith(("keras_vit.training.", "keras_vit.export.")):
+                if inner_room(target) not in allowed:
+                    wrong.append(f"{module} imports {target}")
+    rooms = {inner_room(module) for module in imports()} - {None}
+
+    assert [] == wrong
+    assert rooms == doors.keys()
+    assert [] == circles(doors)
 
 
 def test_a_wrong_door_is_seen(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from keras_vit import Preprocessing, export
 from keras_vit.errors import UnsupportedLayer
+from keras_vit.export.apps import snippets
 from keras_vit.export.inspection import delegates, tflite
 from keras_vit.export.io import io_spec
 from keras_vit.export.quantization.algorithms import (
@@ -17,7 +18,6 @@ from keras_vit.export.quantization.algorithms import (
 from keras_vit.export.quantization.calibration import statistics
 from keras_vit.export.quantization.graph.find_norms import is_dense
 from keras_vit.export.quantization.graph.graph import FLOAT32, INT8, INT16, UINT8, Graph
-from keras_vit.export.report import snippets
 from keras_vit.export.runtime.differences import Tally
 from keras_vit.export.runtime.runtimes import open_file
 
