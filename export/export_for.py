@@ -14,6 +14,7 @@ from keras_vit.export.formats.write_and_verify import Exported
 from keras_vit.export.io.labels import LABELS, check_labels, lines
 from keras_vit.export.io.reference import Reference, require_tensorflow
 from keras_vit.export.io.signature import plan
+from keras_vit.export.quantization.check_calibration import check_signatures
 from keras_vit.export.quantization.recipe import AUTO
 from keras_vit.export.quantization.recipes import RECIPES
 from keras_vit.export.runtime.console import say
@@ -180,8 +181,12 @@ class _Work:
         self.labels = check_labels(labels, model, contract)
         self._options = _options(platform, contract, input_size)
         form = FORMATS[platform.kind]
-        given = (form.recipes.get(recipe), recipe == AUTO, form.preparations)
-        (adapted,) = plan(reference, None, *given, **self._options).values()
+        row = form.recipes.get(recipe)
+        words = (None, row is not None and row.calibrated, form.preparations)
+        adapters = plan(reference, *words, **self._options)
+        if recipe == AUTO or (row is not None and row.calibrated):
+            check_signatures(row, adapters)
+        (adapted,) = adapters.values()
         self.adapter = adapted.adapter
         why = "which the model was trained for" if reference.trained else None
         self.notes = tuple(_notes(platform, recipe, self.adapter, self.labels, why))

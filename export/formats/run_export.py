@@ -17,7 +17,10 @@ from keras_vit.export.quantization.auto import (
     smallest,
     smallest_dressed,
 )
-from keras_vit.export.quantization.check_calibration import check_calibration
+from keras_vit.export.quantization.check_calibration import (
+    check_calibration,
+    check_signatures,
+)
 from keras_vit.export.quantization.recipe import AUTO
 
 
@@ -113,8 +116,11 @@ def check_options(
         FileExistsError, TypeError, ValueError: for what cannot be.
     """
     recipe = form.recipes.get(quantization)
-    words = (recipe, quantization == AUTO, form.preparations)
-    adapted = plan(reference, signatures, *words, **(signature or {}))
+    calibrated = recipe is not None and recipe.calibrated
+    words = (signatures, calibrated, form.preparations)
+    adapted = plan(reference, *words, **(signature or {}))
+    if calibrated or quantization == AUTO:
+        check_signatures(recipe, adapted)
     options["labels"] = check_labels(
         options["labels"], reference.model, reference.contract
     )

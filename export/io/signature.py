@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 
-from keras_vit import ranges
 from keras_vit.choices import check_choice
 from keras_vit.export.io.io_adapter import IOAdapter
 from keras_vit.export.io.io_spec import SERVE
@@ -56,8 +55,7 @@ PREPARATIONS = (None, "embed")
 def plan(
     reference,
     signatures=None,
-    recipe=None,
-    auto=False,
+    linear=False,
     preparations=PREPARATIONS,
     /,
     **options,
@@ -67,8 +65,7 @@ def plan(
     Args:
         reference: `Reference` of the model.
         signatures: {name: `Signature` or dict of its fields}, or None for one.
-        recipe: `QuantizationRecipe` that the file is made with, or None.
-        auto: whether one is chosen later.
+        linear: whether features leave through a dense layer, see `ModelViews`.
         preparations: values of `preprocessing` that the format knows.
         **options: fields of `Signature` that all of them have unless they say
             otherwise.
@@ -82,7 +79,7 @@ def plan(
     _check_fields("signature", options)
     asked = {SERVE: {}} if signatures is None else _as_dicts(signatures)
     _assume(reference, [options, *asked.values()])
-    views, found = ModelViews(reference, recipe is not None and recipe.calibrated), {}
+    views, found = ModelViews(reference, linear), {}
     for name, own in asked.items():
         where = "" if signatures is None else f"signatures[{name!r}]: "
         try:
@@ -90,7 +87,6 @@ def plan(
             found[name] = _adapted(views, signature, preparations)
         except (TypeError, ValueError) as err:
             raise type(err)(f"{where}{err}") from err
-    _check_recipe(recipe, auto, found)
     return found
 
 
@@ -246,28 +242,3 @@ def is_plain(adapters):
     ]
     alone = [f.reference is f.view.base for f in adapters.values()]
     return list(adapters) == [SERVE] and all(plain) and all(alone)
-
-
-def _check_recipe(recipe, auto, adapters):
-    """Refuse what calibration images say nothing about, and no integer image holds."""
-    if not auto and (recipe is None or not recipe.calibrated):
-        return
-    name = "auto" if auto else recipe.name
-    others = [name for name, adapted in adapters.items() if not adapted.view.is_base]
-    if others:
-        raise ValueError(
-            f"signatures: with quantization={name!r} all work at the model's "
-            f"own image_size and batch_size, got another in {others[0]!r}. Use "
-            "'dynamic_int8', or export it as a file of its own."
-        )
-    mode = next(iter(adapters.values())).adapter.mode
-    rows = ranges.numbers(mode)
-    alike = rows is not None and len({*rows[0]}) == len({*rows[1]}) == 1
-    if recipe is not None and recipe.image_integers == 8 and not alike:
-        for adapted in adapters.values():
-            if adapted.adapter.embedded:
-                raise ValueError(
-                    f"preprocessing: 'embed' with quantization={name!r} needs one "
-                    f"range for all colours, got {keywords(mode)}. Use "
-                    "'static_int8', or leave it out."
-                )

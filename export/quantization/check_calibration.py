@@ -1,13 +1,15 @@
-"""Whether a recipe and the argument `calibration` go together, before anything slow."""
+"""Whether a recipe goes with calibration and signatures, before anything slow."""
 
 import dataclasses
 
+from keras_vit import ranges
 from keras_vit.export.images.calibration_images import read_calibration
 from keras_vit.export.quantization.calibration.saved_ranges import (
     check_ranges,
     is_ranges,
 )
 from keras_vit.export.quantization.recipe import AUTO, RANGES, names
+from keras_vit.ranges import keywords
 
 
 def check_calibration(recipes, quantization, calibration, reference, verbose=0):
@@ -73,3 +75,33 @@ def _ranges(recipes, quantization, calibration, model):
             f"ranges, which {takers}. Pass the images, or their folder."
         )
     return check_ranges(calibration, model)
+
+
+def check_signatures(recipe, adapters):
+    """Refuse what calibration images say nothing about, and no integer image holds.
+
+    Args:
+        recipe: `QuantizationRecipe`; None for float32, or one that is chosen later.
+        adapters: {signature: `AdaptedReference`}.
+
+    Raises:
+        ValueError: naming the signature or the argument.
+    """
+    others = [name for name, adapted in adapters.items() if not adapted.view.is_base]
+    name = AUTO if recipe is None else recipe.name
+    if others:
+        raise ValueError(
+            f"signatures: with quantization={name!r} all work at the model's own "
+            f"image_size and batch_size, got another in {others[0]!r}. Use "
+            "'dynamic_int8', or export it as a file of its own."
+        )
+    mode = next(iter(adapters.values())).adapter.mode
+    embeds = any(adapted.adapter.embedded for adapted in adapters.values())
+    if recipe is None or recipe.image_integers != 8 or not embeds:
+        return
+    rows = ranges.numbers(mode)
+    if rows is None or len({*rows[0]}) > 1 or len({*rows[1]}) > 1:
+        raise ValueError(
+            f"preprocessing: 'embed' with quantization={name!r} needs one range for "
+            f"all colours, got {keywords(mode)}. Use 'static_int8', or leave it out."
+        )
