@@ -10,6 +10,8 @@ if __name__ != "keras_vit.training":
         "Write: from keras_vit import training"
     )
 
+import importlib
+
 from keras_vit import _needs
 
 if not _needs.has("tensorflow"):
@@ -56,3 +58,13 @@ __all__ = [
     "prepare",
     "pseudo_label",
 ]
+
+# Modules that the guides named before they got rooms of their own.
+_MOVED = {"rates": "optim.param_groups"}
+
+
+def __getattr__(name):
+    """A module under its earlier name."""
+    if name in _MOVED:
+        return importlib.import_module(f"{__name__}.{_MOVED[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
