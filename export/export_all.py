@@ -7,7 +7,7 @@ import pathlib
 import shutil
 
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
-from keras_vit.export.comparison.all_on_processors import Elsewhere
+from keras_vit.export.comparison.all_on_processors import ProcessorJudge
 from keras_vit.export.formats.onnx.exporter import ONNX
 from keras_vit.export.formats.run_export import ExportOptions, run_export
 from keras_vit.export.formats.savedmodel.exporter import SavedModel
@@ -35,7 +35,7 @@ from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import check_points
 from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.staging import staging
-from keras_vit.export.verify import FirstImages, Several, verify_all
+from keras_vit.export.verify import FirstImages, Observers, verify_all
 from keras_vit.layers import TransformerBlock
 from keras_vit.models.output_activation import labels_of
 from keras_vit.progress import Parts
@@ -92,7 +92,7 @@ def export_all(
         TypeError, ValueError, OSError: as `verify`.
     """
     artefacts, curves = chosen(formats, calibration), read_history(history)
-    elsewhere = Elsewhere(on, max_points_lost, time_limit, verbose)
+    elsewhere = ProcessorJudge(on, max_points_lost, time_limit, verbose)
     check_points("max_points_lost", max_points_lost, optional=True)
     reference = Reference(model)
     learned = _calibration(calibration, reference, verbose)
@@ -140,9 +140,9 @@ def _judge(
     gallery, first = Gallery(reference.contract, sample), FirstImages(FEW)
     fingerprint, some = Fingerprint(), FirstImages(elsewhere.images)
     given = (batches, max_points_lost, verbose)
-    observe = Several(gallery, first, fingerprint, some).add
+    observe = Observers(gallery, first, fingerprint, some).add
     found = verify_all(reference, runtimes, *given, observe)
-    look_inside(reference, found, first.images(), layers)
+    inspect_files(reference, found, first.images(), layers)
     elsewhere.judge(reference, runtimes, found, some)
     report = _report(reference, found)
     report.validation = {**fingerprint.to_dict(), "notes": batches.notes}
@@ -224,7 +224,7 @@ class Writer:
         return self._folder / SOURCE
 
 
-def look_inside(reference, found, images, layers):
+def inspect_files(reference, found, images, layers):
     """Fill in what takes running the insides of the files.
 
     The largest activation of float files, for GPUs; block by block, if asked.

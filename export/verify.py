@@ -4,15 +4,19 @@ import numpy as np
 
 from keras_vit.choices import check_choice
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.comparison.io_detection import batches_for, described, face_of
-from keras_vit.export.comparison.on_processors import Trials
+from keras_vit.export.comparison.io_detection import (
+    adapted_reference,
+    batches_for,
+    described,
+)
+from keras_vit.export.comparison.on_processors import ProcessorRuns
 from keras_vit.export.comparison.running_tally import Comparison
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors.child import TIME_LIMIT
 from keras_vit.export.processors.session import ready
-from keras_vit.export.runtime.differences import as_meant, check_points
+from keras_vit.export.runtime.differences import check_points, dequantized
 from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.timing import interleaved
 from keras_vit.models.output_activation import labels_of
@@ -36,8 +40,7 @@ def verify(
     """Compare an exported file with the Keras model, image by image.
 
     Args:
-        model: the Keras model it was made from. One that computes in 16 bits is
-            compared in float32.
+        model: the Keras model of the file; one in 16 bits is compared in float32.
         path: SavedModel folder, `.tflite` or `.onnx` file.
         images: (N, H, W, C) array prepared for the model, or any iterable of
             batches or of (images, labels) pairs, such as a `tf.data.Dataset`. For a
@@ -68,24 +71,24 @@ def verify(
     check_points("max_points_lost", max_points_lost, optional=True)
     targets, reference = ready(on, path, time_limit), Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
-    adapted, options = (
-        face_of(reference, runtime),
-        (max_points_lost, time_limit, verbose),
-    )
+    adapted = adapted_reference(reference, runtime)
+    options = (max_points_lost, time_limit, verbose)
     batches = batches_for(adapted, images, labels, reference.contract)
-    with Trials(adapted, runtime, targets, *options) as trials:
-        given = (batches, max_points_lost, verbose, Several(first, trials).add)
-        (report,) = verify_all(adapted, [runtime], *given)
+    with ProcessorRuns(adapted, runtime, targets, *options) as trials:
+        observe = Observers(first, trials).add
+        (report,) = verify_all(
+            adapted, [runtime], batches, max_points_lost, verbose, observe
+        )
         report.judge(trials.results())
     report.compared = described(adapted.adapter)
     if layers:
-        _look_inside(report, reference, runtime, first.images(), adapted.adapter)
+        _inspect(report, reference, runtime, first.images(), adapted.adapter)
     if on_failure == "raise" and not report.passed:
         raise ExportMismatch(verdict(report), report)
     return report
 
 
-def _look_inside(report, reference, runtime, few, adapter):
+def _inspect(report, reference, runtime, few, adapter):
     """Fill in what takes running the insides of a file on a few images."""
     path, kind, name = runtime.path, runtime.format, runtime.signature
     given = (reference, path, kind, report.precision, few, adapter, name)
@@ -109,7 +112,7 @@ def verdict(report):
     )
 
 
-class Several:
+class Observers:
     """Everything that looks at the images while they pass by. observers: in order."""
 
     def __init__(self, *observers):
@@ -161,7 +164,7 @@ def verify_all(
         ExportMismatch, TypeError, ValueError: as `verify`.
     """
     for runtime in runtimes:
-        _match_faces(runtime, reference.shown)
+        _match_interfaces(runtime, reference.shown)
     comparisons = [Comparison(runtime, reference.contract) for runtime in runtimes]
     bar = Bar(batches.count, "batch", verbose)
     first = None
@@ -186,14 +189,14 @@ def verify_all(
     return found
 
 
-def _match_faces(runtime, contract):
+def _match_interfaces(runtime, contract):
     """Refuse a file that takes or gives something else than the model does."""
     wanted = [tensor.name for tensor in contract.outputs]
     if sorted(wanted) == sorted(tensor.name for tensor in runtime.outputs):
         runtime.order(wanted)
     pairs = [((contract.image,), runtime.inputs), (contract.outputs, runtime.outputs)]
     for ours, theirs in pairs:
-        shown = as_meant(ours, theirs)
+        shown = dequantized(ours, theirs)
         kinds = [[(t.dtype, t.shape[1:]) for t in side] for side in (ours, shown)]
         if kinds[0] != kinds[1]:
             raise ExportMismatch(

@@ -1,15 +1,15 @@
 """Every file of an export on other processors, one after the other."""
 
-from keras_vit.export.comparison.on_processors import Trials
+from keras_vit.export.comparison.on_processors import ProcessorRuns
 from keras_vit.export.processors import session
 from keras_vit.export.processors.targets import chosen
-from keras_vit.export.processors.trial import Trial
+from keras_vit.export.processors.trial import ProcessorTrial
 from keras_vit.export.runtime.console import say
 
 IMAGES = 32  # emulation is slow
 
 
-class Elsewhere:
+class ProcessorJudge:
     """The processors that the files of an export are tried on.
 
     Args:
@@ -49,15 +49,17 @@ class Elsewhere:
             one.judge({trial.processor: trial for trial in trials})
 
     def _try(self, target, reference, runtime, batch):
-        """`Trial` of one file on one processor."""
+        """`ProcessorTrial` of one file on one processor."""
         if runtime.format not in target.formats:
             takes = " and ".join(target.formats)
-            return Trial(target.name, target.kind, untried=f"takes {takes} files")
+            return ProcessorTrial(
+                target.name, target.kind, untried=f"takes {takes} files"
+            )
         try:
-            with Trials(reference, runtime, [target], *self._options) as trials:
+            with ProcessorRuns(reference, runtime, [target], *self._options) as trials:
                 trials.add(*batch)
                 (trial,) = trials.results().values()
         except TimeoutError as err:
-            trial = Trial(target.name, target.kind, untried=str(err))
+            trial = ProcessorTrial(target.name, target.kind, untried=str(err))
         say(f"{runtime.path.name} on {trial}", self._options[-1])
         return trial

@@ -13,7 +13,7 @@ from keras_vit.export.io.model_views import ModelViews
 from keras_vit.models.input_range import UNKNOWN
 
 
-def face_of(reference, runtime):
+def adapted_reference(reference, runtime):
     """The `AdaptedReference` that answers as a file should.
 
     Args:
@@ -61,18 +61,18 @@ def batches_for(adapted, images, labels, contract):
     if not (adapter.embedded or adapter.encoded):
         return Batches(images, labels, contract)
     if adapter.embedded and getattr(images, "dtype", None) == np.uint8:
-        return Turned(
+        return ConvertedBatches(
             Batches(images, labels, Contract(adapter.image, adapter.compared, "none")),
             _bytes,
         )
-    return Turned(Batches(images, labels, contract), adapter.pixels)
+    return ConvertedBatches(Batches(images, labels, contract), adapter.pixels)
 
 
 def _bytes(images):
     return images.astype("uint8")
 
 
-class Turned:
+class ConvertedBatches:
     """Batches whose images are changed on the way.
 
     Args:

@@ -6,13 +6,13 @@ from keras_vit.export.comparison.running_tally import Comparison
 from keras_vit.export.processors import session
 from keras_vit.export.processors.child import TIME_LIMIT
 from keras_vit.export.processors.targets import COMPILER, INTERPRETER
-from keras_vit.export.processors.trial import Trial
+from keras_vit.export.processors.trial import ProcessorTrial
 from keras_vit.export.runtime.differences import Tally
 from keras_vit.export.runtime.runtimes import PlainRuntime
 from keras_vit.intervals import percents
 
 
-class Trials:
+class ProcessorRuns:
     """Runs a file on processors while the images pass by, as `verify` does here.
 
     A context: leaving it ends the processes.
@@ -37,9 +37,9 @@ class Trials:
         self._reference, self._runtime = reference, runtime
         options = (max_points_lost, time_limit, verbose)
         self._trials = [
-            Compiled(target, runtime, *options)
+            CompilerRun(target, runtime, *options)
             if target.kind == COMPILER
-            else Running(target, runtime, reference, *options)
+            else ProcessorRun(target, runtime, reference, *options)
             for target in targets
         ]
 
@@ -59,15 +59,16 @@ class Trials:
             trial.add(images, labels, expected, here)
 
     def results(self):
-        """Name -> `Trial` of each."""
+        """Name -> `ProcessorTrial` of each."""
         return {trial.name: trial.result() for trial in self._trials}
 
 
-class Running:
+class ProcessorRun:
     """One processor that answers. Started by its first batch.
 
     Args:
-        target, runtime, reference, max_points_lost, time_limit, verbose: see `Trials`.
+        target, runtime, reference, max_points_lost, time_limit, verbose: see
+            `ProcessorRuns`.
     """
 
     def __init__(self, target, runtime, reference, max_points_lost, *options):
@@ -118,8 +119,8 @@ class Running:
         )
 
     def result(self):
-        """`Trial` so far."""
-        trial, one = Trial(self.name, self._target.kind), self._comparison
+        """`ProcessorTrial` so far."""
+        trial, one = ProcessorTrial(self.name, self._target.kind), self._comparison
         if self._session is not None:
             trial.seconds, trial.facts = self._session.seconds, self._session.facts
         if one.images:
@@ -145,11 +146,11 @@ class Running:
             self._session.close()
 
 
-class Compiled:
+class CompilerRun:
     """One compiler: it is asked once, at the end.
 
     Args:
-        target, runtime, max_points_lost, time_limit, verbose: see `Trials`.
+        target, runtime, max_points_lost, time_limit, verbose: see `ProcessorRuns`.
     """
 
     def __init__(self, target, runtime, max_points_lost, *options):
@@ -160,7 +161,7 @@ class Compiled:
         """Images do not matter."""
 
     def result(self):
-        """`Trial` of compiling the file."""
+        """`ProcessorTrial` of compiling the file."""
         return session.compile_for(self._target, self._runtime, *self._options)
 
     def close(self):

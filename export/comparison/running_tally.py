@@ -8,7 +8,11 @@ import numpy as np
 from keras_vit.export.comparison.verification import Verification
 from keras_vit.export.inspection.summary import inspect
 from keras_vit.export.io.io_spec import size_of
-from keras_vit.export.runtime.differences import Tally, points_allowed, worst
+from keras_vit.export.runtime.differences import (
+    Tally,
+    largest_difference,
+    points_allowed,
+)
 from keras_vit.intervals import Change, percents
 
 
@@ -50,7 +54,9 @@ class Comparison:
             tally.add(wanted, found)
             if tally.largest > self._largest:
                 self._largest = tally.largest
-                self._where = f"{name}, in its batch {worst(wanted, found)}"
+                self._where = (
+                    f"{name}, in its batch {largest_difference(wanted, found)}"
+                )
         if not self._scored:
             return
         ours, theirs = expected[0].argmax(axis=1), got[0].argmax(axis=1)

@@ -18,7 +18,7 @@ class Verification:
     Attributes:
         path, format, size_bytes: of the file.
         precision: "float32", "float16", "int8" or "int4", of its weights.
-        inputs, outputs: lists of `keras_vit.export.io.io_spec.Tensor`.
+        inputs, outputs: lists of `keras_vit.export.io.io_spec.TensorSpec`.
         inspection: what stands in the file, see `inspection.summary.inspect`.
         images: how many were compared.
         largest_difference, mean_difference: absolute, over all outputs.
@@ -42,7 +42,7 @@ class Verification:
         compared: what, where the file takes or gives something else than the model.
         layers: `inspection.layers.LayerReport`, if asked.
         half: the largest activation beside what 16-bit floats hold, if asked.
-        processors: name -> `processors.trial.Trial`, of those asked for.
+        processors: name -> `ProcessorTrial`, of those asked for.
     """
 
     path: pathlib.Path
@@ -117,7 +117,7 @@ class Verification:
         """Take in what came of other processors: what fails there fails here.
 
         Args:
-            trials: name -> `processors.trial.Trial`.
+            trials: name -> `ProcessorTrial`.
         """
         self.processors = trials
         for name, trial in trials.items():

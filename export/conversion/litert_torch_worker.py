@@ -26,7 +26,7 @@ def convert(source, target, names):
 
     model = keras.models.load_model(source)
 
-    class Named(torch.nn.Module):
+    class DictOutputs(torch.nn.Module):
         """The model with a dictionary of outputs."""
 
         def __init__(self):
@@ -38,7 +38,7 @@ def convert(source, target, names):
             return dict(zip(names, outputs, strict=True))
 
     image = torch.zeros((1, *model.inputs[0].shape[1:]))
-    made = litert_torch.convert(Named().eval(), sample_kwargs={"image": image})
+    made = litert_torch.convert(DictOutputs().eval(), sample_kwargs={"image": image})
     made.export(target)
 
 

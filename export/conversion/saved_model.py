@@ -16,7 +16,7 @@ from keras_vit.ranges import pixel_statistics
 EXTRA = "assets.extra"
 
 
-def write_faces(adapters, folder, labels=None):
+def write_signatures(adapters, folder, labels=None):
     """Write a SavedModel with one function per signature and named outputs.
 
     Args:
@@ -51,7 +51,7 @@ def write_savedmodel(reference, folder):
     Args:
         reference: `Reference`; its contract says names and batch. folder: where.
     """
-    write_faces({SERVE: AdaptedReference(reference)}, folder)
+    write_signatures({SERVE: AdaptedReference(reference)}, folder)
 
 
 def traceable(adapted):

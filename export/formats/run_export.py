@@ -10,12 +10,12 @@ from keras_vit import files
 from keras_vit.export.formats.write_and_verify import write_and_verify
 from keras_vit.export.io.labels import check_labels
 from keras_vit.export.io.signature import is_plain, plan
-from keras_vit.export.quantization.algorithms.trained_ranges import Trained
+from keras_vit.export.quantization.algorithms.trained_ranges import TrainedIntegers
 from keras_vit.export.quantization.auto import (
-    Judge,
-    judge_of,
+    AccuracyJudge,
+    make_judge,
     smallest,
-    smallest_dressed,
+    smallest_with_adapter,
 )
 from keras_vit.export.quantization.check_calibration import check_calibration
 from keras_vit.export.quantization.recipe import AUTO
@@ -31,7 +31,7 @@ class ExportOptions:
             model's own inputs and outputs.
         labels: class names; None for those of the model.
         calibration: as `check_calibration` gives it, or None.
-        judge: `Judge` for quantization="auto", or None.
+        judge: `AccuracyJudge` for quantization="auto", or None.
         source: float32 file of the same model that need not be converted again; None.
         overwrite: whether an existing file may be replaced. verbose: 0 for silence.
     """
@@ -40,7 +40,7 @@ class ExportOptions:
     adapted: dict | None = None
     labels: list | None = None
     calibration: Any = None
-    judge: Judge | None = None
+    judge: AccuracyJudge | None = None
     source: pathlib.Path | None = None
     overwrite: bool = False
     verbose: int = 1
@@ -49,7 +49,7 @@ class ExportOptions:
     def images(self):
         """The calibration images, where there are some, to compare a file on."""
         calibration = self.calibration
-        if isinstance(calibration, Trained):
+        if isinstance(calibration, TrainedIntegers):
             calibration = calibration.images
         return calibration if isinstance(calibration, np.ndarray) else None
 
@@ -123,7 +123,7 @@ def check_options(
     learned = check_calibration(
         form.recipes, quantization, calibration, reference, options["verbose"]
     )
-    judge = judge_of(quantization, reference, *judged)
+    judge = make_judge(quantization, reference, *judged)
     return ExportOptions(adapted=adapted, calibration=learned, judge=judge, **options)
 
 
@@ -200,7 +200,7 @@ def _smallest(form, reference, options):
     last = {"overwrite": options.overwrite, "verbose": options.verbose}
     if is_plain(options.adapted):
         return smallest(*words, **last)
-    return smallest_dressed(*words, dress, **last)
+    return smallest_with_adapter(*words, dress, **last)
 
 
 def _hindrance(form, reference, recipe, options):

@@ -7,12 +7,12 @@ import time
 
 from keras_vit import files
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.images.calibration_images import thinned
+from keras_vit.export.images.calibration_images import evenly_spaced
 from keras_vit.export.io.io_spec import check_images, size_of
 from keras_vit.export.runtime import differences
 from keras_vit.export.runtime.console import quiet, say
 from keras_vit.export.runtime.runtimes import open_file
-from keras_vit.export.runtime.staging import told_path
+from keras_vit.export.runtime.staging import display_path
 
 # Images that a file is compared with the model on, at most.
 PROOF = 8
@@ -27,15 +27,15 @@ class Exported:
         format: "savedmodel", "tflite" or "onnx".
         quantization: None for float32, or the recipe.
         size_bytes: of the file, or of all files in the folder.
-        inputs, outputs: tuples of `keras_vit.export.io.io_spec.Tensor`.
+        inputs, outputs: tuples of `keras_vit.export.io.io_spec.TensorSpec`.
         largest_difference: to the Keras outputs, on seeded images.
         signal_to_noise_db: on the same images; inf when they are equal.
         seconds: that writing and checking took.
         operators: name -> how often it stands in the file.
         signatures: names of all ways to call it.
         notes: what a careful reader should know.
-        tried: with quantization="auto", a `keras_vit.export.quantization.auto.Trial`
-            per recipe.
+        tried: with quantization="auto", one
+            `keras_vit.export.quantization.auto.AutoTrial` per recipe.
         beside: paths of files that belong to it and must stay beside it.
         arena_bytes: memory that it takes in tflite-micro, on this 64-bit machine; None
             for other recipes, and where that was not measured.
@@ -123,8 +123,8 @@ def write_and_verify(
     path = files.check_target(path, overwrite)
     files.check_space(path, disk * reference.parameter_bytes)
     files.check_memory(path, memory * reference.parameter_bytes)
-    images = None if images is None else thinned(images, PROOF)
-    cases = [Case(*each, images) for each in adapted.items()]
+    images = None if images is None else evenly_spaced(images, PROOF)
+    cases = [SignatureCase(*each, images) for each in adapted.items()]
     say(f"{path.name}: writing", verbose)
     with files.replacing(path, overwrite, beside) as temporary:
         with quiet():
@@ -142,7 +142,7 @@ def write_and_verify(
         beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
         **facts,
     )
-    say(str(dataclasses.replace(result, path=told_path(path))), verbose)
+    say(str(dataclasses.replace(result, path=display_path(path))), verbose)
     return result
 
 
@@ -156,7 +156,7 @@ def _check_precision(path, recipe, precision):
         )
 
 
-class Case:
+class SignatureCase:
     """Images as one signature takes them, and what it should answer.
 
     Args:
@@ -178,7 +178,7 @@ def prove(path, runtime, case):
     An open batch is asked twice, with all images and with one.
 
     Args:
-        path: for messages. runtime: the loaded file. case: `Case`.
+        path: for messages. runtime: the loaded file. case: `SignatureCase`.
 
     Returns:
         `keras_vit.export.runtime.differences.Tally`.

@@ -151,7 +151,7 @@ class Batches:
         return labels
 
 
-class Noted:
+class BatchesWithNotes:
     """Batches, with what is to be said about them.
 
     Args:

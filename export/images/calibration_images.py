@@ -11,10 +11,10 @@ from keras_vit.export.images.pixel_range import image_range, is_outside
 LEAST, MOST = 32, 128
 
 
-def thinned(images, most):
+def evenly_spaced(images, most):
     """At most so many images, at equal distances.
 
-    >>> thinned([1, 2, 3, 4, 5], 2)
+    >>> evenly_spaced([1, 2, 3, 4, 5], 2)
     [1, 4]
     """
     return images[:: -(-len(images) // most)]

@@ -1,8 +1,9 @@
 """What accelerators of phones and small computers refuse, by their published rules.
 
-The rules ask nobody: a file that passes may still be refused by a driver, and an
-operator that an accelerator refuses runs on the processor. Where Vela or tflite-micro
-is installed (`keras-vit processors`), `told` asks that instead, for files in integers.
+The rules are read from documents: a file that passes may still be refused by a driver,
+and an operator that an accelerator refuses runs on the processor. Where Vela or
+tflite-micro is installed (`keras-vit processors`), `tool_refusals` asks that tool
+instead, for files in integers.
 """
 
 import collections
@@ -121,7 +122,7 @@ def _sentence(anatomy, reason, operators):
     return f"{reason}: {names}{more}, first {anatomy.label(operators[0])}"
 
 
-def told(path, target, found, verbose=0):
+def tool_refusals(path, target, found, verbose=0):
     """What the tool itself says of a file, where it is installed.
 
     Args:

@@ -151,7 +151,9 @@ def _judge(names, wanted, found, least):
     found_centred = [centred(rows) for rows in found]
     plain = [_decibel(*pair) for pair in zip(wanted, found_centred, strict=True)]
     # A turned stream holds its mean in no place of its own, or has lost it.
-    turned = max(_turned(wanted, found), _turned(wanted, found_centred))
+    turned = max(
+        _rotated_decibels(wanted, found), _rotated_decibels(wanted, found_centred)
+    )
     same = turned[0] < plain[0] + GAIN_DB
     values = plain if same else turned
     if values[0] < least:
@@ -179,7 +181,7 @@ def _decibel(wanted, found):
     return math.inf if noise == 0.0 else -10.0 * math.log10(noise)
 
 
-def _turned(wanted, found):
+def _rotated_decibels(wanted, found):
     """[dB] after turning the file's rows to the model's.
 
     The matrix is fitted on every other row of all points together, where rows count

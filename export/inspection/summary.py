@@ -44,7 +44,9 @@ def inspect(path, kind, verbose=0):
         for target in delegates.RULES:
             found[target] = delegates.refusals(anatomy, target)
             if found["compute"]["integer"] == 1.0:
-                found[target] = delegates.told(path, target, found[target], verbose)
+                found[target] = delegates.tool_refusals(
+                    path, target, found[target], verbose
+                )
     return found
 
 

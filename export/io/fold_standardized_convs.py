@@ -26,7 +26,7 @@ def rebuilt(model, change):
     return twin
 
 
-def baked(model):
+def fold_standardized_convs(model):
     """The model with plain convolutions in place of weight-standardised ones.
 
     A phone has no use for the raw kernels, nor the time to standardise them for

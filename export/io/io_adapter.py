@@ -10,7 +10,7 @@ import io
 
 import numpy as np
 
-from keras_vit.export.io.io_spec import Contract, Tensor
+from keras_vit.export.io.io_spec import Contract, TensorSpec
 from keras_vit.layers.interpolate import matrix
 from keras_vit.preprocess import (
     Preprocessing,
@@ -56,31 +56,31 @@ class IOAdapter:
 
     @property
     def image(self):
-        """`Tensor` that goes in."""
+        """`TensorSpec` that goes in."""
         tensor = self.view.image
         if self.encoded:
-            return Tensor(f"{tensor.name}_bytes", "string", tensor.shape[:1])
+            return TensorSpec(f"{tensor.name}_bytes", "string", tensor.shape[:1])
         if not self.embedded:
             return tensor
         shape = (tensor.shape[0], *self.input_size, tensor.shape[-1])
-        return Tensor(tensor.name, "uint8", shape)
+        return TensorSpec(tensor.name, "uint8", shape)
 
     @property
     def compared(self):
-        """Tuple of `Tensor`: the outputs before the best classes are chosen."""
+        """Tuple of `TensorSpec`: the outputs before the best classes are chosen."""
         if not self.softmax:
             return self.view.outputs
         return (dataclasses.replace(self.view.outputs[0], name="probabilities"),)
 
     @property
     def outputs(self):
-        """Tuple of `Tensor` that come out."""
+        """Tuple of `TensorSpec` that come out."""
         if self.top is None:
             return self.compared
         scores = self.compared[0]
         shape = (scores.shape[0], self.top)
         return (
-            Tensor(CLASSES, "int32", shape),
+            TensorSpec(CLASSES, "int32", shape),
             dataclasses.replace(scores, shape=shape),
         )
 

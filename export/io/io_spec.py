@@ -23,7 +23,7 @@ TIE = 1 / 1024  # in codes
 
 
 @dataclasses.dataclass(frozen=True)
-class Tensor:
+class TensorSpec:
     """Name, dtype and shape of an input or output; None is an open batch.
 
     An integer tensor with a scale stands for floats, `scale * (q - zero)`.
@@ -38,7 +38,9 @@ class Tensor:
     @property
     def meaning(self):
         """The tensor that a caller sees, with floats in place of their codes."""
-        return self if self.scale is None else Tensor(self.name, "float32", self.shape)
+        return (
+            self if self.scale is None else TensorSpec(self.name, "float32", self.shape)
+        )
 
     def to_codes(self, values):
         """Integers that stand for floats; those of this dtype pass through.
@@ -81,7 +83,7 @@ class Contract:
         found: where inside that was found, as a sentence; "" for its own note.
     """
 
-    image: Tensor
+    image: TensorSpec
     outputs: tuple
     mode: str | ranges.Range
     stated: bool = True
@@ -135,9 +137,9 @@ def contract_of(model, dynamic_batch):
             "Build it with keras.Input(..., dtype='float32')."
         )
     batch = None if dynamic_batch else 1
-    image = Tensor(INPUT, "float32", (batch, *shapes[0][1:]))
+    image = TensorSpec(INPUT, "float32", (batch, *shapes[0][1:]))
     outputs = tuple(
-        Tensor(name, "float32", (batch, *tensor.shape[1:]))
+        TensorSpec(name, "float32", (batch, *tensor.shape[1:]))
         for name, tensor in zip(_names(model), model.outputs, strict=True)
     )
     note, found = stated(model)

@@ -6,7 +6,7 @@ import keras
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.io.io_adapter import FEATURES, AdaptedReference, IOAdapter
-from keras_vit.export.io.io_spec import Tensor
+from keras_vit.export.io.io_spec import TensorSpec
 from keras_vit.layers import PatchEncoder
 from keras_vit.layers.patches import pair
 from keras_vit.layers.position import LearnedPosition
@@ -75,7 +75,7 @@ class ModelView:
     def __init__(self, base, model, size, batch, linear):
         self.base, self.model, self._linear = base, model, linear
         channels = base.contract.image.shape[-1]
-        self.image = Tensor(
+        self.image = TensorSpec(
             base.contract.image.name, "float32", (batch, *size, channels)
         )
         self.batch, self._tensors, self._references = batch, {}, {}
@@ -98,7 +98,7 @@ class ModelView:
                 same = keras.layers.Dense(width, kernel_initializer="identity")
                 tensors = [same(tensors[0])]
         self._tensors[output] = [
-            (Tensor(name, "float32", (self.batch, *tensor.shape[1:])), tensor)
+            (TensorSpec(name, "float32", (self.batch, *tensor.shape[1:])), tensor)
             for name, tensor in zip(names, tensors, strict=True)
         ]
 

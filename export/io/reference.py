@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.export.io.fold_standardized_convs import baked, rebuilt
+from keras_vit.export.io.fold_standardized_convs import fold_standardized_convs, rebuilt
 from keras_vit.export.io.io_spec import contract_of
 from keras_vit.models.input_range import UNKNOWN
 
@@ -24,10 +24,10 @@ class Reference:
         dynamic_batch: see `contract_of`.
 
     Attributes:
-        model: the float32 model that files are written from, see `baked`. Answers
-            are those of the model before that.
+        model: the float32 model that files are written from, see
+            `fold_standardized_convs`. Answers are those of the model before that.
         rebuilt: whether it had to be rebuilt.
-        trained: `quantization.trained.Trained` of a quantization-aware model, or None.
+        trained: `TrainedIntegers` of a quantization-aware model, or None.
 
     Raises:
         TypeError, ValueError: as `contract_of`.
@@ -46,7 +46,7 @@ class Reference:
         model = _in_float32(model) if self.rebuilt else model
         # Trained weights make up for rounded activations: alone they answer otherwise.
         self._call = _compiled(model, aware)
-        self.model = baked(model)
+        self.model = fold_standardized_convs(model)
         self.contract = contract_of(self.model, dynamic_batch)
 
     def __call__(self, images):

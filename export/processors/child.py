@@ -20,7 +20,7 @@ BEAT = 1.0  # seconds between two looks at the clock
 CHUNK = 65536  # bytes
 
 
-class Child:
+class ChildProcess:
     """One process in a group of its own.
 
     Args:

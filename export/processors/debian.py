@@ -26,7 +26,7 @@ def missing():
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
-class Archive:
+class DebianSuite:
     """One suite of Debian for one architecture, asked through apt.
 
     Args:

@@ -6,7 +6,7 @@ import platform
 import sys
 
 from keras_vit.export.processors import places, worker
-from keras_vit.export.processors.child import Child
+from keras_vit.export.processors.child import ChildProcess
 
 PYTHON = "usr/bin/python3.11"
 
@@ -59,11 +59,11 @@ def _environment(paths, *more):
 
 
 def start(target, words, time_limit, verbose=1, **parts):
-    """A `Child` that runs the worker on a processor.
+    """A `ChildProcess` that runs the worker on a processor.
 
     Args:
         target, words: as in `command`; **parts: its tree and site.
         time_limit: seconds. verbose: 0 for silence.
     """
     line, environment = command(target, words, **parts)
-    return Child(target.name, line, environment, time_limit, verbose)
+    return ChildProcess(target.name, line, environment, time_limit, verbose)

@@ -37,7 +37,7 @@ CHECK_LIMIT = 600.0  # seconds for a processor to say that it is there
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class InstallablePart:
     """Something that is installed as a whole.
 
     Args:
@@ -100,7 +100,7 @@ def install_qemu(verbose=1):
     """Put the emulators in their place."""
 
     def build(folder):
-        archive = debian.Archive(
+        archive = debian.DebianSuite(
             "qemu", places.downloads("qemu"), SUITE, "amd64", verbose
         )
         (package,) = archive.download(["qemu-user"])
@@ -116,7 +116,7 @@ def install_arm64(verbose=1):
     """Put a small Debian for ARM in its place: a C library and Python."""
 
     def build(folder):
-        archive = debian.Archive(
+        archive = debian.DebianSuite(
             "arm64", places.downloads("arm64"), ARM_SUITE, "arm64", verbose
         )
         packages, progress = archive.download(ARM_PACKAGES), Status("arm64", verbose)
@@ -170,8 +170,10 @@ def _pip(folder, package):
 PARTS = {
     part.name: part
     for part in (
-        Part("qemu", "QEMU 10, from Debian 13", 81, install_qemu, dict, unsupported),
-        Part(
+        InstallablePart(
+            "qemu", "QEMU 10, from Debian 13", 81, install_qemu, dict, unsupported
+        ),
+        InstallablePart(
             "arm64",
             "Debian 12 and Python 3.11 for ARM",
             20,
@@ -179,7 +181,7 @@ PARTS = {
             dict,
             unsupported,
         ),
-        Part(
+        InstallablePart(
             "arm64-runtimes",
             "LiteRT and onnxruntime for ARM, as installed here",
             53,
@@ -188,7 +190,7 @@ PARTS = {
             unsupported,
         ),
         *(
-            Part(
+            InstallablePart(
                 tool.NAME,
                 what,
                 tool.MEGABYTES,

@@ -18,10 +18,10 @@ from keras_vit.export.runtime.runtimes import kind_of, open_file
 
 
 class Session:
-    """Answers from a `Child` that runs one file.
+    """Answers from a `ChildProcess` that runs one file.
 
     Args:
-        child: `Child` that has loaded the file.
+        child: `ChildProcess` that has loaded the file.
 
     Attributes:
         facts: what the other side said of itself, plain values.
@@ -130,7 +130,7 @@ def open_session(target, runtime, time_limit=TIME_LIMIT, verbose=1):
 
 
 def compile_for(target, runtime, time_limit=TIME_LIMIT, verbose=1):
-    """Compile a file for a processor of kind "compiler": gives its `Trial`.
+    """Compile a file for a processor of kind "compiler": gives its `ProcessorTrial`.
 
     Args:
         target, runtime, time_limit, verbose: as in `open_session`.
@@ -150,7 +150,7 @@ def _interpreted(target, runtime, time_limit, verbose):
 
 
 # Kind of target -> function of (target, runtime, time_limit, verbose): a `Session`,
-# or, of a compiler, a `Trial`.
+# or, of a compiler, a `ProcessorTrial`.
 WAYS = {
     targets.EMULATOR: _emulated,
     targets.INTERPRETER: _interpreted,

@@ -6,7 +6,7 @@ an arena the file needs. It lives in an environment of its own.
 
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.processors import places, tflite_micro_worker
-from keras_vit.export.processors.child import TIME_LIMIT, Child
+from keras_vit.export.processors.child import TIME_LIMIT, ChildProcess
 from keras_vit.export.processors.environment import make_environment, python_of
 from keras_vit.export.runtime import tflite_file
 
@@ -22,7 +22,7 @@ def install(verbose=1):
 
 
 def start(target, path, signature, time_limit=TIME_LIMIT, verbose=1):
-    """A `Child` that has loaded a file in the interpreter.
+    """A `ChildProcess` that has loaded a file in the interpreter.
 
     Args:
         target: `targets.Target`, for messages. path: `.tflite` file.
@@ -30,7 +30,7 @@ def start(target, path, signature, time_limit=TIME_LIMIT, verbose=1):
         time_limit: seconds to wait for it in all. verbose: 0 for silence.
 
     Returns:
-        `Child`; its `first` holds "arena_bytes", the memory that the file needs.
+        `ChildProcess`; its `first` holds "arena_bytes", the memory that the file needs.
 
     Raises:
         ChildProcessError: when the interpreter refuses the file, in its own words.
@@ -41,7 +41,7 @@ def start(target, path, signature, time_limit=TIME_LIMIT, verbose=1):
     # -P: files beside the script must not hide packages of their name.
     words = [python, "-P", tflite_micro_worker.__file__, path]
     words += [",".join(inputs), ",".join(outputs)]
-    return Child(target.name, words, {"LC_ALL": "C.UTF-8"}, time_limit, verbose)
+    return ChildProcess(target.name, words, {"LC_ALL": "C.UTF-8"}, time_limit, verbose)
 
 
 def first_graph(path, signature=None):

@@ -10,7 +10,7 @@ NOT_TRIED = "not tried"
 
 
 @dataclasses.dataclass
-class Trial:
+class ProcessorTrial:
     """How a file answers on a processor, beside Keras and beside this machine.
 
     Attributes:
@@ -103,7 +103,7 @@ def columns(trials):
     """Names of processors for a table of several files: those tried on any.
 
     Args:
-        trials: list of {name: `Trial`}, one per file.
+        trials: list of {name: `ProcessorTrial`}, one per file.
     """
     return list(dict.fromkeys(name for found in trials for name in found))
 
@@ -112,6 +112,6 @@ def cell(trials, name):
     """What stands in a table for a file and a processor.
 
     Args:
-        trials: {name: `Trial`} of the file. name: of the processor.
+        trials: {name: `ProcessorTrial`} of the file. name: of the processor.
     """
     return trials[name].cell if name in trials else NOT_TRIED

@@ -14,7 +14,7 @@ import time
 from keras_vit.export.processors import places
 from keras_vit.export.processors.child import BEAT, TIME_LIMIT
 from keras_vit.export.processors.environment import make_environment, python_of
-from keras_vit.export.processors.trial import Trial
+from keras_vit.export.processors.trial import ProcessorTrial
 from keras_vit.progress import Status
 
 NAME = "vela"
@@ -28,7 +28,7 @@ MEMORIES = ("sram", "dram", "on_chip_flash", "off_chip_flash")
 
 
 @dataclasses.dataclass(frozen=True)
-class Compiled:
+class VelaReport:
     """What Vela says of one file.
 
     Attributes:
@@ -75,7 +75,7 @@ def compile_file(path, accelerator, time_limit=TIME_LIMIT, verbose=0):
         time_limit: seconds. verbose: 1 shows how long it takes so far.
 
     Returns:
-        `Compiled`.
+        `VelaReport`.
 
     Raises:
         ChildProcessError: when Vela refuses the file, with its last words.
@@ -127,7 +127,7 @@ def _run(words, folder, accelerator, time_limit, status):
 
 
 def read(accelerator, version, text, table):
-    """`Compiled` out of what Vela printed and its table.
+    """`VelaReport` out of what Vela printed and its table.
 
     Args:
         accelerator, version: as there. text: its standard output.
@@ -140,7 +140,7 @@ def read(accelerator, version, text, table):
             "version: keras-vit processors --install vela."
         )
     left = [f"{kind} {name}" for where, kind, name in placed if where == "CPU"]
-    return Compiled(
+    return VelaReport(
         accelerator=accelerator,
         version=version,
         operators=len(placed),
@@ -160,7 +160,7 @@ def _version(python):
 
 
 def compiled(target, runtime, time_limit=TIME_LIMIT, verbose=1):
-    """`Trial` of compiling a file for a processor of the table.
+    """`ProcessorTrial` of compiling a file for a processor of the table.
 
     It passes when no operator is left on the processor.
 
@@ -168,7 +168,7 @@ def compiled(target, runtime, time_limit=TIME_LIMIT, verbose=1):
         target: `targets.Target`. runtime: `Runtime` of the file here.
         time_limit: seconds. verbose: 0 for silence.
     """
-    start, trial = time.monotonic(), Trial(target.name, target.kind)
+    start, trial = time.monotonic(), ProcessorTrial(target.name, target.kind)
     try:
         made = compile_file(runtime.path, target.cpu, time_limit, verbose)
     except ChildProcessError as err:

@@ -15,13 +15,13 @@ from keras_vit.export.quantization.recipe import AUTO
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import check_points
 from keras_vit.export.runtime.runtimes import open_file
-from keras_vit.export.runtime.staging import told_path
+from keras_vit.export.runtime.staging import display_path
 from keras_vit.intervals import percents, shown
 from keras_vit.progress import Bar, about
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
+class AutoTrial:
     """One recipe that was tried.
 
     Args:
@@ -58,7 +58,7 @@ class Trial:
         )
 
 
-class Judge:
+class AccuracyJudge:
     """Asks files about images and compares their choices with the Keras model's.
 
     Args:
@@ -152,7 +152,7 @@ class Judge:
             quantization: its recipe. path: of the file. size_bytes: of it.
 
         Returns:
-            `Trial`.
+            `AutoTrial`.
         """
         runtime = open_file(path)
         runtime.order([tensor.name for tensor in self._reference.contract.outputs])
@@ -166,20 +166,21 @@ class Judge:
             found["top1_interval"] = percents(right, self.count)
             found["lost"] = self.top1 - found["top1"]
         accepted = found["lost"] <= self.tolerance + 1e-9
-        return Trial(quantization, size_bytes, **found, accepted=accepted)
+        return AutoTrial(quantization, size_bytes, **found, accepted=accepted)
 
 
-def judge_of(quantization, reference, validation, tolerance):
-    """The `Judge` of quantization="auto"; None for a recipe, which needs no judge.
+def make_judge(quantization, reference, validation, tolerance):
+    """Make the `AccuracyJudge` of quantization="auto"; None for a named recipe.
 
     Args:
-        quantization: as in `to_tflite`. reference, validation, tolerance: of `Judge`.
+        quantization: as in `to_tflite`.
+        reference, validation, tolerance: of `AccuracyJudge`.
 
     Raises:
         ValueError: for validation images where they would mean nothing.
     """
     if quantization == AUTO:
-        return Judge(reference, validation, tolerance)
+        return AccuracyJudge(reference, validation, tolerance)
     if validation is not None:
         raise ValueError(
             "validation: goes with quantization='auto' only, got quantization="
@@ -192,7 +193,7 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
     """Try recipes from smallest to largest and keep the first that is good enough.
 
     Args:
-        path: file to write. judge: `Judge`.
+        path: file to write. judge: `AccuracyJudge`.
         hindrances: {`QuantizationRecipe`: why it cannot be tried, or ""}.
         write: function of (recipe, file, float32 file or None) that writes a file and
             gives its `Exported`; float32 comes first, and is converted once.
@@ -233,7 +234,7 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
         tried=tuple(tried),
         notes=(*chosen.notes, *note, *judge.notes),
     )
-    say(str(dataclasses.replace(result, path=told_path(path))), verbose)
+    say(str(dataclasses.replace(result, path=display_path(path))), verbose)
     return result
 
 
@@ -248,7 +249,9 @@ def order(recipes):
     return [*(recipe.name for recipe in tried), None]
 
 
-def smallest_dressed(path, judge, hindrances, write, dress, overwrite=False, verbose=1):
+def smallest_with_adapter(
+    path, judge, hindrances, write, dress, overwrite=False, verbose=1
+):
     """As `smallest`, for a file with another adapter than the model's own.
 
     Recipes are judged by the model's own adapter, in a folder that goes away.
@@ -269,14 +272,14 @@ def smallest_dressed(path, judge, hindrances, write, dress, overwrite=False, ver
 
 
 def _try(judge, name, hindrance, file, plain, exported, write):
-    """`Trial` of one recipe; one that fails its proof is not good enough either."""
+    """`AutoTrial` of one recipe; one that fails its proof is not good enough either."""
     if hindrance:
-        return Trial(name, note=f"not tried: {hindrance}")
+        return AutoTrial(name, note=f"not tried: {hindrance}")
     try:
         if name is not None:
             exported[name] = write(name, file, plain)
     except (ExportMismatch, UnsupportedLayer) as err:
-        return Trial(name, note=f"failed: {err}")
+        return AutoTrial(name, note=f"failed: {err}")
     return judge.trial(name, file, exported[name].size_bytes)
 
 

@@ -43,7 +43,7 @@ def calibrate(model, images, method=DEFAULT, verbose=1):
     result = Ranges(fingerprint(reference.model), len(images), {}, {}, {})
     result.spans[signature(graph)] = hidden
     split_all(graph, result, 0)
-    found = statistics.see_all(graph, images, verbose, method)
+    found = statistics.collect_statistics(graph, images, verbose, method)
     spans = result.spans.setdefault(signature(graph), {})
     for number, ends in found.limits.items():
         spans.setdefault(number, tuple(np.array([end], "float32") for end in ends))

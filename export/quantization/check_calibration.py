@@ -21,7 +21,7 @@ def check_calibration(recipes, quantization, calibration, reference, verbose=0):
             folder.
 
     Returns:
-        (N, H, W, C) float32, `Ranges`, `Trained`, or None.
+        (N, H, W, C) float32, `Ranges`, `TrainedIntegers`, or None.
 
     Raises:
         TypeError, ValueError: for images that are missing, not wanted or wrong, and

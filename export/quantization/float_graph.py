@@ -6,7 +6,7 @@ import tempfile
 from keras_vit.export.conversion.tflite import write_float32
 from keras_vit.export.io.reference import Reference, require_tensorflow
 from keras_vit.export.quantization.algorithms.prepare_graph import prepare
-from keras_vit.export.quantization.graph.graph import Graph
+from keras_vit.export.quantization.graph.graph import TFLiteGraph
 from keras_vit.export.runtime.console import quiet
 
 
@@ -17,7 +17,7 @@ def float_graph(model):
         model: functional or Sequential Keras model that takes images.
 
     Returns:
-        `Reference` of the model, and `Graph`.
+        `Reference` of the model, and `TFLiteGraph`.
 
     Raises:
         TypeError, ValueError, RuntimeError: as `keras_vit.export.to_tflite`.
@@ -28,6 +28,6 @@ def float_graph(model):
         path = os.path.join(folder, "model.tflite")
         with quiet():
             write_float32(reference, path)
-        graph = Graph(path)
+        graph = TFLiteGraph(path)
     prepare(graph)
     return reference, graph

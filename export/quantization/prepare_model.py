@@ -114,7 +114,7 @@ def smooth(model, images, alpha=0.5):
         tops[id(norm)] = np.maximum(top, tops.get(id(norm), 0))
         return outputs
 
-    with watched([norm for norm, _ in pairs], see):
+    with observing_layers([norm for norm, _ in pairs], see):
         for start in range(0, len(images), 32):
             made(images[start : start + 32], training=False)
     for norm, readers in pairs:
@@ -191,7 +191,7 @@ def correct_bias(model, reference, images):
         means[id(dense)] = _mean(outputs)
         return outputs
 
-    with watched(wanted, keep):
+    with observing_layers(wanted, keep):
         reference(images, training=False)
     twins = dict(zip(map(id, layers), map(id, wanted), strict=True))
 
@@ -202,7 +202,7 @@ def correct_bias(model, reference, images):
         dense.bias.assign(_value(dense.bias) + lost)
         return outputs + keras.ops.convert_to_tensor(lost, outputs.dtype)
 
-    with watched(layers, correct):
+    with observing_layers(layers, correct):
         made(images, training=False)
     return made
 
@@ -280,18 +280,18 @@ def _readers(layer, outputs):
 
 
 @contextlib.contextmanager
-def watched(layers, see):
+def observing_layers(layers, see):
     """Let `see(layer, inputs, outputs)` look at layers and give what goes on."""
 
     def compute(layer, inputs):
         return see(layer, inputs, type(layer).call(layer, inputs))
 
-    with replaced(layers, compute):
+    with replacing_method(layers, compute):
         yield
 
 
 @contextlib.contextmanager
-def replaced(layers, compute, method="call"):
+def replacing_method(layers, compute, method="call"):
     """Let `compute(layer, *inputs)` stand in for a method, and put that back."""
 
     def call(layer, *inputs, training=None):

@@ -92,7 +92,7 @@ def apply_recipe(recipe, source, target, calibration=None, verbose=1, mode="none
 
     Args:
         recipe: a row of `RECIPES`. source, target: files, not the same.
-        calibration: images, `Ranges` or `Trained`, for a recipe that needs some.
+        calibration: images, `Ranges` or `TrainedIntegers`, where a recipe needs some.
         verbose: 0 for no progress. mode: value range of the images, see
             `keras_vit.preprocess_input`.
     """

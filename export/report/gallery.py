@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_vit import introspect
-from keras_vit.export.report.gallery_choice import Kept
+from keras_vit.export.report.gallery_choice import BalancedSample
 from keras_vit.export.report.svg import data_uri, with_heat
 from keras_vit.layers import TransformerBlock
 from keras_vit.preprocess import to_pixels
@@ -45,7 +45,10 @@ class Gallery:
         self._contract = contract
         self._count = count
         classes = contract.outputs[0].shape[-1] or 1
-        self._right, self._wrong = Kept(count, classes), Kept(count, classes)
+        self._right, self._wrong = (
+            BalancedSample(count, classes),
+            BalancedSample(count, classes),
+        )
 
     def add(self, images, labels, outputs):
         """Look at one batch; fits `verify_all`'s observe."""

@@ -4,7 +4,7 @@ import bisect
 import collections
 
 
-class Kept:
+class BalancedSample:
     """A few of many images, spread evenly over their classes.
 
     Every class gives its first image before any gives its second. Where there are more

@@ -154,7 +154,7 @@ def check_interface(where, contract, runtime):
         ("outputs", contract.outputs, outputs),
     )
     for kind, wanted, found in pairs:
-        shown = as_meant(wanted, found)
+        shown = dequantized(wanted, found)
         if sorted(map(str, wanted)) != sorted(map(str, shown)):
             raise ExportMismatch(
                 f"{where}: must have the {kind} {', '.join(map(str, wanted))}, got "
@@ -162,11 +162,11 @@ def check_interface(where, contract, runtime):
             )
 
 
-def as_meant(wanted, found):
+def dequantized(wanted, found):
     """Tensors of a file, with floats in place of codes unless codes are wanted.
 
     Args:
-        wanted, found: `keras_vit.export.io.io_spec.Tensor`s.
+        wanted, found: `keras_vit.export.io.io_spec.TensorSpec`s.
     """
     exact = {(tensor.name, tensor.dtype) for tensor in wanted}
     return [t if (t.name, t.dtype) in exact else t.meaning for t in found]
@@ -200,13 +200,13 @@ def check_answers(where, contract, precision, expected, got):
         if complaint:
             raise ExportMismatch(
                 f"{where}: output {tensor.name!r} must equal the Keras model's, got "
-                f"{complaint}; {worst(wanted, found)}. Try another format."
+                f"{complaint}; {largest_difference(wanted, found)}. Try another format."
             )
         total.add(wanted, found)
     return total
 
 
-def worst(expected, got):
+def largest_difference(expected, got):
     """Say where two arrays differ most.
 
     >>> import numpy as np

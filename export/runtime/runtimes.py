@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.io.io_spec import SERVE, Tensor
+from keras_vit.export.io.io_spec import SERVE, TensorSpec
 from keras_vit.export.runtime import tflite_file
 from keras_vit.export.runtime.console import quiet
 
@@ -22,7 +22,7 @@ class Runtime:
         signature: which one to call; None for the file's first.
 
     Attributes:
-        inputs, outputs: lists of `Tensor`.
+        inputs, outputs: lists of `TensorSpec`.
         signature: name of the one that is called, or None where there are none.
         signatures: names of all ways to call the file.
     """
@@ -133,7 +133,7 @@ class SavedModelRuntime(Runtime):
 
 
 def _spec(name, spec):
-    return Tensor(name, spec.dtype.name, tuple(spec.shape))
+    return TensorSpec(name, spec.dtype.name, tuple(spec.shape))
 
 
 class LiteRTRuntime(Runtime):
@@ -196,7 +196,7 @@ def _details(details):
         shape = tuple(None if side < 0 else int(side) for side in shape)
         dtype, (scale, zero) = np.dtype(detail["dtype"]), detail["quantization"]
         scale = float(scale) if scale and dtype.kind in "iu" else None
-        tensors.append(Tensor(name, dtype.name, shape, scale, int(zero)))
+        tensors.append(TensorSpec(name, dtype.name, shape, scale, int(zero)))
     return tensors
 
 
@@ -242,7 +242,7 @@ def _argument(argument):
     """onnxruntime's description of a tensor; open sizes are names there."""
     shape = tuple(side if isinstance(side, int) else None for side in argument.shape)
     dtype = argument.type.removeprefix("tensor(").removesuffix(")")
-    return Tensor(argument.name, {"float": "float32"}.get(dtype, dtype), shape)
+    return TensorSpec(argument.name, {"float": "float32"}.get(dtype, dtype), shape)
 
 
 def open_session(model, threads=1):

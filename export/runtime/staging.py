@@ -44,10 +44,10 @@ def staging(directory, names, room, overwrite=False):
             directory.rmdir()
 
 
-def told_path(path):
+def display_path(path):
     """A path as it is told: of a file that waits in a hidden folder, the name alone.
 
-    >>> str(told_path(pathlib.Path("out/.export.x1/m.tflite")))
+    >>> str(display_path(pathlib.Path("out/.export.x1/m.tflite")))
     'm.tflite'
     """
     path = pathlib.Path(path)

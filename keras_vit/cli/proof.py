@@ -143,7 +143,7 @@ def check_images(args, required):
 
 def validation_images(args, model):
     """The images that the options ask for, for `verify` and its like."""
-    from keras_vit.export.images.batches import Noted
+    from keras_vit.export.images.batches import BatchesWithNotes
     from keras_vit.export.images.image_folder import LabelledFolder
     from keras_vit.export.runtime.console import say
     from keras_vit.models.input_range import stated
@@ -152,7 +152,7 @@ def validation_images(args, model):
     if not args.images:
         data, info = load_split(args, model)
         skipped = [f"left out: {path}" for path in info.skipped]
-        return Noted(data, [*info.notes, *skipped])
+        return BatchesWithNotes(data, [*info.notes, *skipped])
     names, shape = labels_of(model), model.outputs[0].shape
     classes = shape[-1] if len(shape) == 2 else None
     note, _ = stated(model)

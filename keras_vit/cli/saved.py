@@ -40,7 +40,7 @@ def facts(path):
             if entry.compress_type != zipfile.ZIP_STORED:
                 return None
         with open(path, "rb") as file:
-            count = _count(Part(file, entry))
+            count = _count(ArchiveMember(file, entry))
         return {
             "name": config["name"],
             "input": config["layers"][0]["config"]["batch_shape"][1:],
@@ -54,7 +54,7 @@ def facts(path):
     return None
 
 
-class Part(io.RawIOBase):
+class ArchiveMember(io.RawIOBase):
     """One stored entry of an archive as a file, of which only what is asked is read.
 
     Args:

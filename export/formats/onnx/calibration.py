@@ -15,7 +15,7 @@ def ranges(graph, file, wanted, images, verbose=1):
     """Smallest and largest value of each channel, over all images and positions.
 
     Args:
-        graph: float `Graph`. file: that it was read from; a helper file is written
+        graph: float `OnnxGraph`. file: that it was read from; a helper file is written
             beside it for a while.
         wanted: names of tensors.
         images: (N, H, W, C) float32.

@@ -14,8 +14,8 @@ from keras_vit.choices import check_choice
 from keras_vit.export.conversion import through_tf2onnx
 from keras_vit.export.formats.onnx import serialization
 from keras_vit.export.formats.onnx.conv_ops import STEM_WRITERS, writable
-from keras_vit.export.formats.onnx.graph import Graph
-from keras_vit.export.formats.onnx.io_ops import dress
+from keras_vit.export.formats.onnx.graph import OnnxGraph
+from keras_vit.export.formats.onnx.io_ops import add_io_nodes
 from keras_vit.export.formats.onnx.ops import ACTIVATIONS, WRITERS, write_slice
 from keras_vit.export.formats.onnx.quantize import requantize
 from keras_vit.export.formats.onnx.recipes import RECIPES
@@ -159,7 +159,7 @@ class ONNX:
     def finish(self, reference, file, recipe, options):
         """Pixels in front, scores behind, and the labels."""
         (adapted,) = options.adapted.values()
-        dress(file, adapted.adapter, options.labels)
+        add_io_nodes(file, adapted.adapter, options.labels)
         return ()
 
     def beside(self, path):
@@ -243,8 +243,8 @@ def _calls(model):
 
 
 def _direct(reference, opset):
-    """The model as `Graph`, from our own functions."""
-    contract, graph = reference.contract, Graph(opset, reference.model.name)
+    """The model as `OnnxGraph`, from our own functions."""
+    contract, graph = reference.contract, OnnxGraph(opset, reference.model.name)
     graph.reserve([contract.image.name])
     results = _write_model(graph, reference.model, [contract.image.name])
     graph.name_outputs(results, [tensor.name for tensor in contract.outputs])

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 
 
-class Graph:
+class OnnxGraph:
     """Nodes and constants, in order of execution.
 
     Constants stay numpy arrays until `onnx_file.save` writes them one by one, so that

@@ -9,7 +9,7 @@ from keras_vit.export.io.io_adapter import CLASSES
 from keras_vit.ranges import pixel_statistics
 
 
-def dress(file, adapter, labels=None):
+def add_io_nodes(file, adapter, labels=None):
     """Put the adapter's nodes around a graph, and labels among its properties.
 
     Args:

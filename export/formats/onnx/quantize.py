@@ -93,7 +93,7 @@ def float16(graph, *_):
     in float32.
 
     Args:
-        graph: float `Graph`, changed in place. *_: what it needs not of a recipe.
+        graph: float `OnnxGraph`, changed in place. *_: what it needs not of a recipe.
 
     Returns:
         How many constants became smaller.
@@ -124,12 +124,13 @@ def _half(graph, values, hint):
 def integer(graph, file, images, verbose=1, static=False):
     """Store weights in 8 bits and multiply in integers.
 
-    One range serves all channels of a layer's input, so that one channel that dwarfs
-    the others would ruin it: `take_out` sends it around. The layers that read the image
-    and that give the answers stay in float, stored in 16 bits (`outer_layers`).
+    One quantization range serves all channels of a layer's input, so that one outlier
+    channel would ruin it: `split_outlier_channels` sends it around. The layers that
+    read the image and that give the answers stay in float, stored in 16 bits
+    (`outer_layers`).
 
     Args:
-        graph: float `Graph`, changed in place. file: that it was read from.
+        graph: float `OnnxGraph`, changed in place. file: that it was read from.
         images: (N, H, W, C) float32. verbose: 0 for no progress.
         static: whether inputs get fixed ranges, those of the images, or each token
             its own as it comes.
@@ -151,14 +152,14 @@ def integer(graph, file, images, verbose=1, static=False):
         if layer is None:
             return None
         if id(node) in outer:
-            return half_layer(graph, layer)
+            return float16_layer(graph, layer)
         if not layer.dense:
-            write = static_conv if static else light_conv
+            write = static_conv if static else weight_only_conv
             return write(graph, layer)
         write = static_dense if static else dynamic_dense
         if not len(layer.taken):
             return write(graph, layer)
-        main, beside = take_out(graph, layer)
+        main, beside = split_outlier_channels(graph, layer)
         return graph.add("Add", write(graph, main), beside)
 
     return graph.rewrite(replace)
@@ -168,7 +169,7 @@ def find_layers(graph):
     """Dense and convolution layers whose weights are constants, in order.
 
     Args:
-        graph: float `Graph`.
+        graph: float `OnnxGraph`.
 
     Returns:
         list of `Layer`.
@@ -197,7 +198,7 @@ def outer_layers(graph, layers):
     a third of the noise of all 50 layers.
 
     Args:
-        graph: float `Graph`. layers: its `Layer`s.
+        graph: float `OnnxGraph`. layers: its `Layer`s.
 
     Returns:
         ids of their nodes; empty where no other layers are left.
@@ -243,7 +244,7 @@ def _planned(layer, span):
     )
 
 
-def take_out(graph, layer):
+def split_outlier_channels(graph, layer):
     """Let the few channels that stand out pass a small float layer of their own.
 
     `x W = (x m) W + x_u W_u`, m = 0 for the channels u and 1 elsewhere: exact for any
@@ -252,7 +253,7 @@ def take_out(graph, layer):
     the same place for every image: Sun et al. 2024, arXiv:2402.17762.
 
     Args:
-        graph: `Graph`. layer: dense `Layer` of it.
+        graph: `OnnxGraph`. layer: dense `Layer` of it.
 
     Returns:
         The layer that is left for the integers, and the name of the other's result.
@@ -281,7 +282,7 @@ def dynamic_dense(graph, layer):
     sizes = _token_sizes(graph, layer.x)
     x = graph.add("Div", layer.x, sizes)
     x, scale, zero = graph.add("DynamicQuantizeLinear", x, outputs=3)
-    integers, scales = small(layer.weight.T, dense=True)
+    integers, scales = int8_weight(layer.weight.T, dense=True)
     sums = graph.add("MatMulInteger", x, _weight(graph, integers.T), zero)
     sums = graph.add("Cast", sums, to=TensorProto.FLOAT)
     factor = graph.add("Mul", scale, graph.array(scales, "scales"))
@@ -314,14 +315,14 @@ def static_conv(graph, layer):
     return _fixed(graph, graph.again(layer.node, given), *layer.result)
 
 
-def light_conv(graph, layer):
+def weight_only_conv(graph, layer):
     """A float convolution whose weights are stored in 8 bits."""
-    integers, scales = small(layer.weight, dense=False)
+    integers, scales = int8_weight(layer.weight, dense=False)
     weight = _widened(graph, _weight(graph, integers), scales, axis=0)
     return graph.again(layer.node, [layer.x, weight, *layer.node.input[2:]])
 
 
-def half_layer(graph, layer):
+def float16_layer(graph, layer):
     """A float layer whose weights are stored in 16 bits; None where they do not fit."""
     x, kernel, *bias = layer.node.input
     if not _fits_half(graph.constants[kernel]):
@@ -336,7 +337,7 @@ def _integer_inputs(graph, layer, axis):
     scale, _ = scale_and_zero(*layer.given)
     bias = np.zeros(layer.weight.shape[axis]) if layer.bias is None else layer.bias
     rows = layer.weight.T if layer.dense else layer.weight
-    integers, scales = small(rows, layer.dense, np.abs(bias) / (scale * BIAS))
+    integers, scales = int8_weight(rows, layer.dense, np.abs(bias) / (scale * BIAS))
     integers = integers.T if layer.dense else integers
     weight = _widened(graph, _weight(graph, integers), scales, axis)
     if layer.bias is None:
@@ -346,7 +347,7 @@ def _integer_inputs(graph, layer, axis):
     return x, weight, _widened(graph, name, scale * scales, axis=0)
 
 
-def small(rows, dense, least=0.0):
+def int8_weight(rows, dense, least=0.0):
     """Round a weight to -127 .. 127 with one scale per output channel.
 
     No two weights that are multiplied as a pair can saturate 16 bits, see

@@ -63,7 +63,7 @@ def saturating_weights(graph):
     """Names of int8 weights that an x86 processor without VNNI may multiply wrongly.
 
     Args:
-        graph: `Graph` of an `.onnx` file.
+        graph: `OnnxGraph` of an `.onnx` file.
 
     Returns:
         list of names of constants, in order; empty where every processor agrees.

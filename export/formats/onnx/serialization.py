@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.formats.onnx.graph import Graph
+from keras_vit.export.formats.onnx.graph import OnnxGraph
 from keras_vit.export.io.io_spec import data_file
 
 # A message of protocol buffers, which an .onnx file is, ends at 2 GiB; a part is left
@@ -20,7 +20,7 @@ def save(graph, file):
     """Write a graph; above 2 GiB its large arrays go to `data_file(file)`.
 
     Args:
-        graph: `Graph`. file: where.
+        graph: `OnnxGraph`. file: where.
     """
     from onnx import helper
 
@@ -80,7 +80,7 @@ def read(file):
         file: where it lies, and its data beside it.
 
     Returns:
-        `Graph`.
+        `OnnxGraph`.
     """
     import onnx
 
@@ -101,7 +101,7 @@ def completed(made, file):
         made: `onnx.ModelProto`, completed in place. file: that it is from.
 
     Returns:
-        `Graph`.
+        `OnnxGraph`.
     """
     from onnx import external_data_helper as beside
 
@@ -113,12 +113,12 @@ def graph_of(made):
     """The graph of an `onnx.ModelProto` with all data inside.
 
     Returns:
-        `Graph`.
+        `OnnxGraph`.
     """
     from onnx import numpy_helper
 
     sets = {entry.domain: entry.version for entry in made.opset_import}
-    graph = Graph(sets.pop("", None) or sets.pop("ai.onnx"), made.graph.name)
+    graph = OnnxGraph(sets.pop("", None) or sets.pop("ai.onnx"), made.graph.name)
     graph.domains = sets
     graph.nodes = list(made.graph.node)
     graph.inputs, graph.outputs = list(made.graph.input), list(made.graph.output)

@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-from keras_vit.export.conversion.saved_model import write_faces
+from keras_vit.export.conversion.saved_model import write_signatures
 from keras_vit.export.formats.run_export import check_options, run_export
 from keras_vit.export.io.reference import Reference, require_tensorflow
 from keras_vit.export.io.signature import show_fields
@@ -83,7 +83,7 @@ class SavedModel:
 
     def convert(self, reference, file, options):
         """One TensorFlow function per signature."""
-        write_faces(options.adapted, file, options.labels)
+        write_signatures(options.adapted, file, options.labels)
 
     def quantize(self, reference, file, recipe, options):
         """There are no recipes."""

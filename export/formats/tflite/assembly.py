@@ -10,7 +10,7 @@ import hashlib
 import numpy as np
 
 from keras_vit.export.formats.tflite import metadata
-from keras_vit.export.formats.tflite.io_ops import dress
+from keras_vit.export.formats.tflite.io_ops import add_io_operators
 from keras_vit.export.quantization.graph.packing import sharing_builder, short
 from keras_vit.export.runtime import tflite_file
 
@@ -71,8 +71,8 @@ class Assembly:
             if entry.name != metadata.NAME and entry.name not in known:
                 self.note(entry.name, source.buffers[entry.buffer].data)
         for name, adapter in adapters.items():
-            piece = Piece(self, source, adapter)
-            dress(piece, adapter)
+            piece = GraphPiece(self, source, adapter)
+            add_io_operators(piece, adapter)
             piece.finish(name, adapter)
 
     def note(self, name, content):
@@ -116,7 +116,7 @@ class Assembly:
 def _builder():
     import flatbuffers
 
-    class Builder(sharing_builder()):
+    class AlignedBuilder(sharing_builder()):
         """Puts buffers at multiples of 16 bytes, as the schema asks for."""
 
         def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803
@@ -128,10 +128,10 @@ def _builder():
                 return flatbuffers.Builder.CreateNumpyVector(self, x)
             return super().CreateNumpyVector(x)
 
-    return Builder
+    return AlignedBuilder
 
 
-class Piece:
+class GraphPiece:
     """One graph of the file, with what it takes and gives.
 
     Args:

@@ -6,11 +6,11 @@ from keras_vit.export.io.io_adapter import CLASSES
 from keras_vit.ranges import pixel_statistics
 
 
-def dress(piece, adapter):
+def add_io_operators(piece, adapter):
     """Put the adapter's operators around a graph.
 
     Args:
-        piece: `keras_vit.export.formats.tflite.assembly.Piece` of the model alone.
+        piece: `keras_vit.export.formats.tflite.assembly.GraphPiece` of the model alone.
         adapter: `IOAdapter`.
     """
     if adapter.embedded:

@@ -12,22 +12,22 @@ from keras_vit.export.quantization.algorithms.integer_layernorm import even_step
 from keras_vit.export.quantization.algorithms.integer_ops import IntegerWriter
 from keras_vit.export.quantization.algorithms.prepare_graph import (
     prepare,
-    spared,
+    spared_layers,
     split_all,
 )
 from keras_vit.export.quantization.algorithms.trained_ranges import (
-    Trained,
+    TrainedIntegers,
     observed_trained,
 )
 from keras_vit.export.quantization.calibration.saved_ranges import count_of
-from keras_vit.export.quantization.calibration.statistics import see_all
+from keras_vit.export.quantization.calibration.statistics import collect_statistics
 from keras_vit.export.quantization.graph.graph import (
     FLOAT32,
     INT8,
     INT16,
     UINT8,
-    Graph,
-    Tensor,
+    TFLiteGraph,
+    TFLiteTensor,
 )
 from keras_vit.export.quantization.graph.packing import layer_of
 from keras_vit.export.runtime.console import say
@@ -52,7 +52,7 @@ def full_int8(source, target, images, verbose=1, mode="none"):
     Args:
         source: float32 `.tflite` file with a batch of 1. target: file to write.
         images: (N, H, W, C) float32, as `read_calibration` gives them, `Ranges`, or
-            `Trained`, for full_int8.
+            `TrainedIntegers`, for full_int8.
         verbose: 0 for no progress.
         mode: value range of the images, see `keras_vit.preprocess_input`.
 
@@ -102,15 +102,15 @@ def int16x8(source, target, images, verbose=1, mode="none"):
 
 def _observed(recipe, source, images, verbose):
     """The prepared float graph, what was seen in it, and what shall work on int16."""
-    if isinstance(images, Trained):
+    if isinstance(images, TrainedIntegers):
         say(f"calibrating on {count_of(images.images)} images", verbose)
         return observed_trained(source, images, verbose)
-    graph = Graph(source)
+    graph = TFLiteGraph(source)
     prepare(graph)
-    kept = spared(graph, images)
+    kept = spared_layers(graph, images)
     say(f"calibrating on {count_of(images)} images", verbose)
     branches = split_all(graph, images, verbose)
-    return graph, see_all(graph, images, verbose), [*branches, *kept]
+    return graph, collect_statistics(graph, images, verbose), [*branches, *kept]
 
 
 def image_codes(mode, seen):
@@ -139,7 +139,7 @@ def image_codes(mode, seen):
 
 def _retyped(tensor, kind, scale, zero):
     scale, zero = np.array([scale], "float32"), np.array([zero], "int64")
-    return Tensor(tensor.name, tensor.shape, kind, None, scale, zero)
+    return TFLiteTensor(tensor.name, tensor.shape, kind, None, scale, zero)
 
 
 def _put(graph, twin, number):
@@ -155,7 +155,7 @@ def audit(graph, recipe):
     """Make sure that nothing is computed, or stored, in floats.
 
     Args:
-        graph: integer `Graph`. recipe: name, for the message.
+        graph: integer `TFLiteGraph`. recipe: name, for the message.
 
     Raises:
         UnsupportedLayer: naming the first float tensor.

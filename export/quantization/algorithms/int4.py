@@ -7,19 +7,19 @@ import pathlib
 import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.images.calibration_images import thinned
+from keras_vit.export.images.calibration_images import evenly_spaced
 from keras_vit.export.quantization.algorithms.gptq import gptq, widen
 from keras_vit.export.quantization.algorithms.int4_seconds import int4_seconds
 from keras_vit.export.quantization.algorithms.prepare_graph import prepare
 from keras_vit.export.quantization.algorithms.trained_ranges import (
-    Trained,
+    TrainedIntegers,
     int4_trained,
     store,
 )
-from keras_vit.export.quantization.calibration.layerwise import Walk, rows_of
+from keras_vit.export.quantization.calibration.layerwise import LayerwiseRunner, rows_of
 from keras_vit.export.quantization.graph.dense_weights import dynamic_layer, find_layers
 from keras_vit.export.quantization.graph.find_norms import bias_of, is_dense
-from keras_vit.export.quantization.graph.graph import Graph
+from keras_vit.export.quantization.graph.graph import TFLiteGraph
 from keras_vit.export.quantization.rewrites.rotate_values import rotate_values
 from keras_vit.export.runtime.console import say
 from keras_vit.progress import Bar, about
@@ -47,7 +47,8 @@ def int4(source, target, images, verbose=1, block=0):
 
     Args:
         source: float32 `.tflite` file with a batch of 1. target: file to write.
-        images: (N, H, W, C) float32, as `read_calibration` gives them, or `Trained`.
+        images: (N, H, W, C) float32, as `read_calibration` gives them, or
+            `TrainedIntegers`.
         verbose: 0 for no progress.
         block: weights that share a scale, 32, 64, 128 or 256; 0 for one scale per
             output channel.
@@ -56,9 +57,9 @@ def int4(source, target, images, verbose=1, block=0):
         UnsupportedLayer: for a model without dense layers, or none that the blocks
             divide.
     """
-    if isinstance(images, Trained):
+    if isinstance(images, TrainedIntegers):
         return int4_trained(source, target, images)
-    graph = Graph(source)
+    graph = TFLiteGraph(source)
     prepare(graph)
     rotate_values(graph)
     layers = find_layers(graph)
@@ -73,7 +74,7 @@ def int4(source, target, images, verbose=1, block=0):
         say(f"calibrating on {len(images)} images takes {about(seconds)}")
     trial = graph.copy()
     round_layers(trial, images, bits, block, verbose)
-    few = thinned(images, PROBE)
+    few = evenly_spaced(images, PROBE)
     costs = sensitivity(graph, trial, bits, few, verbose)
     left = BUDGET * os.path.getsize(source) - len(trial.save()[0]) - MARGIN
     for place in choose(costs, {p: _size(graph, p) / 2 for p in costs}, left):
@@ -114,12 +115,12 @@ def round_layers(graph, images, bits, block=0, verbose=1):
     """Round dense layers in the order in which images meet them.
 
     Args:
-        graph: float `Graph`; its layers are changed in place.
+        graph: float `TFLiteGraph`; its layers are changed in place.
         images: (N, H, W, C) float32.
         bits: {place in graph.operators: 4 or 8}.
         block: as in `int4`. verbose: 0 for no progress bar.
     """
-    here, there = Walk(graph, images), Walk(graph.copy(), images)
+    here, there = LayerwiseRunner(graph, images), LayerwiseRunner(graph.copy(), images)
     bar = Bar(len(bits), "layer", verbose)
     for place, count in bits.items():
         op = graph.operators[place]
@@ -161,14 +162,18 @@ def sensitivity(graph, trial, bits, images, verbose=1):
     """What 4 bits of each layer alone do to the answers.
 
     Args:
-        graph: float `Graph`. trial: the same with rounded layers.
+        graph: float `TFLiteGraph`. trial: the same with rounded layers.
         bits: {place: 4 or 8}. images: a few, (N, H, W, C).
         verbose: 0 for no progress bar.
 
     Returns:
         {place of a layer with 4 bits: noise power over signal power}.
     """
-    walk, whole, costs = Walk(graph, images), Walk(graph, images), {}
+    walk, whole, costs = (
+        LayerwiseRunner(graph, images),
+        LayerwiseRunner(graph, images),
+        {},
+    )
     whole.advance(graph.outputs)
     bar = Bar(len(bits), "layer", verbose)
     for place, count in bits.items():

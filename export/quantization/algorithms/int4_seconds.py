@@ -19,7 +19,8 @@ def int4_seconds(graph, images, bits, block, probe):
     One image runs through the graph, and one layer of each shape is rounded.
 
     Args:
-        graph: float `Graph`. images: (N, H, W, C). bits: {place of a layer: 4 or 8}.
+        graph: float `TFLiteGraph`. images: (N, H, W, C).
+        bits: {place of a layer: 4 or 8}.
         block: as in `int4`. probe: images that judge each layer.
     """
     fours = sum(count == 4 for count in bits.values())

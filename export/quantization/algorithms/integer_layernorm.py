@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_vit.export.quantization.graph.graph import INT8, INT16, Tensor
+from keras_vit.export.quantization.graph.graph import INT8, INT16, TFLiteTensor
 
 TOP = 32767
 RELU = 1
@@ -140,7 +140,7 @@ def _energy(writer, x, peak, top):
     writer.add("MUL", [x, x], square)
     weight, shift = _weight(top * width / TOP / unit)
     step = np.float32(4 / (weight * width))
-    ones = Tensor("ones", (1, width), INT8, np.full((1, width), weight, "int8"))
+    ones = TFLiteTensor("ones", (1, width), INT8, np.full((1, width), weight, "int8"))
     ones.scale, ones.zero = np.array([step]), np.zeros(1, "int64")
     made = _int16("energy", (*shape[:-1], 1), unit * float(step) * 2.0**shift)
     made = graph.append(made)
@@ -186,4 +186,4 @@ def few_bits(scales):
 
 def _int16(name, shape, scale, data=None):
     scale, zero = np.array([scale], "float32"), np.zeros(1, "int64")
-    return Tensor(name, tuple(shape), INT16, data, scale, zero)
+    return TFLiteTensor(name, tuple(shape), INT16, data, scale, zero)

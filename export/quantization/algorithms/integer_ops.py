@@ -22,8 +22,8 @@ from keras_vit.export.quantization.graph.graph import (
     INT16,
     INT32,
     INT64,
-    Operator,
-    Tensor,
+    TFLiteOperator,
+    TFLiteTensor,
 )
 from keras_vit.export.quantization.graph.packing import layer_of
 
@@ -73,8 +73,8 @@ class IntegerWriter:
     LiteRT, tflite-micro and Ethos-U share, but for GELU when all works on int16.
 
     Args:
-        graph: float `Graph`, after `static.prepare` and `static.split_all`.
-        seen: `Seen`, of every tensor that the graph computes.
+        graph: float `TFLiteGraph`, after `static.prepare` and `static.split_all`.
+        seen: `Statistics`, of every tensor that the graph computes.
         recipe: name, for messages.
         wide: operators to work on int16: dense layers, or all as True.
 
@@ -158,7 +158,7 @@ class IntegerWriter:
         wide = self.graph.tensors[outputs[0]].type == INT16
         version = VERSIONS.get(op.name, (1, 1))[wide]
         raw = copy.copy(op.raw)
-        self._written.append(Operator(op.name, list(inputs), outputs, raw, version))
+        self._written.append(TFLiteOperator(op.name, [*inputs], outputs, raw, version))
 
     def make(self, like, low, high, wide, shape=None):
         """Add an integer tensor named like another; gives its number."""
@@ -171,7 +171,7 @@ class IntegerWriter:
 
     def append(self, name, shape, kind, scale, zero, data=None):
         scale, zero = np.array([scale], "float32"), np.array([zero], "int64")
-        made = Tensor(name, tuple(shape), kind, data, scale, zero)
+        made = TFLiteTensor(name, tuple(shape), kind, data, scale, zero)
         return self.graph.append(made)
 
     def byte(self, name, shape, scale, zero):
@@ -219,7 +219,7 @@ class IntegerWriter:
         """The same integers in another shape; gives their number."""
         if self.graph.tensors[number].shape == tuple(shape):
             return number
-        size = Tensor("shape", (len(shape),), INT32, np.array(shape, "int32"))
+        size = TFLiteTensor("shape", (len(shape),), INT32, np.array(shape, "int32"))
         made = self.graph.like(number, shape=tuple(shape))
         return self.add("RESHAPE", [number, self.shared(size)], made)
 
@@ -252,7 +252,7 @@ class IntegerWriter:
         outputs = []
         for out in op.outputs:
             float_ = self.graph.tensors[out]
-            made = Tensor(
+            made = TFLiteTensor(
                 float_.name, float_.shape, old.type, None, old.scale, old.zero
             )
             self.numbers[out] = self.graph.append(made)
@@ -280,7 +280,7 @@ class IntegerWriter:
             steps = integer_layernorm.few_bits(scales)
             weight, scales = quantize_weight(old.data * ratio, steps=steps)
         zeros = np.zeros(len(scales), "int64")
-        made = Tensor(old.name, weight.shape, INT8, weight, scales, zeros)
+        made = TFLiteTensor(old.name, weight.shape, INT8, weight, scales, zeros)
         number = graph.append(made)
         bias = self._bias(op, bias, given * scales.astype("float64"), wide)
         low, high = self._result(op, wide)
@@ -322,7 +322,7 @@ class IntegerWriter:
     def _bias(self, op, bias, steps, wide):
         """int32 with the scales of the sums, or int64 for int16 data."""
         codes = np.round(bias / steps).astype("int64" if wide else "int32")
-        made = Tensor("bias", codes.shape, INT64 if wide else INT32, codes)
+        made = TFLiteTensor("bias", codes.shape, INT64 if wide else INT32, codes)
         if not wide and op.outputs[0] not in self.graph.outputs:
             # XNNPACK wants them, reference kernels do not; 12 bytes per channel.
             made.scale = steps.astype("float32")

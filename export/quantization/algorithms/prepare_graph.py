@@ -19,7 +19,7 @@ def named_layers(graph):
     A path that occurs twice gets its number behind it.
 
     Args:
-        graph: float `Graph`, before `split_all`.
+        graph: float `TFLiteGraph`, before `split_all`.
     """
     found = {}
     for op in find_layers(graph):
@@ -28,11 +28,11 @@ def named_layers(graph):
     return found
 
 
-def spared(graph, images):
+def spared_layers(graph, images):
     """Layers to keep out of 8-bit activations, as `Ranges.keeping` names them.
 
     Args:
-        graph: float `Graph`, before `split_all`. images: array, or `Ranges`.
+        graph: float `TFLiteGraph`, before `split_all`. images: array, or `Ranges`.
 
     Raises:
         ValueError: for a name that no layer has.
@@ -52,7 +52,7 @@ def prepare(graph):
     """Every rewrite that needs no images; the answers stay as they are.
 
     Args:
-        graph: float `Graph`.
+        graph: float `TFLiteGraph`.
     """
     fold_constants.fold_constants(graph)
     fold_constants.fold_query_scale(graph)
@@ -66,7 +66,7 @@ def split_all(graph, images, verbose=1):
     """`split_overflow` wherever hidden units stand out.
 
     Args:
-        graph: float `Graph`. images: calibration images. verbose: 0 for silence.
+        graph: float `TFLiteGraph`. images: calibration images. verbose: 0 for silence.
 
     Returns:
         The small dense layers that were added, which stay in float.

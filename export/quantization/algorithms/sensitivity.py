@@ -19,7 +19,7 @@ JUDGED = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class LayerSensitivity:
     """One layer: its name, and the signal-to-noise ratio it alone leaves, in dB."""
 
     layer: str
@@ -31,7 +31,7 @@ class Sensitivity:
     """Layers by what they cost, the worst first.
 
     Args:
-        rows: list of `Row`.
+        rows: list of `LayerSensitivity`.
     """
 
     rows: list
@@ -92,7 +92,7 @@ def sensitivity(model, images, ranges, verbose=1):
         static_layer(changed, op, given, static_int8.result_range(changed, limits, op))
         tally = Tally()
         tally.add(expected, _answers(changed, images))
-        rows.append(Row(names[id(graph.operators[place])], tally.decibel))
+        rows.append(LayerSensitivity(names[id(graph.operators[place])], tally.decibel))
         bar.add(1)
     return Sensitivity(sorted(rows, key=lambda row: row.decibel))
 

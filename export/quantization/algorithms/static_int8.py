@@ -4,15 +4,15 @@ import pathlib
 
 from keras_vit.export.quantization.algorithms.prepare_graph import (
     prepare,
-    spared,
+    spared_layers,
     split_all,
 )
 from keras_vit.export.quantization.algorithms.trained_ranges import (
-    Trained,
+    TrainedIntegers,
     static_trained,
 )
 from keras_vit.export.quantization.calibration.saved_ranges import count_of
-from keras_vit.export.quantization.calibration.statistics import see_all
+from keras_vit.export.quantization.calibration.statistics import collect_statistics
 from keras_vit.export.quantization.graph.dense_weights import (
     dynamic_layer,
     find_layers,
@@ -20,7 +20,7 @@ from keras_vit.export.quantization.graph.dense_weights import (
     static_layer,
 )
 from keras_vit.export.quantization.graph.find_norms import is_dense
-from keras_vit.export.quantization.graph.graph import Graph
+from keras_vit.export.quantization.graph.graph import TFLiteGraph
 from keras_vit.export.runtime.console import say
 
 # GELU(-4) = -1.3e-4: what lies below is worth no code of its input.
@@ -40,19 +40,19 @@ def static_int8(source, target, images, verbose=1):
     Args:
         source: float32 `.tflite` file with a batch of 1. target: file to write.
         images: (N, H, W, C) float32, as `read_calibration` gives them, `Ranges`, or
-            `Trained`.
+            `TrainedIntegers`.
         verbose: 0 for no progress.
     """
-    if isinstance(images, Trained):
+    if isinstance(images, TrainedIntegers):
         return static_trained(source, target, images)
-    graph = Graph(source)
+    graph = TFLiteGraph(source)
     prepare(graph)
-    kept = spared(graph, images)
+    kept = spared_layers(graph, images)
     say(f"calibrating on {count_of(images)} images", verbose)
     branches = split_all(graph, images, verbose)
     layers = [op for op in find_layers(graph) if op not in branches]
     wanted = {number for op in layers for number in (op.inputs[0], op.outputs[0])}
-    limits = see_all(graph, images, verbose, wanted=wanted).narrow
+    limits = collect_statistics(graph, images, verbose, wanted=wanted).narrow
     plan = [(limits[op.inputs[0]], result_range(graph, limits, op)) for op in layers]
     inner = graph.needed(op.inputs[0] for op in layers)
     for op, (given, result) in zip(layers, plan, strict=True):

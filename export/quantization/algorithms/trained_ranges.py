@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.quantization.calibration.statistics import see_all
+from keras_vit.export.quantization.calibration.statistics import collect_statistics
 from keras_vit.export.quantization.graph.dense_weights import (
     dynamic_layer,
     find_layers,
@@ -16,7 +16,12 @@ from keras_vit.export.quantization.graph.dense_weights import (
     static_layer,
 )
 from keras_vit.export.quantization.graph.find_norms import is_dense
-from keras_vit.export.quantization.graph.graph import INT4, INT8, Graph, Tensor
+from keras_vit.export.quantization.graph.graph import (
+    INT4,
+    INT8,
+    TFLiteGraph,
+    TFLiteTensor,
+)
 from keras_vit.export.quantization.rewrites import fold_constants
 from keras_vit.export.quantization.rewrites.split_outliers import (
     UNBOUNDED,
@@ -30,7 +35,7 @@ VERSION = 12
 CARRIERS = {"RESHAPE": 0, "TRANSPOSE": 0, "STRIDED_SLICE": 0, "MINIMUM": 0}
 
 
-class Row(NamedTuple):
+class TrainedLayer(NamedTuple):
     """One dense layer as it was trained.
 
     Args:
@@ -48,12 +53,12 @@ class Row(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class TrainedIntegers:
     """What a file must hold of a model that was trained under its integers.
 
     Args:
         recipe: that it was trained for.
-        rows: a `Row` of each dense layer.
+        rows: a `TrainedLayer` of each dense layer.
         scores: (low, high) of the attention scores of each block, of full_int8.
         images: calibration images for what is not learned, of full_int8.
     """
@@ -90,12 +95,12 @@ def store(graph, op, integers, scale, bits, block=0):
     """Give a dense layer integer weights, its input quantized per token at run time.
 
     Args:
-        graph: `Graph`. op: dense layer of it.
+        graph: `TFLiteGraph`. op: dense layer of it.
         integers: int8 (out, in). scale: (out, 1) or (out, in / block).
         bits: 4 or 8. block: weights that share a scale, or 0.
     """
     old, kind = graph.tensors[op.inputs[1]], INT8 if bits == 8 else INT4
-    made = Tensor(old.name, old.shape, kind, integers, scale, block=block)
+    made = TFLiteTensor(old.name, old.shape, kind, integers, scale, block=block)
     if not block:
         made.scale, made.zero = scale[:, 0], np.zeros(len(scale), "int64")
     op.inputs[1] = graph.append(made)
@@ -109,12 +114,12 @@ def int4_trained(source, target, plan):
     Args:
         source: float32 `.tflite` file of `QuantizationAware.finished()`.
         target: file to write.
-        plan: `Trained`, as that gives it.
+        plan: `TrainedIntegers`, as that gives it.
 
     Raises:
         UnsupportedLayer: for a dense layer that the plan does not know.
     """
-    graph = Graph(source)
+    graph = TFLiteGraph(source)
     fold_constants.fold_constants(graph)
     for op, row in _matched(graph, plan):
         steps = row.steps[:, None].astype("float32")
@@ -128,7 +133,7 @@ def static_trained(source, target, plan):
     Args:
         source, target, plan, Raises: as in `int4_trained`.
     """
-    graph = Graph(source)
+    graph = TFLiteGraph(source)
     found, _ = settle(graph, plan)
     pin(graph, found)
     for op, row in found:
@@ -144,16 +149,16 @@ def observed_trained(source, plan, verbose):
     """A float graph with trained weights, and what full_int8 must know of it.
 
     Args:
-        source: as in `int4_trained`. plan: `Trained` with images.
+        source: as in `int4_trained`. plan: `TrainedIntegers` with images.
         verbose: 0 for no progress bar.
 
     Returns:
-        `Graph`, `Seen` with learned ranges among the observed, and the dense layers
-        that shall work on int16.
+        `TFLiteGraph`, `Statistics` with learned ranges among the observed, and the
+        dense layers that shall work on int16.
     """
-    graph = Graph(source)
+    graph = TFLiteGraph(source)
     found, branches = settle(graph, plan)
-    seen = see_all(graph, plan.images, verbose)
+    seen = collect_statistics(graph, plan.images, verbose)
     narrow = {**seen.narrow, **learned(graph, found, plan.scores)}
     pin(graph, found)
     return graph, dataclasses.replace(seen, narrow=narrow), branches
@@ -163,11 +168,11 @@ def settle(graph, plan):
     """The rewrites that leave trained integers on their grid.
 
     Args:
-        graph: float `Graph`. plan: `Trained`.
+        graph: float `TFLiteGraph`. plan: `TrainedIntegers`.
 
     Returns:
-        list of (dense layer, `Row`), and the small dense layers that carry what
-        hidden units hold above their bounds.
+        list of (dense layer, `TrainedLayer`), and the small dense layers that carry
+        what hidden units hold above their bounds.
 
     Raises:
         UnsupportedLayer: for a dense layer that the plan does not know.
@@ -191,7 +196,7 @@ def pin(graph, found):
     A folded factor changes a row's step and not its integers.
 
     Args:
-        graph: float `Graph`. found: list of (dense layer, `Row`).
+        graph: float `TFLiteGraph`. found: list of (dense layer, `TrainedLayer`).
     """
     for op, row in found:
         old, codes = graph.tensors[op.inputs[1]], row.integers.astype("float64")
@@ -205,7 +210,7 @@ def learned(graph, found, scores):
     """{tensor: (low, high)} of what was learned, for every tensor that has it.
 
     Args:
-        graph: float `Graph`. found: list of (dense layer, `Row`).
+        graph: float `TFLiteGraph`. found: list of (dense layer, `TrainedLayer`).
         scores: (low, high) of the scores of each block, in order.
     """
     narrow = {}
@@ -234,7 +239,7 @@ def _back(graph, number):
 
 
 def _matched(graph, plan):
-    """[(dense layer, `Row`)] of a graph, found by their weights."""
+    """[(dense layer, `TrainedLayer`)] of a graph, found by their weights."""
     left, found = list(plan.rows), []
     for op in [op for op in find_layers(graph) if is_dense(graph, op)]:
         weight = graph.value(op.inputs[1])

@@ -7,14 +7,14 @@ import numpy as np
 from keras_vit.export.quantization.calibration.observer import open_graph
 
 
-class Walk:
+class LayerwiseRunner:
     """Values of a graph on all images, computed as far as they are asked for.
 
     Each operator runs once per image, however many tensors are asked for on the way:
     a layer that is changed before its turn shows in all that come after it.
 
     Args:
-        graph: `Graph` with one input; may be edited ahead of what was computed.
+        graph: `TFLiteGraph` with one input; may be edited ahead of what was computed.
         images: (N, H, W, C) float32.
 
     Attributes:

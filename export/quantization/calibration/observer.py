@@ -15,7 +15,7 @@ def ranges(graph, images, wanted, verbose=1):
     2018, arXiv:1806.08342, section 3.2.1 (min-max calibration).
 
     Args:
-        graph: float `Graph` with one input.
+        graph: float `TFLiteGraph` with one input.
         images: (N, H, W, C) float32, or the `Ranges` of such.
         wanted: numbers of tensors.
         verbose: 0 for no progress bar.
@@ -38,7 +38,7 @@ def open_graph(graph, also=()):
     """A LiteRT interpreter of a graph, and the numbers of its tensors there.
 
     Args:
-        graph: `Graph`. also: numbers of further tensors that it shall give.
+        graph: `TFLiteGraph`. also: numbers of further tensors that it shall give.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -53,7 +53,7 @@ def watch(graph, images, wanted, see, verbose=1):
     """Run images through a graph, one by one, and show what tensors hold.
 
     Args:
-        graph: float `Graph` with one input. images: (N, H, W, C) float32.
+        graph: float `TFLiteGraph` with one input. images: (N, H, W, C) float32.
         wanted: numbers of tensors. see: function of (number, array), called for each
             of them and each image; the array is valid during the call.
         verbose: 0 for no progress bar.

@@ -27,7 +27,7 @@ class Ranges:
         images: how many were observed.
         spans: {graph: {tensor: (low, high)}}, arrays (C,) or (1,) float32; a graph is
             named by `signature`.
-        narrow, energies: as in `calibration.statistics.Seen`.
+        narrow, energies: as in `calibration.statistics.Statistics`.
         keep: names of layers to hold in float or in 16 bits, see `keeping`.
     """
 
@@ -60,7 +60,7 @@ class Ranges:
         """Ranges of some tensors, as `observe.ranges` gives them.
 
         Args:
-            graph: `Graph`, rewritten as it was when images were observed.
+            graph: `TFLiteGraph`, rewritten as it was when images were observed.
             wanted: numbers of tensors.
 
         Raises:
@@ -183,7 +183,7 @@ def signature(graph):
     """SHA-256 of how a graph is wired: the names of its tensors' numbers.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
     """
     wiring = [(op.name, op.inputs, op.outputs) for op in graph.ordered()]
     return hashlib.sha256(json.dumps(wiring).encode()).hexdigest()

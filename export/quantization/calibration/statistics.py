@@ -16,7 +16,7 @@ from keras_vit.export.quantization.graph.unit_norms import find_unit_norms
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class Statistics:
     """What images showed of a graph.
 
     Args:
@@ -31,17 +31,18 @@ class Seen:
     energies: dict
 
 
-def see_all(graph, images, verbose=1, method=DEFAULT, wanted=None):
+def collect_statistics(graph, images, verbose=1, method=DEFAULT, wanted=None):
     """Observe everything that a graph computes.
 
     Args:
-        graph: prepared float `Graph`. images: (N, H, W, C) float32, or the `Ranges`
+        graph: prepared float `TFLiteGraph`.
+        images: (N, H, W, C) float32, or the `Ranges`
             of such, which were made by a method of their own.
         verbose: 0 for no progress bar. method: one of `ranges.METHODS`, for `narrow`.
         wanted: numbers of tensors, when not all of them, and no energies.
 
     Returns:
-        `Seen`.
+        `Statistics`.
     """
     if wanted is not None:
         return _see(graph, images, set(wanted), {}, verbose, method)
@@ -55,11 +56,11 @@ def see_all(graph, images, verbose=1, method=DEFAULT, wanted=None):
 
 
 def _see(graph, images, wanted, energies, verbose, method):
-    """As `see_all`; energies: {number: []}."""
+    """As `collect_statistics`; energies: {number: []}."""
     if isinstance(images, Ranges):
         spans = images.of(graph, wanted)
         limits = {number: whole(spans, number) for number in wanted}
-        return Seen(limits, images.narrow, images.energies)
+        return Statistics(limits, images.narrow, images.energies)
     histograms = {n: Histogram() for n in results(graph) if n in wanted}
     limits = {}
 
@@ -77,7 +78,7 @@ def _see(graph, images, wanted, energies, verbose, method):
         rows = np.concatenate(rows)
         energies[number] = float(rows.max()), energy_gap(rows)
     found = {number: METHODS[method](h) for number, h in histograms.items()}
-    return Seen(limits, {**limits, **found}, energies)
+    return Statistics(limits, {**limits, **found}, energies)
 
 
 def results(graph):
@@ -87,7 +88,7 @@ def results(graph):
     gains nothing where a GELU's range, which has a floor, is cut already.
 
     Args:
-        graph: float `Graph`.
+        graph: float `TFLiteGraph`.
 
     Returns:
         list of numbers.

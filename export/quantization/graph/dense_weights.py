@@ -10,7 +10,7 @@ import copy
 import numpy as np
 
 from keras_vit.export.quantization.graph.find_norms import bias_of
-from keras_vit.export.quantization.graph.graph import INT8, INT32, Tensor
+from keras_vit.export.quantization.graph.graph import INT8, INT32, TFLiteTensor
 
 # Versions of the operators that take 8-bit integers with a scale per channel.
 VERSIONS = {"FULLY_CONNECTED": 12, "CONV_2D": 3}
@@ -74,7 +74,7 @@ def find_layers(graph):
     """Dense and convolution layers with known float weights, in order.
 
     Args:
-        graph: float `Graph`.
+        graph: float `TFLiteGraph`.
     """
     found = []
     for op in graph.ordered():
@@ -89,7 +89,7 @@ def dynamic_layer(graph, operator):
     """8-bit weights; the runtime quantizes the input per token while it multiplies.
 
     Args:
-        graph: `Graph`. operator: dense layer of it, with float weights.
+        graph: `TFLiteGraph`. operator: dense layer of it, with float weights.
     """
     operator.inputs[1], _ = _weight(graph, operator)
     operator.raw = copy.deepcopy(operator.raw)
@@ -100,7 +100,7 @@ def static_layer(graph, operator, given, result):
     """An integer layer between QUANTIZE and DEQUANTIZE.
 
     Args:
-        graph: `Graph`. operator: dense or convolution layer with float weights.
+        graph: `TFLiteGraph`. operator: dense or convolution layer with float weights.
         given, result: (low, high) of input and output.
 
     Returns:
@@ -111,7 +111,7 @@ def static_layer(graph, operator, given, result):
     weight, scales = _weight(graph, operator, least_scales(bias, scale))
     scales = (scale * scales).astype("float32")
     sums = np.round(bias / scales.astype("float64"))
-    bias = Tensor("bias", bias.shape, INT32, sums.astype("int32"), scales)
+    bias = TFLiteTensor("bias", bias.shape, INT32, sums.astype("int32"), scales)
     bias.zero = np.zeros(len(scales), "int64")
     image = quantized(graph, operator.inputs[0], scale, zero)
     output = operator.outputs[0]
@@ -148,7 +148,7 @@ def integer_gelu(graph):
     A MINIMUM behind it goes away, since the integer range ends at the same bound.
 
     Args:
-        graph: `Graph` with integer layers.
+        graph: `TFLiteGraph` with integer layers.
     """
     for gelu in [op for op in graph.operators if op.name == "GELU"]:
         before, after = graph.maker(gelu.inputs[0]), graph.only_user(gelu.outputs[0])
@@ -165,5 +165,5 @@ def _weight(graph, operator, least=0.0):
     old = graph.tensors[operator.inputs[1]]
     integers, scale = quantize_weight(old.data, steps=old.scale, least=least)
     zero = np.zeros(len(scale), "int64")
-    made = Tensor(old.name, old.shape, INT8, integers, scale, zero)
+    made = TFLiteTensor(old.name, old.shape, INT8, integers, scale, zero)
     return graph.append(made), scale

@@ -26,7 +26,7 @@ OPTIONS = {
 
 
 @dataclasses.dataclass
-class Tensor:
+class TFLiteTensor:
     """One tensor; `data` is None for what the graph computes.
 
     Args:
@@ -47,7 +47,7 @@ class Tensor:
 
 
 @dataclasses.dataclass(eq=False)
-class Operator:
+class TFLiteOperator:
     """One operator; `raw` is the schema's object with all its options."""
 
     name: str
@@ -63,7 +63,7 @@ class Operator:
         return bool(getattr(options, "fusedActivationFunction", 0))
 
 
-class Graph:
+class TFLiteGraph:
     """The operators and tensors of one file.
 
     Tensors are addressed by their number. Operators may be appended in any order:
@@ -73,7 +73,7 @@ class Graph:
         path: float32 `.tflite` file with one graph.
 
     Attributes:
-        tensors: list of `Tensor`. operators: list of `Operator`.
+        tensors: list of `TFLiteTensor`. operators: list of `TFLiteOperator`.
         inputs, outputs: numbers of tensors.
 
     Raises:
@@ -92,7 +92,7 @@ class Graph:
             )
         self.schema, graph = schema, self.model.subgraphs[0]
         self.tensors = [packing.read(t, self.model.buffers) for t in graph.tensors]
-        self.tensors = [Tensor(*parts) for parts in self.tensors]
+        self.tensors = [TFLiteTensor(*parts) for parts in self.tensors]
         self.operators = [self._read(operator) for operator in graph.operators]
         self.inputs = [int(i) for i in graph.inputs]
         self.outputs = [int(i) for i in graph.outputs]
@@ -103,7 +103,7 @@ class Graph:
         kinds = vars(self.schema.BuiltinOperator).items()
         name = next(key for key, value in kinds if value == number)
         numbers = [[int(i) for i in side] for side in (raw.inputs, raw.outputs)]
-        return Operator(name, *numbers, raw, code.version)
+        return TFLiteOperator(name, *numbers, raw, code.version)
 
     def copy(self):
         """The same graph, to be edited apart; tensors keep their numbers."""
@@ -119,7 +119,7 @@ class Graph:
     def constant(self, data, name="constant"):
         """Add a float32 constant; gives its number."""
         data = np.ascontiguousarray(data, dtype="float32")
-        return self.append(Tensor(name, data.shape, data=data))
+        return self.append(TFLiteTensor(name, data.shape, data=data))
 
     def append(self, tensor):
         """Add a tensor; gives its number."""
@@ -148,7 +148,9 @@ class Graph:
             raw.builtinOptions = getattr(self.schema, f"{kind}T")()
             for key, value in options.items():
                 setattr(raw.builtinOptions, key, value)
-        self.operators.append(Operator(name, list(inputs), [output], raw, version))
+        self.operators.append(
+            TFLiteOperator(name, list(inputs), [output], raw, version)
+        )
         return output
 
     def maker(self, number):

@@ -35,7 +35,8 @@ def parameters(schema, tensor, place):
     """Quantization parameters of a tensor with blocks.
 
     Args:
-        schema: module. tensor: `Tensor`. place: number of the tensor of its scales.
+        schema: module. tensor: `TFLiteTensor`.
+        place: number of the tensor of its scales.
     """
     made = schema.QuantizationParametersT()
     made.detailsType = schema.QuantizationDetails.BlockwiseQuantization

@@ -40,7 +40,7 @@ def read(tensor, buffers):
 
 
 def pack(graph, also=()):
-    """Serialise a `Graph`; see `Graph.save`."""
+    """Serialise a `TFLiteGraph`; see `TFLiteGraph.save`."""
     schema, operators = graph.schema, graph.ordered(also)
     used = {i for op in operators for i in (*op.inputs, *op.outputs) if i >= 0}
     used = sorted(used | {*graph.inputs, *graph.outputs})
@@ -111,7 +111,7 @@ def sharing_builder():
     """
     import flatbuffers
 
-    class Builder(flatbuffers.Builder):
+    class SharingBuilder(flatbuffers.Builder):
         def __init__(self, size):
             super().__init__(size)
             self.vectors = {}
@@ -122,7 +122,7 @@ def sharing_builder():
                 self.vectors[key] = super().CreateNumpyVector(x)
             return self.vectors[key]
 
-    return Builder
+    return SharingBuilder
 
 
 def _operators(schema, operators, numbers):
@@ -173,7 +173,7 @@ def layer_of(graph, op):
     """Path of the Keras layer that an operator comes from, without the model's name.
 
     Args:
-        graph: `Graph`. op: operator of it.
+        graph: `TFLiteGraph`. op: operator of it.
     """
     names = [graph.tensors[number].name for number in (*op.outputs, *op.inputs[1:2])]
     return layer_path(*names)

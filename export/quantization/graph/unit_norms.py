@@ -27,7 +27,7 @@ def find_unit_norms(graph):
     """Every norm of a graph over its last axis, in order; x may have any mean.
 
     Args:
-        graph: float `Graph`.
+        graph: float `TFLiteGraph`.
     """
     found = (_norm(graph, op) for op in graph.operators if op.name == "RSQRT")
     return [norm for norm in found if norm is not None]

@@ -14,7 +14,10 @@ from keras_vit.export.images.pixel_range import check_range
 from keras_vit.export.quantization import prepare_model
 from keras_vit.export.quantization.algorithms.gptq import limits
 from keras_vit.export.quantization.algorithms.static_int8 import GELU_FLOOR
-from keras_vit.export.quantization.algorithms.trained_ranges import Row, Trained
+from keras_vit.export.quantization.algorithms.trained_ranges import (
+    TrainedIntegers,
+    TrainedLayer,
+)
 from keras_vit.export.quantization.qat import initial_ranges
 from keras_vit.export.quantization.qat.fake_quant import (
     fake_range,
@@ -23,7 +26,10 @@ from keras_vit.export.quantization.qat.fake_quant import (
     fake_weight,
     power,
 )
-from keras_vit.export.quantization.qat.insertion_points import attentions, find_sites
+from keras_vit.export.quantization.qat.insertion_points import (
+    attentions,
+    find_insertion_points,
+)
 from keras_vit.export.quantization.recipe import names
 from keras_vit.export.quantization.recipes import RECIPES
 from keras_vit.export.quantization.rewrites.split_outliers import UNBOUNDED
@@ -72,7 +78,7 @@ class QuantizationAware(keras.Model):
 
     def _add_ranges(self):
         """Variables for what is learned of activations; None where nothing is."""
-        self.sites, full = find_sites(self.inner), self.recipe == "full_int8"
+        self.sites, full = find_insertion_points(self.inner), self.recipe == "full_int8"
         for place, site in enumerate(self.sites):
             skipped = site.kind == "constant" or site.beside is not None
             skipped |= site.kind == ("image" if full else "head")
@@ -112,7 +118,7 @@ class QuantizationAware(keras.Model):
             return dense.activation(self._made(site, place, outputs))
 
         with contextlib.ExitStack() as stack:
-            stack.enter_context(prepare_model.replaced(layers, compute))
+            stack.enter_context(prepare_model.replacing_method(layers, compute))
             if self.scores:
                 stack.enter_context(self._rounded_scores())
             return self.inner(images, training=training)
@@ -169,14 +175,14 @@ class QuantizationAware(keras.Model):
             scores = fake_range(scores, *_span(ends[id(attention)]))
             return fake_share(ops.softmax(scores, axis=-1))
 
-        with prepare_model.replaced(layers, attend, "_attend"):
+        with prepare_model.replacing_method(layers, attend, "_attend"):
             yield
 
     def finished(self):
         """The model with rounded weights, to be run as any other.
 
         Returns:
-            functional Keras model, and `Trained`, what its file must hold.
+            functional Keras model, and `TrainedIntegers`, what its file must hold.
         """
         made, rows = prepare_model.copy_of(self.inner), []
         for place, dense in enumerate(prepare_model.dense_layers(made)):
@@ -184,12 +190,14 @@ class QuantizationAware(keras.Model):
             kernel, bits = _value(dense.kernel), self.bits[place]
             integers = np.clip(np.rint(kernel / step), *limits(bits))
             dense.kernel.assign(integers * step)
-            rows.append(Row(integers.T.astype("int8"), step, bits, *self._spans(place)))
+            rows.append(
+                TrainedLayer(integers.T.astype("int8"), step, bits, *self._spans(place))
+            )
         scores = tuple(_numbers(_span(ends)) for ends in self.scores)
-        return made, Trained(self.recipe, tuple(rows), scores)
+        return made, TrainedIntegers(self.recipe, tuple(rows), scores)
 
     def _spans(self, place):
-        """given, result and bound of a `Row`."""
+        """given, result and bound of a `TrainedLayer`."""
         if not self.given:
             return None, None, None
         site, bound = self.sites[place], self.bounds[place]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.export.images.calibration_images import thinned
+from keras_vit.export.images.calibration_images import evenly_spaced
 from keras_vit.export.quantization import prepare_model
 from keras_vit.export.quantization.algorithms.gptq import gptq
 from keras_vit.export.quantization.algorithms.int4 import BUDGET, PROBE, choose
@@ -37,7 +37,7 @@ def rounded_to_4_bits(model, images):
     layers = prepare_model.dense_layers(model)
     bits = [4 if dense.kernel.shape[0] % 2 == 0 else 8 for dense in layers]
     coarse, _ = _rounded(model, bits, images)
-    costs = _sensitivity(model, coarse, thinned(images, PROBE), bits)
+    costs = _sensitivity(model, coarse, evenly_spaced(images, PROBE), bits)
     sizes = {place: layers[place].kernel.shape.num_elements() / 2 for place in costs}
     for place in choose(costs, sizes, _bytes_left(model, layers)):
         bits[place] = 8
@@ -58,7 +58,7 @@ def plain_steps(model):
 def observe(made, images):
     """Give a model for static_int8 or full_int8 the ranges that images show.
 
-    The whole range of inputs, the percentile of results, as `seen.see_all` has it.
+    The whole range of inputs, the percentile of results, as in `collect_statistics`.
 
     Args:
         made: `QuantizationAware`, changed in place. images: (N, H, W, C).
@@ -109,8 +109,8 @@ def _seen(made, images):
 
     seen = attentions(made.inner) if made.scores else []
     with (
-        prepare_model.watched(layers, see),
-        prepare_model.replaced(seen, attend, "_attend"),
+        prepare_model.observing_layers(layers, see),
+        prepare_model.replacing_method(seen, attend, "_attend"),
     ):
         for start in range(0, len(images), BATCH):
             made.inner(images[start : start + BATCH], training=False)
@@ -146,9 +146,9 @@ def _rounded(model, bits, images):
             dense.bias.assign(bias + weight @ means[len(steps) - 1] - rounded @ mean)
         return type(dense).call(dense, inputs)
 
-    with prepare_model.watched(wanted, keep):
+    with prepare_model.observing_layers(wanted, keep):
         model(images, training=False)
-    with prepare_model.replaced(layers, compute):
+    with prepare_model.replacing_method(layers, compute):
         made(images, training=False)
     return made, [steps[place] for place in range(len(layers))]
 

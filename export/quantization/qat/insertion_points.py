@@ -15,7 +15,7 @@ from keras_vit.layers.pooling import AttentionPooling
 
 
 @dataclasses.dataclass(frozen=True)
-class Site:
+class InsertionPoint:
     """One dense layer, and what stands around it.
 
     Args:
@@ -36,8 +36,8 @@ class Site:
     factor: np.ndarray | None = None
 
 
-def find_sites(model):
-    """A `Site` for every dense layer, in the order of `dense_layers`.
+def find_insertion_points(model):
+    """A `InsertionPoint` for every dense layer, in the order of `dense_layers`.
 
     Args:
         model: functional Keras model.
@@ -59,7 +59,9 @@ def find_sites(model):
             facts[places[id(dense)]].update(fact)
     for dense in _heads(model):
         facts[places[id(dense)]]["kind"] = "head"
-    return [Site(dense, **fact) for dense, fact in zip(layers, facts, strict=True)]
+    return [
+        InsertionPoint(dense, **fact) for dense, fact in zip(layers, facts, strict=True)
+    ]
 
 
 def _is_convolution(layer):
@@ -67,7 +69,7 @@ def _is_convolution(layer):
 
 
 def _facts(layer, places):
-    """(dense layer, fields of its `Site`) that one layer around it tells."""
+    """(dense layer, fields of its `InsertionPoint`) that one layer around it tells."""
     if isinstance(layer, PatchEncoder):
         yield layer.projection, {"kind": "image"}
     elif isinstance(layer, MLP):

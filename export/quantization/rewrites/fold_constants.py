@@ -18,7 +18,7 @@ def fold_constants(graph):
     """Add and pad constants once, at export, so that no rewrite meets them.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
         How many operators went away.
@@ -46,7 +46,7 @@ def fold_norm_scale(graph):
     arXiv:2212.08254, section 3.2.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
         How many norms were folded.
@@ -99,7 +99,7 @@ def fold_query_scale(graph):
     arXiv:1706.03762, eq. (1).
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
         How many layers were changed.

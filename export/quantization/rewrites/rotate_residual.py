@@ -19,7 +19,7 @@ from keras_vit.export.quantization.graph.find_norms import (
 
 
 @dataclasses.dataclass(frozen=True)
-class Stream:
+class ResidualStream:
     """One residual stream.
 
     Args:
@@ -40,10 +40,10 @@ def find_streams(graph):
     Anything else, such as a stream that is also an output, is left out.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
-        list of `Stream`.
+        list of `ResidualStream`.
     """
     norms = find_norms(graph)
     streams, done = [], set()
@@ -114,7 +114,9 @@ def _stream(graph, tensors, norms):
     values = [graph.value(op.inputs[place]) for op, place in constants]
     if any(not value.ndim or value.shape[-1] != width for value in values):
         return None
-    return Stream(width, [n for n in norms if n.x in tensors], writers, constants)
+    return ResidualStream(
+        width, [n for n in norms if n.x in tensors], writers, constants
+    )
 
 
 def _write(graph, stream, change):
@@ -137,7 +139,7 @@ def centre(graph, stream):
     arXiv:2401.15024 (SliceGPT), section 3.1; Jiang et al. 2023, arXiv:2305.14858.
 
     Args:
-        graph: `Graph`. stream: `Stream` of it.
+        graph: `TFLiteGraph`. stream: `ResidualStream` of it.
     """
     _write(graph, stream, lambda rows: rows - rows.mean(axis=-1, keepdims=True))
     for norm in stream.norms:
@@ -154,7 +156,7 @@ def rotate(graph, stream, matrix):
     arXiv:2404.00456 (QuaRot), section 4, stage 1a.
 
     Args:
-        graph: `Graph`. stream: `Stream` that `centre` was applied to.
+        graph: `TFLiteGraph`. stream: `ResidualStream` that `centre` was applied to.
         matrix: (D, D) orthogonal.
 
     Returns:

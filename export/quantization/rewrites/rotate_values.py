@@ -10,7 +10,7 @@ from keras_vit.export.quantization.rewrites.rotate_residual import hadamard
 
 
 @dataclasses.dataclass(frozen=True)
-class Values:
+class AttentionValues:
     """Where the values of one attention come from and go to.
 
     Args:
@@ -30,10 +30,10 @@ def find_values(graph):
     """Every attention with a fused query-key-value layer and a projection.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
-        list of `Values`.
+        list of `AttentionValues`.
     """
     found = []
     for split in graph.operators:
@@ -43,7 +43,7 @@ def find_values(graph):
         heads, width = graph.tensors[split.outputs[2]].shape[-3::2]
         proj = _projection(graph, split.outputs[2], heads * width)
         if proj is not None:
-            found.append(Values(dense, proj, 2 * heads * width, heads, width))
+            found.append(AttentionValues(dense, proj, 2 * heads * width, heads, width))
     return found
 
 
@@ -75,7 +75,7 @@ def rotate_values(graph):
     et al. 2024, arXiv:2404.00456 (QuaRot), section 4, stage 1c.
 
     Args:
-        graph: float `Graph`; its answers stay as they are.
+        graph: float `TFLiteGraph`; its answers stay as they are.
 
     Returns:
         How many attentions were turned.

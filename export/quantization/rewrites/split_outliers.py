@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_vit.export.quantization.graph.find_norms import bias_of, is_dense
-from keras_vit.export.quantization.graph.graph import Tensor
+from keras_vit.export.quantization.graph.graph import TFLiteTensor
 
 # Where GELU has become the identity: 6 - GELU(6) = 6e-9.
 LINEAR = 6.0
@@ -30,7 +30,7 @@ def find_mlps(graph):
     """Every pair of dense layers with nothing but a GELU between them.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
         list of `Mlp`.
@@ -62,7 +62,7 @@ def split_overflow(graph, mlp, tops):
     arXiv:2208.07339 (LLM.int8), section 3.
 
     Args:
-        graph: `Graph`. mlp: `Mlp` of it.
+        graph: `TFLiteGraph`. mlp: `Mlp` of it.
         tops: (units,) largest value of each after the GELU.
 
     Returns:
@@ -79,14 +79,14 @@ def split_units(graph, mlp, units, bound):
     """As `split_overflow`, for units and a bound that are known.
 
     Args:
-        graph: `Graph`. mlp: `Mlp` of it. units: numbers. bound: LINEAR or more.
+        graph: `TFLiteGraph`. mlp: `Mlp` of it. units: numbers. bound: LINEAR or more.
 
     Returns:
         The two small dense layers.
     """
     first, second = mlp.first, mlp.second
     hidden = graph.tensors[first.outputs[0]].shape
-    above = graph.append(Tensor("overflow", (*hidden[:-1], len(units))))
+    above = graph.append(TFLiteTensor("overflow", (*hidden[:-1], len(units))))
     weight = graph.value(first.inputs[1])[units]
     bias = graph.constant(bias_of(graph, first)[units] - bound)
     inputs = [first.inputs[0], graph.constant(weight), bias]

@@ -15,7 +15,7 @@ from keras_vit.export.report.artefacts import ARTEFACTS
 @pytest.fixture(scope="module")
 def judge(model, photos, answers):
     """Asks with labels that the model gets right."""
-    found = auto.Judge(Reference(model), (photos, answers), 0.5)
+    found = auto.AccuracyJudge(Reference(model), (photos, answers), 0.5)
     found.look(0)
     return found
 

@@ -92,7 +92,7 @@ def test_smoothing_levels_the_channels(tiny, images):
         seen.append(outputs.numpy())
         return outputs
 
-    with prepare_model.watched([made.get_layer("block_0").norm1], see):
+    with prepare_model.observing_layers([made.get_layer("block_0").norm1], see):
         made(images)
     top = np.abs(seen[0]).reshape(-1, 16).max(axis=0)
     np.testing.assert_allclose(1.0, top, rtol=1e-4)
