@@ -75,10 +75,8 @@ def verify(
     options = (max_points_lost, time_limit, verbose)
     batches = batches_for(adapted, images, labels, reference.contract)
     with ProcessorRuns(adapted, runtime, targets, *options) as trials:
-        observe = Observers(first, trials).add
-        (report,) = verify_all(
-            adapted, [runtime], batches, max_points_lost, verbose, observe
-        )
+        judging = (max_points_lost, verbose, Observers(first, trials).add)
+        (report,) = verify_all(adapted, [runtime], batches, *judging)
         report.judge(trials.results())
     report.compared = described(adapted.adapter)
     if layers:
