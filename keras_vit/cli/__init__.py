@@ -82,15 +82,15 @@ def _add_common(command):
     )
     loudness = command.add_mutually_exclusive_group()
     loudness.add_argument(
-        "--quiet", action="store_true", help="no progress and no notes on the way"
+        "--quiet", action="store_true", help="print no progress and no notes"
     )
     loudness.add_argument(
         "--verbose",
         action="store_true",
-        help="all of it: lines instead of bars, and what the libraries say",
+        help="print log lines instead of progress bars, and the libraries' messages",
     )
     command.add_argument(
-        "--debug", action="store_true", help="show the traceback of an error"
+        "--debug", action="store_true", help="print the traceback of an error"
     )
 
 

@@ -28,48 +28,53 @@ def add_commands(commands):
         "--on-bad-image",
         choices=("refuse", "skip"),
         default="refuse",
-        help="what to do with a file that is no image",
+        help="what to do with a file that cannot be decoded",
     )
     prepare.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing output"
     )
     prepare.set_defaults(run=run_prepare)
     label = commands.add_parser(
-        "pseudo-label", help="let a teacher label images, for the recipe noisy_student"
+        "pseudo-label",
+        help="pseudo-label images with a teacher, for recipe noisy_student",
     )
     label.add_argument("model", help="the teacher: a .keras file or a checkpoint")
     label.add_argument("folder", help="images, in folders of any depth")
     label.add_argument("--labelled", required=True, help="folder:PATH with the classes")
     label.add_argument("--output", required=True, help=".npz, read with pseudo:OUTPUT")
     label.add_argument(
-        "--confidence", type=float, default=0.3, help="least probability, 0..1"
+        "--confidence", type=float, default=0.3, help="lowest top-1 probability, 0..1"
     )
     label.add_argument(
-        "--per-class", type=positive, help="images (default: their mean)"
+        "--per-class", type=positive, help="images kept (default: their mean)"
     )
-    label.add_argument("--batch-size", type=positive, default=64, help="images at once")
+    label.add_argument("--batch-size", type=positive, default=64, help="images a step")
     add_preprocess(label)
     label.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing output"
     )
     label.set_defaults(run=run_label)
     _add_data(commands)
     inspect = commands.add_parser(
-        "inspect-data", help="draw a training batch as the model sees it"
+        "inspect-data", help="draw a training batch after augmentation"
     )
     inspect.add_argument(
         "data", help="digits, folder:PATH, tfds:NAME, tfds:PATH or vtab:TASK"
     )
     inspect.add_argument("--output", required=True, help="picture, such as batch.png")
     inspect.add_argument("--recipe", default="finetune", help="see `keras-vit recipes`")
-    inspect.add_argument("--augment", help="see docs/data.md (default: the recipe's)")
     inspect.add_argument(
-        "--image-size", type=positive, help="px (default: the recipe's)"
+        "--augment", help="augmentation, see docs/data.md (default: the recipe's)"
+    )
+    inspect.add_argument(
+        "--image-size", type=positive, help="side in px (default: the recipe's)"
     )
     inspect.add_argument("--batch-size", type=positive, default=16, help="images drawn")
-    inspect.add_argument("--step", type=int, default=0, help="number of the batch")
     inspect.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--step", type=int, default=0, help="training step of the batch"
+    )
+    inspect.add_argument(
+        "--overwrite", action="store_true", help="replace an existing output"
     )
     add_fields(inspect)
     inspect.set_defaults(run=run_inspect)
@@ -78,7 +83,7 @@ def add_commands(commands):
 def _add_data(commands):
     look = commands.add_parser(
         "data",
-        help="what a folder of images holds: splits, classes, what is left out, "
+        help="count the splits and classes of a folder of images, with skipped files, "
         "imbalance, duplicates",
     )
     look.add_argument("path", help="folder, or digits, folder:PATH, tfds:NAME")
@@ -86,7 +91,7 @@ def _add_data(commands):
         "--sheet", metavar="PNG", help="draw some images of every class (default: no)"
     )
     look.add_argument(
-        "--quick", action="store_true", help="go by names alone, open no file"
+        "--quick", action="store_true", help="read file names only, open no file"
     )
     look.add_argument(
         "--overwrite", action="store_true", help="replace the PNG if it exists"

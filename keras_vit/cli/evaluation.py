@@ -23,7 +23,7 @@ def add_commands(commands):
     """Add the sub-command to the parser."""
     evaluate = commands.add_parser(
         "evaluate",
-        help="accuracy, calibration, mistakes, or probes of the features; the loss of "
+        help="accuracy, calibration, mistakes, or probes of features; the loss of "
         "a model that learns without labels",
     )
     evaluate.add_argument(
@@ -36,12 +36,12 @@ def add_commands(commands):
     add_data(evaluate)
     add_preprocess(evaluate)
     evaluate.add_argument(
-        "--per-class", action="store_true", help="also a line per class"
+        "--per-class", action="store_true", help="also print accuracy per class"
     )
     evaluate.add_argument(
         "--confusion",
         metavar="PNG",
-        help="draw which classes are taken for which (default: no)",
+        help="draw the confusion matrix (default: no)",
     )
     evaluate.add_argument(
         "--overwrite", action="store_true", help="replace the PNG if it exists"
@@ -56,19 +56,19 @@ def add_commands(commands):
         "--probe",
         type=words,
         metavar="KIND[,KIND]",
-        help=f"instead: {', '.join(PROBES)}, learnt on the features of the training "
-        "split; the heads are not used; a table with a row per model (default: scores "
-        "of the head)",
+        help=f"probes instead: {', '.join(PROBES)}, trained on the features of the "
+        "training split; the heads are not used; a table with a row per model "
+        "(default: scores of the head)",
     )
     evaluate.add_argument(
         "--pooling",
         choices=("token", "gap"),
-        help="for --probe, of models that give all tokens (default: the model's own)",
+        help="pooling of the tokens, for --probe (default: the model's own)",
     )
     evaluate.add_argument(
         "--picture",
         metavar="PNG",
-        help="for --probe depth: draw accuracy over depth (default: no)",
+        help="draw accuracy over depth, for --probe depth (default: no)",
     )
     evaluate.set_defaults(run=run_evaluate)
 

@@ -31,7 +31,7 @@ def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
     export = commands.add_parser(
         "export",
-        help="write a model for other runtimes",
+        help="export a model to TFLite, ONNX or SavedModel",
         description="Writes one file, proved in its own runtime, or a folder with "
         "every format, each judged on real images, and a report that says which one "
         "to ship; or, with --for, the one file that an app needs, with its code.",
@@ -45,35 +45,38 @@ def add_commands(commands):
     export.add_argument(
         "--quantization",
         metavar="RECIPE",
-        help="for one file or --for: float16, int4 and others, or auto, the smallest "
-        "that keeps top-1 on --images (default: float32, or the platform's)",
+        help="quantization recipe of one file or --for: float16, int4 and others, or "
+        "auto, the smallest that keeps top-1 on --images (default: float32, or the "
+        "platform's)",
     )
     export.add_argument(
         "--tolerance",
         type=points,
         metavar="POINTS",
-        help="of top-1 that auto, or a file of a folder, may lose (default: 0.5; in a "
+        help="top-1 that auto, or a file of a folder, may lose (default: 0.5; in a "
         "folder int4 files 1.5)",
     )
     export.add_argument(
         "--formats",
         type=words,
         metavar="NAME,NAME",
-        help="for a folder: such as tflite,tflite_dynamic_int8,onnx, or all (default: "
-        "the usual ones)",
+        help="formats of a folder, such as tflite,tflite_dynamic_int8,onnx, or all "
+        "(default: the usual ones)",
     )
     _add_data(export)
     export.add_argument(
-        "--layers", action="store_true", help="for a folder: noise block by block too"
+        "--layers",
+        action="store_true",
+        help="for a folder: also signal-to-noise per block",
     )
     add_processors(export)
     _add_face(export)
     add_preprocess(export)
     export.add_argument(
-        "--dynamic-batch", action="store_true", help="take any number of images"
+        "--dynamic-batch", action="store_true", help="accept any batch size"
     )
     export.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing output"
     )
     add_data(export, required=False)
     export.set_defaults(run=run_export)
@@ -85,28 +88,26 @@ def _add_data(export):
     export.add_argument(
         "--calibration",
         metavar="FOLDER",
-        help="training images, at least 32, for recipes with fixed ranges; or a file "
-        "of saved ranges (default: none)",
+        help="calibration images: 32 or more of the training images; or a file of "
+        "saved ranges (default: none)",
     )
     add_images(export)
     export.add_argument(
         "--history",
         metavar="CSV",
-        help="log of the training, for the report, or none (default: that of the run)",
+        help="training log for the report, or none (default: that of the run)",
     )
 
 
 def _add_demo(commands):
-    demo = commands.add_parser("demo", help="images to verified files, on real digits")
+    demo = commands.add_parser("demo", help="train, export and verify on real digits")
     demo.add_argument(
         "--output", default="keras_vit_demo", help="folder for everything"
     )
-    demo.add_argument("--seed", type=int, default=0, help="of everything random")
+    demo.add_argument("--seed", type=int, default=0, help="random seed")
+    demo.add_argument("--epochs", type=positive, help="training epochs (default: 90)")
     demo.add_argument(
-        "--epochs", type=positive, help="fewer for a quick look (default: 90)"
-    )
-    demo.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing output"
     )
     demo.set_defaults(run=run_demo)
 
@@ -124,7 +125,7 @@ def _add_face(export):
         "--input-size",
         type=sides,
         metavar="PX|H,W",
-        help="of those pixels (default: the model's)",
+        help="image size of those pixels (default: the model's)",
     )
     face.add_argument(
         "--softmax", action="store_true", help="give probabilities instead of logits"
@@ -133,10 +134,12 @@ def _add_face(export):
         "--top",
         type=positive,
         metavar="N",
-        help="give the N best classes only (default: all)",
+        help="give the top N classes only (default: all)",
     )
     face.add_argument(
-        "--class-names", metavar="FILE", help="one per line (default: the model's own)"
+        "--class-names",
+        metavar="FILE",
+        help="labels, one per line (default: the model's)",
     )
 
 

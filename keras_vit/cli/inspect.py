@@ -10,15 +10,15 @@ from keras_vit.cli.training import add_preprocess, load_prepared
 def add_commands(commands):
     """Add the sub-command of this file to the parser."""
     command = commands.add_parser(
-        "inspect", help="a page with what a model looks at and what it learnt"
+        "inspect", help="write a page of attention maps, filters and token norms"
     )
     command.add_argument("model", help="a .keras file or a checkpoint")
     command.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
-    command.add_argument("--output", default="inside.html", help="the page")
+    command.add_argument("--output", default="inside.html", help="HTML page")
     command.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing page"
     )
-    command.add_argument("--top", type=positive, default=5, help="names per image")
+    command.add_argument("--top", type=positive, default=5, help="classes per image")
     add_preprocess(command)
     command.set_defaults(run=run_inspect)
 

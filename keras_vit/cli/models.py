@@ -9,11 +9,13 @@ from keras_vit.cli.table import table
 
 def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
-    listing = commands.add_parser("list", help="models and published checkpoints")
-    listing.add_argument("pattern", nargs="?", default="*", help="like '*B*16*'")
+    listing = commands.add_parser("list", help="list models and published checkpoints")
+    listing.add_argument(
+        "pattern", nargs="?", default="*", help="name pattern like '*B*16*'"
+    )
     listing.set_defaults(run=run_list)
     show = commands.add_parser(
-        "show", help="what a model, a checkpoint or a file is, without building it"
+        "show", help="describe a model, a checkpoint or a file, without building it"
     )
     name = show.add_argument(
         "name", help="a name of `keras-vit list`, a file, a run's folder, or hf://..."

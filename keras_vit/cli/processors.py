@@ -8,7 +8,7 @@ def add_commands(commands):
     """Add the sub-command of this file to the parser."""
     command = commands.add_parser(
         "processors",
-        help="processors that files can be tried on from here",
+        help="list the processors that exported files can be run on",
         description="Lists this machine's processor and those that can be emulated, "
         "with what is missing. --install sets up what is missing in the cache of the "
         "package, without changing the system.",

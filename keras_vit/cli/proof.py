@@ -23,7 +23,7 @@ def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
     verify = commands.add_parser(
         "verify",
-        help="hold an exported file against Keras",
+        help="compare an exported file with the Keras model",
         description="Runs an exported file and the Keras model on the same images: "
         "top-1 and top-5 of both, agreement, noise, operators, what GPUs and NPUs "
         "refuse. Exit code 1 when the file is not the model any more.",
@@ -33,17 +33,15 @@ def add_commands(commands):
     verify.add_argument(
         "--layers",
         action="store_true",
-        help="also block by block: where the numbers go wrong, and whether 16-bit "
+        help="also the signal-to-noise ratio of each block, and whether 16-bit "
         "floats can hold them",
     )
-    verify.add_argument(
-        "--signature", help="of a file with several (default: the first)"
-    )
+    verify.add_argument("--signature", help="signature to call (default: the first)")
     verify.add_argument(
         "--max-points-lost",
         type=points,
         metavar="POINTS",
-        help="of top-1 that the file may lose (default: 0.5, of int4 files 1.5)",
+        help="top-1 that the file may lose (default: 0.5, of int4 files 1.5)",
     )
     add_processors(verify)
     add_images(verify)
@@ -66,10 +64,10 @@ def add_commands(commands):
         metavar="N,N",
         help="numbers of processor threads (default: 1 and all cores)",
     )
-    bench.add_argument("--rounds", type=positive, default=30, help="turns of each file")
     bench.add_argument(
-        "--signature", help="of a file with several (default: the first)"
+        "--rounds", type=positive, default=30, help="timed runs of each file"
     )
+    bench.add_argument("--signature", help="signature to call (default: the first)")
     bench.add_argument(
         "--cross-check",
         action="store_true",
@@ -85,7 +83,7 @@ def add_processors(command):
         type=words,
         default=[],
         metavar="NAME,NAME",
-        help="processors to try it on too, such as cortex-a76,haswell; `keras-vit "
+        help="processors to run it on too, such as cortex-a76,haswell; `keras-vit "
         "processors` lists them (default: this machine alone)",
     )
     command.add_argument(
@@ -93,7 +91,7 @@ def add_processors(command):
         type=positive,
         default=3600,
         metavar="SECONDS",
-        help="for a file on one of these processors (default: 3600)",
+        help="time limit of a file on one of these processors (default: 3600)",
     )
 
 
@@ -102,12 +100,12 @@ def add_images(command):
     command.add_argument(
         "--images",
         metavar="FOLDER",
-        help="image files to judge by, prepared as the model says (default: --data)",
+        help="validation images, preprocessed as the model says (default: --data)",
     )
     command.add_argument(
         "--labels",
         metavar="CSV",
-        help="lines `file name,class` for --images, the class as index or name "
+        help="label table of --images: lines `file name,class`, an index or a name "
         "(default: the folders' names, where they are the model's labels)",
     )
     command.add_argument(

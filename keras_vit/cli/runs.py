@@ -7,13 +7,15 @@ from keras_vit.cli.table import table
 
 def add_commands(commands):
     """Add the sub-command to the parser."""
-    plot = commands.add_parser("plot", help="draw the curves of training runs")
+    plot = commands.add_parser(
+        "plot", help="draw the loss and accuracy of training runs"
+    )
     plot.add_argument(
         "runs", nargs="+", metavar="RUN", help="folder of a run, or its history.csv"
     )
     plot.add_argument("--output", default="curves.png", help="picture, .png")
     plot.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing picture"
     )
     plot.set_defaults(run=run_plot)
 

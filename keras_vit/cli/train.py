@@ -30,7 +30,7 @@ def add_commands(commands):
         nargs="?",
         const=True,
         metavar="PICTURE.svg",
-        help="start nothing: print steps, learning rate, parameters and memory, and "
+        help="do not train: print steps, learning rate, parameters and memory, and "
         "draw the learning rate into the file, if one is named (default: train)",
     )
     train.add_argument(
@@ -43,7 +43,7 @@ def add_commands(commands):
         "--workers",
         type=positive,
         metavar="N",
-        help="start N processes here that train one model (default: this one)",
+        help="train one model in N processes of this machine (default: one)",
     )
     train.add_argument(
         "--overwrite", action="store_true", help="replace an earlier run"
@@ -52,7 +52,7 @@ def add_commands(commands):
         "--more-epochs",
         type=positive,
         metavar="N",
-        help="more for the finished run in --output (default: a new run)",
+        help="further epochs for the finished run in --output (default: a new run)",
     )
     _add_recipe(train)
     add_fields(train)
@@ -62,31 +62,31 @@ def add_commands(commands):
 def _add_recipe(train):
     """Add options for the fields of a recipe that are changed most often."""
     train.add_argument(
-        "--epochs", type=positive, help="passes over the images (default: the recipe's)"
+        "--epochs", type=positive, help="passes over the data (default: the recipe's)"
     )
     train.add_argument(
         "--batch-size", type=positive, help="images per step (default: the recipe's)"
     )
-    train.add_argument("--image-size", type=positive, help="px (default: the recipe's)")
     train.add_argument(
-        "--seed", type=int, help="of everything random (default: the recipe's)"
+        "--image-size", type=positive, help="side in px (default: the recipe's)"
     )
+    train.add_argument("--seed", type=int, help="random seed (default: the recipe's)")
     train.add_argument(
         "--on-bad-image",
         choices=("refuse", "skip", "stop"),
-        help="what to do with a file that is no image (default: the recipe's, refuse)",
+        help="what to do with an undecodable file (default: the recipe's, refuse)",
     )
     train.add_argument(
         "--random-weights",
         action="store_true",
         default=None,
-        help="let a recipe that goes on from trained weights begin with random ones",
+        help="allow random initial weights in a fine-tuning recipe",
     )
     train.add_argument(
         "--patience",
         type=positive,
         metavar="EPOCHS",
-        help="end the run after so many without a better score (default: the recipe's)",
+        help="early stopping after so many without a gain (default: the recipe's)",
     )
 
 

@@ -17,14 +17,14 @@ RANGE = frozenset({"mode", "mean", "std", "scale"})
 def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
     recipes = commands.add_parser("recipes", help="list the training recipes")
-    recipes.add_argument("name", nargs="?", help="show all of this one")
+    recipes.add_argument("name", nargs="?", help="recipe to show in full")
     recipes.set_defaults(run=run_recipes)
-    predict = commands.add_parser("predict", help="say what images show")
+    predict = commands.add_parser("predict", help="classify images")
     predict.add_argument("model", help="a .keras file or a checkpoint")
     predict.add_argument(
         "images", nargs="+", metavar="IMAGE", help="image files, or folders of them"
     )
-    predict.add_argument("--top", type=positive, default=5, help="names per image")
+    predict.add_argument("--top", type=positive, default=5, help="classes per image")
     _add_answers(predict)
     add_preprocess(predict)
     predict.set_defaults(run=run_predict)
@@ -35,7 +35,7 @@ def _add_answers(command):
     command.add_argument(
         "--csv",
         metavar="FILE",
-        help="write a line per image instead of printing (default: print)",
+        help="CSV with a row per image, instead of printing (default: print)",
     )
     command.add_argument(
         "--overwrite", action="store_true", help="replace the CSV if it exists"
@@ -44,8 +44,8 @@ def _add_answers(command):
         "--on-bad-image",
         choices=("refuse", "skip"),
         default="refuse",
-        help="what to do with a file that is no image; the others are answered either "
-        "way, and the exit code is 1 with refuse, 0 with skip (default: refuse)",
+        help="what to do with a file that cannot be decoded; the others are answered "
+        "either way, and the exit code is 1 with refuse, 0 with skip (default: refuse)",
     )
 
 
@@ -65,17 +65,17 @@ def add_data(command, required=True):
     command.add_argument(
         "--by-order",
         action="store_true",
-        help="take the n-th class, in sorted order, for the n-th output of the model, "
+        help="match classes to outputs by sorted order: the n-th to the n-th output, "
         "instead of going by the names of its labels",
     )
     command.add_argument(
-        "--batch-size", type=positive, default=64, help="images at once"
+        "--batch-size", type=positive, default=64, help="images per step"
     )
     command.add_argument(
         "--on-bad-image",
         choices=("refuse", "skip"),
         default="refuse",
-        help="what to do with a file that is no image",
+        help="what to do with a file that cannot be decoded",
     )
 
 
@@ -86,9 +86,8 @@ def add_preprocess(command):
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="prepare images in another way than the model says, such as "
-        "mode=imagenet; may be repeated; `keras-vit show MODEL` names the fields "
-        "(default: as the model says)",
+        help="change the model's preprocessing, such as mode=imagenet; may be repeated; "
+        "`keras-vit show MODEL` names the fields (default: as the model says)",
     )
 
 
