@@ -1,4 +1,4 @@
-"""Code for the platforms of `platforms.py`, in their own languages, one file each."""
+"""Source code that runs an exported file: one template per platform."""
 
 import json
 import textwrap
@@ -10,7 +10,7 @@ _KOTLIN = """\
 import android.content.Context
 import android.graphics.Bitmap
 import com.google.mediapipe.framework.image.BitmapImageBuilder
-import com.google.mediapipe.tasks.view.BaseOptions
+import com.google.mediapipe.tasks.core.BaseOptions
 import com.google.mediapipe.tasks.vision.imageclassifier.ImageClassifier
 
 /** The best classes and their probabilities. An app makes the classifier once. */
@@ -136,7 +136,7 @@ _CODE = {"android": _KOTLIN, "ios": _SWIFT, "web": _JAVASCRIPT}
 
 
 def app_code(platform, file, adapter, labels):
-    """Source text that classifies a photo on a platform.
+    """Write source code that classifies a photo on a platform.
 
     Args:
         platform: `platforms.Platform`. file: `Exported`.
@@ -151,14 +151,14 @@ def app_code(platform, file, adapter, labels):
 
 
 def commented(platform, lines, code):
-    """The code with sentences above it, in its language's comments."""
+    """Put sentences above code as comments in its language."""
     mark = "#" if platform.snippet.endswith(".py") else "//"
     wrapped = [part for line in lines for part in textwrap.wrap(line, 84)]
     return "".join(f"{mark} {line}\n" for line in wrapped) + "\n" + code
 
 
 def _python(platform, file, adapter, labels):
-    """TensorFlow in Python: the report's lines, with a photo in front of them."""
+    """Fill the TensorFlow template: the report's snippet with a photo loaded first."""
     _, height, width, channels = adapter.view.image.shape
     words = {"height": height, "width": width, "channels": channels}
     words["colours"] = "L" if channels == 1 else "RGB"
@@ -169,7 +169,7 @@ def _python(platform, file, adapter, labels):
 
 
 def _cpp(platform, file, adapter, labels):
-    """tflite-micro: its operators by name, and its memory."""
+    """Fill the tflite-micro template: operators by name, arena size, labels."""
     (image,), (scores,) = file.inputs, file.outputs
     operators = sorted(map(_method, file.operators))
     words = {"file": platform.file, "arena": _arena(file.arena_bytes)}
