@@ -1,4 +1,4 @@
-"""What every exported file promises: named input and outputs, shapes, tolerance."""
+"""The input and output specification of exported files: names, shapes, dtypes."""
 
 import dataclasses
 import os
@@ -37,13 +37,13 @@ class TensorSpec:
 
     @property
     def meaning(self):
-        """The tensor that a caller sees, with floats in place of their codes."""
+        """The tensor after dequantization: float32 in place of integer codes."""
         return (
             self if self.scale is None else TensorSpec(self.name, "float32", self.shape)
         )
 
     def to_codes(self, values):
-        """Integers that stand for floats; those of this dtype pass through.
+        """Quantize floats to this dtype; integers of this dtype stay as they are.
 
         Ties go up, and so does what rounding of float32 moved off a tie: pixels of a
         model with the range -1 to 1 lie on ties.
@@ -60,7 +60,7 @@ class TensorSpec:
         return np.clip(codes, ends.min, ends.max).astype(self.dtype)
 
     def to_values(self, codes):
-        """Floats that integers stand for; others pass through."""
+        """Dequantize integers; other values stay as they are."""
         if self.scale is None:
             return codes
         return ((codes.astype("float32") - self.zero) * self.scale).astype("float32")
@@ -71,7 +71,7 @@ class TensorSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Contract:
-    """The adapter of an exported file, and the same for every format.
+    """Input, outputs and value range of an exported file, the same for every format.
 
     Args:
         image: the one input, float32 (B, H, W, C), B = 1 or open.
@@ -92,7 +92,7 @@ class Contract:
 
     @property
     def stated_mode(self):
-        """The mode, without its guess: "none" leaves it to what images show."""
+        """The value range that the model states; "none" where it is a guess."""
         return self.mode if self.stated else "none"
 
     @property
@@ -102,7 +102,7 @@ class Contract:
 
 
 def contract_of(model, dynamic_batch):
-    """Read the contract off a functional model with one image input.
+    """Read the `Contract` of a functional model with one image input.
 
     The output of a linear dense layer is called "logits", of a softmax or
     sigmoid "probabilities", anything else "features", see `endings.meaning`; several
@@ -155,7 +155,7 @@ def _names(model):
 
 
 def check_images(contract, count=3, seed=0):
-    """Make images that look enough like photographs to judge a file with.
+    """Make random images that resemble photographs, to compare a file with.
 
     Smooth colours with some noise on top, brought to the model's range.
 
@@ -180,7 +180,7 @@ def check_images(contract, count=3, seed=0):
 
 
 def _between(values, positions, axis):
-    """Linear interpolation along one axis."""
+    """Interpolate linearly along one axis."""
     low = np.minimum(positions.astype(int), values.shape[axis] - 2)
     shape = [1] * values.ndim
     shape[axis] = -1
@@ -190,7 +190,7 @@ def _between(values, positions, axis):
 
 
 def check_suffix(path, suffix):
-    """Make sure that a path ends as its format does.
+    """Check that a path has the suffix of its format.
 
     Raises:
         ValueError: when it does not.
@@ -203,7 +203,7 @@ def check_suffix(path, suffix):
 
 
 def data_file(path):
-    """Where an `.onnx` file that is too large for one keeps its arrays.
+    """Path of the external data of an `.onnx` file above 2 GiB.
 
     >>> data_file("out/model.onnx").name
     'model.onnx.data'
@@ -213,7 +213,7 @@ def data_file(path):
 
 
 def size_of(path):
-    """Bytes of a file, with its data beside it, or of all files in a folder."""
+    """Bytes of a file with its external data, or of all files in a folder."""
     path = pathlib.Path(path)
     if path.is_file():
         data = data_file(path)

@@ -1,4 +1,4 @@
-"""Class names that travel with a file: checked, and as lines of text."""
+"""Class names of a file: checked, and as lines of text."""
 
 from keras_vit.models.output_activation import labels_of
 
@@ -6,7 +6,7 @@ LABELS = "labels.txt"
 
 
 def lines(labels):
-    """One class name per line; line breaks inside a name become spaces.
+    """Join class names to lines; line breaks inside a name become spaces.
 
     >>> lines(["ant", "bee eater"])
     'ant\\nbee eater'
@@ -15,7 +15,7 @@ def lines(labels):
 
 
 def check_labels(labels, model, contract):
-    """Class names to store, checked against the number of classes.
+    """Check class names against the number of classes.
 
     Args:
         labels: list of names, or None for the model's own.

@@ -1,4 +1,4 @@
-"""The Keras side of every comparison: the model in float32, called as one graph."""
+"""The Keras reference of every comparison: the model in float32, as one graph."""
 
 import copy
 import dataclasses
@@ -15,7 +15,7 @@ WIDE = "float32"
 
 
 class Reference:
-    """A Keras model that answers like the runtime of an exported file.
+    """The float32 Keras model whose outputs a file must reproduce.
 
     Args:
         model: functional or Sequential Keras model. One that computes in
@@ -55,7 +55,7 @@ class Reference:
         return [ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
 
     def finite_answers(self, images):
-        """The same, but refuses a model whose answers are no numbers.
+        """Run the model; refuse outputs with NaN or infinity.
 
         Raises:
             ValueError: when an output is NaN or infinite.
@@ -71,15 +71,15 @@ class Reference:
 
     @property
     def shown(self):
-        """`Contract` of a file that shows the model's own adapter."""
+        """`Contract` of a file without an adapter."""
         return self.contract
 
     def complete(self, expected, got):
-        """A file's answers, to be compared with the expected ones."""
+        """Return a file's outputs unchanged, to be compared with the expected ones."""
         return got
 
     def derived(self, model, contract):
-        """The same for another float32 model that shares the weights.
+        """Make the reference of another float32 model that shares the weights.
 
         Args:
             model: functional Keras model. contract: what it takes and gives.
@@ -95,7 +95,7 @@ class Reference:
 
     @property
     def notes(self):
-        """What to tell about the model beside the file."""
+        """Notes about the model for the export's result."""
         found = [self.contract.found] if self.contract.found else []
         if not self.contract.stated:
             found.append(UNKNOWN)
@@ -106,7 +106,7 @@ class Reference:
         return tuple(found)
 
     def assume(self, note):
-        """Take a caller's word for how images are prepared.
+        """Set the caller's preprocessing, where the model states none.
 
         Args:
             note: `Preprocessing`.
@@ -122,7 +122,7 @@ class Reference:
 
 
 def _compiled(model, aware=None):
-    """The call as a TensorFlow graph; elsewhere as the backend compiles it.
+    """Compile the call as a TensorFlow graph, or as the backend does.
 
     Args:
         model: functional. aware: quantization-aware model to call in its place.
@@ -156,14 +156,14 @@ def _leaves(model):
 
 
 def _in_float32(model):
-    """The same layers and weights under a float32 policy."""
+    """Rebuild the layers with the same weights under a float32 policy."""
     twin = rebuilt(model, _with_float32)
     twin.set_weights([np.asarray(value, WIDE) for value in model.get_weights()])
     return twin
 
 
 def _with_float32(config):
-    """A configuration with every dtype policy in it replaced."""
+    """Replace every dtype policy in a configuration."""
     if isinstance(config, (list, tuple)):
         return type(config)(_with_float32(value) for value in config)
     if not isinstance(config, dict):
@@ -177,7 +177,7 @@ def _with_float32(config):
 
 
 def require_tensorflow(what):
-    """Make sure that Keras runs on TensorFlow.
+    """Refuse any other backend than TensorFlow.
 
     Raises:
         RuntimeError: when it does not.

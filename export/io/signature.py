@@ -1,4 +1,4 @@
-"""What the caller asks of a file's signatures, checked and turned into adapters."""
+"""Signature options: checked, and turned into adapters."""
 
 import dataclasses
 import inspect
@@ -16,7 +16,7 @@ from keras_vit.ranges import keywords
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """One way to call an exported file; several share their weights.
+    """Options of one signature of a file; several signatures share the weights.
 
     The fields are also arguments of `to_tflite`, `to_savedmodel` and `to_onnx`,
     for files with one signature.
@@ -62,7 +62,7 @@ def plan(
     /,
     **options,
 ):
-    """Check what is asked for, before anything slow.
+    """Check the signature options of an export, before any slow step.
 
     Args:
         reference: `Reference` of the model.
@@ -95,7 +95,7 @@ def plan(
 
 
 def _assume(reference, asked):
-    """Take a caller's `Preprocessing` for that of the model.
+    """Take the caller's `Preprocessing` for the model's.
 
     Raises:
         ValueError: for two that differ.
@@ -113,7 +113,7 @@ def _assume(reference, asked):
 
 
 def _as_dicts(signatures):
-    """Every signature as its own options, names and fields checked."""
+    """Options per signature, with names and fields checked."""
     if not isinstance(signatures, dict) or not signatures:
         raise TypeError(
             f"signatures: must be a dict of names and options, got {signatures!r}. "
@@ -146,7 +146,7 @@ def _check_fields(where, options):
 
 
 def show_fields(function):
-    """Let `help` and editors see the fields that a function takes as **options."""
+    """Show the fields of `Signature` in the signature of a function with **options."""
     own = inspect.signature(function)
     kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
     named = inspect.signature(Signature).parameters.values()
@@ -156,7 +156,7 @@ def show_fields(function):
 
 
 def _adapted(views, signature, preparations):
-    """The `AdaptedReference` of one signature."""
+    """Build the `AdaptedReference` of one signature."""
     if isinstance(signature.preprocessing, Preprocessing):
         signature = dataclasses.replace(signature, preprocessing="embed")
     check_choice("preprocessing", signature.preprocessing, preparations)
@@ -205,7 +205,7 @@ def _refuse_scores(signature):
 
 
 def _check_scores(adapter):
-    """Refuse softmax and best classes where there are no scores for them."""
+    """Refuse softmax and top-k where the output is not one score per class."""
     outputs, top = adapter.view.outputs, adapter.top
     names = ", ".join(tensor.name for tensor in outputs)
     if adapter.softmax and adapter.classes == 1:
@@ -233,7 +233,7 @@ def _check_scores(adapter):
 
 
 def is_plain(adapters):
-    """Whether all that is shown is the model's own adapter.
+    """Whether a file has the model's own adapter only.
 
     Args:
         adapters: as `plan` gives them, or None.
@@ -249,7 +249,7 @@ def is_plain(adapters):
 
 
 def _check_recipe(recipe, auto, adapters):
-    """Refuse what calibration images say nothing about, and no integer image holds."""
+    """Refuse calibrated recipes with options that calibration does not cover."""
     if not auto and (recipe is None or not recipe.calibrated):
         return
     name = "auto" if auto else recipe.name
