@@ -1,4 +1,4 @@
-"""Test images however the user holds them, as checked batches."""
+"""Validation images and labels as checked batches, from arrays or iterables."""
 
 import operator
 import os
@@ -17,7 +17,7 @@ FOLDER = (
 
 
 class Batches:
-    """Iterates over (images, labels or None); checks everything on the way.
+    """Iterates over (images, labels or None), each batch checked.
 
     Args:
         images: (N, H, W, C) array in the model's range, or any iterable of
@@ -78,7 +78,7 @@ class Batches:
         self._range.close()
 
     def _split(self, batch):
-        """One item of an iterable; a single image becomes a batch of one."""
+        """Split one item of an iterable; a single image becomes a batch of one."""
         pair = isinstance(batch, (tuple, list)) and len(batch) == 2
         images, labels = batch if pair else (batch, None)
         labels = labels if self._judged else None
@@ -88,7 +88,7 @@ class Batches:
         return self._checked(images, labels)
 
     def _checked(self, images, labels):
-        """Both as numpy arrays, or an error that says what is wrong."""
+        """Convert both to numpy arrays, or raise the error that says what is wrong."""
         images = _as_numbers(images)
         height, width, channels = self._contract.image.shape[1:]
         if images.ndim != 4 or images.shape[1:] != (height, width, channels):
@@ -152,7 +152,7 @@ class Batches:
 
 
 class BatchesWithNotes:
-    """Batches, with what is to be said about them.
+    """Batches with notes for the report.
 
     Args:
         batches: iterable. notes: as `Batches` has them.
@@ -169,7 +169,7 @@ class BatchesWithNotes:
 
 
 def _as_numbers(images):
-    """A numpy array, of whatever becomes one; pictures and their like do not."""
+    """Convert images to a numpy array; refuse Pillow images and other objects."""
     kind = type(images[0] if isinstance(images, (tuple, list)) and images else images)
     if kind.__module__.startswith("PIL."):
         raise TypeError(
@@ -198,9 +198,9 @@ def _cut(images, labels):
 
 
 def _refuse_endless(images):
-    """A repeated `tf.data.Dataset` would be read for ever."""
+    """Refuse a repeated `tf.data.Dataset`, which would never end."""
     if hasattr(images, "cardinality") and int(images.cardinality()) == -1:
         raise ValueError(
-            "images: must come to an end, got a dataset that repeats for ever. Use "
+            "images: must be a finite dataset, got one that repeats for ever. Use "
             "dataset.take(n)."
         )

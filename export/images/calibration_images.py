@@ -1,4 +1,4 @@
-"""Calibration images however the user holds them, checked before anything slow."""
+"""Calibration images from an array, batches or a folder, checked beforehand."""
 
 import os
 
@@ -12,7 +12,7 @@ LEAST, MOST = 32, 128
 
 
 def evenly_spaced(images, most):
-    """At most so many images, at equal distances.
+    """Choose at most so many images, at equal distances.
 
     >>> evenly_spaced([1, 2, 3, 4, 5], 2)
     [1, 4]
@@ -21,7 +21,7 @@ def evenly_spaced(images, most):
 
 
 def read_calibration(images, reference, verbose=0):
-    """At most 128 images out of an array, an iterable of batches, or a folder.
+    """Read at most 128 calibration images from an array, an iterable or a folder.
 
     Of an array, those at equal distances are taken, of an iterable the first: shuffle
     it when its images are sorted by class.
@@ -65,7 +65,7 @@ def read_calibration(images, reference, verbose=0):
 
 
 def _check_range(images, contract):
-    """Refuse what `Batches` lets pass: one colour, and what no model spoke of."""
+    """Refuse constant images, and values out of range where the model states none."""
     low, high = float(images.min()), float(images.max())
     if low == high:
         raise ValueError(

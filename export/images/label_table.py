@@ -1,4 +1,4 @@
-"""A table of labels: which class each image file of a folder has."""
+"""The label table: which class each image file of a folder has."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ SHOWN = 3  # names in a message
 
 
 def read_table(path, folder, names=(), classes=None, on_missing="refuse"):
-    """Read `file name,class` lines, every one checked before an image is read.
+    """Read `file name,class` lines, all checked before an image is read.
 
     Commas, semicolons, tabs, bars, or a blank behind the file; UTF-8 or UTF-16, with or
     without a byte order mark; with or without a heading. Of more than two columns a
@@ -72,7 +72,7 @@ def read_table(path, folder, names=(), classes=None, on_missing="refuse"):
 
 
 def _cells(path):
-    """Rows of cells, empty ones left out."""
+    """Read rows of cells, without empty rows."""
     raw = path.read_bytes()
     encoding = next(
         (name for mark, name in MARKS.items() if raw.startswith(mark)), None
@@ -86,8 +86,8 @@ def _cells(path):
         text = raw.decode(encoding)
     except UnicodeDecodeError as err:
         raise ValueError(
-            f"{path}: must be text in UTF-8 or UTF-16, got byte {err.start} that is "
-            "none. Save it as UTF-8 (in Excel: CSV UTF-8)."
+            f"{path}: must be text in UTF-8 or UTF-16, got a bad byte at {err.start}"
+            ". Save it as UTF-8 (in Excel: CSV UTF-8)."
         ) from err
     lines = [line for line in text.splitlines() if line.strip()]
     first = lines[0] if lines else ""
@@ -100,14 +100,14 @@ def _cells(path):
 
 
 def _trimmed(row):
-    """Without the empty cells that separators at the end of a line make."""
+    """Drop the empty cells after separators at the end of a line."""
     while len(row) > 2 and not row[-1]:
         row = row[:-1]
     return row
 
 
 def _pairs(path, cells, find, names, notes):
-    """(file name, class) of each row; a heading is told by its words."""
+    """(file name, class) of each row; a heading is recognised by its words."""
     if not cells:
         return []
     words = [cell.casefold().replace("_", " ") for cell in cells[0]]
@@ -124,7 +124,7 @@ def _pairs(path, cells, find, names, notes):
 
 
 def _is_heading(words, cells, find, names):
-    """Whether a first line, whose file is not there, names columns."""
+    """Whether the first line, whose file does not exist, names columns."""
     first, second = cells[0], cells[1] if len(cells) > 1 else [""]
     numbered = any(cell.isdecimal() for cell in first[1:])
     if numbered or any(_is_named_image(cell) for cell in first):
@@ -140,7 +140,7 @@ def _is_named_image(cell):
 
 
 def _columns(words):
-    """(column of the file, column of the class), where the heading says so."""
+    """(column of the file, column of the class), where the heading names them."""
     file = next((words.index(word) for word in FILES if word in words), None)
     kind = next((words.index(word) for word in CLASSES if word in words), None)
     return None if file is None or kind is None or file == kind else (file, kind)
@@ -162,13 +162,13 @@ def _pair(path, row, columns, find):
 
 
 class _Finder:
-    """Finds the file of a name, with or without its ending."""
+    """Finds the file of a name, with or without its suffix."""
 
     def __init__(self, folder):
         self._folder, self._known, self._names = folder, {}, {}
 
     def __call__(self, name):
-        """The path, or None where there is none, or more than one."""
+        """The path, or None where no file or several match."""
         if name not in self._known:
             self._known[name] = self._find(name)
         return self._known[name]
@@ -189,7 +189,7 @@ class _Finder:
         return there[0] if len(there) == 1 else None
 
     def _in_other_case(self, file):
-        """The one file whose name differs in case alone, or None."""
+        """The only file whose name differs in case alone, or None."""
         if file.parent not in self._names:
             there = sorted(file.parent.iterdir()) if file.parent.is_dir() else []
             names = self._names[file.parent] = {}
@@ -215,7 +215,7 @@ def _check_missing(path, folder, missing, count, on_missing, notes):
 
 
 def _numbers(path, pairs, names, classes):
-    """The class of each row as a number of the model's outputs."""
+    """Convert the class of each row to an output index of the model."""
     found = matches([kind for *_, kind in pairs], names or ())
     numbers = []
     for (_, name, kind), numbered in zip(pairs, found, strict=True):
@@ -240,6 +240,6 @@ def _numbers(path, pairs, names, classes):
 
 
 def _uncounted(path, folder, found, rows):
-    """What the table says twice; what it does not say is for the caller."""
+    """Note the files that the table names twice."""
     if len(found) < rows:
         yield f"{path.name}: {rows - len(found)} lines name an image again"
