@@ -210,7 +210,7 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
     with files.replacing(path, overwrite) as temporary:
         plain = temporary.with_name(f"float32{path.suffix}")
         exported = {None: write(None, plain, None)}
-        say("auto: the Keras model looks at the validation images", verbose)
+        say("auto: Keras predictions for the validation images", verbose)
         judge.look(verbose)
         reasons = {r.name: why for r, why in hindrances.items() if r.tried_by_auto}
         say(judge.outlook(plain, reasons), verbose)

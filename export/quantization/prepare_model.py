@@ -103,7 +103,7 @@ def smooth(model, images, alpha=0.5):
     """
     if not 0 <= alpha <= 1:
         raise ValueError(
-            f"smooth: alpha must be between 0 and 1, got alpha={alpha}. 0.5 is usual."
+            f"smooth: alpha must be between 0 and 1, got alpha={alpha}. Use 0.5."
         )
     check_range(model, images)
     made = copy_of(model)

@@ -149,14 +149,14 @@ def _numbered(group, read):
 def _span(pair):
     low, high = (np.array(row, "float32") for row in pair)
     if low.shape != high.shape or low.ndim != 1 or not np.isfinite([low, high]).all():
-        raise ValueError("a range that is none")
+        raise ValueError("an invalid quantization range")
     return low, high
 
 
 def _ends(pair):
     low, high = map(float, pair)
     if not -np.inf < low <= high < np.inf:
-        raise ValueError("a range that is none")
+        raise ValueError("an invalid quantization range")
     return low, high
 
 

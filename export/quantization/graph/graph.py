@@ -213,7 +213,7 @@ class TFLiteGraph:
         while left:
             ready = [op for op in left if known.issuperset(op.inputs)]
             if not ready:
-                raise RuntimeError(f"graph: {left[0].name} waits for itself.")
+                raise RuntimeError(f"graph: {left[0].name} depends on its own output.")
             result += ready
             known.update(out for op in ready for out in op.outputs)
             left = [op for op in left if op not in ready]

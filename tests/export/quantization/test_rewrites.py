@@ -226,7 +226,7 @@ def test_a_circle_is_noticed(graph):
     graph.add("TANH", [graph.add("TANH", [first], graph.like(first))], first)
     graph.outputs = [first]
 
-    with pytest.raises(RuntimeError, match="TANH waits for itself"):
+    with pytest.raises(RuntimeError, match="TANH depends on its own output"):
         graph.save()
 
 
