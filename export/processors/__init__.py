@@ -1,4 +1,4 @@
-"""Files on processors that this machine has not: emulated, interpreted or compiled for.
+"""Exported files on other processors: emulated, interpreted or compiled for.
 
 `targets` is the table, one row each. `parts` says what has to be installed, and
 installs it in the cache. `session` opens a file on a processor; `judging` compares what

@@ -1,4 +1,4 @@
-"""Packages of Debian in a folder of one's own: nothing of the system is changed.
+"""Debian packages, downloaded and unpacked into a folder without root rights.
 
 `apt-get download` checks signatures and hashes; `dpkg-deb` unpacks without installing.
 Works on Debian and its relatives, Ubuntu among them, without being root.
@@ -22,12 +22,12 @@ POLL = 0.5  # seconds between two looks at what has arrived
 
 
 def missing():
-    """Programs that this way needs and this system lacks."""
+    """Programs that apt and dpkg steps need and this system lacks."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
 class DebianSuite:
-    """One suite of Debian for one architecture, asked through apt.
+    """One suite of Debian for one architecture, downloaded through apt.
 
     Args:
         name: of the part, for messages. folder: where lists and packages arrive.
@@ -50,7 +50,7 @@ class DebianSuite:
         self._config.write_text(self._settings(architecture))
 
     def _settings(self, architecture):
-        """The system's settings, proxies among them, without hooks, on our folders."""
+        """apt's configuration: the system's proxies, no hooks, folders of our own."""
         own = self.folder / "apt"
         kept = [
             line
@@ -74,7 +74,7 @@ class DebianSuite:
         return "\n".join([*kept, *ours]) + "\n"
 
     def _keyring(self):
-        """Debian's keys: the system's, or those that Ubuntu vouches for."""
+        """Debian's signing keys: the system's, or those in Ubuntu's keyring package."""
         system = pathlib.Path("/") / KEYRING
         if system.is_file():
             return system
@@ -92,7 +92,7 @@ class DebianSuite:
         return {"args": ["apt-get", "-q", *words], "env": environment}
 
     def download(self, packages):
-        """Let packages arrive; those that are there already are only checked.
+        """Download packages; complete ones are only checked.
 
         Args:
             packages: names.
@@ -123,7 +123,7 @@ class DebianSuite:
         return list(wanted)
 
     def _fetch(self, packages, wanted):
-        """Run apt-get download, saying how much has arrived."""
+        """Run apt-get download, with progress."""
         order, total = self._apt("download", *packages), sum(wanted.values())
         progress = Status(self._name, self._verbose)
         with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""QEMU's user-mode emulator: this machine's programs on another processor."""
+"""QEMU's user-mode emulator: the worker script on another processor."""
 
 import os
 import pathlib
@@ -12,12 +12,12 @@ PYTHON = "usr/bin/python3.11"
 
 
 def qemu(architecture):
-    """Path of the emulator for an architecture."""
+    """Path of the emulator of an architecture."""
     return places.folder() / "qemu" / "usr/bin" / f"qemu-{architecture}"
 
 
 def command(target, words, tree=None, site=None):
-    """How to start the worker on a processor.
+    """Build the command that starts the worker on a processor.
 
     Args:
         target: `targets.Target` of kind "emulator". words: for the worker.
@@ -40,7 +40,7 @@ def command(target, words, tree=None, site=None):
 
 
 def _environment(paths, *more):
-    """A small one: the libraries and settings of this machine are not the other's.
+    """Environment variables of the emulated process, without this machine's libraries.
 
     Args:
         paths: where Python finds packages. *more: variables to keep if they are set.
@@ -59,7 +59,7 @@ def _environment(paths, *more):
 
 
 def start(target, words, time_limit, verbose=1, **parts):
-    """A `ChildProcess` that runs the worker on a processor.
+    """Start a `ChildProcess` with the worker on a processor.
 
     Args:
         target, words: as in `command`; **parts: its tree and site.

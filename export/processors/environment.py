@@ -1,4 +1,4 @@
-"""Python environments of their own, for tools that pin what this one does not."""
+"""Virtual environments for tools that pin other versions than this package."""
 
 import os
 import subprocess
@@ -40,12 +40,12 @@ def make_environment(name, packages, check, verbose=1):
 
 
 def python_of(folder):
-    """The interpreter of an environment."""
+    """Path of an environment's interpreter."""
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def run(words, name, show=0, **options):
-    """Run a program of an installation to its end.
+    """Run an installation program to its end.
 
     Args:
         words: program and arguments. name: of the part, for messages.

@@ -1,4 +1,4 @@
-"""What has to be installed for a processor of the table, part by part."""
+"""Installable parts of emulated processors: QEMU, Debian, runtimes, compilers."""
 
 import dataclasses
 import importlib.metadata
@@ -38,7 +38,7 @@ CHECK_LIMIT = 600.0  # seconds for a processor to say that it is there
 
 @dataclasses.dataclass(frozen=True)
 class InstallablePart:
-    """Something that is installed as a whole.
+    """One part that is installed as a whole: name, size, builder, state.
 
     Args:
         name: of it. what: one sentence. megabytes: to download, about.
@@ -67,7 +67,7 @@ class InstallablePart:
 
 
 def runtimes():
-    """Runtimes that are installed here, name on PyPI -> version."""
+    """Installed runtimes, name on PyPI -> version."""
     found = {}
     for name in RUNTIMES:
         try:
@@ -97,7 +97,7 @@ def unsupported():
 
 
 def install_qemu(verbose=1):
-    """Put the emulators in their place."""
+    """Install QEMU's emulators into their folder."""
 
     def build(folder):
         archive = debian.DebianSuite(
@@ -113,7 +113,7 @@ def install_qemu(verbose=1):
 
 
 def install_arm64(verbose=1):
-    """Put a small Debian for ARM in its place: a C library and Python."""
+    """Install a small Debian for ARM: a C library and Python."""
 
     def build(folder):
         archive = debian.DebianSuite(
@@ -132,7 +132,7 @@ def install_arm64(verbose=1):
 
 
 def install_arm64_runtimes(verbose=1):
-    """Put the runtimes of files in their place, in the versions of this Python."""
+    """Install the ARM runtimes in the versions of this Python's."""
     versions = runtimes()
 
     def build(folder):
@@ -157,7 +157,7 @@ def install_arm64_runtimes(verbose=1):
 
 
 def _pip(folder, package):
-    """The words that download a wheel for ARM, checked by pip's hashes."""
+    """Build the pip command that downloads a wheel for ARM."""
     words = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
     words += ["--no-deps", "--only-binary=:all:", "--implementation", "cp"]
     words += ["--python-version", "3.11", "-d", folder]
@@ -207,7 +207,7 @@ PARTS = {
 
 
 def install(names=(), verbose=1):
-    """Install what processors need; what is there already stays.
+    """Install what processors need; complete parts stay as they are.
 
     Args:
         names: of processors; none for all that this system can have.
@@ -244,7 +244,7 @@ def install(names=(), verbose=1):
 
 
 def _possible(todo, names, verbose):
-    """The parts that this system can have; refuses those that were asked for by name.
+    """The parts that this system supports; refuses others asked for by name.
 
     Raises:
         OSError: with the way out, when one of these, or all, cannot be had.
@@ -260,7 +260,7 @@ def _possible(todo, names, verbose):
 
 
 def obstacle(target):
-    """Why a processor cannot be tried, with the way out; "" when it can.
+    """Why a processor cannot be used, with the remedy; "" when it can.
 
     Args:
         target: `targets.Target`.

@@ -1,4 +1,4 @@
-"""A file opened on another processor; what goes in and comes out is as it is here."""
+"""A file opened on another processor, with the interface of a local runtime."""
 
 import numbers
 import pathlib
@@ -18,7 +18,7 @@ from keras_vit.export.runtime.runtimes import kind_of, open_file
 
 
 class Session:
-    """Answers from a `ChildProcess` that runs one file.
+    """Runs one file in a `ChildProcess`, with the interface of a runtime.
 
     Args:
         child: `ChildProcess` that has loaded the file.
@@ -33,11 +33,11 @@ class Session:
 
     @property
     def seconds(self):
-        """Spent waiting so far."""
+        """Seconds spent waiting so far."""
         return self._child.seconds
 
     def __call__(self, **inputs):
-        """Answers to one call of the file, name -> array, as its own runtime gives."""
+        """Run one call of the file, name -> array, as its own runtime does."""
         folder = pathlib.Path(self._folder.name)
         given, made = folder / "inputs.npz", folder / "outputs.npz"
         np.savez(given, **{str(k): array for k, array in enumerate(inputs.values())})
@@ -47,7 +47,7 @@ class Session:
             return {name: found[str(k)] for k, name in enumerate(names)}
 
     def close(self):
-        """End the process, and remove what was exchanged."""
+        """End the process, and remove the exchanged files."""
         self._child.close()
         self._folder.cleanup()
 
@@ -59,7 +59,7 @@ class Session:
 
 
 def check(target, kind):
-    """Refuse what cannot be tried, before anything slow.
+    """Refuse a target that cannot run the file, before any slow step.
 
     Args:
         target: `targets.Target`. kind: format of the file.
@@ -78,19 +78,19 @@ def check(target, kind):
 
 
 def check_limit(time_limit):
-    """Make sure that a time limit is one.
+    """Check that a time limit is a number above 0.
 
     Raises:
         ValueError: when it is no number of seconds above 0.
     """
     if not isinstance(time_limit, numbers.Real) or not time_limit > 0:
         raise ValueError(
-            f"time_limit: must be seconds above 0, got {time_limit!r}. 3600 is usual."
+            f"time_limit: must be seconds above 0, got {time_limit!r}. Use 3600."
         )
 
 
 def ready(names, path, time_limit=TIME_LIMIT):
-    """The processors that somebody asked for, all of which can be tried on a file.
+    """The targets of the names given, checked for a file.
 
     Args:
         names: one, a list, or None. path: of the file. time_limit: seconds.
@@ -130,7 +130,7 @@ def open_session(target, runtime, time_limit=TIME_LIMIT, verbose=1):
 
 
 def compile_for(target, runtime, time_limit=TIME_LIMIT, verbose=1):
-    """Compile a file for a processor of kind "compiler": gives its `ProcessorTrial`.
+    """Compile a file for a target of kind "compiler": returns its `ProcessorTrial`.
 
     Args:
         target, runtime, time_limit, verbose: as in `open_session`.
@@ -159,7 +159,7 @@ WAYS = {
 
 
 def run(target, path, images, signature=None, time_limit=TIME_LIMIT, verbose=1):
-    """Answers of a file on another processor.
+    """Run a file on another processor.
 
     Args:
         target: name in `targets.TARGETS`, or "native". path: `.tflite` or `.onnx` file.

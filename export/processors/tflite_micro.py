@@ -1,4 +1,4 @@
-"""tflite-micro's interpreter: what a microcontroller runs, on this machine.
+"""tflite-micro's interpreter on this machine, as microcontrollers run it.
 
 It takes a file's first graph, knows neither names nor signatures, and says how large
 an arena the file needs. It lives in an environment of its own.
@@ -17,12 +17,12 @@ MEGABYTES = 25
 
 
 def install(verbose=1):
-    """Put the interpreter in its place."""
+    """Install the interpreter."""
     make_environment(NAME, PACKAGES, CHECK, verbose)
 
 
 def start(target, path, signature, time_limit=TIME_LIMIT, verbose=1):
-    """A `ChildProcess` that has loaded a file in the interpreter.
+    """Start a `ChildProcess` that has loaded a file in the interpreter.
 
     Args:
         target: `targets.Target`, for messages. path: `.tflite` file.
@@ -45,7 +45,7 @@ def start(target, path, signature, time_limit=TIME_LIMIT, verbose=1):
 
 
 def first_graph(path, signature=None):
-    """Names of what goes into and comes out of a file's first graph, in its order.
+    """Names of inputs and outputs of a file's first graph, in its order.
 
     Args:
         path: `.tflite` file. signature: that must be that graph's, or None.
@@ -74,7 +74,7 @@ def first_graph(path, signature=None):
 
 
 def arena_bytes(path, time_limit=TIME_LIMIT):
-    """Memory that a file needs in tflite-micro, or None where that is not installed.
+    """Arena size of a file in tflite-micro, or None where that is not installed.
 
     On a 64-bit machine, whose pointers are twice as long as a microcontroller's: what
     the microcontroller needs is less.

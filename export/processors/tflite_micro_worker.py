@@ -1,4 +1,4 @@
-"""Runs one file in tflite-micro's interpreter; a script of its own.
+"""Worker script: runs one file in tflite-micro's interpreter.
 
 `tflite_micro_worker.py FILE INPUTS OUTPUTS` loads a file, whose inputs and outputs are
 called so, with commas between. It imports numpy and tflite_micro and nothing else. The
@@ -19,7 +19,7 @@ WORDS = 500  # characters of the interpreter's own
 
 
 def spoken(function):
-    """What a function gives, and what the interpreter wrote meanwhile.
+    """Call a function, and capture what the interpreter prints.
 
     It writes to the process's standard error from C++.
     """
@@ -38,7 +38,7 @@ def spoken(function):
 
 
 def load(path):
-    """An interpreter with a file in it."""
+    """Load a file into an interpreter."""
     from tflite_micro import runtime
 
     for arena in ARENAS:
@@ -54,13 +54,13 @@ def load(path):
 
 
 def arena(interpreter):
-    """Bytes that the interpreter has taken of its arena."""
+    """Bytes that the interpreter uses of its arena."""
     _, words = spoken(interpreter.print_allocations)
     return int(re.search(r"Arena allocation total (\d+)", words)[1])
 
 
 def answer(interpreter, inputs, outputs, request):
-    """Run once: arrays from one file into another."""
+    """Run once: input arrays from one file, output arrays to another."""
     import numpy as np
 
     with np.load(request["inputs"], allow_pickle=False) as given:
@@ -75,7 +75,7 @@ def answer(interpreter, inputs, outputs, request):
 
 
 def main(words):
-    """Load, say so, serve."""
+    """Load the file, report it, then answer requests."""
     from importlib import metadata
 
     answers = os.fdopen(os.dup(1), "w")

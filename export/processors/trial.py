@@ -1,4 +1,4 @@
-"""What came of one file on one processor."""
+"""Result of running one file on one processor."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ NOT_TRIED = "not tried"
 
 @dataclasses.dataclass
 class ProcessorTrial:
-    """How a file answers on a processor, beside Keras and beside this machine.
+    """Accuracy and differences of a file on one processor.
 
     Attributes:
         processor: its name. kind: as in `targets.Target`.
@@ -49,7 +49,7 @@ class ProcessorTrial:
 
     @property
     def passed(self):
-        """Whether it was tried and there is nothing to complain about."""
+        """Whether it was run and no limit was exceeded."""
         return not self.reasons and not self.untried
 
     @property
@@ -100,7 +100,7 @@ class ProcessorTrial:
 
 
 def columns(trials):
-    """Names of processors for a table of several files: those tried on any.
+    """Names of the processors that any of several files was run on.
 
     Args:
         trials: list of {name: `ProcessorTrial`}, one per file.
@@ -109,7 +109,7 @@ def columns(trials):
 
 
 def cell(trials, name):
-    """What stands in a table for a file and a processor.
+    """Table cell of a file and a processor.
 
     Args:
         trials: {name: `ProcessorTrial`} of the file. name: of the processor.

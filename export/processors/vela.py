@@ -1,5 +1,7 @@
-"""Vela, Arm's compiler for the NPUs Ethos-U: which operators it takes, and what it
-says of memory. It compiles a file and runs nothing."""
+"""Vela, Arm's compiler for the NPUs Ethos-U: supported operators and memory.
+
+It compiles a file and runs nothing.
+"""
 
 import collections
 import csv
@@ -29,7 +31,7 @@ MEMORIES = ("sram", "dram", "on_chip_flash", "off_chip_flash")
 
 @dataclasses.dataclass(frozen=True)
 class VelaReport:
-    """What Vela says of one file.
+    """Vela's report on one file: operators on NPU and CPU, memory.
 
     Attributes:
         accelerator: its configuration. version: of Vela.
@@ -63,7 +65,7 @@ class VelaReport:
 
 
 def install(verbose=1):
-    """Put the compiler in its place."""
+    """Install the compiler."""
     make_environment(NAME, PACKAGES, CHECK, verbose)
 
 
@@ -127,7 +129,7 @@ def _run(words, folder, accelerator, time_limit, status):
 
 
 def read(accelerator, version, text, table):
-    """`VelaReport` out of what Vela printed and its table.
+    """Parse Vela's output and its table to a `VelaReport`.
 
     Args:
         accelerator, version: as there. text: its standard output.
@@ -160,7 +162,7 @@ def _version(python):
 
 
 def compiled(target, runtime, time_limit=TIME_LIMIT, verbose=1):
-    """`ProcessorTrial` of compiling a file for a processor of the table.
+    """Compile a file for a target: returns its `ProcessorTrial`.
 
     It passes when no operator is left on the processor.
 
