@@ -1,4 +1,4 @@
-"""The one way from a model to a proven file, for every format and recipe."""
+"""The export driver of all formats: convert, quantize, finish, verify, rename."""
 
 import dataclasses
 import pathlib
@@ -23,7 +23,7 @@ from keras_vit.export.quantization.recipe import AUTO
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """What one file is asked for, checked before.
+    """Checked options of one exported file.
 
     Args:
         path: file or folder to write.
@@ -47,7 +47,7 @@ class ExportOptions:
 
     @property
     def images(self):
-        """The calibration images, where there are some, to compare a file on."""
+        """The calibration images to compare a file on, where there are some."""
         calibration = self.calibration
         if isinstance(calibration, TrainedIntegers):
             calibration = calibration.images
@@ -55,7 +55,7 @@ class ExportOptions:
 
 
 class Format(Protocol):
-    """A file format: what `run_export` asks of it, in this order.
+    """The interface of a file format, in the order in which `run_export` calls it.
 
     `reference` is the `Reference` of the model, `recipe` a row of `recipes` or None,
     `options` are `ExportOptions`; `file` is a temporary path.
@@ -65,25 +65,25 @@ class Format(Protocol):
     preparations: tuple  # values of `Signature.preprocessing` that it can write
 
     def check(self, reference, recipe, path):
-        """Refuse what cannot be written, before anything slow."""
+        """Refuse what the format cannot write, before any slow step."""
 
     def hindrance(self, reference, recipe):
-        """Why a recipe cannot be tried on a model by "auto", or ""."""
+        """Why "auto" cannot try a recipe on a model, or ""."""
 
     def needs(self, reference, recipe, options):
-        """(disk, memory) while it works, in sizes of the float32 weights."""
+        """(disk, memory) of the export, in sizes of the float32 weights."""
 
     def convert(self, reference, file, options):
         """Write the float32 file, or the parts of one."""
 
     def quantize(self, reference, file, recipe, options):
-        """Round it, in place."""
+        """Quantize the file, in place."""
 
     def finish(self, reference, file, recipe, options):
-        """Give it its inputs, outputs and metadata; returns sentences to note."""
+        """Add inputs, outputs and metadata; returns notes."""
 
     def beside(self, path):
-        """Names of further files that may come with it."""
+        """Names of further files that may belong to it."""
 
 
 def check_options(
@@ -97,7 +97,7 @@ def check_options(
     judged=(None, None),
     **options,
 ):
-    """Check everything that was asked for, before anything slow.
+    """Check all options, before any slow step.
 
     Args:
         form: `Format`. reference: `Reference`. quantization: as in `to_tflite`.
@@ -128,7 +128,7 @@ def check_options(
 
 
 def run_export(form, reference, quantization, options):
-    """Convert, quantize, finish, and verify; give the file its name only then.
+    """Convert, quantize, finish and verify a file; rename it to its path last.
 
     Args:
         form: `Format`. reference: `Reference` of the model.
@@ -171,7 +171,7 @@ def run_export(form, reference, quantization, options):
 
 
 def _smallest(form, reference, options):
-    """The file of the smallest recipe that loses little enough.
+    """Write the file of the smallest recipe that keeps the accuracy.
 
     Recipes are judged by the model's own inputs and outputs; a file with others is
     written last.

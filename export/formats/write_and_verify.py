@@ -1,4 +1,4 @@
-"""The walk that every format shares: write under another name, prove, rename."""
+"""The last step of every export: write to a temporary name, verify, rename."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ PROOF = 8
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A file that was written and gave the answers of the Keras model.
+    """An exported file whose outputs were compared with the Keras model's.
 
     Attributes:
         path: of the file or folder.
@@ -58,7 +58,7 @@ class Exported:
     arena_bytes: int | None = None
 
     def __fspath__(self):
-        """The path, so that the result can be opened like one."""
+        """Return the path, so that the result opens like one."""
         return str(self.path)
 
     def __str__(self):
@@ -98,7 +98,7 @@ def write_and_verify(
     overwrite=False,
     verbose=1,
 ):
-    """Write a file, load it, compare it with the model, then give it its name.
+    """Write a file, compare its outputs with the model's, then rename it to its path.
 
     Args:
         reference: `Reference`, whose contract it must fulfil. path: final one.
@@ -147,7 +147,7 @@ def write_and_verify(
 
 
 def _check_precision(path, recipe, precision):
-    """A recipe that silently did nothing must not pass for a quantized file."""
+    """Refuse a file whose weights a recipe left in float."""
     if precision != (recipe.precision if recipe else "float32"):
         name = recipe and recipe.name
         raise ExportMismatch(
@@ -157,7 +157,7 @@ def _check_precision(path, recipe, precision):
 
 
 class SignatureCase:
-    """Images as one signature takes them, and what it should answer.
+    """Test images of one signature, and its expected outputs.
 
     Args:
         signature: its name, or None for the only one. adapted: `AdaptedReference`.
@@ -173,7 +173,7 @@ class SignatureCase:
 
 
 def prove(path, runtime, case):
-    """Check names, shapes, dtypes and values of a loaded file.
+    """Compare names, shapes, dtypes and outputs of a loaded file with the model.
 
     An open batch is asked twice, with all images and with one.
 
@@ -217,10 +217,10 @@ def _facts(path, runtime, tally):
 
 
 def _emptiness(expected):
-    """A warning when all images get the same answer: comparing proves little then."""
+    """Warn when all images get the same output, which makes the comparison weak."""
     if all((answer == answer[:1]).all() for answer in expected):
         return (
             "the model gives every image the same answer (an untrained head?), "
-            "so comparing values proves little",
+            "so the comparison proves little",
         )
     return ()

@@ -1,4 +1,4 @@
-"""What images look like inside an ONNX graph: the range of each channel."""
+"""Calibration of an ONNX graph: the activation range of each channel."""
 
 import copy
 import pathlib
@@ -12,7 +12,7 @@ from keras_vit.progress import Bar
 
 
 def ranges(graph, file, wanted, images, verbose=1):
-    """Smallest and largest value of each channel, over all images and positions.
+    """Smallest and largest activation of each channel, over all images and positions.
 
     Args:
         graph: float `OnnxGraph`. file: that it was read from; a helper file is written
@@ -45,7 +45,7 @@ def ranges(graph, file, wanted, images, verbose=1):
 
 
 def _showing(graph, names):
-    """The graph with other outputs."""
+    """Copy the graph with inner tensors as outputs."""
     from onnx import helper
 
     twin = copy.copy(graph)

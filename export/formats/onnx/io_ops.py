@@ -1,4 +1,4 @@
-"""The nodes of an adapter in an `.onnx` file: pixels in front, scores behind."""
+"""Input and output nodes of an `.onnx` file: pixel preprocessing, softmax, top-k."""
 
 import json
 
@@ -10,7 +10,7 @@ from keras_vit.ranges import pixel_statistics
 
 
 def add_io_nodes(file, adapter, labels=None):
-    """Put the adapter's nodes around a graph, and labels among its properties.
+    """Add an adapter's input and output nodes to a graph, and labels to its metadata.
 
     Args:
         file: `.onnx` file of the model alone; large data may lie in another beside it.
@@ -33,7 +33,7 @@ def add_io_nodes(file, adapter, labels=None):
 
 
 def _pixels(graph, adapter):
-    """uint8 -> float -> crop -> resize -> normalise, in front of everything."""
+    """Add the preprocessing of uint8 pixels: cast, crop, resize, normalise."""
     from onnx import TensorProto, helper
 
     image, prepared = adapter.image, f"{adapter.image.name}/prepared"
@@ -61,7 +61,7 @@ def _pixels(graph, adapter):
 
 
 def _geometry(graph, adapter):
-    """Steps that cut out the part that the model sees, and bring it to its size."""
+    """Add the centre crop and the resize to the model's image size."""
     top, left, height, width = adapter.crop()
     size = adapter.view.image.shape[1:3]
     rows = {
@@ -80,7 +80,7 @@ def _geometry(graph, adapter):
 
 
 def _scores(graph, adapter):
-    """Logits -> probabilities -> the best classes, behind everything."""
+    """Add the outputs: logits, softmax, the top classes."""
     from onnx import TensorProto, helper
 
     before = graph.output[0].name

@@ -1,4 +1,4 @@
-"""Recipes that turn a float32 `.onnx` file into a smaller one, in standard operators.
+"""Quantization of a float32 `.onnx` file, in standard operators.
 
 They know the graph's structure only, so that files from tf2onnx are served as well.
 Weights are signed and activations unsigned 8-bit integers, the pair that onnxruntime
@@ -114,7 +114,7 @@ def _fits_half(values):
 
 
 def _half(graph, values, hint):
-    """Add a constant in 16-bit floats; gives the name of its float32 twin."""
+    """Add a constant in 16-bit floats; returns the name of its float32 cast."""
     from onnx import TensorProto
 
     half = graph.array(values, f"{hint}/half", "float16")
@@ -166,7 +166,7 @@ def integer(graph, file, images, verbose=1, static=False):
 
 
 def find_layers(graph):
-    """Dense and convolution layers whose weights are constants, in order.
+    """List dense and convolution layers whose weights are constants, in order.
 
     Args:
         graph: float `OnnxGraph`.
@@ -191,7 +191,7 @@ def find_layers(graph):
 
 
 def outer_layers(graph, layers):
-    """The layers that read the image itself and those that give the answers.
+    """Find the layers that read the image itself and those that give the outputs.
 
     They are a small part of the work and a large part of the noise. Pixels lie between
     the steps of an 8-bit range that holds 0: in a Ti/16 the patch projection alone made
@@ -216,7 +216,7 @@ def outer_layers(graph, layers):
 
 
 def _plain(node):
-    """Whether a Gemm multiplies and adds as it is written, y = x W + b."""
+    """Whether a Gemm computes y = x W + b without transposing or scaling."""
     scaled = any(_option(node, name, 1.0) != 1.0 for name in ("alpha", "beta"))
     return not scaled and not _option(node, "transA")
 
@@ -229,7 +229,7 @@ def _option(node, name, default=0):
 
 
 def _planned(layer, span):
-    """The layer with its ranges, and the channels that stand out of them."""
+    """Add a layer's activation ranges and its outlier channels."""
     low, high = span[layer.x]
     taken = np.zeros(0, int)
     if layer.dense and len(low) > 1:
@@ -245,7 +245,7 @@ def _planned(layer, span):
 
 
 def split_outlier_channels(graph, layer):
-    """Let the few channels that stand out pass a small float layer of their own.
+    """Compute a few outlier channels in a small float layer of their own.
 
     `x W = (x m) W + x_u W_u`, m = 0 for the channels u and 1 elsewhere: exact for any
     input, whatever images it was found on. Source: Dettmers et al. 2022,
@@ -269,7 +269,7 @@ def split_outlier_channels(graph, layer):
 
 
 def dynamic_dense(graph, layer):
-    """A product of integers, with the range of each token as it comes.
+    """Write a product of integers, with the range of each token at run time.
 
     A token is divided by its size, the quotients share the range of one operator, and
     the product is multiplied by the size again.
@@ -301,7 +301,7 @@ def _token_sizes(graph, x):
 
 
 def static_dense(graph, layer):
-    """A product between dequantized integers, which runtimes make one of integers."""
+    """Write a product between DequantizeLinear nodes, which runtimes fuse."""
     x, weight, bias = _integer_inputs(graph, layer, axis=1)
     if bias is None:
         return graph.add("MatMul", x, weight)
@@ -309,21 +309,21 @@ def static_dense(graph, layer):
 
 
 def static_conv(graph, layer):
-    """A convolution between dequantized integers, its result quantized as well."""
+    """Write a convolution between DequantizeLinear nodes, its output quantized too."""
     x, weight, bias = _integer_inputs(graph, layer, axis=0)
     given = [x, weight] if bias is None else [x, weight, bias]
     return _fixed(graph, graph.again(layer.node, given), *layer.result)
 
 
 def weight_only_conv(graph, layer):
-    """A float convolution whose weights are stored in 8 bits."""
+    """Write a float convolution whose weights are stored in 8 bits."""
     integers, scales = int8_weight(layer.weight, dense=False)
     weight = _widened(graph, _weight(graph, integers), scales, axis=0)
     return graph.again(layer.node, [layer.x, weight, *layer.node.input[2:]])
 
 
 def float16_layer(graph, layer):
-    """A float layer whose weights are stored in 16 bits; None where they do not fit."""
+    """Write a float layer with 16-bit weights; None where they overflow."""
     x, kernel, *bias = layer.node.input
     if not _fits_half(graph.constants[kernel]):
         return None
@@ -332,7 +332,7 @@ def float16_layer(graph, layer):
 
 
 def _integer_inputs(graph, layer, axis):
-    """Input, weight and bias of a layer, each as integers dequantized."""
+    """Input, weight and bias of a layer, each quantized and dequantized."""
     x = _fixed(graph, layer.x, *layer.given)
     scale, _ = scale_and_zero(*layer.given)
     bias = np.zeros(layer.weight.shape[axis]) if layer.bias is None else layer.bias
@@ -348,7 +348,7 @@ def _integer_inputs(graph, layer, axis):
 
 
 def int8_weight(rows, dense, least=0.0):
-    """Round a weight to -127 .. 127 with one scale per output channel.
+    """Quantize a weight to -127 .. 127 with one scale per output channel.
 
     No two weights that are multiplied as a pair can saturate 16 bits, see
     `onnx_saturation`.
@@ -373,7 +373,7 @@ def _weight(graph, integers):
 
 
 def _fixed(graph, x, low, high):
-    """Round a tensor to 8 bits of a fixed range."""
+    """Quantize a tensor to 8 bits of a fixed range."""
     scale, zero = scale_and_zero(low, high)
     scale = graph.array(scale, "scale")
     zero = graph.array(zero + 128, "zero", "uint8")
@@ -382,7 +382,7 @@ def _fixed(graph, x, low, high):
 
 
 def _widened(graph, name, scales, axis):
-    """Integers of a constant times a scale per channel."""
+    """Dequantize an integer constant by a scale per channel."""
     zeros = graph.array(np.zeros(len(scales)), "zeros", graph.constants[name].dtype)
     scales = graph.array(scales, "scales")
     return graph.add("DequantizeLinear", name, scales, zeros, axis=axis)

@@ -1,4 +1,4 @@
-"""`.onnx` files read and written: one file, or two when it does not fit."""
+"""Reading and writing of `.onnx` files, with external data above 2 GiB."""
 
 import pathlib
 
@@ -88,14 +88,14 @@ def read(file):
 
 
 def outline(file):
-    """`onnx.ModelProto` of a file; what lies beside it stays there."""
+    """Read the `onnx.ModelProto` of a file without its external data."""
     import onnx
 
     return onnx.load(file, load_external_data=False)
 
 
 def completed(made, file):
-    """The graph of an `outline`, with what lies beside its file.
+    """Build the graph of an `outline`, with the external data beside its file.
 
     Args:
         made: `onnx.ModelProto`, completed in place. file: that it is from.
@@ -110,7 +110,7 @@ def completed(made, file):
 
 
 def graph_of(made):
-    """The graph of an `onnx.ModelProto` with all data inside.
+    """Build the graph of an `onnx.ModelProto` with all data inside.
 
     Returns:
         `OnnxGraph`.
@@ -133,7 +133,7 @@ def graph_of(made):
 
 
 def check(file):
-    """Run ONNX's checker with shape inference, and look at the wiring.
+    """Run ONNX's checker with shape inference, and check that every input is defined.
 
     Raises:
         UnsupportedLayer: when something dangles.
@@ -145,14 +145,14 @@ def check(file):
 
 
 def _check_wiring(graph):
-    """Every tensor that a node reads must come from somewhere."""
+    """Check that every tensor that a node reads is an input, constant or output."""
     inputs = [tensor.name for tensor in graph.input]
     known = {*inputs, *(tensor.name for tensor in graph.initializer), ""}
     for node in graph.node:
         missing = [name for name in node.input if name not in known]
         if missing:
             raise UnsupportedLayer(
-                f"onnx: every input of a node must be made by another, got {missing} "
+                f"onnx: every node input must be the output of a node, got {missing} "
                 f"at {node.name!r}. Replace the layer that it belongs to."
             )
         known.update(node.output)

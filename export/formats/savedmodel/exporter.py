@@ -1,4 +1,4 @@
-"""SavedModel: for TensorFlow Serving, and the first half of the way to TFLite."""
+"""SavedModel export: for TensorFlow Serving, and the first step to TFLite."""
 
 from types import MappingProxyType
 
@@ -23,7 +23,7 @@ def to_savedmodel(
     signatures=None,
     **options,
 ):
-    """Write a SavedModel that tf.saved_model loads without this package.
+    """Export to a SavedModel that tf.saved_model loads without this package.
 
     It is loaded again and compared with the model before it gets its name.
 
@@ -71,27 +71,27 @@ class SavedModel:
     preparations = (None, "embed", "decode")
 
     def check(self, reference, recipe, path):
-        """Every model can be written."""
+        """Accept every model."""
 
     def hindrance(self, reference, recipe):
-        """There are no recipes."""
+        """Return "": there are no recipes."""
         return ""
 
     def needs(self, reference, recipe, options):
-        """The folder alone."""
+        """Disk and memory of the folder."""
         return 1.1, MEMORY
 
     def convert(self, reference, file, options):
-        """One TensorFlow function per signature."""
+        """Write one TensorFlow function per signature."""
         write_signatures(options.adapted, file, options.labels)
 
     def quantize(self, reference, file, recipe, options):
-        """There are no recipes."""
+        """Do nothing: there are no recipes."""
 
     def finish(self, reference, file, recipe, options):
-        """Nothing is left to do."""
+        """Do nothing: conversion writes everything."""
         return ()
 
     def beside(self, path):
-        """One folder is all."""
+        """Return nothing: the folder is complete."""
         return ()

@@ -1,4 +1,4 @@
-"""How much memory a file needs on a microcontroller, noted in the file itself."""
+"""Arena size of tflite-micro, measured and stored in the file's metadata."""
 
 from keras_vit.export.formats.tflite.assembly import assemble
 from keras_vit.export.processors import tflite_micro
@@ -11,7 +11,7 @@ MISSING = (
 
 
 def notes_of(file, recipe):
-    """What to note of a file that was just written.
+    """Notes on a file's arena size, measured or not.
 
     Args:
         file: `.tflite` file. recipe: its `QuantizationRecipe`, or None.
@@ -31,7 +31,7 @@ def notes_of(file, recipe):
 
 
 def assemble_measured(recipe, file, *parts):
-    """Write the file that apps get, with the memory that it needs inside.
+    """Assemble the final file, with its measured arena size in the metadata.
 
     Args:
         recipe: as in `notes_of`. file, *parts: as in `assembly.assemble`.

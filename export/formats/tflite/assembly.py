@@ -1,4 +1,4 @@
-"""One `.tflite` file out of converted ones: signatures, shared weights, metadata.
+"""Assembly of one `.tflite` file: signatures, shared weights, metadata.
 
 Works on the schema's own objects, so that whatever a recipe left in the converted
 files is kept as it is.
@@ -19,7 +19,7 @@ OLD_CODES = 127
 
 
 def assemble(target, parts, name, labels, notes=None):
-    """Write the file that apps get.
+    """Assemble the final file from converted parts.
 
     Args:
         target: `.tflite` file to write.
@@ -42,7 +42,7 @@ def assemble(target, parts, name, labels, notes=None):
 
 
 class Assembly:
-    """A model in the making; equal buffers are stored once.
+    """A model under construction; equal buffers are stored once.
 
     Attributes:
         model: the schema's `ModelT`.
@@ -59,7 +59,7 @@ class Assembly:
         self.model.metadata, self._bytes = [], 0
 
     def add(self, path, adapters):
-        """Cut a graph for each adapter out of a converted file with one graph.
+        """Copy a graph for each adapter from a converted file with one graph.
 
         Args:
             path: the file. adapters: {signature: `IOAdapter`}.
@@ -76,7 +76,7 @@ class Assembly:
             piece.finish(name, adapter)
 
     def note(self, name, content):
-        """Store bytes under a name among the metadata."""
+        """Store bytes under a name in the metadata."""
         entry = self.schema.MetadataT()
         entry.name = name
         entry.buffer = self.buffer(np.frombuffer(bytes(content), "uint8"))
@@ -96,7 +96,7 @@ class Assembly:
         return self._shared[key]
 
     def code(self, number, version, custom=None):
-        """Index of an operator code."""
+        """Index of an operator code; added where it is new."""
         key = number, version, custom
         if key not in self._codes:
             made = self.schema.OperatorCodeT()
@@ -117,7 +117,7 @@ def _builder():
     import flatbuffers
 
     class AlignedBuilder(sharing_builder()):
-        """Puts buffers at multiples of 16 bytes, as the schema asks for."""
+        """Aligns buffers to multiples of 16 bytes, as the schema requires."""
 
         def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803
             wide = 16 if elemSize == 1 else alignment
@@ -132,7 +132,7 @@ def _builder():
 
 
 class GraphPiece:
-    """One graph of the file, with what it takes and gives.
+    """One graph of the file, with its inputs and outputs.
 
     Args:
         assembly: that it belongs to. source: `ModelT` of a converted file.
@@ -159,7 +159,7 @@ class GraphPiece:
         self.answers = [self._adopt(old, number) for number in outputs]
 
     def _adopt(self, old, number):
-        """Take over a tensor of the source; gives its number here."""
+        """Copy a tensor of the source; returns its number."""
         if number < 0:
             return number
         if number not in self._numbers:
@@ -175,7 +175,7 @@ class GraphPiece:
         return self._numbers[number]
 
     def _scales(self, old, table):
-        """A tensor's scales; those of blocks lie in tensors of their own."""
+        """Scales of a tensor; those of blocks are stored in tensors of their own."""
         details = getattr(table, "details", None)
         if not isinstance(details, self.schema.BlockwiseQuantizationT):
             return table
@@ -195,18 +195,18 @@ class GraphPiece:
         self.graph.operators.append(kept)
 
     def kind(self, number):
-        """numpy's name of a tensor's type."""
+        """numpy's name of a tensor's dtype."""
         kinds = vars(self.schema.TensorType).items()
         value = self.graph.tensors[number].type
         return next(name.lower() for name, own in kinds if own == value)
 
     def codes(self, number):
-        """Scale and zero of an integer tensor that has one of each."""
+        """Scale and zero point of an integer tensor that has one of each."""
         table = self.graph.tensors[number].quantization
         return float(table.scale[0]), int(table.zeroPoint[0])
 
     def tensor(self, name, shape, dtype, data=None, like=None, scale=None, zero=0):
-        """Add a tensor; gives its number.
+        """Add a tensor; returns its number.
 
         Args:
             name: of it. shape: with None for an open batch. dtype: numpy's name.
@@ -252,7 +252,7 @@ class GraphPiece:
         self.graph.operators.insert(0 if first else len(self.graph.operators), made)
 
     def finish(self, name, adapter):
-        """Name what goes in and comes out, and join the model.
+        """Name the inputs and outputs, and add the graph to the model.
 
         Args:
             name: of the signature. adapter: `IOAdapter`.

@@ -1,4 +1,4 @@
-"""The operators of an adapter in a `.tflite` graph: pixels in front, scores behind."""
+"""Input and output operators of a `.tflite` graph: pixels, softmax, top-k."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from keras_vit.ranges import pixel_statistics
 
 
 def add_io_operators(piece, adapter):
-    """Put the adapter's operators around a graph.
+    """Add an adapter's input and output operators to a graph.
 
     Args:
         piece: `keras_vit.export.formats.tflite.assembly.GraphPiece` of the model alone.
@@ -26,7 +26,7 @@ def add_io_operators(piece, adapter):
 
 
 def _pixels(piece, adapter):
-    """uint8 -> float -> crop -> resize -> normalise, in front of everything.
+    """Add the preprocessing of uint8 pixels: cast, crop, resize, normalise.
 
     A graph in integers throughout takes pixels already; only its geometry is added.
     """
@@ -50,7 +50,7 @@ def _pixels(piece, adapter):
 
 
 def _normalisation(piece, adapter):
-    """Steps that bring pixels to the model's range."""
+    """Steps that normalise pixels to the model's range."""
     mean, std = pixel_statistics(adapter.mode, adapter.image.shape[-1])
     shape, steps = adapter.view.image.shape, []
     if not (std == 1).all():
@@ -63,7 +63,7 @@ def _normalisation(piece, adapter):
 
 
 def _geometry(piece, adapter):
-    """Steps that cut out the part that the model sees, and bring it to its size."""
+    """Steps of the centre crop and the resize to the model's image size."""
     batch, *_, channels = adapter.image.shape
     top, left, height, width = adapter.crop()
     steps = []
@@ -97,7 +97,7 @@ def _softmax(piece, adapter):
 
 
 def _floats(piece, number):
-    """int16 as floats, for answers to be read: neither apps nor kernels know it."""
+    """Dequantize int16 outputs, which neither apps nor kernels read."""
     if piece.kind(number) != "int16":
         return number
     made = piece.tensor("floats", piece.graph.tensors[number].shape, "float32")
@@ -107,7 +107,7 @@ def _floats(piece, number):
 
 
 def _unsigned(piece, number):
-    """int8 -> uint8 with the same meaning: MediaPipe reads nothing else of integers."""
+    """Convert int8 to uint8 of the same values: MediaPipe reads no other integers."""
     if piece.kind(number) != "int8":
         return number
     shape, (scale, zero) = piece.graph.tensors[number].shape, piece.codes(number)
