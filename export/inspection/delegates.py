@@ -1,4 +1,4 @@
-"""What accelerators of phones and small computers refuse, by their published rules.
+"""Operators that GPU, NPU and microcontroller delegates refuse, by published rules.
 
 The rules are read from documents: a file that passes may still be refused by a driver,
 and an operator that an accelerator refuses runs on the processor. Where Vela or
@@ -71,7 +71,7 @@ RULES = {
 
 
 def refusals(anatomy, target):
-    """Why some operators of a `.tflite` file would stay on the processor.
+    """Why some operators of a `.tflite` file would run on the CPU.
 
     Args:
         anatomy: `Anatomy`. target: "gpu" (LiteRT's GPU delegate), "npu" (integers
@@ -123,7 +123,7 @@ def _sentence(anatomy, reason, operators):
 
 
 def tool_refusals(path, target, found, verbose=0):
-    """What the tool itself says of a file, where it is installed.
+    """Operators that Vela or tflite-micro itself refuses, where it is installed.
 
     Args:
         path: `.tflite` file in integers. target: as in `refusals`.

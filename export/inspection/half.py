@@ -1,4 +1,4 @@
-"""Whether 16-bit floats can hold the activations, as GPUs compute them."""
+"""Largest activation of a file, compared with the limit of 16-bit floats."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ READERS = {"tflite": tflite.read, "onnx": onnx.read}
 
 
 def largest_activation(path, kind, images, signature=None):
-    """The largest magnitude of any float tensor inside a file.
+    """Find the largest magnitude of any float tensor in a file.
 
     Sums inside one operator are not seen, only what it gives.
 

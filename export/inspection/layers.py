@@ -1,4 +1,4 @@
-"""Where in a file the numbers go wrong: block by block beside the Keras model."""
+"""Signal-to-noise ratio of the residual stream, block by block, file against Keras."""
 
 import dataclasses
 import math
@@ -22,7 +22,7 @@ GAIN_DB = 6.0
 
 @dataclasses.dataclass(frozen=True)
 class LayerReport:
-    """The residual stream of a file beside that of the model.
+    """Signal-to-noise ratio of a file's residual stream at each block.
 
     Attributes:
         points: {name: signal-to-noise ratio in dB}: what enters the first block, then
@@ -108,7 +108,7 @@ def compare_layers(
 
 
 def _mismatch(anatomy, stream, blocks):
-    """Why the stream of the file is not that of the model, or ""."""
+    """Why the file's residual stream cannot be compared with the model's, or ""."""
     if len(stream) != 2 * len(blocks) + 1:
         return (
             f"the file has {max(len(stream) - 1, 0)} residual additions in a row, the "
@@ -124,7 +124,7 @@ def _mismatch(anatomy, stream, blocks):
 
 
 def _of_keras(model, blocks, images):
-    """The stream of the model at each point, (B * T, D) float64."""
+    """The model's residual stream at each point, (B * T, D) float64."""
     outputs = [block.input for block in blocks]
     inputs = keras.Model(model.inputs[0], outputs)(images, training=False)
     points = []
@@ -139,7 +139,7 @@ def _of_keras(model, blocks, images):
 
 
 def _judge(names, wanted, found, least):
-    """`LayerReport` from the streams of both sides."""
+    """Build the `LayerReport` from both streams."""
     width = wanted[0].shape[-1]
     found = [np.asarray(f, "float64").reshape(-1, width) for f in found]
     if not all(np.isfinite(f).all() for f in found):
@@ -158,7 +158,7 @@ def _judge(names, wanted, found, least):
     values = plain if same else turned
     if values[0] < least:
         return LayerReport(
-            note=f"already the first block is fed something else ({values[0]:.1f} dB "
+            note=f"the input of the first block differs already ({values[0]:.1f} dB "
             "in the best basis): the layers before it are wrong, or the file keeps "
             "its stream in a form that is not known here"
         )
@@ -170,7 +170,7 @@ def _judge(names, wanted, found, least):
 
 
 def centred(rows):
-    """Rows without their mean over the channels, as a layer norm sees them."""
+    """Subtract each row's mean over the channels, as a layer norm does."""
     return rows - rows.mean(axis=-1, keepdims=True)
 
 
@@ -182,7 +182,7 @@ def _decibel(wanted, found):
 
 
 def _rotated_decibels(wanted, found):
-    """[dB] after turning the file's rows to the model's.
+    """Signal-to-noise ratios after rotating the file's rows to the model's basis.
 
     The matrix is fitted on every other row of all points together, where rows count
     by direction only, and judged on the others.
@@ -198,6 +198,6 @@ def _rotated_decibels(wanted, found):
 
 
 def _unit(rows):
-    """Rows of length 1."""
+    """Normalise rows to length 1."""
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
     return rows / np.maximum(lengths, 1e-15)

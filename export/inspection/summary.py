@@ -1,4 +1,4 @@
-"""Everything that can be told of a file without running it, and how to read it."""
+"""Summary of a file's inspection: compute, dtypes, delegates, in words and numbers."""
 
 from keras_vit.export.formats.onnx import serialization
 from keras_vit.export.formats.onnx.saturation import saturating_weights
@@ -15,7 +15,7 @@ KINDS = ("tflite", "onnx")
 
 
 def inspect(path, kind, verbose=0):
-    """Take a file apart and sum up what matters for phones.
+    """Inspect a file: operators, dtypes, sizes, delegates.
 
     Args:
         path: of the file. kind: its format. verbose: 1 shows the progress of tools.
@@ -51,7 +51,7 @@ def inspect(path, kind, verbose=0):
 
 
 def describe(verification):
-    """Several lines on a `Verification`, for people who want to know why.
+    """Describe a `Verification` in several lines, with its inspection.
 
     Args:
         verification: `keras_vit.export.Verification`.
@@ -112,7 +112,7 @@ def _inspected(found):
 
 
 def _saturating(names):
-    """Whether processors agree on the products of 8 bits."""
+    """Whether 8-bit products saturate on some processors."""
     if not names:
         return "every processor: no pair of 8-bit products can leave 16 bits"
     return (
@@ -122,7 +122,7 @@ def _saturating(names):
 
 
 def _weights(parts):
-    """Bytes by part, halves of one block together."""
+    """Bytes of weights per part, both halves of a block together."""
     sums = {}
     for name, count in parts.items():
         name = name.partition(".")[0]

@@ -1,4 +1,4 @@
-"""The anatomy of a `.tflite` file, read off its bytes without its weights."""
+"""Operators and tensors of a `.tflite` file, read without its weights."""
 
 import mmap
 
@@ -15,7 +15,7 @@ SERVE = b"serving_default"
 
 
 def read(path, signature=None):
-    """Take a file apart.
+    """Read a file's `Anatomy`.
 
     Args:
         path: `.tflite` file.
@@ -34,7 +34,7 @@ def read(path, signature=None):
 
 
 def _graph_of(model, wanted):
-    """Number of the graph behind a signature, else the first."""
+    """Number of the graph of a signature, else the first."""
     for index in range(model.SignatureDefsLength()):
         signature = model.SignatureDefs(index)
         if signature.SignatureKey() == wanted:
@@ -93,7 +93,7 @@ def _tensor(model, raw, types, constant):
 
 
 def _work(schema, raw, name, inputs, tensors):
-    """(multiplications, kind) of an operator; (0, "") when it has none to speak of."""
+    """(multiplications, kind) of an operator; (0, "") for none."""
     result = tensors[raw.Outputs(0)].shape if raw.OutputsLength() else ()
     if name == "BATCH_MATMUL":
         options = schema.BatchMatMulOptions()
