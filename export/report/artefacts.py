@@ -107,7 +107,9 @@ def chosen(formats, calibration):
     for name in names:
         check_choice("formats", name, tuple(ARTEFACTS))
     if not names:
-        raise ValueError("formats: must name at least one. Leave it out for all.")
+        raise ValueError(
+            "formats: must name at least one, got none. Leave it out for all."
+        )
     made = [a for a in ARTEFACTS.values() if a.name in names]
     needing = [a.name for a in made if lacks_images(a)]
     if needing:
