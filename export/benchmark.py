@@ -1,4 +1,4 @@
-"""How fast, how large and how hungry exported files are, side by side."""
+"""Latency, memory and size of exported files, measured in interleaved runs."""
 
 import dataclasses
 import os
@@ -19,7 +19,7 @@ WARM_UP = 2
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """One file at one number of threads.
+    """Latency and memory of one file at one number of threads.
 
     Args:
         ratio: median over the rounds of this file's time by the reference's in the
@@ -41,7 +41,7 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """One file of a benchmark.
+    """Size and timings of one file of a benchmark.
 
     Args:
         path, format, size_bytes: of the file.
@@ -63,7 +63,7 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """What `benchmark` found.
+    """The result of `benchmark`: one row per file, the machine and the versions.
 
     Attributes:
         rows: list of `Measured`, as the files were given.
@@ -79,7 +79,7 @@ class Benchmark:
     versions: dict
 
     def to_dict(self):
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             **dataclasses.asdict(self),
             "reference": str(self.reference),
@@ -173,7 +173,7 @@ def benchmark(
 
 
 def _files(paths):
-    """Every file that is meant, in order, folders looked into."""
+    """Resolve paths to files, in order, with the files of folders."""
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     found = []
     for path in map(pathlib.Path, map(os.fspath, listed)):
@@ -196,7 +196,7 @@ def _files(paths):
 
 
 def _signature(path, asked):
-    """The signature of a file to call; SERVE where it has none.
+    """Choose the signature to call; SERVE where the file has none.
 
     Raises:
         ValueError: when it has not the one that is asked for.
@@ -232,7 +232,7 @@ def _check_count(name, value):
 
 
 def _reference(paths):
-    """Place of the float32 `.tflite` file, or 0."""
+    """Index of the float32 `.tflite` file that ratios refer to, or 0."""
     for index, path in enumerate(paths):
         if kind_of(path) == "tflite" and audit(path).precision == "float32":
             return index
@@ -261,7 +261,7 @@ def _interleaved(pairs, image, threads, rounds, bar):
 
 
 def _row(index, path, first, first_size, found):
-    """The figures of one file out of all. found: as `_interleaved`, per threads."""
+    """Measured figures of one file. timings: as `_interleaved`, per threads."""
     per_threads = next(iter(found.values()))
     peaks = [runs[-1]["peak_bytes"] for _, _, runs in per_threads]
     return Measured(
@@ -292,7 +292,7 @@ def _timing(threads, own, reference):
 
 
 def _cross_checked(row, rounds):
-    """The row with what `litert-benchmark` tells of a `.tflite` file."""
+    """Add the latency that `litert-benchmark` reports for a `.tflite` file."""
     if row.format != "tflite":
         return row
     timings = {

@@ -111,20 +111,20 @@ def export_all(
 
 
 def _staging(directory, artefacts, reference, overwrite):
-    """The folder that everything waits in."""
+    """Make the folder that the files wait in until all are done."""
     names = [*(artefact.file for artefact in artefacts), *EXTRAS]
     room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
     return staging(directory, names, room, overwrite)
 
 
 def _batches(validation, reference):
-    """`Batches` of (images, labels), or of an iterable."""
+    """Make checked `Batches` of (images, labels), or of an iterable."""
     pair = validation if isinstance(validation, tuple) else (validation, None)
     return Batches(*pair, reference.contract)
 
 
 def _calibration(calibration, reference, verbose):
-    """Images, `Ranges` of this model, or None."""
+    """Read calibration images, or `Ranges` of this model, or None."""
     if calibration is None:
         return None
     if is_ranges(calibration):
@@ -135,7 +135,7 @@ def _calibration(calibration, reference, verbose):
 def _judge(
     reference, paths, batches, layers, max_points_lost, sample, verbose, elsewhere
 ):
-    """Run every file on the validation images; gives the report so far."""
+    """Verify every file on the validation images; returns the report so far."""
     runtimes = [open_file(path) for path in paths]
     gallery, first = Gallery(reference.contract, sample), FirstImages(FEW)
     fingerprint, some = Fingerprint(), FirstImages(elsewhere.images)
@@ -151,7 +151,7 @@ def _judge(
 
 
 class Writer:
-    """Writes artefacts into a folder; TFLite is converted once for all its recipes.
+    """Writes artefacts into a folder; converts to float32 TFLite once for all recipes.
 
     Args:
         model: Keras model. folder: where.
@@ -168,7 +168,7 @@ class Writer:
         self.failures = {}
 
     def write_all(self, artefacts):
-        """Write each; gives the paths of those that could be made.
+        """Write each artefact; returns the paths of those that succeeded.
 
         A recipe that does not hold on this model is a failure to report; a float32
         file that is wrong ends everything.
@@ -203,7 +203,7 @@ class Writer:
         return run_export(form, reference, artefact.quantization, options)
 
     def _reference(self, kind):
-        """The model as files of a kind show it: servers ask for many images at once."""
+        """The model's `Reference` for a format: open batch for servers."""
         if kind not in self._references:
             many = kind == "savedmodel"
             self._references[kind] = Reference(self._model, dynamic_batch=many)
@@ -211,11 +211,11 @@ class Writer:
 
     @staticmethod
     def _says_itself(artefact):
-        """Calibration takes long enough to show its progress."""
+        """Whether a recipe shows progress of its own, as calibration does."""
         return artefact.kind == "tflite" and artefact.calibrated
 
     def _source(self):
-        """The float32 `.tflite` file that recipes start from."""
+        """Convert the float32 `.tflite` file that recipes start from, once."""
         for name in ("model.tflite", SOURCE):
             if (self._folder / name).is_file():
                 return self._folder / name
@@ -225,7 +225,7 @@ class Writer:
 
 
 def inspect_files(reference, found, images, layers):
-    """Fill in what takes running the insides of the files.
+    """Compare block by block, and find the largest activation, where asked.
 
     The largest activation of float files, for GPUs; block by block, if asked.
 
@@ -263,7 +263,7 @@ def _report(reference, found):
 
 
 def _facts(reference):
-    """What the model is, in a few numbers."""
+    """Model size, blocks, width, heads and tokens as plain values."""
     model, output = reference.model, reference.contract.outputs[0]
     facts = {
         "name": model.name,
@@ -287,7 +287,7 @@ def _facts(reference):
 
 
 def _write_extras(report, folder):
-    """labels.txt, report.json, report.html, MODEL_CARD.md."""
+    """Write labels.txt, report.json, report.html and MODEL_CARD.md."""
     if report.labels:
         names = lines(report.labels) + "\n"
         (folder / LABELS).write_text(names, encoding="utf-8")
@@ -298,7 +298,7 @@ def _write_extras(report, folder):
 
 
 def _drop_failed(report, folder):
-    """Remove files that did not pass; paths become those of the directory."""
+    """Remove files that failed; move the paths of the others to the folder."""
     for artefact in report.artefacts:
         path = folder / artefact.path.name
         artefact.path = report.directory / path.name

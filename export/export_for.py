@@ -1,4 +1,4 @@
-"""The one file that an app needs on a platform, with the code that calls it."""
+"""Export of the one file that an app needs on a platform, with code that calls it."""
 
 import dataclasses
 import os
@@ -31,7 +31,7 @@ FORMATS = {"savedmodel": SavedModel(), "tflite": TFLite()}
 
 @dataclasses.dataclass(frozen=True)
 class AppExport:
-    """What `export_for` wrote, and what it decided.
+    """Result of `export_for`: the file, its code, its verification and its notes.
 
     Attributes:
         directory: where everything lies. target: name of the platform.
@@ -53,16 +53,16 @@ class AppExport:
 
     @property
     def path(self):
-        """Of the file to ship."""
+        """Path of the file to ship."""
         return self.exported.path
 
     def __fspath__(self):
-        """The path of the file, so that the result can be opened like one."""
+        """Return the path of the file, so that the result opens like one."""
         return str(self.path)
 
     @property
     def proof(self):
-        """How close the file comes to the model, in one line."""
+        """Verification of the file in one line."""
         if self.verification is not None:
             return f"compared with Keras on your images: {self.verification}"
         recipe = RECIPES.get(self.exported.quantization)
@@ -106,7 +106,7 @@ def export_for(
     overwrite=False,
     verbose=1,
 ):
-    """Write the one file that an app needs on a platform, and the code that calls it.
+    """Export the one file that an app needs on a platform, with code that calls it.
 
     The file takes pixels and gives probabilities; class names travel inside and lie
     beside it in `labels.txt`. It is compared with the model before it appears, and
@@ -156,7 +156,7 @@ def export_for(
 
 
 def _finish(result, verbose):
-    """Remove the class names of a model that was there before; the last words."""
+    """Remove class names of an earlier model; print the last lines."""
     old = result.directory / LABELS
     if result.labels is None and old.exists():
         os.unlink(old)
@@ -166,7 +166,7 @@ def _finish(result, verbose):
 
 
 class _Work:
-    """A model on its way to a platform; what cannot be is refused at once.
+    """Settings of one export to a platform, checked before any slow step.
 
     Args:
         reference: `Reference` of the model. platform, recipe: as `settle` gives them.
@@ -187,7 +187,7 @@ class _Work:
         self.notes = tuple(_notes(platform, recipe, self.adapter, self.labels, why))
 
     def write(self, folder, calibration, validation, tolerance, verbose):
-        """The file, judged: (`Exported`, `Verification` or None)."""
+        """Write and verify the file: (`Exported`, `Verification` or None)."""
         path, kind = folder / self._platform.file, self._platform.kind
         given = {**self._options, "labels": self.labels, "verbose": verbose}
         if kind == "savedmodel":
@@ -217,7 +217,7 @@ class _Work:
         return exported, found
 
     def write_beside(self, folder, exported):
-        """The code and the class names."""
+        """Write the code and the class names beside the file."""
         platform = self._platform
         code = app_code.app_code(platform, exported, self.adapter, self.labels)
         code = app_code.commented(platform, self.notes, code)
@@ -246,7 +246,7 @@ class _Work:
 
 
 def _check_model(platform, contract):
-    """Refuse a model that no app can use in this way."""
+    """Refuse a model that the platform's code cannot call."""
     outputs, channels = contract.outputs, contract.image.shape[-1]
     if contract.note is None:
         raise ValueError(
@@ -269,7 +269,7 @@ def _check_model(platform, contract):
 
 
 def _options(platform, contract, input_size):
-    """Fields of `Signature` for this platform and model."""
+    """Options of `Signature` for this platform and model."""
     channels, options = contract.image.shape[-1], {"preprocessing": "embed"}
     if contract.outputs[0].name == "logits" and contract.outputs[0].shape[-1] > 1:
         options["classifier_activation"] = "softmax"
@@ -291,7 +291,7 @@ def _options(platform, contract, input_size):
 
 
 def _notes(platform, recipe, adapter, labels, why=None):
-    """Everything that was decided and matters, as sentences."""
+    """List the choices made for the file, as sentences."""
     why = why or (platform.why if recipe == platform.recipe else "as asked for")
     kind = "TFLite" if platform.kind == "tflite" else "SavedModel"
     yield f"{platform.name}: {platform.file}, {kind} {recipe or FLOAT32} ({why})"
@@ -312,7 +312,7 @@ def _notes(platform, recipe, adapter, labels, why=None):
 
 
 def _memory(exported):
-    """What a microcontroller needs, where that was measured."""
+    """Arena and flash of a microcontroller, where they were measured."""
     if exported.arena_bytes is not None:
         yield (
             f"memory: {exported.arena_bytes:,} bytes of arena in tflite-micro, as "
