@@ -119,7 +119,7 @@ def _run_own_loss(args, model):
     """The loss of what learns without labels; there is nothing else to score."""
     if args.confusion or args.real or args.per_class:
         raise UsageError(
-            f"{args.model}: has learnt without labels, got options about classes. "
+            f"{args.model}: is self-supervised and has no classes, got class options. "
             "Leave out --confusion, --real and --per-class, or add --probe linear."
         )
     from keras_vit import training

@@ -265,7 +265,7 @@ def _check_recipe(args, kind):
         )
     if args.calibration and not needs and args.quantization != "auto":
         raise UsageError(
-            f"--calibration: means nothing with --quantization {args.quantization}. "
+            f"--calibration: is not used with --quantization {args.quantization}. "
             "Leave it out."
         )
 

@@ -43,7 +43,7 @@ def run_list(args):
     names = list_checkpoints(args.pattern)
     if not rows and not names:
         raise ValueError(
-            f"no model or checkpoint matches {args.pattern!r}. "
+            f"pattern: must match a model or checkpoint, got {args.pattern!r}. "
             "Try `keras-vit list` without a pattern, or '*B*16*'."
         )
     head = ["model", "parameters", "width", "depth", "heads", "patch px", "px"]

@@ -86,7 +86,7 @@ def add_preprocess(command):
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="change the model's preprocessing, such as mode=imagenet; may be repeated; "
+        help="change the preprocessing, such as mode=imagenet; may be repeated; "
         "`keras-vit show MODEL` names the fields (default: as the model says)",
     )
 
@@ -179,9 +179,9 @@ def check_classifier(name, model):
     if isinstance(model, PretrainingModel):
         raise ValueError(
             f"{name}: must be a classifier, got a {type(model).__name__}, which "
-            "has learnt without labels. Judge its features with `keras-vit evaluate "
-            "--probe linear,knn`, or make a classifier of it: `keras-vit train --model "
-            f"{name}`."
+            "is self-supervised (trained without labels). Judge its features with "
+            "`keras-vit evaluate --probe linear,knn`, or make a classifier of it: "
+            f"`keras-vit train --model {name}`."
         )
 
 

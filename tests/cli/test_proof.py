@@ -161,7 +161,7 @@ def test_benchmark_prints_ratios(run, place):
         ),
         (
             ("export", "m", "m.onnx", "--calibration", "."),
-            "--calibration: means nothing with --quantization None",
+            "--calibration: is not used with --quantization None",
         ),
         (
             ("export", "m", "out", "--data", "digits", "--formats", "coreml"),
