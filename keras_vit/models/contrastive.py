@@ -44,7 +44,7 @@ class ContrastiveModel(EncoderModel):
         if steps:
             raise ValueError(
                 f"gradient_accumulation_steps: must be None for {self.name!r}, whose "
-                f"loss compares all images of a step, got {steps}. Use a larger batch "
+                f"loss compares all images of a batch, got {steps}. Use a larger batch "
                 "on more devices."
             )
         return super().make_train_function(force)

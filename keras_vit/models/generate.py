@@ -107,8 +107,8 @@ def _check(model, known, count, temperature, top_k):
     """Known pixels with the start token in front, (B, 1 + n) int32."""
     if model.objective != "autoregressive":
         raise ValueError(
-            f"model: must paint in order, got objective={model.objective!r}. Use one "
-            "with objective='autoregressive'."
+            f"model: must be autoregressive, got objective={model.objective!r}. Use "
+            "one with objective='autoregressive'."
         )
     if not temperature > 0:
         raise ValueError(f"temperature: must be above 0, got {temperature!r}. Use 1.0.")

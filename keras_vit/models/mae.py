@@ -240,7 +240,7 @@ def _kept(count, ratio):
     kept = int(count * (1 - ratio)) if is_share(ratio) else 0
     if not 0 < kept < count:
         raise ValueError(
-            f"mask_ratio: must hide some of the {count} patches and leave some, got "
+            f"mask_ratio: must mask some of the {count} patches and keep some, got "
             f"{ratio!r}. Use mask_ratio=0.75."
         )
     return kept

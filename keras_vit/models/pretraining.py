@@ -152,7 +152,7 @@ class EncoderModel(PretrainingModel):
         for name in ("image_size", "patch_size", "width", "depth", "heads", "mlp_dim"):
             if options.get(name, getattr(self.arch, name)) != getattr(self.arch, name):
                 raise ValueError(
-                    f"{name}: is that of the model, {getattr(self.arch, name)!r}, got "
+                    f"{name}: must be the model's, {getattr(self.arch, name)!r}, got "
                     f"{options[name]!r}. Leave it out."
                 )
         pooled = {"pooling": pooling} if pooling else self.pooled
