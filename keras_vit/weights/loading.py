@@ -77,13 +77,13 @@ def _check_channels(facts, wishes):
         return
     if type(wanted) is not int or wanted < 1 or stored != 3:
         raise ValueError(
-            f"channels: kernels of three colours are made fit for other images, got "
+            f"channels: only kernels of 3 channels can be converted, got "
             f"{wanted!r} wanted and {stored} in the file. Use {stored}."
         )
     if facts.options.get("stem") is not None or "width_factor" in facts.options:
         raise ValueError(
             "channels: a first convolution with standardised kernels (hybrids, Big "
-            "Transfer) answers otherwise after its colours are summed, got "
+            "Transfer) cannot be converted to other channels, got "
             f"{wanted} wanted. Use 3 and repeat a grey image: np.repeat(x, 3, -1)."
         )
 

@@ -56,7 +56,7 @@ def _own(arrays, image_size):
         return Preprocessing(**own["preprocessing"]).resized(image_size), None
     except (ValueError, TypeError) as err:
         raise CheckpointError(
-            f"{arrays.where}: its note on preprocessing must make sense, got {err}. "
+            f"{arrays.where}: its preprocessing metadata must be valid, got {err}. "
             "Repair it, or save the file again with save_checkpoint."
         ) from err
 

@@ -103,7 +103,7 @@ def _refuse_invisible(arrays, config):
     if bare and not config and "keras_vit" not in arrays.notes:
         raise CheckpointError(
             f"{arrays.where}: qkv without bias and no class token are what timm's rpn "
-            "models have, whose norms stand behind the layers; the arrays do not tell. "
+            "models have, whose norms follow the layers; the arrays do not tell. "
             "Put timm's config.json beside the file."
         )
 

@@ -71,9 +71,9 @@ def _tensor(arguments):
     storage, offset, shape, strides = arguments[:4]
     numbers = [offset, *shape, *strides]
     if not isinstance(storage, Storage) or len(shape) != len(strides):
-        raise Refused("a tensor without numbers behind it")
+        raise Refused("a tensor without a storage")
     if not all(type(n) is int and n >= 0 for n in numbers):
-        raise Refused("a tensor whose shape is not made of whole numbers")
+        raise Refused("a tensor whose shape is not of integers")
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     values = math.prod(shape)
     if values and (last >= storage.count or values > storage.count):
@@ -126,7 +126,7 @@ class Machine:
                 self.stack.append(EMPTY[name]())
             elif name not in NOTHING_TO_DO:
                 self._step(name, argument)
-        raise Refused("a program without an end")
+        raise Refused("a pickle without a STOP opcode")
 
     def _step(self, name, argument):
         step = getattr(self, f"do_{name.lower()}", None)
@@ -154,7 +154,7 @@ class Machine:
 
     def _tuple_of(self, count):
         if len(self.stack) < count:
-            raise Refused("a tuple of values that are not there")
+            raise Refused("a tuple of missing values")
         items = tuple(self.stack[-count:])
         del self.stack[-count:]
         self.stack.append(items)
@@ -180,7 +180,7 @@ class Machine:
         if isinstance(self.stack[-1], list):
             self.stack[-1].extend(items)
         elif not isinstance(self.stack[-1], Ignored):
-            raise Refused("a list that is none")
+            raise Refused("an append to what is not a list")
 
     def do_setitem(self, _):
         value, key = self.stack.pop(), self.stack.pop()
@@ -192,14 +192,14 @@ class Machine:
     def _update(self, items):
         target = self.stack[-1]
         if not isinstance(target, dict):
-            raise Refused("a dictionary that is none")
+            raise Refused("a key of what is not a dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if isinstance(key, str | int | float | bytes | None):
                 target[key] = value
 
     def _remember(self, index):
         if index > MEMO_LIMIT:
-            raise Refused(f"a memory of {index} places")
+            raise Refused(f"a memo of {index} entries")
         self.memo[index] = self.stack[-1]
 
     do_binput = do_long_binput = lambda self, index: self._remember(index)
@@ -222,7 +222,7 @@ class Machine:
     def do_reduce(self, _):
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
-            raise Refused("a call of something that is no function")
+            raise Refused("a call of what is not a function")
         if function not in CALLS:
             raise Refused(f"a call of {function.replace(' ', '.')}")
         self.stack.append(CALLS[function](arguments))
@@ -236,7 +236,7 @@ class Machine:
         kind, storage, key, _, count = self.stack.pop()
         storage = storage.rpartition(" ")[2] if isinstance(storage, Name) else None
         if kind != "storage" or storage not in STORAGES or type(count) is not int:
-            raise Refused(f"numbers of an unknown type ({storage})")
+            raise Refused(f"a storage of an unknown dtype ({storage})")
         self.stack.append(Storage(STORAGES[storage], str(key), count))
 
 
