@@ -40,7 +40,7 @@ HIDDEN = "hidden, or put there by a system"
 NOWHERE = "a link that leads nowhere"
 LOOP = "a link into a folder around it, or a link in links"
 NO_FILE = "neither a file nor a folder"
-UNSPEAKABLE = "a name that is no UTF-8"
+UNSPEAKABLE = "a name that is not UTF-8"
 DISGUISED = "an image by its content, but not by its name"
 
 

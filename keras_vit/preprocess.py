@@ -260,7 +260,7 @@ def _eight_bits(image):
         low, high = image.getextrema()
         if low < 0 or high > 255 or 0 < high <= 1:
             raise ValueError(
-                f"pixels of 32 bits from {low:g} to {high:g}, which no rule makes 0 to "
+                f"32-bit pixels from {low:g} to {high:g}, which no rule scales to 0 to "
                 "255"
             )
     if not deep:
