@@ -1,4 +1,4 @@
-"""Encoded images to the model's input, as TensorFlow operators of any image size.
+"""TensorFlow operators that decode JPEG or PNG and preprocess at any image size.
 
 The same arithmetic as `keras_vit.Preprocessing`, whose matrices are made here while
 the graph runs, because only then the size of an image is known.
@@ -10,7 +10,7 @@ from keras_vit.preprocess import preprocess_input
 
 
 def decode(note):
-    """A function of encoded images: decode, resize, crop, normalise.
+    """Make a TensorFlow function of encoded images: decode, resize, crop, normalise.
 
     Args:
         note: `Preprocessing`.
@@ -33,7 +33,7 @@ def decode(note):
 
 
 def resize(image, note):
-    """As `Preprocessing.resize_images`.
+    """Resize and crop an image as `Preprocessing.resize_images` does.
 
     Args:
         image: (H, W, C) tensor. note: `Preprocessing`.
@@ -82,7 +82,7 @@ def resized_shape(height, width, note):
 
 
 def weights(old, resized, kept, note):
-    """(kept, old) float32: one row per pixel that the centre crop keeps.
+    """Interpolation weights (kept, old) float32: one row per pixel in the centre crop.
 
     Args:
         old, resized: int32 tensors, px. kept: px. note: `Preprocessing`.
@@ -101,7 +101,7 @@ def weights(old, resized, kept, note):
 
 
 def _area(rows, scale, old, note):
-    """Share of each sample in the interval that an output covers."""
+    """Area interpolation weights: the share of each sample in an output pixel."""
     import tensorflow as tf
 
     samples = tf.cast(tf.range(old), "float64")
@@ -111,7 +111,7 @@ def _area(rows, scale, old, note):
 
 
 def _kernel(rows, scale, old, note):
-    """Bilinear or bicubic weights, widened when shrinking if the note says so."""
+    """Bilinear or bicubic weights, antialiased where the preprocessing says so."""
     import tensorflow as tf
 
     centres, reach = (rows + 0.5) * scale - 0.5, int(REACH[note.interpolation])
@@ -133,7 +133,7 @@ def _kernel(rows, scale, old, note):
 
 
 def _weight(method, distance):
-    """The triangle, or Keys' cubic with a = -0.5."""
+    """The triangle kernel, or Keys' cubic with a = -0.5."""
     import tensorflow as tf
 
     t = tf.abs(distance)

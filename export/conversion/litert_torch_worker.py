@@ -1,4 +1,4 @@
-"""A script: Keras on torch, through litert-torch, to a float32 `.tflite` file.
+"""Worker script: converts a Keras model on torch to float32 `.tflite` by litert-torch.
 
 python litert_torch_worker.py model.keras out.tflite logits
 
@@ -13,7 +13,7 @@ MISSING = 3  # exit code when litert-torch is not installed
 
 
 def convert(source, target, names):
-    """Convert one model with a fixed batch of 1.
+    """Convert one model with a batch size of 1.
 
     Args:
         source: `.keras` file. target: `.tflite` file. names: of the outputs.

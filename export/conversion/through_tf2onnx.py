@@ -1,4 +1,4 @@
-"""ONNX for models that are not made of our layers, through tf2onnx."""
+"""ONNX conversion through tf2onnx, for layers of other packages."""
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.conversion.layer_names import layer_path
@@ -10,7 +10,7 @@ OPSET = 18  # the newest that tf2onnx 1.17 writes
 
 
 def convert(reference):
-    """Trace a model with TensorFlow and hand it to tf2onnx.
+    """Trace a model with TensorFlow and convert it by tf2onnx.
 
     Args:
         reference: `Reference`.
@@ -39,7 +39,7 @@ def convert(reference):
 
 
 def _refuse_unknown(made):
-    """tf2onnx writes operators it does not know as they are, and reports success."""
+    """Refuse operators without an ONNX counterpart, which tf2onnx writes anyway."""
     from onnx import defs
 
     for node in made.graph.node:
