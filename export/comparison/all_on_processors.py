@@ -1,4 +1,4 @@
-"""Every file of an export on other processors, one after the other."""
+"""Verification of all files of an export on other processors, one after the other."""
 
 from keras_vit.export.comparison.on_processors import ProcessorRuns
 from keras_vit.export.processors import session
@@ -10,7 +10,7 @@ IMAGES = 32  # emulation is slow
 
 
 class ProcessorJudge:
-    """The processors that the files of an export are tried on.
+    """Runs every file of an export on emulated processors and compilers.
 
     Args:
         names: one, a list, or None. max_points_lost: as in `verify`.
@@ -33,7 +33,7 @@ class ProcessorJudge:
         self._options = (max_points_lost, time_limit, verbose)
 
     def judge(self, reference, runtimes, found, first):
-        """Fill in what came of each file.
+        """Store the processor trials of each file in its verification.
 
         Args:
             reference: `Reference`. runtimes: of the files here.
@@ -49,7 +49,7 @@ class ProcessorJudge:
             one.judge({trial.processor: trial for trial in trials})
 
     def _try(self, target, reference, runtime, batch):
-        """`ProcessorTrial` of one file on one processor."""
+        """Run one file on one processor: `ProcessorTrial`."""
         if runtime.format not in target.formats:
             takes = " and ".join(target.formats)
             return ProcessorTrial(

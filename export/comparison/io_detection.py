@@ -1,4 +1,4 @@
-"""Verifying a file with an adapter of its own: what to ask it, and what to expect.
+"""Detect a file's input and output adapter, and convert the expected answers to it.
 
 The adapter is read off the file: names, shapes and dtypes say what stands around the
 model. Everything that can be compared is; nothing is taken on trust.
@@ -14,7 +14,7 @@ from keras_vit.models.input_range import UNKNOWN
 
 
 def adapted_reference(reference, runtime):
-    """The `AdaptedReference` that answers as a file should.
+    """Adapt the Keras reference to the inputs and outputs of a file.
 
     Args:
         reference: `Reference` of the model, with an open batch. runtime: the file.
@@ -46,7 +46,7 @@ def adapted_reference(reference, runtime):
 
 
 def batches_for(adapted, images, labels, contract):
-    """Batches as the file takes them, out of what the user holds.
+    """Convert the user's images and labels to batches as the file takes them.
 
     Args:
         adapted: `AdaptedReference`.
@@ -73,7 +73,7 @@ def _bytes(images):
 
 
 class ConvertedBatches:
-    """Batches whose images are changed on the way.
+    """Batches whose images are converted before they are used.
 
     Args:
         batches: `Batches`. change: function of images.
@@ -89,7 +89,7 @@ class ConvertedBatches:
 
 
 def described(adapter):
-    """What a comparison by this adapter covers, in words; "" for the model's own."""
+    """Describe the input and output conversion of an adapter; "" where it has none."""
     parts = []
     if adapter.encoded:
         parts.append("images written as PNG and decoded by the file")

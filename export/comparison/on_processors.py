@@ -1,4 +1,4 @@
-"""What a file answers on other processors, beside Keras and beside this machine."""
+"""Comparison of a file's answers on other processors with Keras and this machine."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from keras_vit.intervals import percents
 
 
 class ProcessorRuns:
-    """Runs a file on processors while the images pass by, as `verify` does here.
+    """Runs a file on several processors over the batches that `verify` reads.
 
     A context: leaving it ends the processes.
 
@@ -51,7 +51,7 @@ class ProcessorRuns:
             trial.close()
 
     def add(self, images, labels, expected):
-        """Look at one batch; fits `verify_all`'s observe."""
+        """Run one batch; fits `verify_all`'s observe."""
         if not self._trials:
             return
         here = self._reference.complete(expected, self._runtime(images))
@@ -59,12 +59,12 @@ class ProcessorRuns:
             trial.add(images, labels, expected, here)
 
     def results(self):
-        """Name -> `ProcessorTrial` of each."""
+        """Return name -> `ProcessorTrial`."""
         return {trial.name: trial.result() for trial in self._trials}
 
 
 class ProcessorRun:
-    """One processor that answers. Started by its first batch.
+    """Runs one file on one emulated processor; starts at the first batch.
 
     Args:
         target, runtime, reference, max_points_lost, time_limit, verbose: see
@@ -83,7 +83,7 @@ class ProcessorRun:
             self._plain = PlainRuntime(runtime.path, signature=runtime.signature)
 
     def add(self, images, labels, expected, here):
-        """Run one batch. here: what this machine's runtime answers."""
+        """Run one batch. here: the answers of this machine's runtime."""
         if self._broken:
             return
         try:
@@ -105,13 +105,13 @@ class ProcessorRun:
             self._same += int(np.sum(here[0].argmax(axis=1) == got[0].argmax(axis=1)))
 
     def _count_equal(self, images, raw):
-        """How many answers are those of LiteRT's reference kernels, to the bit."""
+        """Count the answers that equal LiteRT's reference kernels bit for bit."""
         pairs = zip(raw, self._plain(images), strict=True)
         equal = [(a == b).reshape(len(a), -1).all(axis=1) for a, b in pairs]
         self._equal += int(np.all(equal, axis=0).sum())
 
     def _say_of_interpreter(self, trial):
-        """What an interpreter alone can tell."""
+        """Describe arena size and bit-exact answers, for an interpreter."""
         trial.facts = {**trial.facts, "equal_to_reference_kernels": self._equal}
         trial.told = (
             f"{trial.facts['arena_bytes']:,} bytes of arena, answers of LiteRT's "
@@ -119,7 +119,7 @@ class ProcessorRun:
         )
 
     def result(self):
-        """`ProcessorTrial` so far."""
+        """Return the `ProcessorTrial` so far."""
         trial, one = ProcessorTrial(self.name, self._target.kind), self._comparison
         if self._session is not None:
             trial.seconds, trial.facts = self._session.seconds, self._session.facts
@@ -147,7 +147,7 @@ class ProcessorRun:
 
 
 class CompilerRun:
-    """One compiler: it is asked once, at the end.
+    """Compiles a file for one NPU, once, at the end of the batches.
 
     Args:
         target, runtime, max_points_lost, time_limit, verbose: see `ProcessorRuns`.
@@ -158,11 +158,11 @@ class CompilerRun:
         self._options = options
 
     def add(self, images, labels, expected, here):
-        """Images do not matter."""
+        """Do nothing: a compiler needs no images."""
 
     def result(self):
-        """`ProcessorTrial` of compiling the file."""
+        """Return the `ProcessorTrial` of compiling the file."""
         return session.compile_for(self._target, self._runtime, *self._options)
 
     def close(self):
-        """Nothing is left running."""
+        """Do nothing: no process is left running."""

@@ -1,4 +1,4 @@
-"""Running figures of one file against the Keras model."""
+"""Running accuracy, agreement and difference of a file and its Keras model."""
 
 import collections
 import math
@@ -17,7 +17,7 @@ from keras_vit.intervals import Change, percents
 
 
 class Comparison:
-    """Running figures of one file against the Keras model.
+    """Running accuracy, agreement and difference of a file and its Keras model.
 
     Args:
         runtime: the loaded file. contract: of the model.
@@ -37,14 +37,14 @@ class Comparison:
         self._where, self._largest = "", -1.0
 
     def add(self, expected, got, labels):
-        """Count in one batch.
+        """Add one batch of expected and obtained outputs.
 
         Raises:
             ValueError: for labels that nothing is judged by.
         """
         if labels is not None and not self._scored:
             raise ValueError(
-                f"labels: go with scores of two classes or more, got "
+                f"labels: need scores of two classes or more, got "
                 f"{self._names[0]!r} of {expected[0].shape[-1]} values. Leave the "
                 "labels out: images alone are compared too."
             )
@@ -71,7 +71,7 @@ class Comparison:
             self.top5 += _among_five(got[0], labels)
 
     def _judge(self, ours, theirs, labels):
-        """Count in the choices of both beside the classes of the images."""
+        """Count top-1, top-5 and agreement with the labels of a batch."""
         before, after = ours == labels, theirs == labels
         self.labelled += len(labels)
         self.right_keras += int(before.sum())
@@ -81,7 +81,7 @@ class Comparison:
         self.worse += int((before & ~after).sum())
 
     def confusions(self, names, most=10):
-        """The most frequent disagreements. names: of the classes, or None."""
+        """The most frequent disagreements of file and model. names: labels, or None."""
 
         def name(index):
             return names[index] if names else f"class {index}"
@@ -94,7 +94,7 @@ class Comparison:
     def verification(
         self, max_points_lost, milliseconds_keras, milliseconds, names=None, verbose=0
     ):
-        """The figures so far, with a verdict. verbose: 1 shows how far tools are."""
+        """Build the `Verification` of all batches. verbose: 1 shows tools' progress."""
         runtime, count = self.runtime, sum(tally.count for tally in self.tallies)
         noise = min(tally.decibel for tally in self.tallies)
         return Verification(
@@ -132,7 +132,7 @@ class Comparison:
         )
 
     def unlabelled(self):
-        """What to say where some images have labels and others none; a list."""
+        """Notes on images without labels, where others have some; a list."""
         if self.labelled in (0, self.images):
             return []
         return [
@@ -151,7 +151,7 @@ class Comparison:
 
     @property
     def change(self):
-        """`Change` from the Keras model's answers to the file's, or None."""
+        """Top-1 `Change` from the Keras model to the file, or None without labels."""
         if not self.labelled:
             return None
         return Change(self.labelled, self.changed, self.better, self.worse)
@@ -162,7 +162,7 @@ class Comparison:
         return self._percent(self.same, self.images if self._scored else 0)
 
     def reasons(self, max_points_lost):
-        """What there is to complain about. max_points_lost: as in `verify`."""
+        """The limits that the file exceeds. max_points_lost: as in `verify`."""
         complaints = [tally.complaint(self.runtime.precision) for tally in self.tallies]
         pairs = zip(self._names, complaints, strict=True)
         reasons = [f"{name} has {text}" for name, text in pairs if text]
@@ -177,6 +177,6 @@ class Comparison:
 
 
 def _among_five(scores, labels):
-    """How many labels are among the five largest scores."""
+    """Count the labels that are among the five largest scores."""
     best = np.argpartition(-scores, 5, axis=1)[:, :5]
     return int((best == labels[:, None]).any(axis=1).sum())

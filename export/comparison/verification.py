@@ -1,4 +1,4 @@
-"""What `verify` found out about one file."""
+"""The result of verifying one file: accuracy, differences, reasons, verdict."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from keras_vit.intervals import Change, shown
 
 @dataclasses.dataclass
 class Verification:
-    """How close an exported file comes to the Keras model.
+    """Result of verifying one file: how close it is to the Keras model.
 
     Attributes:
         path, format, size_bytes: of the file.
@@ -81,29 +81,29 @@ class Verification:
 
     @property
     def passed(self):
-        """Whether there is nothing to complain about; see `verdict` too."""
+        """Whether no limit was exceeded; see `verdict` too."""
         return not self.reasons
 
     @property
     def identical(self):
-        """Whether every output is the Keras model's, to the last bit."""
+        """Whether every output equals the Keras model's bit for bit."""
         return self.largest_difference == 0.0
 
     @property
     def top1_text(self):
-        """Top-1 with its interval in words; "" without labels."""
+        """Top-1 with its 95% interval in words; "" without labels."""
         if self.top1 is None:
             return ""
         return f"top-1 {self.top1:.2f}% ({shown(self.top1_interval)})"
 
     @property
     def noise_text(self):
-        """Signal to noise in words."""
+        """Signal-to-noise ratio in words."""
         return decibels(self.signal_to_noise_db)
 
     @property
     def verdict(self):
-        """Passed or failed, and why, in words.
+        """Whether the file passed or failed, and why, in words.
 
         A file that does not fail, on less than was asked for, is not called passed.
         """
@@ -114,7 +114,7 @@ class Verification:
         return "passed"
 
     def judge(self, trials):
-        """Take in what came of other processors: what fails there fails here.
+        """Add the trials on other processors; a failure there fails the file.
 
         Args:
             trials: name -> `ProcessorTrial`.
