@@ -1,4 +1,4 @@
-"""A process that loads one exported file and runs it when told to.
+"""Worker process: loads one exported file and runs it on request.
 
 `keras_vit.export.benchmark` starts it as a script, one per file: it imports nothing
 but the file's own runtime, so that its memory is what an application would need. It
@@ -16,7 +16,7 @@ SIDE = 256  # px of an image to decode
 
 
 def peak_bytes():
-    """Largest memory this process has held, in bytes."""
+    """Peak memory of this process, in bytes."""
     status = pathlib.Path("/proc/self/status")
     if status.is_file():
         # The other way counts the process that started this one, too.
@@ -30,7 +30,7 @@ def peak_bytes():
 
 
 def load_tflite(path, threads, signature):
-    """A function of one input, its shape and dtype."""
+    """Load a `.tflite` file: a function of one input, its shape and dtype."""
     from ai_edge_litert.interpreter import Interpreter
 
     base = peak_bytes()
@@ -44,7 +44,7 @@ def load_tflite(path, threads, signature):
 
 
 def load_onnx(path, threads, signature):
-    """As `load_tflite`."""
+    """Load an `.onnx` file, as `load_tflite`."""
     import onnxruntime
 
     base = peak_bytes()
@@ -64,7 +64,7 @@ def load_onnx(path, threads, signature):
 
 
 def load_savedmodel(path, threads, signature):
-    """As `load_tflite`."""
+    """Load a SavedModel, as `load_tflite`."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -81,7 +81,7 @@ def load_savedmodel(path, threads, signature):
 
 
 def load_keras(path, threads, signature):
-    """As `load_tflite`."""
+    """Load a `.keras` file, as `load_tflite`."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     import keras
 
@@ -115,7 +115,7 @@ LOADERS = {
 
 
 def make_image(shape, dtype, given):
-    """One input: the given image, or noise of the right shape."""
+    """Make one input: the given image, or random pixels of the shape."""
     import numpy as np
 
     if given:
@@ -147,7 +147,7 @@ def make_image(shape, dtype, given):
 
 
 def encoded(noise):
-    """A JPEG of noise, for files that decode images: SavedModels alone.
+    """Encode random pixels as JPEG, for SavedModels that decode images.
 
     Args:
         noise: `numpy.random.Generator`.
@@ -159,7 +159,7 @@ def encoded(noise):
 
 
 def main(kind, path, threads, given, signature):
-    """Load, answer, then run once per line until there are no more."""
+    """Load the file, report it, then run once per line of input."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a runtime prints is not an answer
     start = time.perf_counter()
