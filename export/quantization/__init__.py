@@ -1,4 +1,4 @@
-"""Quantization that holds on a Vision Transformer, on the graph of a `.tflite` file.
+"""Quantization of Vision Transformers, on the graph of a `.tflite` file.
 
 `graph` reads, edits and writes such a file. `folds`, `residual` and `overflow` rewrite
 it without changing what it computes, so that `dense` finds numbers that fit into

@@ -22,7 +22,7 @@ from keras_vit.progress import Bar, about
 
 @dataclasses.dataclass(frozen=True)
 class AutoTrial:
-    """One recipe that was tried.
+    """Accuracy and size of one recipe that "auto" tried.
 
     Args:
         quantization: its name, None for float32.
@@ -59,7 +59,7 @@ class AutoTrial:
 
 
 class AccuracyJudge:
-    """Asks files about images and compares their choices with the Keras model's.
+    """Compares the top-1 predictions of files with the Keras model's.
 
     Args:
         reference: `Reference`, in float32.
@@ -96,14 +96,14 @@ class AccuracyJudge:
 
     @property
     def notes(self):
-        """What the validation images say of themselves, and of what was left out."""
+        """Notes on the validation images and on skipped files."""
         return tuple(getattr(self._pair[0], "notes", ()))
 
     def _batches(self):
         return Batches(*self._pair, self._reference.contract)
 
     def look(self, verbose):
-        """Let the Keras model choose, once for all recipes."""
+        """Compute the Keras model's predictions, once for all recipes."""
         choices, labels = [], []
         batches = self._batches()
         bar = Bar(batches.count, "batch", verbose)
@@ -117,7 +117,7 @@ class AccuracyJudge:
 
     @property
     def count(self):
-        """How many images there are."""
+        """Number of images."""
         return len(self._choices)
 
     @property
@@ -128,7 +128,7 @@ class AccuracyJudge:
         return 100.0 * float((self._choices == self._labels).mean())
 
     def outlook(self, path, reasons):
-        """How long judging takes at most, about; from one image in the float32 file.
+        """Estimate the longest duration of judging, from one image in the float32 file.
 
         Args:
             path: of that file. reasons: {name: why it cannot be tried, or ""}.
@@ -146,7 +146,7 @@ class AccuracyJudge:
         )
 
     def trial(self, quantization, path, size_bytes):
-        """Let a file choose too.
+        """Compute a file's predictions: `AutoTrial`.
 
         Args:
             quantization: its recipe. path: of the file. size_bytes: of it.
@@ -190,7 +190,7 @@ def make_judge(quantization, reference, validation, tolerance):
 
 
 def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
-    """Try recipes from smallest to largest and keep the first that is good enough.
+    """Try recipes from smallest to largest and keep the first within the tolerance.
 
     Args:
         path: file to write. judge: `AccuracyJudge`.
@@ -239,7 +239,7 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
 
 
 def order(recipes):
-    """Names of the recipes to try, from the smallest file to float32, which is None.
+    """Names of the recipes to try, from the smallest file to float32 (None).
 
     Args:
         recipes: `QuantizationRecipe`s.
@@ -272,7 +272,7 @@ def smallest_with_adapter(
 
 
 def _try(judge, name, hindrance, file, plain, exported, write):
-    """`AutoTrial` of one recipe; one that fails its proof is not good enough either."""
+    """Try one recipe: `AutoTrial`. One that fails verification is not good enough."""
     if hindrance:
         return AutoTrial(name, note=f"not tried: {hindrance}")
     try:
@@ -284,7 +284,7 @@ def _try(judge, name, hindrance, file, plain, exported, write):
 
 
 def _grain(judge):
-    """A warning when one image weighs more than the tolerance can tell."""
+    """Warn when one image weighs more than the tolerance."""
     grain = 100.0 / judge.count
     if grain <= judge.tolerance / 2:
         return ()

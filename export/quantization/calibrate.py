@@ -1,4 +1,4 @@
-"""Calibration images observed once, for any number of exports."""
+"""Calibration, once for any number of exports."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from keras_vit.export.runtime.console import say
 
 
 def calibrate(model, images, method=DEFAULT, verbose=1):
-    """Observe calibration images once, for any number of exports.
+    """Calibrate on images once, for any number of exports.
 
     Args:
         model: functional or Sequential Keras model that takes images.

@@ -1,4 +1,4 @@
-"""Whether a recipe and the argument `calibration` go together, before anything slow."""
+"""Check of the recipe and `calibration` together, before any slow step."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from keras_vit.export.quantization.recipe import AUTO, RANGES, names
 
 
 def check_calibration(recipes, quantization, calibration, reference, verbose=0):
-    """What a recipe learns ranges from, checked.
+    """Check and read what a recipe takes its ranges from.
 
     Args:
         recipes: table of the format. quantization: name of one, "auto", or None.
@@ -49,7 +49,7 @@ def check_calibration(recipes, quantization, calibration, reference, verbose=0):
 
 
 def _trained(recipes, reference, quantization, calibration):
-    """What a model was trained with, and images for what it did not learn."""
+    """Trained ranges of a model, with images for those that are missing."""
     plan = reference.trained
     plan.check(quantization, calibration)
     if not plan.needs_images:
@@ -64,7 +64,7 @@ def _trained(recipes, reference, quantization, calibration):
 
 
 def _ranges(recipes, quantization, calibration, model):
-    """Saved ranges of this model, for a recipe that needs nothing else."""
+    """Load saved ranges of this model, for a recipe that needs nothing else."""
     served = names(recipes, lambda recipe: recipe.needs == RANGES)
     if quantization not in served:
         takers = f"only {', '.join(served)} take" if served else "no recipe here takes"

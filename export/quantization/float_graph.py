@@ -1,4 +1,4 @@
-"""A model's float32 graph, as calibration and recipes see it."""
+"""The float32 graph of a model that calibration and recipes share."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ from keras_vit.export.runtime.console import quiet
 
 
 def float_graph(model):
-    """A model's float32 graph, after the rewrites that need no images.
+    """Convert a model to its float32 graph, after the rewrites without images.
 
     Args:
         model: functional or Sequential Keras model that takes images.

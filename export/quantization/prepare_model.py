@@ -1,4 +1,4 @@
-"""Keras models made ready for integers: same answers, numbers that round better.
+"""Rewrites of Keras models before quantization: equal outputs, better rounding.
 
 Each function gives a new model and leaves the one it was given alone. All but
 `correct_bias` and `round_weights` are exact: the answers stay as they are, up to the
@@ -19,7 +19,7 @@ from keras_vit.layers.pooling import AttentionPooling, MeanPooling, TokenPooling
 
 
 def fold_norm_scale(model):
-    """Move scale and offset of layer norms into the dense layers that read them.
+    """Fold scale and offset of layer norms into the dense layers that read them.
 
     `(g * n + b) W + c = n (diag(g) W) + (b W + c)`: gamma becomes 1, beta 0, and all
     channels that the dense layer reads have one spread. Into a dense layer without
@@ -51,7 +51,7 @@ def fold_norm_scale(model):
 
 
 def fold_layer_scale(model):
-    """Move the factors of layer scale into the dense layers before them.
+    """Fold layer scale into the dense layers before it.
 
     `g * (x W + b) = x (W diag(g)) + g b`, as converters do it. Source: Touvron et al.
     2021, arXiv:2103.17239, eq. (4), has the factors.
@@ -81,7 +81,7 @@ def layer_scales(model):
 
 
 def smooth(model, images, alpha=0.5):
-    """Migrate outliers of activations into weights, channel by channel.
+    """Migrate activation outliers into weights, channel by channel (SmoothQuant).
 
     Behind every layer norm, channel j is divided by
     `s_j = max|x_j|^alpha / max|W_j|^(1 - alpha)` and its weights multiplied by it; the
@@ -125,7 +125,7 @@ def smooth(model, images, alpha=0.5):
 
 
 def equalize(model):
-    """Balance weights that meet in a product, channel by channel.
+    """Balance weight ranges across layers, channel by channel.
 
     Values and the projection that reads them: `V_j / s`, `P_j * s`, since attention
     mixes tokens and not channels. Queries and keys: `Q_j / s`, `K_j * s`, since only
@@ -159,7 +159,7 @@ def equalize(model):
 
 
 def correct_bias(model, reference, images):
-    """Give every dense layer the mean output back that rounding took from it.
+    """Restore each dense layer's mean output after rounding, by its bias.
 
     Layer by layer, on the outputs of the layers corrected before it. Source: Nagel et
     al. 2019, arXiv:1906.04721, section 4.2 (theirs: from statistics of batch norms;
@@ -208,7 +208,7 @@ def correct_bias(model, reference, images):
 
 
 def round_weights(model, bits=8):
-    """Round the kernels of dense layers, to see what that alone does to a model.
+    """Round the kernels of dense layers, to measure the effect on a model.
 
     Source: Krishnamoorthi 2018, arXiv:1806.08342, section 3.1.2.
 
@@ -226,7 +226,7 @@ def round_weights(model, bits=8):
 
 
 def copy_of(model):
-    """The same layers, weights and notes, to be changed apart."""
+    """Copy a model with its weights and notes, for separate changes."""
     made = keras.models.clone_model(model)
     made.set_weights(model.get_weights())
     for note in ("preprocessing", "labels"):
@@ -236,7 +236,7 @@ def copy_of(model):
 
 
 def dense_layers(model):
-    """Every dense layer, those inside other layers too, in order."""
+    """List every dense layer, nested ones too, in order."""
     layers = model._flatten_layers()
     return [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
 
@@ -261,7 +261,7 @@ def norm_readers(model):
 
 
 def _readers(layer, outputs):
-    """Dense layers behind a layer, through pooling; [] if something else reads it."""
+    """Dense layers behind a layer, through pooling; [] if another layer reads it."""
     found = []
     if id(layer.output) in outputs:
         return []
@@ -281,7 +281,7 @@ def _readers(layer, outputs):
 
 @contextlib.contextmanager
 def observing_layers(layers, see):
-    """Let `see(layer, inputs, outputs)` look at layers and give what goes on."""
+    """Call `see(layer, inputs, outputs)` at each layer, and use what it returns."""
 
     def compute(layer, inputs):
         return see(layer, inputs, type(layer).call(layer, inputs))
@@ -292,7 +292,7 @@ def observing_layers(layers, see):
 
 @contextlib.contextmanager
 def replacing_method(layers, compute, method="call"):
-    """Let `compute(layer, *inputs)` stand in for a method, and put that back."""
+    """Replace a method by `compute(layer, *inputs)` inside the block."""
 
     def call(layer, *inputs, training=None):
         return compute(layer, *inputs)

@@ -1,4 +1,4 @@
-"""The recipes for `.tflite` files: one row each."""
+"""The quantization recipes for `.tflite` files: one row each."""
 
 import os
 
@@ -88,7 +88,7 @@ RECIPES = table(
 
 
 def apply_recipe(recipe, source, target, calibration=None, verbose=1, mode="none"):
-    """Round a float32 `.tflite` file.
+    """Quantize a float32 `.tflite` file.
 
     Args:
         recipe: a row of `RECIPES`. source, target: files, not the same.

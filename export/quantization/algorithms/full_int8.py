@@ -34,7 +34,7 @@ from keras_vit.export.runtime.console import say
 
 
 def full_int8(source, target, images, verbose=1, mode="none"):
-    """Quantize every operator, for chips and microcontrollers without floats.
+    """Quantize every operator to int8, for chips and microcontrollers without floats.
 
     Dense layers (as convolutions of 1x1), attention, softmax and GELU, as x times a
     sigmoid, work on 8 bits; the residual stream and the norms on 16, in steps that are
@@ -75,7 +75,7 @@ def full_int8(source, target, images, verbose=1, mode="none"):
 
 
 def int16x8(source, target, images, verbose=1, mode="none"):
-    """Weights in 8 bits, activations in 16: integers that lose next to nothing.
+    """Quantize weights to 8 bits and activations to 16, with almost no loss.
 
     For chips whose accelerators know this pair; on a phone's processor the kernels are
     tens of times slower than in float32, and tflite-micro has none for its GELU. Image
@@ -101,7 +101,7 @@ def int16x8(source, target, images, verbose=1, mode="none"):
 
 
 def _observed(recipe, source, images, verbose):
-    """The prepared float graph, what was seen in it, and what shall work on int16."""
+    """Prepare the float graph; return it, its `Statistics`, and the int16 operators."""
     if isinstance(images, TrainedIntegers):
         say(f"calibrating on {count_of(images.images)} images", verbose)
         return observed_trained(source, images, verbose)
@@ -114,7 +114,7 @@ def _observed(recipe, source, images, verbose):
 
 
 def image_codes(mode, seen):
-    """How a uint8 image is read: `x = scale * (q - zero) + shift`.
+    """Scale, zero point and shift of a uint8 image: `x = scale * (q - zero) + shift`.
 
     Where all colours share one range, the code is the pixel: 255 steps from low to
     high. A zero point is a whole number, which leaves a rest of half a step or less;
@@ -143,7 +143,7 @@ def _retyped(tensor, kind, scale, zero):
 
 
 def _put(graph, twin, number):
-    """Let an output's own number, which signatures know, be the integer tensor."""
+    """Replace an output tensor by its integer twin, under the same number."""
     old, new = graph.tensors[number], graph.tensors[twin]
     graph.tensors[number] = dataclasses.replace(new, name=old.name)
     maker = graph.maker(twin)
@@ -152,7 +152,7 @@ def _put(graph, twin, number):
 
 
 def audit(graph, recipe):
-    """Make sure that nothing is computed, or stored, in floats.
+    """Check that no tensor and no operator is left in float.
 
     Args:
         graph: integer `TFLiteGraph`. recipe: name, for the message.

@@ -1,4 +1,4 @@
-"""int4: dense weights in 4 bits that are chosen by what they do to real images."""
+"""int4: dense weights in 4 bits, rounded by GPTQ on calibration images."""
 
 import functools
 import os
@@ -33,7 +33,7 @@ BLOCK = 32
 
 
 def int4(source, target, images, verbose=1, block=0):
-    """Store the weights of dense layers in 4 bits, and in 8 where 4 cost most.
+    """Quantize dense weights to 4 bits, and to 8 where 4 cost most accuracy.
 
     Activations stay float32 in the file; the runtime quantizes them per token to 8
     bits while it multiplies. The float graph is first rewritten as for static_int8,
@@ -87,7 +87,7 @@ int4_blockwise = functools.partial(int4, block=BLOCK)
 
 
 def _least_bits(graph, place):
-    """4, or 8 where two weights of a row cannot share a byte."""
+    """Fewest bits of a layer: 4, or 8 where its rows have an odd length."""
     columns = graph.value(graph.operators[place].inputs[1]).shape[1]
     return 8 if columns % 2 else 4
 
@@ -97,7 +97,7 @@ def _size(graph, place):
 
 
 def _check(graph, bits, block):
-    """Refuse what 4 bits do not change."""
+    """Refuse a model whose weights 4 bits cannot store."""
     inputs = [graph.value(graph.operators[p].inputs[1]).shape[1] for p in bits]
     if 4 not in bits.values():
         raise UnsupportedLayer(
@@ -112,7 +112,7 @@ def _check(graph, bits, block):
 
 
 def round_layers(graph, images, bits, block=0, verbose=1):
-    """Round dense layers in the order in which images meet them.
+    """Round dense layers in the order of execution.
 
     Args:
         graph: float `TFLiteGraph`; its layers are changed in place.
@@ -132,7 +132,7 @@ def round_layers(graph, images, bits, block=0, verbose=1):
 
 
 def _round(graph, op, given, wanted, bits, block):
-    """Round one layer. given, wanted: its input per image, rounded and in float."""
+    """Round one layer. inputs, targets: its input per image, rounded and in float."""
     weight = graph.value(op.inputs[1])
     block = block if bits == 4 and weight.shape[1] % (block or 1) == 0 else 0
     covariance, mean, rows = moments(given)
@@ -145,7 +145,7 @@ def _round(graph, op, given, wanted, bits, block):
 
 
 def moments(values):
-    """Covariance (D, D), mean (D,) and count of the rows of all images.
+    """Covariance (D, D), mean (D,) and number of rows over all images.
 
     Args:
         values: list of (..., D) float32.
@@ -159,7 +159,7 @@ def moments(values):
 
 
 def sensitivity(graph, trial, bits, images, verbose=1):
-    """What 4 bits of each layer alone do to the answers.
+    """Output error of each layer quantized alone to 4 bits.
 
     Args:
         graph: float `TFLiteGraph`. trial: the same with rounded layers.
@@ -191,7 +191,7 @@ def sensitivity(graph, trial, bits, images, verbose=1):
 
 
 def _put(walk, place, trial):
-    """Give one layer the rounded weights of another graph, its mean kept."""
+    """Assign a layer rounded weights of another graph; its mean output is kept."""
     graph, op = walk.graph, walk.graph.operators[place]
     tensor = trial.tensors[trial.operators[place].inputs[1]]
     scale = tensor.scale.reshape(len(tensor.data), -1)
@@ -208,7 +208,7 @@ def _noise(expected, got):
 
 
 def choose(costs, sizes, left):
-    """Layers that gain most per byte, as long as bytes are left.
+    """Choose the layers for 8 bits that gain most per byte, within the size budget.
 
     Args:
         costs: {layer: noise}. sizes: {layer: bytes more}. left: bytes.

@@ -1,4 +1,4 @@
-"""Layer norm in integers: one multiplication of a token by 1 / rms, in 16 bits."""
+"""Layer normalisation in integers: a token times 1 / rms, in 16 bits."""
 
 import math
 
@@ -12,7 +12,7 @@ MOST_STEPS = 4
 
 
 def write_norm(writer, norm):
-    """Append `x / rms(x)` to a writer's graph; gives the number of the result.
+    """Append `x / rms(x)` to a writer's graph; returns the number of the result.
 
     Squares, their sums and the products are 16-bit; the root is a table of 256 values
     (RSQRT of int8, which all runtimes and NPUs share), made finer by Newton's
@@ -35,7 +35,7 @@ def write_norm(writer, norm):
 
 
 def inverse_of_two_ranges(writer, x, peak, tops, least):
-    """1 / rms, from a fine range for ordinary tokens and a coarse one for massive.
+    """1 / rms with a fine range for ordinary tokens and a coarse one for massive ones.
 
     `fine - relu(1 / sqrt(cut) - coarse)`, where `fine` saturates at the energy `cut`
     and the second term is zero below it. Massive tokens: Sun et al. 2024,
@@ -82,7 +82,7 @@ def _inverse(writer, x, peak, top, least):
 
 
 def _finer(writer, energy, guess, end):
-    """One step of Newton's method, twice as large as the guess."""
+    """Append one step of Newton's method, twice as large as the estimate."""
     square = _product(writer, "square", guess, guess, end**2)
     ratio = _product(writer, "ratio", energy, square, 3.99)
     unit = float(writer.graph.tensors[ratio].scale[0])
@@ -105,7 +105,7 @@ def _constant(writer, like, name, value, unit):
 
 
 def newton_steps(ratio):
-    """How often to apply Newton's method, so that norms are right within 0.2%.
+    """Number of Newton steps until norms are exact within 0.2%.
 
     The table rounds an energy to one of 255 codes: that of the shortest token is
     `255 / ratio`, and off by half a code. Each step takes an error d to 1.5 d^2 +
@@ -127,7 +127,7 @@ def newton_steps(ratio):
 
 
 def _energy(writer, x, peak, top):
-    """4 times the mean square of each token, and the mean square where it saturates.
+    """4 times the mean square of each token, and its saturation limit.
 
     The sum is a dense layer of one unit with equal weights; its step is the square's
     times a power of two, times the mean's 1 / D.
@@ -156,7 +156,7 @@ def _weight(ratio):
 
 
 def _table(writer, energy, end):
-    """1 / sqrt of each energy, up to `end`, by 256 values; as 16 bits."""
+    """Append a lookup table of 1 / sqrt up to `end`, with 256 entries of 16 bits."""
     graph, old = writer.graph, writer.graph.tensors[energy]
     steps = float(old.scale[0]) * 128, end / 255
     short, root = (writer.byte("energy", old.shape, step, -128) for step in steps)
@@ -167,7 +167,7 @@ def _table(writer, energy, end):
 
 
 def even_step(top):
-    """The power of two that 16 bits of a range must count in.
+    """The power of two that is the step of a 16-bit range.
 
     Runtimes compute the ratio of steps in float32 or in float64, keep 16 or 32 bits of
     it, and round once or twice. For a power of two all of them give the same integers.
@@ -179,7 +179,7 @@ def even_step(top):
 
 
 def few_bits(scales):
-    """Scales rounded up to 15 bits, all that some runtimes keep of an int16 layer's."""
+    """Round scales up to 15 bits, the precision that some runtimes keep for int16."""
     mantissa, exponent = np.frexp(scales.astype("float64"))
     return np.ldexp(np.ceil(mantissa * 2**15) / 2**15, exponent).astype("float32")
 

@@ -1,4 +1,4 @@
-"""Every operator of a float graph, written again in integers."""
+"""The integer form of every operator of a float graph."""
 
 import copy
 import functools
@@ -66,7 +66,7 @@ VERSIONS = {
 
 
 class IntegerWriter:
-    """Rewrites a prepared float graph, operator by operator, in integers.
+    """Rewrites a prepared float graph to integers, operator by operator.
 
     Dense layers and attention work on int8; sums, norms and whatever else multiplies
     two results work on int16, the residual stream among them. What is written is what
@@ -161,7 +161,7 @@ class IntegerWriter:
         self._written.append(TFLiteOperator(op.name, [*inputs], outputs, raw, version))
 
     def make(self, like, low, high, wide, shape=None):
-        """Add an integer tensor named like another; gives its number."""
+        """Add an integer tensor with the name of another; returns its number."""
         old = self.graph.tensors[like]
         if wide:
             kind, scale, zero = INT16, integer_layernorm.even_step(max(-low, high)), 0
@@ -175,15 +175,15 @@ class IntegerWriter:
         return self.graph.append(made)
 
     def byte(self, name, shape, scale, zero):
-        """Add an int8 tensor; gives its number."""
+        """Add an int8 tensor; returns its number."""
         return self.append(name, shape, INT8, scale, zero)
 
     def range_of(self, number, wide):
-        """(low, high) that a tensor gets in 16 bits, or in 8."""
+        """(low, high) of a tensor's quantization range, in 16 bits or in 8."""
         return self.limits[number] if wide else self.narrow[number]
 
     def stands(self, number, wide):
-        """The integer twin of a float tensor, in 16 or 8 bits.
+        """Quantize a float tensor to 16 or 8 bits, once; returns its number.
 
         Args:
             number: of a tensor that is written already, or of a constant.
@@ -207,7 +207,7 @@ class IntegerWriter:
         return self._casts[twin]
 
     def constant(self, number, value, wide):
-        """A float constant as an integer one."""
+        """Quantize a float constant."""
         top, kind = float(np.abs(value).max()), INT16 if wide else INT8
         scale = integer_layernorm.even_step(top) if wide else max(top, 1e-6) / 127
         codes = np.round(value / scale).astype("int16" if wide else "int8")
@@ -216,7 +216,7 @@ class IntegerWriter:
         return self.append(name, codes.shape, kind, scale, 0, codes)
 
     def reshaped(self, number, shape):
-        """The same integers in another shape; gives their number."""
+        """Reshape an integer tensor; returns its number."""
         if self.graph.tensors[number].shape == tuple(shape):
             return number
         size = TFLiteTensor("shape", (len(shape),), INT32, np.array(shape, "int32"))
@@ -224,7 +224,7 @@ class IntegerWriter:
         return self.add("RESHAPE", [number, self.shared(size)], made)
 
     def shared(self, tensor):
-        """Add a constant, once for all that are equal; gives its number."""
+        """Add a constant, once for all equal ones; returns its number."""
         scale = None if tensor.scale is None else tensor.scale.tobytes()
         key = (tensor.type, tensor.shape, tensor.data.tobytes(), scale)
         if key not in self._shared:
@@ -232,7 +232,7 @@ class IntegerWriter:
         return self._shared[key]
 
     def wide_after(self, number):
-        """Whether a dense layer that works on int16 reads this, through movers."""
+        """Whether a dense layer on int16 reads this, through movers."""
         for op in self.graph.users(number):
             if id(op) in self._wide:
                 return True
@@ -293,7 +293,7 @@ class IntegerWriter:
         self.numbers[op.outputs[0]] = made
 
     def _convolve(self, op, x, weight, bias, ends):
-        """A dense layer as a convolution of 1x1, in which reference kernels agree.
+        """Write a dense layer as a 1x1 convolution, in which reference kernels agree.
 
         tflite-micro rounds the sums of either twice; LiteRT's reference kernels do so
         for convolutions alone.
@@ -312,7 +312,7 @@ class IntegerWriter:
         return made if within else self.reshaped(made, shape)
 
     def _bias_of(self, op):
-        """A layer's bias, with what the image's codes leave to it."""
+        """A layer's bias, plus the offset of the image's zero point."""
         bias = bias_of(self.graph, op).astype("float64")
         first, shift = self._shift
         if op is first:
@@ -320,7 +320,7 @@ class IntegerWriter:
         return bias
 
     def _bias(self, op, bias, steps, wide):
-        """int32 with the scales of the sums, or int64 for int16 data."""
+        """Quantize a bias to int32 in the scales of the sums, or int64 for int16."""
         codes = np.round(bias / steps).astype("int64" if wide else "int32")
         made = TFLiteTensor("bias", codes.shape, INT64 if wide else INT32, codes)
         if not wide and op.outputs[0] not in self.graph.outputs:
@@ -330,7 +330,7 @@ class IntegerWriter:
         return self.graph.append(made)
 
     def _result(self, op, wide):
-        """(low, high) that a dense layer's output needs, less in front of a GELU."""
+        """(low, high) of a dense layer's output, smaller before a GELU."""
         low, high = self.range_of(op.outputs[0], wide)
         gelu = self.graph.only_user(op.outputs[0])
         if gelu is None or gelu.name != "GELU":
@@ -338,7 +338,7 @@ class IntegerWriter:
         return max(low, FLOORS[wide]), self.top_of(gelu, wide)
 
     def top_of(self, gelu, wide):
-        """Largest value of a GELU that is of use: a MINIMUM may follow."""
+        """Largest GELU value that is used: a MINIMUM may follow."""
         after = gelu.outputs[0]
         bound = self.graph.only_user(after)
         if bound is not None and bound.name == "MINIMUM":
@@ -346,7 +346,7 @@ class IntegerWriter:
         return self.range_of(after, wide)[1]
 
     def _minimum(self, op):
-        """Nothing: the integer range before it ends at the same bound."""
+        """Skip a MINIMUM: the integer range before it ends at the same bound."""
         self.numbers[op.outputs[0]] = self.numbers[op.inputs[0]]
 
     def _sum(self, op):
@@ -373,7 +373,7 @@ class IntegerWriter:
         self._fixed(op, (1 / 32768, 0), (1 / 128, 0))
 
     def _fixed(self, op, wide_step, step):
-        """Operators whose kernels want one certain output scale and zero."""
+        """Write an operator whose kernel requires a certain output scale and zero."""
         wide = self.everywhere
         x = self.stands(op.inputs[0], wide)
         old = self.graph.tensors[op.outputs[0]]
@@ -383,7 +383,7 @@ class IntegerWriter:
         self.again(op, [x], [made])
 
     def _mean(self, op):
-        """Over channels, or over tokens."""
+        """Write a MEAN over channels or over tokens."""
         graph, old = self.graph, self.graph.tensors[op.inputs[0]].shape
         axes = {int(a) % len(old) for a in graph.value(op.inputs[1]).reshape(-1)}
         if len(axes) != 1 or axes & set(range(len(old) - 2)):

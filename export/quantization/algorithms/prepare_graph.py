@@ -1,4 +1,4 @@
-"""A float graph made ready for integers: rewritten, outliers split off."""
+"""Preparation of a float graph for integers: rewrites, split outlier channels."""
 
 from keras_vit.export.quantization.calibration.observer import ranges
 from keras_vit.export.quantization.calibration.saved_ranges import Ranges
@@ -14,7 +14,7 @@ from keras_vit.export.quantization.rewrites.split_outliers import (
 
 
 def named_layers(graph):
-    """Path in the Keras model -> dense or convolution layer, in order.
+    """Map the path in the Keras model to the dense or convolution layer, in order.
 
     A path that occurs twice gets its number behind it.
 
@@ -49,7 +49,7 @@ def spared_layers(graph, images):
 
 
 def prepare(graph):
-    """Every rewrite that needs no images; the answers stay as they are.
+    """Apply every rewrite that needs no images; outputs stay the same.
 
     Args:
         graph: float `TFLiteGraph`.
@@ -63,7 +63,7 @@ def prepare(graph):
 
 
 def split_all(graph, images, verbose=1):
-    """`split_overflow` wherever hidden units stand out.
+    """Split outlier hidden units off with `split_overflow`.
 
     Args:
         graph: float `TFLiteGraph`. images: calibration images. verbose: 0 for silence.

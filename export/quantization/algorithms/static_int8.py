@@ -65,7 +65,7 @@ def static_int8(source, target, images, verbose=1):
 
 
 def result_range(graph, limits, layer):
-    """(low, high) that a layer's output needs, which is less in front of a GELU."""
+    """(low, high) of a layer's output, smaller before a GELU."""
     low, high = limits[layer.outputs[0]]
     gelu = graph.only_user(layer.outputs[0])
     if gelu is None or gelu.name != "GELU":

@@ -1,4 +1,4 @@
-"""Integers that a model was trained with, and how dense layers hold integers."""
+"""Export of quantization-aware models: weights and ranges that training fixed."""
 
 import copy
 import dataclasses
@@ -36,7 +36,7 @@ CARRIERS = {"RESHAPE": 0, "TRANSPOSE": 0, "STRIDED_SLICE": 0, "MINIMUM": 0}
 
 
 class TrainedLayer(NamedTuple):
-    """One dense layer as it was trained.
+    """Integer weights and ranges of one dense layer after training.
 
     Args:
         integers: (out, in) int8. steps: (out,) float32. bits: 4 or 8.
@@ -54,7 +54,7 @@ class TrainedLayer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TrainedIntegers:
-    """What a file must hold of a model that was trained under its integers.
+    """All weights and ranges that quantization-aware training fixed for a file.
 
     Args:
         recipe: that it was trained for.
@@ -70,11 +70,11 @@ class TrainedIntegers:
 
     @property
     def needs_images(self):
-        """Whether ranges are left that images must tell: those of 16 bits."""
+        """Whether 16-bit ranges are left that calibration images must set."""
         return self.recipe == "full_int8"
 
     def check(self, quantization, calibration):
-        """Refuse another recipe, and images that would change nothing.
+        """Refuse another recipe, and calibration images that would change nothing.
 
         Raises:
             ValueError: saying which recipe it was trained for.
@@ -92,7 +92,7 @@ class TrainedIntegers:
 
 
 def store(graph, op, integers, scale, bits, block=0):
-    """Give a dense layer integer weights, its input quantized per token at run time.
+    """Store integer weights in a dense layer whose input is quantized at run time.
 
     Args:
         graph: `TFLiteGraph`. op: dense layer of it.
@@ -109,7 +109,7 @@ def store(graph, op, integers, scale, bits, block=0):
 
 
 def int4_trained(source, target, plan):
-    """Store weights that were trained on their grid, as they are.
+    """Store weights that were trained in 4 bits, without rounding again.
 
     Args:
         source: float32 `.tflite` file of `QuantizationAware.finished()`.
@@ -128,7 +128,7 @@ def int4_trained(source, target, plan):
 
 
 def static_trained(source, target, plan):
-    """Store weights and ranges that were trained for static_int8, as they are.
+    """Store weights and ranges trained for static_int8, without rounding again.
 
     Args:
         source, target, plan, Raises: as in `int4_trained`.
@@ -146,7 +146,7 @@ def static_trained(source, target, plan):
 
 
 def observed_trained(source, plan, verbose):
-    """A float graph with trained weights, and what full_int8 must know of it.
+    """Prepare the float graph with trained weights, and its `Statistics`.
 
     Args:
         source: as in `int4_trained`. plan: `TrainedIntegers` with images.
@@ -165,7 +165,7 @@ def observed_trained(source, plan, verbose):
 
 
 def settle(graph, plan):
-    """The rewrites that leave trained integers on their grid.
+    """Apply the rewrites that keep trained weights on their integer grid.
 
     Args:
         graph: float `TFLiteGraph`. plan: `TrainedIntegers`.
@@ -191,7 +191,7 @@ def settle(graph, plan):
 
 
 def pin(graph, found):
-    """Note on each weight the steps that it was trained with.
+    """Record each weight's trained scale in the graph.
 
     A folded factor changes a row's step and not its integers.
 
@@ -207,7 +207,7 @@ def pin(graph, found):
 
 
 def learned(graph, found, scores):
-    """{tensor: (low, high)} of what was learned, for every tensor that has it.
+    """{tensor: (low, high)} of trained ranges, for every tensor that has one.
 
     Args:
         graph: float `TFLiteGraph`. found: list of (dense layer, `TrainedLayer`).
@@ -228,7 +228,7 @@ def learned(graph, found, scores):
 
 
 def _back(graph, number):
-    """The tensors whose codes one is made of, back to the operator that made them."""
+    """The tensors with the same codes, back to the operator that computes them."""
     chain = [number]
     while True:
         maker = graph.maker(number)
@@ -239,7 +239,7 @@ def _back(graph, number):
 
 
 def _matched(graph, plan):
-    """[(dense layer, `TrainedLayer`)] of a graph, found by their weights."""
+    """[(dense layer, `TrainedLayer`)] of a graph, matched by their weights."""
     left, found = list(plan.rows), []
     for op in [op for op in find_layers(graph) if is_dense(graph, op)]:
         weight = graph.value(op.inputs[1])

@@ -1,4 +1,4 @@
-"""Calibration images on their way through a graph, one layer after the other."""
+"""Layer-wise execution of a graph on calibration images."""
 
 import copy
 
@@ -8,7 +8,7 @@ from keras_vit.export.quantization.calibration.observer import open_graph
 
 
 class LayerwiseRunner:
-    """Values of a graph on all images, computed as far as they are asked for.
+    """Runs a graph on all images, only as far as tensors are asked for.
 
     Each operator runs once per image, however many tensors are asked for on the way:
     a layer that is changed before its turn shows in all that come after it.
@@ -28,7 +28,7 @@ class LayerwiseRunner:
         self.left = graph.ordered()
 
     def advance(self, wanted):
-        """Compute tensors, and keep them and what later operators need.
+        """Compute tensors, and keep them and the inputs of later operators.
 
         Args:
             wanted: numbers of tensors.
@@ -42,7 +42,7 @@ class LayerwiseRunner:
         self.values = {n: rows for n, rows in self.values.items() if n in keep}
 
     def branch(self):
-        """A walk on a copy of the graph, from here on, that leaves this one alone."""
+        """Make an independent runner on a copy of the graph, from this state."""
         made = copy.copy(self)
         made.graph, made.values = self.graph.copy(), dict(self.values)
         places = [self.graph.operators.index(op) for op in self.left]
@@ -50,7 +50,7 @@ class LayerwiseRunner:
         return made
 
     def _behind(self, wanted):
-        """The operators not yet run that tensors depend on, in order."""
+        """The operators still to run for some tensors, in order."""
         needed, todo = set(wanted), []
         for op in reversed(self.left):
             if needed & set(op.outputs):
@@ -80,5 +80,5 @@ class LayerwiseRunner:
 
 
 def rows_of(values):
-    """Each array of a list as (T, D) float32."""
+    """Reshape each array of a list to (T, D) float32."""
     return [np.asarray(x).reshape(-1, x.shape[-1]) for x in values]

@@ -1,4 +1,4 @@
-"""What calibration images look like inside the graph: the range of each channel."""
+"""The observer: minimum and maximum of activations per channel."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from keras_vit.progress import Bar
 
 
 def ranges(graph, images, wanted, verbose=1):
-    """Smallest and largest value of each channel, over all images and tokens.
+    """Observe the smallest and largest value of each channel over all images.
 
     Minimum and maximum keep every calibration image in range; what would widen a
     range beyond use is handled where it arises, by `overflow`. Source: Krishnamoorthi
@@ -35,7 +35,7 @@ def ranges(graph, images, wanted, verbose=1):
 
 
 def open_graph(graph, also=()):
-    """A LiteRT interpreter of a graph, and the numbers of its tensors there.
+    """Open a LiteRT interpreter of a graph, with its tensor numbers there.
 
     Args:
         graph: `TFLiteGraph`. also: numbers of further tensors that it shall give.
@@ -50,7 +50,7 @@ def open_graph(graph, also=()):
 
 
 def watch(graph, images, wanted, see, verbose=1):
-    """Run images through a graph, one by one, and show what tensors hold.
+    """Run images through a graph, one by one, and pass on its tensors.
 
     Args:
         graph: float `TFLiteGraph` with one input. images: (N, H, W, C) float32.
@@ -72,7 +72,7 @@ def watch(graph, images, wanted, see, verbose=1):
 
 
 def widen(found, key, rows):
-    """Let the range of a tensor hold more rows.
+    """Extend the range of a tensor by more rows.
 
     Args:
         found: {key: (low, high)}, arrays (C,), changed in place. rows: (N, C).
@@ -85,6 +85,6 @@ def widen(found, key, rows):
 
 
 def whole(span, number):
-    """(low, high) of a whole tensor, out of its channels' ranges."""
+    """Range (low, high) of a whole tensor, from its channels' ranges."""
     low, high = span[number]
     return float(low.min()), float(high.max())

@@ -1,4 +1,4 @@
-"""What calibration images said of a model: observed once, kept, and used again."""
+"""Saved calibration: activation ranges of a model, stored as JSON."""
 
 import dataclasses
 import hashlib
@@ -17,7 +17,7 @@ LARGEST = 2**27  # bytes of a file: an H/14 needs a twentieth
 
 @dataclasses.dataclass(frozen=True)
 class Ranges:
-    """Ranges of the tensors of one model, to give as `calibration` instead of images.
+    """Activation ranges of one model, given as `calibration` in place of images.
 
     Recipes that only need ranges take it: static_int8, full_int8 and int16x8. Make one
     with `calibrate`.
@@ -39,7 +39,7 @@ class Ranges:
     keep: tuple = ()
 
     def keeping(self, layers):
-        """The same ranges, with some layers spared.
+        """Copy the ranges with some layers kept in float.
 
         static_int8 leaves them in float, full_int8 lets them work on 16 bits.
 
@@ -57,7 +57,7 @@ class Ranges:
         return dataclasses.replace(self, keep=tuple(layers))
 
     def of(self, graph, wanted):
-        """Ranges of some tensors, as `observe.ranges` gives them.
+        """Ranges of some tensors, as `observer.ranges` gives them.
 
         Args:
             graph: `TFLiteGraph`, rewritten as it was when images were observed.
@@ -77,7 +77,7 @@ class Ranges:
         return {number: known[number] for number in wanted}
 
     def to_json(self):
-        """What `save` writes."""
+        """Return the content of the file."""
         spans = {
             name: {str(n): [row.tolist() for row in pair] for n, pair in group.items()}
             for name, group in self.spans.items()
@@ -166,7 +166,7 @@ def _energy(pair):
 
 
 def fingerprint(model):
-    """SHA-256 of a model's weights in float32, in their order.
+    """SHA-256 of a model's float32 weights, in order.
 
     Args:
         model: Keras model.
@@ -180,7 +180,7 @@ def fingerprint(model):
 
 
 def signature(graph):
-    """SHA-256 of how a graph is wired: the names of its tensors' numbers.
+    """SHA-256 of a graph's structure: operators and tensor numbers.
 
     Args:
         graph: `TFLiteGraph`.
@@ -190,7 +190,7 @@ def signature(graph):
 
 
 def is_ranges(calibration):
-    """Whether it is `Ranges`, or the path of such: a file, or called .json."""
+    """Whether it is `Ranges`, or the path of a file of them."""
     if isinstance(calibration, (str, os.PathLike)):
         path = pathlib.Path(calibration)
         return path.is_file() or path.suffix == ".json"
@@ -198,12 +198,12 @@ def is_ranges(calibration):
 
 
 def count_of(images):
-    """How many images an array holds, or `Ranges` were made from."""
+    """Number of images of an array, or behind `Ranges`."""
     return images.images if isinstance(images, Ranges) else len(images)
 
 
 def check_ranges(calibration, model):
-    """Ranges, out of a file or as they are, if they belong to a model.
+    """Load `Ranges`, and check that they belong to a model.
 
     Args:
         calibration: `Ranges`, or the path of a saved one. model: Keras model.

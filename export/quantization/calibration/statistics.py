@@ -1,4 +1,4 @@
-"""What calibration images show of everything that a graph computes."""
+"""Calibration statistics of every tensor that a graph computes."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ from keras_vit.export.quantization.graph.unit_norms import find_unit_norms
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What images showed of a graph.
+    """Activation ranges and token energies of a graph on calibration images.
 
     Args:
         limits: {tensor: (low, high)}, all that occurred.
@@ -32,7 +32,7 @@ class Statistics:
 
 
 def collect_statistics(graph, images, verbose=1, method=DEFAULT, wanted=None):
-    """Observe everything that a graph computes.
+    """Run calibration images through a graph and collect its activation ranges.
 
     Args:
         graph: prepared float `TFLiteGraph`.
@@ -56,7 +56,7 @@ def collect_statistics(graph, images, verbose=1, method=DEFAULT, wanted=None):
 
 
 def _see(graph, images, wanted, energies, verbose, method):
-    """As `collect_statistics`; energies: {number: []}."""
+    """Collect statistics as `collect_statistics`; energies: {number: []}."""
     if isinstance(images, Ranges):
         spans = images.of(graph, wanted)
         limits = {number: whole(spans, number) for number in wanted}
@@ -82,7 +82,7 @@ def _see(graph, images, wanted, energies, verbose, method):
 
 
 def results(graph):
-    """Outputs of dense layers, but those of the graph and those that a GELU reads.
+    """Outputs of dense layers, without graph outputs and inputs of a GELU.
 
     They are what cutting off helps. It costs where a top score would be cut off, and
     gains nothing where a GELU's range, which has a floor, is cut already.
@@ -103,7 +103,7 @@ LEAST_GAP = 8.0
 
 
 def energy_gap(energies):
-    """Where to cut between ordinary tokens and massive ones.
+    """The energy that separates ordinary tokens from massive ones.
 
     The middle (geometric) of the widest gap above the median, if the largest energy is
     at least LEAST_GAP times the one below the gap.

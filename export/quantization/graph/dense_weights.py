@@ -1,4 +1,4 @@
-"""Dense and convolution layers in 8-bit integers.
+"""Dense and convolution layers in 8-bit integers: scales and zero points.
 
 Source of the arithmetic: Jacob et al. 2018, arXiv:1712.05877, section 2 (scale and zero
 point, int32 sums), with a scale per output channel, Krishnamoorthi 2018,
@@ -20,7 +20,7 @@ LARGEST_BIAS = 2.0**30
 
 
 def scale_and_zero(low, high):
-    """Scale and zero point of an int8 range that holds [low, high], and 0 exactly.
+    """Scale and zero point of an int8 range that holds [low, high], with 0 exact.
 
     `x = scale * (q - zero)`, q from -128 to 127.
 
@@ -33,7 +33,7 @@ def scale_and_zero(low, high):
 
 
 def quantize_weight(weight, bits=8, steps=None, least=0.0):
-    """Round a weight to -127 .. 127 with one scale per output channel.
+    """Quantize a weight to -127 .. 127 with one scale per output channel.
 
     Args:
         weight: (out, ...) float32. bits: fewer for a smaller range.
@@ -53,7 +53,7 @@ def quantize_weight(weight, bits=8, steps=None, least=0.0):
 
 
 def least_scales(bias, given, largest=LARGEST_BIAS):
-    """Scales of a weight below which a bias, in their steps, leaves its int32.
+    """Smallest weight scales for which the bias still fits its int32.
 
     A channel of tiny weights has a tiny scale, and its bias, a multiple of that and of
     the input's scale, would be cut off.
@@ -71,7 +71,7 @@ def least_scales(bias, given, largest=LARGEST_BIAS):
 
 
 def find_layers(graph):
-    """Dense and convolution layers with known float weights, in order.
+    """List dense and convolution layers with constant float weights, in order.
 
     Args:
         graph: float `TFLiteGraph`.
@@ -86,7 +86,7 @@ def find_layers(graph):
 
 
 def dynamic_layer(graph, operator):
-    """8-bit weights; the runtime quantizes the input per token while it multiplies.
+    """Store 8-bit weights; the runtime quantizes the input per token.
 
     Args:
         graph: `TFLiteGraph`. operator: dense layer of it, with float weights.
@@ -97,7 +97,7 @@ def dynamic_layer(graph, operator):
 
 
 def static_layer(graph, operator, given, result):
-    """An integer layer between QUANTIZE and DEQUANTIZE.
+    """Write an integer layer between QUANTIZE and DEQUANTIZE.
 
     Args:
         graph: `TFLiteGraph`. operator: dense or convolution layer with float weights.
@@ -123,7 +123,7 @@ def static_layer(graph, operator, given, result):
 
 
 def quantized(graph, number, scale, zero):
-    """The integer twin of a float tensor, made once for the same range."""
+    """Quantize a float tensor to its int8 twin, once per range."""
     for op in graph.users(number):
         if op.name == "QUANTIZE":
             twin = graph.tensors[op.outputs[0]]
@@ -133,7 +133,7 @@ def quantized(graph, number, scale, zero):
 
 
 def integer_like(graph, number, scale, zero):
-    """Add an int8 tensor of the same shape; gives its number."""
+    """Add an int8 tensor of the same shape; returns its number."""
     return graph.like(
         number,
         type=INT8,
@@ -143,7 +143,7 @@ def integer_like(graph, number, scale, zero):
 
 
 def integer_gelu(graph):
-    """Let GELU stay in integers between two integer layers: a table of 256 values.
+    """Keep a GELU between two integer layers in int8: a table of 256 values.
 
     A MINIMUM behind it goes away, since the integer range ends at the same bound.
 
@@ -161,7 +161,7 @@ def integer_gelu(graph):
 
 
 def _weight(graph, operator, least=0.0):
-    """int8 twin of a layer's weight; gives its number and scales."""
+    """Quantize a layer's weight to int8; returns its number and scales."""
     old = graph.tensors[operator.inputs[1]]
     integers, scale = quantize_weight(old.data, steps=old.scale, least=least)
     zero = np.zeros(len(scale), "int64")

@@ -1,4 +1,4 @@
-"""The graph of a `.tflite` file as plain Python objects: read, edit, write."""
+"""The graph of a `.tflite` file as Python objects: read, edit, write."""
 
 import copy
 import dataclasses
@@ -106,7 +106,7 @@ class TFLiteGraph:
         return TFLiteOperator(name, *numbers, raw, code.version)
 
     def copy(self):
-        """The same graph, to be edited apart; tensors keep their numbers."""
+        """Copy the graph for separate edits; tensors keep their numbers."""
         made = copy.copy(self)
         made.tensors, made.outputs = list(self.tensors), list(self.outputs)
         made.inputs = list(self.inputs)
@@ -117,17 +117,17 @@ class TFLiteGraph:
         return made
 
     def constant(self, data, name="constant"):
-        """Add a float32 constant; gives its number."""
+        """Add a float32 constant; returns its number."""
         data = np.ascontiguousarray(data, dtype="float32")
         return self.append(TFLiteTensor(name, data.shape, data=data))
 
     def append(self, tensor):
-        """Add a tensor; gives its number."""
+        """Add a tensor; returns its number."""
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
     def like(self, number, **changes):
-        """Add a tensor that the graph computes, shaped as another; gives its number."""
+        """Add a computed tensor with the shape of another; returns its number."""
         made = dataclasses.replace(self.tensors[number], data=None, **changes)
         return self.append(made)
 
@@ -167,7 +167,7 @@ class TFLiteGraph:
         return users[0] if len(users) == 1 and number not in self.outputs else None
 
     def redirect(self, old, new):
-        """Let every reader of one tensor read another."""
+        """Make every reader of one tensor read another."""
         for op in self.operators:
             op.inputs = [new if i == old else i for i in op.inputs]
 
@@ -176,7 +176,7 @@ class TFLiteGraph:
         return self.tensors[number].data if number >= 0 else None
 
     def replace(self, operator, place, data):
-        """Give one operator its own new constant; others may share the old one."""
+        """Give one operator its own new constant; others keep the old one."""
         name = "bias"
         if place < len(operator.inputs) and operator.inputs[place] >= 0:
             name = self.tensors[operator.inputs[place]].name
@@ -200,7 +200,7 @@ class TFLiteGraph:
         return found
 
     def ordered(self, also=()):
-        """The operators that an output needs, each after those it depends on.
+        """The operators that an output needs, each after its inputs' operators.
 
         Args:
             also: numbers of further tensors to treat as outputs.

@@ -1,4 +1,4 @@
-"""4-bit integers as they lie in a file, and scales of blocks of them."""
+"""4-bit integers packed two to a byte, and the scales of their blocks."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ FLOAT16, INT4 = 1, 17
 
 
 def pack(integers):
-    """Two 4-bit integers to a byte, the first in the low half.
+    """Pack two 4-bit integers to a byte, the first in the low half.
 
     >>> pack(np.array([1, -1, 7]))
     array([241,   7], dtype=uint8)
@@ -20,7 +20,7 @@ def pack(integers):
 
 
 def unpack(content, shape):
-    """Undo `pack`: bytes > int8 of a shape.
+    """Unpack bytes to int8 of a shape.
 
     >>> unpack(b"\\xf1\\x07", (3,))
     array([ 1, -1,  7], dtype=int8)

@@ -1,4 +1,4 @@
-"""Between the schema's objects and ours: buffers, scales, names."""
+"""Conversion between the schema's objects and ours: buffers, scales, names."""
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def _tensor(schema, tensor, keep_name, buffers, shared):
 
 
 def _buffer(schema, tensor, buffers, shared):
-    """Number of the buffer with a tensor's data; equal data is stored once."""
+    """Number of the buffer of a tensor's data; equal data is stored once."""
     content = b""
     if tensor.data is not None:
         data = (
@@ -159,7 +159,7 @@ def _signature(schema, old, numbers):
 
 
 def short(name):
-    """The layer's path out of the converter's names, which fill 100 KB otherwise.
+    """Shorten a tensor's name to the layer's path; the converter's names fill 100 KB.
 
     >>> short("a/b;vit_1/block_3_1/mlp_1/fc1_1/Tensordot;x/block_3_1/fc1_1/BiasAdd")
     'block_3/fc1'

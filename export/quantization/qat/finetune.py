@@ -1,4 +1,4 @@
-"""Fine-tuning of a model that already feels its quantization.
+"""Quantization-aware models: computed with the rounding of their export.
 
 Source of the idea: Jacob et al. 2018, arXiv:1712.05877, section 3.
 """
@@ -37,7 +37,7 @@ from keras_vit.export.quantization.rewrites.split_outliers import UNBOUNDED
 
 @keras.saving.register_keras_serializable("keras_vit")
 class QuantizationAware(keras.Model):
-    """A model that computes with the integers it will be stored in.
+    """A model that computes with the quantized weights and ranges of its export.
 
     Weights are rounded to a grid whose step is learned, one per output channel: the
     gradient passes the rounding as if it were not there (straight-through), reaches
@@ -77,7 +77,7 @@ class QuantizationAware(keras.Model):
             self._add_ranges()
 
     def _add_ranges(self):
-        """Variables for what is learned of activations; None where nothing is."""
+        """Create the variables of learned activation ranges; None where fixed."""
         self.sites, full = find_insertion_points(self.inner), self.recipe == "full_int8"
         for place, site in enumerate(self.sites):
             skipped = site.kind == "constant" or site.beside is not None
@@ -124,7 +124,7 @@ class QuantizationAware(keras.Model):
             return self.inner(images, training=training)
 
     def _taken(self, site, place, inputs):
-        """What a dense layer gets of its input."""
+        """Fake-quantize the input of a dense layer."""
         if site is None or (site.kind == "head" and self.given[place] is None):
             return fake_tokens(inputs)
         place = place if site.beside is None else site.beside
@@ -136,7 +136,7 @@ class QuantizationAware(keras.Model):
         return fake_range(inside, *self._range_given(place)) + (inputs - inside)
 
     def _made(self, site, place, outputs):
-        """What is left of a dense layer's result."""
+        """Fake-quantize the output of a dense layer."""
         if site is None or self.results[place] is None:
             return outputs
         span = self._range_made(site, place)
@@ -149,7 +149,7 @@ class QuantizationAware(keras.Model):
         return fake_range(outputs * factor, *span) / factor
 
     def _range_given(self, place):
-        """(low, high) of a dense layer's input."""
+        """Quantization range (low, high) of a dense layer's input."""
         low, high = _span(self.given[place])
         first = self.sites[place].first
         if first is None:
@@ -158,7 +158,7 @@ class QuantizationAware(keras.Model):
         return low, ops.where(top < UNBOUNDED, top, high)
 
     def _range_made(self, site, place):
-        """(low, high) of a dense layer's result."""
+        """Quantization range (low, high) of a dense layer's output."""
         if site.second is None:
             return _span(self.results[place])
         low = ops.maximum(-power(self.results[place][0]), GELU_FLOOR)
@@ -166,7 +166,7 @@ class QuantizationAware(keras.Model):
 
     @contextlib.contextmanager
     def _rounded_scores(self):
-        """Attention on 8-bit scores and 8-bit weights."""
+        """Compute attention with 8-bit scores and 8-bit weights."""
         layers = attentions(self.inner)
         ends = dict(zip(map(id, layers), self.scores, strict=True))
 
@@ -179,7 +179,7 @@ class QuantizationAware(keras.Model):
             yield
 
     def finished(self):
-        """The model with rounded weights, to be run as any other.
+        """Return the model with rounded weights, a normal Keras model.
 
         Returns:
             functional Keras model, and `TrainedIntegers`, what its file must hold.
@@ -197,7 +197,7 @@ class QuantizationAware(keras.Model):
         return made, TrainedIntegers(self.recipe, tuple(rows), scores)
 
     def _spans(self, place):
-        """given, result and bound of a `TrainedLayer`."""
+        """Input range, output range and bound of a `TrainedLayer`."""
         if not self.given:
             return None, None, None
         site, bound = self.sites[place], self.bounds[place]
@@ -210,7 +210,7 @@ class QuantizationAware(keras.Model):
 
     @property
     def preprocessing(self):
-        """How images must be prepared, as in the float model."""
+        """Preprocessing of the float model."""
         return getattr(self.inner, "preprocessing", None)
 
     @property
@@ -231,7 +231,7 @@ class QuantizationAware(keras.Model):
 
 
 def quantize_aware(model, recipe="int4", calibration=None):
-    """Make a model that is fine-tuned under the integers of a recipe.
+    """Make a model for fine-tuning under a recipe's quantization.
 
     It starts where post-training quantization ends: scales folded; for "int4"
     every dense layer rounded on calibration images (see `gptq`), 8 bits where 4 cost
@@ -276,7 +276,7 @@ def quantize_aware(model, recipe="int4", calibration=None):
 
 
 def _span(ends):
-    """(low, high) out of their logarithms."""
+    """(low, high) from their logarithms."""
     return -power(ends[0]), power(ends[1])
 
 

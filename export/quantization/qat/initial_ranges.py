@@ -1,4 +1,4 @@
-"""Where quantization-aware fine-tuning starts: what post-training rounding reaches."""
+"""Initial weights and ranges of quantization-aware training, from calibration."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ BATCH, LEAST = 16, 1e-6
 
 
 def rounded_to_4_bits(model, images):
-    """A model on a grid of 4 bits, and of 8 where 4 cost most.
+    """Round a model to 4 bits, and to 8 where 4 cost most.
 
     Args:
         model: functional Keras model, norm scales folded. images: (N, H, W, C).
@@ -50,13 +50,13 @@ def rounded_to_4_bits(model, images):
 
 
 def plain_steps(model):
-    """The step of 8 bits per output of every dense layer, list of (out,)."""
+    """8-bit scale per output of every dense layer, list of (out,)."""
     layers = prepare_model.dense_layers(model)
     return [quantize_weight(ops.convert_to_numpy(d.kernel).T)[1] for d in layers]
 
 
 def observe(made, images):
-    """Give a model for static_int8 or full_int8 the ranges that images show.
+    """Set a model's activation ranges for static_int8 or full_int8 by calibration.
 
     The whole range of inputs, the percentile of results, as in `collect_statistics`.
 
@@ -80,7 +80,7 @@ def observe(made, images):
 
 
 def _seen(made, images):
-    """What passes: inputs, results and scores as `Histogram`s, and hidden units' tops.
+    """Histograms of inputs, results and scores, and hidden units' maxima.
 
     Returns:
         A list per dense layer, another, one per attention with ranges, and place of
@@ -118,14 +118,14 @@ def _seen(made, images):
 
 
 def _assign(ends, span):
-    """Note a range as logarithms; one that ends where its GELU's does has one."""
+    """Store a range as logarithms; one that ends where its GELU's does has one."""
     if ends is not None:
         sizes = np.maximum([-span[0], span[1]], LEAST)
         ends.assign(np.log2(sizes[: ends.shape[0]]))
 
 
 def _rounded(model, bits, images):
-    """A copy with every dense layer rounded, in order; and the steps."""
+    """Copy a model with every dense layer rounded, in order; and the scales."""
     made = prepare_model.copy_of(model)
     layers, wanted = prepare_model.dense_layers(made), prepare_model.dense_layers(model)
     means, steps, places = {}, {}, {id(d): p for p, d in enumerate(layers)}
@@ -154,7 +154,7 @@ def _rounded(model, bits, images):
 
 
 def _within(rounded, kernel, step):
-    """The weight that rounds to the same integers and is closest to the original."""
+    """The weight closest to the original that rounds to the same integers."""
     rounded, kernel = (ops.convert_to_numpy(x) for x in (rounded, kernel))
     return rounded + np.clip(kernel - rounded, -EDGE * step, EDGE * step)
 
@@ -182,7 +182,7 @@ def _sensitivity(model, coarse, images, bits):
 
 
 def _bytes_left(model, layers):
-    """What 4 bits in all dense layers leave of the size to stay below."""
+    """Bytes of the size budget that 4 bits in all dense layers leave."""
     kernels = sum(dense.kernel.shape.num_elements() for dense in layers)
     steps, total = sum(dense.units for dense in layers), model.count_params()
     least = kernels / 2 + 4 * (total - kernels + steps) + FRAME_BYTES

@@ -1,4 +1,4 @@
-"""Where a Keras model rounds when it runs in 8-bit integers."""
+"""Insertion points of fake quantization in a Keras model."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from keras_vit.layers.pooling import AttentionPooling
 
 @dataclasses.dataclass(frozen=True)
 class InsertionPoint:
-    """One dense layer, and what stands around it.
+    """One dense layer, with its neighbours that decide its quantization.
 
     Args:
         dense: the layer.
@@ -37,7 +37,7 @@ class InsertionPoint:
 
 
 def find_insertion_points(model):
-    """A `InsertionPoint` for every dense layer, in the order of `dense_layers`.
+    """Find an `InsertionPoint` for every dense layer, in the order of `dense_layers`.
 
     Args:
         model: functional Keras model.
@@ -69,7 +69,7 @@ def _is_convolution(layer):
 
 
 def _facts(layer, places):
-    """(dense layer, fields of its `InsertionPoint`) that one layer around it tells."""
+    """(dense layer, fields of its `InsertionPoint`) of one enclosing layer."""
     if isinstance(layer, PatchEncoder):
         yield layer.projection, {"kind": "image"}
     elif isinstance(layer, MLP):
@@ -86,7 +86,7 @@ def _facts(layer, places):
 
 
 def attentions(model):
-    """The attention of every block whose scores are one product, in order."""
+    """Attention layers of the blocks, in order."""
     blocks = (layer for layer in model.layers if isinstance(layer, TransformerBlock))
     found = [block.attention for block in blocks]
     return [attention for attention in found if not attention.relative_position]

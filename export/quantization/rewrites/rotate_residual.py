@@ -1,4 +1,4 @@
-"""The residual stream as a whole: its mean taken out, its outlier channels spread.
+"""Centring and rotation of the residual stream, against outlier channels.
 
 Both rewrites use that every block reads the stream through a layer norm, and writes to
 it through a dense layer. They change a float graph in place and leave its answers as
@@ -20,7 +20,7 @@ from keras_vit.export.quantization.graph.find_norms import (
 
 @dataclasses.dataclass(frozen=True)
 class ResidualStream:
-    """One residual stream.
+    """One residual stream of a graph: readers, writers, constants.
 
     Args:
         width: channels D. norms: that read it.
@@ -35,7 +35,7 @@ class ResidualStream:
 
 
 def find_streams(graph):
-    """The streams that nothing but layer norms reads, and only dense layers write.
+    """Find residual streams read by layer norms only, and written by dense layers only.
 
     Anything else, such as a stream that is also an output, is left out.
 
@@ -59,7 +59,7 @@ def find_streams(graph):
 
 
 def _spread(graph, start, norms):
-    """All tensors of the stream that `start` belongs to, or None."""
+    """All tensors of the residual stream with `start`, or None."""
     width = graph.tensors[start].shape[-1]
     reads = {id(op) for norm in norms for op in (norm.mean, norm.sub)}
     found, stack = set(), [start]
@@ -101,7 +101,7 @@ def is_writer(graph, operator, width):
 
 
 def _stream(graph, tensors, norms):
-    """Sort what touches the tensors; None if a constant does not fit."""
+    """Sort the readers and writers of the tensors; None if a constant does not fit."""
     width = graph.tensors[next(iter(tensors))].shape[-1]
     writers, constants = [], []
     for number in sorted(tensors):
@@ -120,7 +120,7 @@ def _stream(graph, tensors, norms):
 
 
 def _write(graph, stream, change):
-    """Apply a linear map to all that enters the stream; change: (.., D) > (.., D)."""
+    """Apply a linear map to every writer of the stream; change: (.., D) > (.., D)."""
     for op in stream.writers:
         weight = graph.value(op.inputs[1]).astype("float64")
         rows = change(weight.reshape(stream.width, -1).T).T
@@ -132,7 +132,7 @@ def _write(graph, stream, change):
 
 
 def centre(graph, stream):
-    """Take each token's mean out at its source, and drop it from the layer norms.
+    """Subtract each token's mean in the writers, and drop it from the layer norms.
 
     Every reader subtracts the mean over the channels, so every writer may as well;
     layer norm becomes root-mean-square norm. Source: Ashkboos et al. 2024,
@@ -149,7 +149,7 @@ def centre(graph, stream):
 
 
 def rotate(graph, stream, matrix):
-    """Turn a centred stream by an orthogonal matrix, so that no channel stands out.
+    """Rotate a centred stream by an orthogonal matrix, which spreads outlier channels.
 
     `W n(x) = (W Q) n(Q' x)`: root-mean-square norm sees lengths only. Outlier channels
     are spread over all, and one 8-bit range fits. Source: Ashkboos et al. 2024,

@@ -1,4 +1,4 @@
-"""Attention as it stands in a graph, and a rotation of its values, head by head."""
+"""Rotation of attention values, head by head, against outlier channels."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from keras_vit.export.quantization.rewrites.rotate_residual import hadamard
 
 @dataclasses.dataclass(frozen=True)
 class AttentionValues:
-    """Where the values of one attention come from and go to.
+    """The values of one attention: source, readers and projection.
 
     Args:
         dense: layer whose rows `start` to `start + heads * width` make the values.
@@ -27,7 +27,7 @@ class AttentionValues:
 
 
 def find_values(graph):
-    """Every attention with a fused query-key-value layer and a projection.
+    """Find every attention with a fused query-key-value layer and a projection.
 
     Args:
         graph: `TFLiteGraph`.
@@ -48,7 +48,7 @@ def find_values(graph):
 
 
 def _projection(graph, number, columns):
-    """The dense layer behind product, transpose and reshape, or None."""
+    """The dense layer after product, transpose and reshape, or None."""
     product = graph.only_user(number)
     if product is None or product.name != "BATCH_MATMUL":
         return None
@@ -68,7 +68,7 @@ def _projection(graph, number, columns):
 
 
 def rotate_values(graph):
-    """Turn each head's values by an orthogonal matrix, which the projection undoes.
+    """Rotate each head's values by an orthogonal matrix; the projection undoes it.
 
     `P_h (a V) = (P_h R) (a (R' V))` for each head h: attention mixes tokens, not
     channels. Outliers of single channels are spread over the head. Source: Ashkboos

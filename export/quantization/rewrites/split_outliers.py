@@ -1,4 +1,4 @@
-"""Hidden units that dwarf all others get a small branch of their own."""
+"""Outlier hidden units, split off into a small dense layer."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ class Mlp:
 
 
 def find_mlps(graph):
-    """Every pair of dense layers with nothing but a GELU between them.
+    """Find pairs of dense layers with only a GELU between them.
 
     Args:
         graph: `TFLiteGraph`.
@@ -49,7 +49,7 @@ def find_mlps(graph):
 
 
 def split_overflow(graph, mlp, tops):
-    """Carry what a few hidden units hold above a bound around the second layer.
+    """Split off what a few hidden units hold above a bound, around the second layer.
 
     `W g(h) = W min(g(h), c) + W_u relu(h_u - c_u)`, where the bound c is finite for
     the units u alone, and so high that g (GELU) is the identity above it. The main
@@ -76,7 +76,7 @@ def split_overflow(graph, mlp, tops):
 
 
 def split_units(graph, mlp, units, bound):
-    """As `split_overflow`, for units and a bound that are known.
+    """Split as `split_overflow` does, for units and a bound that are known.
 
     Args:
         graph: `TFLiteGraph`. mlp: `Mlp` of it. units: numbers. bound: LINEAR or more.
@@ -108,7 +108,7 @@ def split_units(graph, mlp, units, bound):
 
 
 def outliers(tops, floor=LINEAR, share=SHARE, least_gain=LEAST_GAIN):
-    """Units that stand out, and the bound that the others stay below.
+    """Find outlier units, and the bound of the others.
 
     The cut lies at the largest ratio between neighbours in the order of size.
 
