@@ -1,4 +1,4 @@
-"""The picture of top-1 of every file, with what the images leave open."""
+"""Chart of each file's top-1 with its 95% interval."""
 
 import html
 
@@ -10,7 +10,7 @@ LEFT, RIGHT, TOP, BOTTOM = 170, 76, 30, 30
 
 
 def draw(artefacts):
-    """A line per file: top-1 as a dot, its interval as a bar, Keras as a dashed line.
+    """Draw a line per file: top-1 as a dot, its interval as a bar, Keras dashed.
 
     Args:
         artefacts: list of `keras_vit.export.Verification`.

@@ -1,4 +1,4 @@
-"""The model card: what the files are, where they come from, what they score."""
+"""The model card: files, provenance, accuracy."""
 
 import json
 
@@ -18,7 +18,7 @@ tags: [keras_vit, vision-transformer{formats}]
 
 
 def render(report):
-    """Write the card.
+    """Render the card.
 
     Args:
         report: `keras_vit.export.ExportReport`.

@@ -1,4 +1,4 @@
-"""The picture of size, time and accuracy of all files at once."""
+"""Pareto chart of size, latency and accuracy of all files."""
 
 import html
 import math
@@ -13,7 +13,7 @@ SOME = 1.5  # points lost that are called "some", not "much"
 
 
 def label_of(artefact):
-    """A short name for a file.
+    """Short name of a file.
 
     >>> import pathlib, types
     >>> label_of(types.SimpleNamespace(path=pathlib.Path("model_int4.tflite")))
@@ -29,7 +29,7 @@ def label_of(artefact):
 
 
 def grade(artefact):
-    """How much accuracy a file loses: "fine", "some" or "much"."""
+    """Grade of a file's accuracy loss: "fine", "some" or "much"."""
     points = lost(artefact) or 0.0
     if good_enough(artefact):
         return "fine"
@@ -37,7 +37,7 @@ def grade(artefact):
 
 
 def draw(artefacts):
-    """Draw every file by size and time, both as logarithms, coloured by accuracy.
+    """Draw every file by size and latency on log axes, coloured by accuracy loss.
 
     A line joins the files that no other beats in both, among those that lose at most
     half a point.
@@ -80,7 +80,7 @@ def draw(artefacts):
 
 
 def _text(artefact):
-    """Name of a file, and what it loses where the images show that it does."""
+    """Name of a file, with its accuracy loss where that is significant."""
     points, change = lost(artefact), artefact.change
     if points is None or (change is not None and not change.certain):
         return label_of(artefact)
@@ -88,7 +88,7 @@ def _text(artefact):
 
 
 class Axis:
-    """A logarithmic axis that holds all values with some room around.
+    """A logarithmic axis with margins around all values.
 
     Args:
         values: above 0. start, end: where it begins and ends, in px.
@@ -101,13 +101,13 @@ class Axis:
         self._start, self._end = start, end
 
     def __call__(self, value):
-        """Place of a value in px."""
+        """Position of a value in px."""
         share = (math.log10(value) - self._low) / (self._high - self._low)
         return self._start + share * (self._end - self._start)
 
     @property
     def ticks(self):
-        """Round numbers on the axis: 1, 2, 5 and their like, seven at most."""
+        """Round tick values on the axis: 1, 2, 5 and their powers, seven at most."""
         found = []
         for power in range(math.floor(self._low), math.ceil(self._high) + 1):
             found += [digit * 10.0**power for digit in (1, 2, 5)]
@@ -137,7 +137,7 @@ def _up(axis):
 
 
 def _front(artefacts, places):
-    """The line through what nothing else beats in size and time."""
+    """Draw the Pareto front of size and latency."""
     good = [p for a, p in zip(artefacts, places, strict=True) if grade(a) == "fine"]
     best = [
         (x, y)
@@ -153,7 +153,7 @@ def _front(artefacts, places):
 
 
 def spread(places, texts):
-    """Where labels go so that none covers another or a bubble.
+    """Place labels so that none covers another or a bubble.
 
     Args:
         places: [(x, y)] of the bubbles. texts: one label each.
@@ -180,7 +180,7 @@ def spread(places, texts):
 
 
 def _tries(x, y, width):
-    """Boxes for a label: beside, then ever farther above and below."""
+    """Candidate boxes of a label: beside, then farther above and below."""
     for step in range(12):
         for sign in (1, -1):
             middle = y + sign * step * LINE * 0.6

@@ -1,4 +1,4 @@
-"""A few lines for each file that run as they stand, without this package."""
+"""Python snippets that run each file without this package."""
 
 import numpy as np
 
@@ -40,7 +40,7 @@ _CODE = {"savedmodel": _SAVED, "tflite": _TFLITE, "onnx": _ONNX}
 
 
 def load_image(contract, note):
-    """Python that reads a photograph into `image`, as the model wants it.
+    """Write Python that reads and preprocesses a photograph into `image`.
 
     Args:
         contract: of the model. note: its `Preprocessing`, or None.
@@ -87,7 +87,7 @@ def _geometry(note, height, width, method):
 
 
 def run_file(artefact, output):
-    """Python that turns `image` into `answer` with one of the files.
+    """Write Python that computes `answer` of `image` with one of the files.
 
     Args:
         artefact: `Verification` of the file, or the `Exported` that it is.
