@@ -1,4 +1,4 @@
-"""Judge an exported file on real images: is it still the same model?"""
+"""Verification of an exported file against the Keras model on real images."""
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def verify(
 
 
 def _inspect(report, reference, runtime, few, adapter):
-    """Fill in what takes running the insides of a file on a few images."""
+    """Compare block by block, and find the largest activation, on a few images."""
     path, kind, name = runtime.path, runtime.format, runtime.signature
     given = (reference, path, kind, report.precision, few, adapter, name)
     report.layers = compare_layers(*given)
@@ -95,7 +95,7 @@ def _inspect(report, reference, runtime, few, adapter):
 
 
 def verdict(report):
-    """What a file does wrong, where, and what to do.
+    """The limits that a file exceeds, where, and what to do.
 
     Args:
         report: `Verification` that did not pass.
@@ -111,25 +111,25 @@ def verdict(report):
 
 
 class Observers:
-    """Everything that looks at the images while they pass by. observers: in order."""
+    """Calls several observers with each batch, in order."""
 
     def __init__(self, *observers):
         self._observers = observers
 
     def add(self, images, labels, outputs):
-        """Look at one batch; fits `verify_all`'s observe."""
+        """Pass on one batch; fits `verify_all`'s observe."""
         for observer in self._observers:
             observer.add(images, labels, outputs)
 
 
 class FirstImages:
-    """Keeps the first images that pass by, for what looks at a few only."""
+    """Keeps the first images, for checks on a few only."""
 
     def __init__(self, count=8):
         self._left, self._kept, self._labels = count, [], []
 
     def add(self, images, labels, outputs):
-        """Look at one batch; fits `verify_all`'s observe."""
+        """Add one batch; fits `verify_all`'s observe."""
         if self._left > 0:
             self._kept.append(images[: self._left])
             if labels is not None:
@@ -141,7 +141,7 @@ class FirstImages:
         return np.concatenate(self._kept)
 
     def labels(self):
-        """Their class indices, or None where there are none."""
+        """Their class indices, or None without labels."""
         return np.concatenate(self._labels) if self._labels else None
 
 
@@ -188,7 +188,7 @@ def verify_all(
 
 
 def _match_interfaces(runtime, contract):
-    """Refuse a file that takes or gives something else than the model does."""
+    """Refuse a file whose inputs or outputs are not the model's."""
     wanted = [tensor.name for tensor in contract.outputs]
     if sorted(wanted) == sorted(tensor.name for tensor in runtime.outputs):
         runtime.order(wanted)
