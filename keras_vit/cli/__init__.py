@@ -55,7 +55,7 @@ eval "$(register-python-argcomplete keras-vit)"."""
 
 
 def parser():
-    """The parser of all sub-commands."""
+    """Build the parser of all sub-commands."""
     top = argparse.ArgumentParser(
         prog="keras-vit",
         description="Vision Transformers in Keras: from images to a verified file.",
@@ -136,7 +136,7 @@ def main(argv=None):
 
 
 def _complete(words):
-    """Answer the shell that asks how a word could go on; ends the process then."""
+    """Answer a shell's request for completion; ends the process then."""
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
@@ -144,7 +144,7 @@ def _complete(words):
 
 
 def _refuse(err, command, words):
-    """Say what is wrong, in the words of the command: its exit code."""
+    """Print an error in the command's words; returns the exit code."""
     options = options_of(words, command)
     said = _needs.other_backend(getattr(err, "name", None)) or str(err)
     text = in_options(said, options, fields="set" in options)
@@ -155,7 +155,7 @@ def _refuse(err, command, words):
 
 @contextlib.contextmanager
 def _tidy_on_sigterm():
-    """Let SIGTERM end the block as an exception does, so that it cleans up.
+    """Convert SIGTERM to an exception inside the block, so that it cleans up.
 
     By default it ends a process at once. A handler of somebody else's stays, and so
     does the default outside the main thread, where signals do not arrive.

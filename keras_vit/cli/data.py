@@ -100,7 +100,7 @@ def _add_data(commands):
 
 
 def run_data(args):
-    """Count, name what is left out, look for duplicates, draw a sheet."""
+    """Count images per class and split, with skipped files and duplicates."""
     from keras_vit import files, image_overview
 
     kind, _, rest = args.path.partition(":")
@@ -123,7 +123,7 @@ def run_data(args):
 
 
 def _counts(found):
-    """A line per class, a column per split."""
+    """Table of a line per class, a column per split."""
     counts, scan = found.counts(), found.scan
     rows = [[name, *(c[name] for c in counts.values())] for name in scan.class_names]
     total = sum(sum(column.values()) for column in counts.values())
@@ -134,7 +134,7 @@ def _counts(found):
 
 
 def _run_source(args):
-    """Classes and counts of what is no folder."""
+    """Classes and counts of a data source that is not a folder."""
     from keras_vit import training
     from keras_vit.cli.option_rules import UsageError
 
@@ -153,7 +153,7 @@ def _run_source(args):
 
 
 def run_prepare(args):
-    """Write the set, then say how to read it."""
+    """Write the data set, then say how to read it."""
     from keras_vit import training
 
     answer = training.prepare(
@@ -170,7 +170,7 @@ def run_prepare(args):
 
 
 def run_label(args):
-    """Label the images, then say how to train on them."""
+    """Pseudo-label the images, then say how to train on them."""
     from keras_vit import files, training
 
     files.check_target(args.output, args.overwrite)
@@ -194,7 +194,7 @@ def run_label(args):
 
 
 def run_inspect(args):
-    """Draw the batch, then name its images."""
+    """Draw the batch, then list its images."""
     from keras_vit import training
 
     fields = {name: getattr(args, name) for name in ("augment", "image_size")}

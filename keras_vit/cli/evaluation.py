@@ -1,4 +1,4 @@
-"""`keras-vit evaluate`: scores of a classifier, or probes of many encoders."""
+"""`keras-vit evaluate`: accuracy of a classifier, or probes of several encoders."""
 
 import pathlib
 
@@ -74,7 +74,7 @@ def add_commands(commands):
 
 
 def run_evaluate(args):
-    """Every score of a split, or probes on it."""
+    """Score a classifier on a split, or run probes."""
     if args.probe is not None:
         return run_probes(args)
     _only_scores(args)
@@ -116,7 +116,7 @@ def run_evaluate(args):
 
 
 def _run_own_loss(args, model):
-    """The loss of what learns without labels; there is nothing else to score."""
+    """Report the loss of a self-supervised model, its only score."""
     if args.confusion or args.real or args.per_class:
         raise UsageError(
             f"{args.model}: is self-supervised and has no classes, got class options. "
@@ -137,21 +137,21 @@ def _run_own_loss(args, model):
 
 
 def _judged(args, info):
-    """Which images were scored, and what was left out."""
+    """Which images were scored and which skipped, as plain values."""
     split = args.split or info.test_split
     shares = {"split": split, "counts": info.counts}
     return {**shares, "skipped": list(info.skipped), "notes": list(info.notes)}
 
 
 def _scored(answer, info):
-    """The same in a line."""
+    """Which images were scored and which skipped, in a line."""
     counts = ", ".join(f"{name} {count}" for name, count in info.counts.items())
     skipped = f"; {len(info.skipped)} files left out" if info.skipped else ""
     return f"scored: split {answer['split']!r} of {info.source} ({counts}){skipped}"
 
 
 def _only_scores(args):
-    """Scores are those of one classifier."""
+    """Refuse options of probes for the scores of a classifier."""
     if len(args.models) > 1 or args.pooling or args.picture:
         raise UsageError(
             "--probe: needed for several models, --pooling and --picture, got none. "
@@ -161,7 +161,7 @@ def _only_scores(args):
 
 
 def _real_labels(args, info):
-    """Reassessed labels of the images, before anything slow, or None."""
+    """Load ReaL labels of the images, before any slow step, or None."""
     if args.real is None:
         return None
     from keras_vit import training
@@ -171,7 +171,7 @@ def _real_labels(args, info):
 
 
 def _classes(rows):
-    """A line per class, worst first."""
+    """Table of a line per class, the lowest accuracy first."""
     rows = sorted(rows, key=lambda row: row["f1"])
     head = ["class", "images", "recall", "precision", "f1"]
     keys = ("recall", "precision", "f1")
@@ -184,7 +184,7 @@ def _classes(rows):
 
 
 def run_probes(args):
-    """What simple classifiers read out of the features, a row per model."""
+    """Run probes on the features, a row per model."""
     if args.confusion or args.real or args.per_class:
         raise UsageError(
             "--probe: learns a classifier of its own, got options about the head of "
@@ -232,7 +232,7 @@ def _counts(found):
 
 
 def _encoders(args):
-    """Name -> model, or "pixels"; every file is there before the first is read."""
+    """Name -> model, or "pixels"; every path is checked before the first is loaded."""
     import keras
 
     from keras_vit import training, weights
@@ -251,7 +251,7 @@ def _encoders(args):
 
 
 def _name(word, paths):
-    """The file's name without its end, and its folder where that says more."""
+    """File name without its suffix, and its folder where that tells more."""
 
     def short(text):
         path = pathlib.Path(paths[text])

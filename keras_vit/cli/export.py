@@ -1,4 +1,4 @@
-"""`keras-vit export` and `demo`: files for phones."""
+"""`keras-vit export` and `demo`: export to TFLite, ONNX and SavedModel."""
 
 import pathlib
 import time
@@ -84,7 +84,7 @@ def add_commands(commands):
 
 
 def _add_data(export):
-    """What files are calibrated and judged with, and what the report shows."""
+    """Add options of calibration, validation and the report."""
     export.add_argument(
         "--calibration",
         metavar="FOLDER",
@@ -113,7 +113,7 @@ def _add_demo(commands):
 
 
 def _add_face(export):
-    """Add the options that say what one file takes and gives."""
+    """Add options of one file's inputs and outputs."""
     face = export.add_argument_group("what one file takes and gives")
     face.add_argument(
         "--preprocessing",
@@ -144,7 +144,7 @@ def _add_face(export):
 
 
 def _face(args):
-    """The options of `_add_face` that were given, as keyword arguments."""
+    """Signature options that were given, as keyword arguments."""
     given = {"preprocessing": args.preprocessing, "input_size": args.input_size}
     given |= {"top": args.top, "classifier_activation": args.softmax and "softmax"}
     given["labels"] = _class_names(args)
@@ -152,7 +152,7 @@ def _face(args):
 
 
 def _class_names(args):
-    """The lines of the file that --class-names names, or None."""
+    """Read the class names of --class-names, or None."""
     if not args.class_names:
         return None
     path = pathlib.Path(args.class_names)
@@ -169,7 +169,7 @@ def _class_names(args):
 
 
 def run_export(args):
-    """One file, or all formats with a report."""
+    """Export one file, or all formats with a report."""
     target = pathlib.Path(args.output)
     options = {"overwrite": args.overwrite, "verbose": loudness(args)}
     if args.target:
@@ -210,7 +210,7 @@ def run_export(args):
 
 
 def _check_usage(args, folder):
-    """Options that go with a folder, and those that go with one file.
+    """Refuse options of a folder with one file, and the reverse.
 
     Raises:
         UsageError: when they are mixed.
@@ -243,7 +243,7 @@ def _check_usage(args, folder):
 
 
 def _check_recipe(args, kind):
-    """The recipe must exist, and get calibration images if it needs some.
+    """Check that the recipe exists, and that its calibration images are given.
 
     Raises:
         UsageError: when it does not.
@@ -300,7 +300,7 @@ def _export_all(args, options):
 
 
 def _history(args):
-    """The log of the training that was named, or that lies beside the model."""
+    """Training log by its option, or beside the model."""
     from keras_vit.export.report.history import beside
     from keras_vit.export.runtime.console import say
 

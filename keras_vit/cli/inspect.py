@@ -1,4 +1,4 @@
-"""`keras-vit inspect`: a page that shows what a model looks at and what it learnt."""
+"""`keras-vit inspect`: a page of attention maps, filters and token norms."""
 
 import pathlib
 
@@ -24,7 +24,7 @@ def add_commands(commands):
 
 
 def run_inspect(args):
-    """Read the pictures first: they are the quickest to be wrong."""
+    """Write the page; pictures are read first, as the quickest to fail."""
     from keras_vit import introspect
 
     files.check_target(args.output, args.overwrite)
@@ -54,7 +54,7 @@ def run_inspect(args):
 
 
 def _picture(path):
-    """Decode one image file, or say what to do."""
+    """Decode one image file, or raise an error with the remedy."""
     from keras_vit import preprocess
 
     if not pathlib.Path(path).is_file():

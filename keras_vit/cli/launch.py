@@ -1,4 +1,4 @@
-"""`keras-vit train --workers N`: start N processes, watch them, end them together."""
+"""`keras-vit train --workers N`: N processes, started, watched and ended together."""
 
 import json
 import os
@@ -18,7 +18,7 @@ LINES = 12  # of what a worker said last
 
 
 def launch(args):
-    """Train in several processes of this machine.
+    """Train in several processes on this machine.
 
     Every process runs the same command; the first shows its progress here. When one
     ends badly the others are ended too, and the last words of it are shown.
@@ -54,7 +54,7 @@ def launch(args):
 
 
 def _without_workers(words):
-    """The words of the command but --workers N."""
+    """The command's words without --workers N."""
     kept, rest = [], iter(words)
     for word in rest:
         if word == "--workers":
@@ -65,7 +65,7 @@ def _without_workers(words):
 
 
 def _start(words, logs):
-    """One process per log; the first writes to this screen, all complain to theirs."""
+    """Start one process per log; the first also prints to this screen."""
     addresses = free_addresses(len(logs))
     folder = os.path.dirname(logs[0])  # is removed, also when a worker cannot do so
     processes = []
@@ -86,7 +86,7 @@ def _start(words, logs):
 
 
 def free_addresses(count):
-    """Addresses of this machine that nobody listens on."""
+    """Free network addresses of this machine."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -97,14 +97,14 @@ def free_addresses(count):
 
 
 def _tell(processes, number):
-    """Pass a signal on to all that still run."""
+    """Send a signal to all running processes."""
     for process in processes:
         if process.poll() is None:
             process.send_signal(number)
 
 
 def _watch(processes, logs):
-    """Wait for all; when one ends badly, end the others: the exit code."""
+    """Wait for all processes; end the others when one fails. Returns the exit code."""
     while any(process.poll() is None for process in processes):
         codes = [process.poll() for process in processes]
         bad = next((k for k, code in enumerate(codes) if code), None)
@@ -120,7 +120,7 @@ def _watch(processes, logs):
 
 
 def _end(processes, grace):
-    """SIGTERM, and SIGKILL for those that do not end in time."""
+    """Send SIGTERM, and SIGKILL to those that do not end in time."""
     _tell(processes, signal.SIGTERM)
     end = time.monotonic() + grace
     while time.monotonic() < end and any(p.poll() is None for p in processes):
@@ -131,7 +131,7 @@ def _end(processes, grace):
 
 
 def _report(number, code, count, log):
-    """Say who ended how, and how to go on: the exit code."""
+    """Print which worker failed, and how to resume: the exit code."""
     with open(log, encoding="utf-8", errors="replace") as file:
         said = file.read().splitlines()[-LINES:]
     how, when = f"ended with exit code {code}", "Once that is mended, the"

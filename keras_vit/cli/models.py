@@ -1,4 +1,4 @@
-"""`keras-vit list` and `keras-vit show`: what there is."""
+"""`keras-vit list` and `keras-vit show`: models and checkpoints."""
 
 import pathlib
 
@@ -26,7 +26,7 @@ def add_commands(commands):
 
 
 def complete(prefix, **_):
-    """Names of models and checkpoints, and files, for a shell that completes words."""
+    """Complete names of models, checkpoints and files for a shell."""
     import argcomplete
 
     from keras_vit.weights import list_checkpoints
@@ -36,7 +36,7 @@ def complete(prefix, **_):
 
 
 def run_list(args):
-    """Models first, then checkpoints; both from tables, without Keras."""
+    """List models, then checkpoints, from tables and without Keras."""
     from keras_vit.weights import list_checkpoints
 
     rows = [_row(name) for name in variants.list_models(args.pattern)]
@@ -70,7 +70,7 @@ def _row(name):
 
 
 def run_show(args):
-    """A file is described from its header; a name from the tables."""
+    """Describe a file by its header, or a name by the tables."""
     from keras_vit import weights
 
     args.name = weights.places.find(args.name)

@@ -1,4 +1,4 @@
-"""What images show, of `keras-vit predict`: files and folders, the bad ones named."""
+"""Predictions of `keras-vit predict`, with unreadable images listed."""
 
 import csv
 import pathlib
@@ -15,7 +15,7 @@ BATCH = 32
 
 
 def listed(words):
-    """Paths of images: files as they are, all images of folders.
+    """Paths of images: files as given, all images of folders.
 
     Args:
         words: paths.
@@ -42,7 +42,7 @@ def listed(words):
 
 
 def predict_all(args, model, paths):
-    """Names with probabilities for each image, best first.
+    """Top classes with probabilities of each image.
 
     Args:
         args: of the command. model: classifier. paths: of images.
@@ -82,7 +82,7 @@ def _names(args, model, outputs, row):
 
 
 def told(args, paths, found, bad, notes):
-    """(answer, text, exit code) of the command; bad images are named on stderr."""
+    """(result, text, exit code) of the command; unreadable images go to stderr."""
     answer = {
         path: {"error": bad[path]}
         if path in bad
@@ -106,7 +106,7 @@ def told(args, paths, found, bad, notes):
 
 
 def _write(args, paths, found, bad):
-    """A line per image: the best names with their probabilities, or what is wrong."""
+    """Write a CSV line per image: top classes with probabilities, or the error."""
     most = max((len(names) for names in found.values()), default=1)
     head = ["file"]
     for k in range(1, most + 1):

@@ -1,4 +1,4 @@
-"""`keras-vit processors`: which processors a file can be tried on from here."""
+"""`keras-vit processors`: processors that exported files can run on."""
 
 from keras_vit.cli.option_rules import loudness
 from keras_vit.cli.table import table
@@ -24,7 +24,7 @@ def add_commands(commands):
 
 
 def run_processors(args):
-    """List, after installing if asked."""
+    """List the processors, after installing if asked."""
     from keras_vit.export.processors import install
     from keras_vit.export.processors.listing import survey
 
@@ -39,7 +39,7 @@ def run_processors(args):
 
 
 def _listed(found):
-    """The survey for people."""
+    """Format the survey for people."""
     own = found["native"]
     features = own["features"]
     told = "features not told by the system" if features is None else " ".join(features)

@@ -1,4 +1,4 @@
-"""`keras-vit verify` and `benchmark`: what exported files are worth."""
+"""`keras-vit verify` and `benchmark` of exported files."""
 
 import pathlib
 
@@ -77,7 +77,7 @@ def add_commands(commands):
 
 
 def add_processors(command):
-    """Add the options that try files on other processors too."""
+    """Add options that run files on other processors."""
     command.add_argument(
         "--on",
         type=words,
@@ -96,7 +96,7 @@ def add_processors(command):
 
 
 def add_images(command):
-    """Add the options that name image files to judge by."""
+    """Add options of validation images."""
     command.add_argument(
         "--images",
         metavar="FOLDER",
@@ -118,7 +118,7 @@ def add_images(command):
 
 
 def check_images(args, required):
-    """Refuse options that contradict each other, before the model is loaded.
+    """Refuse contradicting image options, before the model is loaded.
 
     Raises:
         UsageError: for both or none of --images and --data, or --labels alone.
@@ -140,7 +140,7 @@ def check_images(args, required):
 
 
 def validation_images(args, model):
-    """The images that the options ask for, for `verify` and its like."""
+    """Load the validation images of `verify` and `export`."""
     from keras_vit.export.images.batches import BatchesWithNotes
     from keras_vit.export.images.image_folder import LabelledFolder
     from keras_vit.export.runtime.console import say
@@ -162,7 +162,7 @@ def validation_images(args, model):
 
 
 def run_verify(args):
-    """Compare a file with the model it was made from."""
+    """Compare a file with its Keras model."""
     check_images(args, required=True)
     if not pathlib.Path(args.artefact).exists():
         raise FileNotFoundError(f"{args.artefact}: no such file or folder.")
@@ -192,7 +192,7 @@ def run_verify(args):
 
 
 def run_benchmark(args):
-    """Time every file."""
+    """Benchmark every file."""
     from keras_vit import export
 
     result = export.benchmark(

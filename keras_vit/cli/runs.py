@@ -1,4 +1,4 @@
-"""`keras-vit plot`: what a training run wrote down, as a picture."""
+"""`keras-vit plot`: loss and accuracy of training runs."""
 
 import pathlib
 
@@ -21,7 +21,7 @@ def add_commands(commands):
 
 
 def run_plot(args):
-    """Draw, and say what came out in the last epoch and at best."""
+    """Draw the curves, and print the metrics of the last and the best epoch."""
     from keras_vit import lettering
     from keras_vit.training.logging import plot_history
 

@@ -60,7 +60,7 @@ def add_commands(commands):
 
 
 def _add_recipe(train):
-    """Add options for the fields of a recipe that are changed most often."""
+    """Add options of the recipe fields that are changed most often."""
     train.add_argument(
         "--epochs", type=positive, help="passes over the data (default: the recipe's)"
     )
@@ -91,7 +91,7 @@ def _add_recipe(train):
 
 
 def run_train(args):
-    """Train, then say where everything is."""
+    """Train, then print the paths of the results."""
     if args.workers is not None:
         sys.exit(launch(args))
     if args.dry_run is None and args.output is None:
@@ -118,7 +118,7 @@ def run_train(args):
 
 
 def _run_longer(args):
-    """More epochs for a finished run, whose recipe is written down."""
+    """Train a finished run for more epochs, with its recorded recipe."""
     from keras_vit import training
 
     given = {**read_overrides(args), "model": args.model, "dry_run": args.dry_run}
@@ -141,7 +141,7 @@ def _run_longer(args):
 
 
 def _trained(args, result):
-    """What a run has reached."""
+    """Print the metrics of a run."""
     answer = {
         "model": str(pathlib.Path(args.output) / "best.keras"),
         "best_epoch": result.best_epoch,
@@ -155,7 +155,7 @@ def _trained(args, result):
 
 
 def _run_dry(args, recipe, strategy):
-    """What a run would be."""
+    """Print the plan of a run without training."""
     from keras_vit import files, training
 
     picture = None if args.dry_run is True else args.dry_run

@@ -1,4 +1,4 @@
-"""`keras-vit recipes` and `predict`; options that several commands have."""
+"""`keras-vit recipes` and `predict`; options shared by several commands."""
 
 import ast
 import dataclasses
@@ -31,7 +31,7 @@ def add_commands(commands):
 
 
 def _add_answers(command):
-    """Add the options that say what becomes of the answers, and of bad images."""
+    """Add options of the predictions' output and of unreadable images."""
     command.add_argument(
         "--csv",
         metavar="FILE",
@@ -50,7 +50,7 @@ def _add_answers(command):
 
 
 def add_data(command, required=True):
-    """Add the options that say which images."""
+    """Add options that name the data."""
     command.add_argument(
         "--data",
         required=required,
@@ -80,7 +80,7 @@ def add_data(command, required=True):
 
 
 def add_preprocess(command):
-    """Add the option that changes how images are prepared."""
+    """Add the option that changes the preprocessing."""
     command.add_argument(
         "--preprocess",
         action="append",
@@ -103,7 +103,7 @@ def add_fields(command):
 
 
 def read_overrides(args):
-    """Options that were given, and each --set FIELD=VALUE, as keyword arguments."""
+    """Recipe options that were given, with --set FIELD=VALUE, as keyword arguments."""
     names = ("epochs", "batch_size", "image_size", "seed", "on_bad_image")
     names += ("random_weights", "patience")
     found = {name: getattr(args, name, None) for name in names}
@@ -112,7 +112,7 @@ def read_overrides(args):
 
 
 def read_fields(texts, option):
-    """FIELD=VALUE texts as keyword arguments; a value is a number, tuple or word."""
+    """Parse FIELD=VALUE texts to keyword arguments: numbers, tuples or words."""
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -126,7 +126,7 @@ def read_fields(texts, option):
 
 
 def run_recipes(args):
-    """One line per recipe, read off their files; or the page of one with its fields."""
+    """List the recipes, or print one with its fields."""
     if args.name is None:
         rows = recipe_lines()
         return {"recipes": dict(rows)}, table(rows, ["recipe", "for"]), 0
@@ -139,7 +139,7 @@ def run_recipes(args):
 
 
 def recipe_lines():
-    """[name, what for] of every recipe, without running any of their code.
+    """[name, summary] of every recipe, without running its code.
 
     The names are those of the files; a file with ROWS has a recipe for each.
     """
@@ -161,7 +161,7 @@ def recipe_lines():
 
 
 def load_prepared(args):
-    """The model that the options name, with their way to prepare images."""
+    """Load a model with the preprocessing that the options name."""
     check_there(args)
     from keras_vit import weights
 
@@ -169,7 +169,7 @@ def load_prepared(args):
 
 
 def check_classifier(name, model):
-    """Refuse a model that has learnt without labels.
+    """Refuse a self-supervised model.
 
     Args:
         name: as it was given. model: that was found.
@@ -186,7 +186,7 @@ def check_classifier(name, model):
 
 
 def prepared(model, args):
-    """A model with the way to prepare images that the options say.
+    """Set the model's preprocessing by the options.
 
     What its file did not tell, and was guessed, is said on the way.
     """
@@ -217,7 +217,7 @@ def prepared(model, args):
 
 
 def _changed(model, note, fields):
-    """A preparation with other fields; of a model without one, the range is needed."""
+    """Change fields of a preprocessing; without one, a range is required."""
     from keras_vit import preprocess
     from keras_vit.models.input_range import UNKNOWN
 
@@ -230,7 +230,7 @@ def _changed(model, note, fields):
 
 
 def load_split(args, model):
-    """The images that the options ask for, prepared for a model."""
+    """Load the images that the options name, preprocessed for a model."""
     from keras_vit.models.output_activation import labels_of
 
     if args.data is None:
@@ -251,7 +251,7 @@ def load_split(args, model):
 
 
 def open_split(args, model, labels=None):
-    """The images that the options name, as a model takes them; see `load_split`."""
+    """Open the images that the options name; see `load_split`."""
     from keras_vit import training
 
     return training.load_split(
@@ -266,7 +266,7 @@ def open_split(args, model, labels=None):
 
 
 def _preparation(model):
-    """A model's way to prepare images, or that of a model inside.
+    """Preprocessing of a model, or of a model inside.
 
     Raises:
         ValueError: when nothing says which pixels it takes.
@@ -280,7 +280,7 @@ def _preparation(model):
 
 
 def run_predict(args):
-    """Names with probabilities, best first."""
+    """Print top classes with probabilities."""
     check_there(args)
     if args.csv:
         files.check_target(args.csv, args.overwrite)
