@@ -1,4 +1,4 @@
-"""A ResNet, or any other network, in front of a Vision Transformer.
+"""Hybrid: a ResNet, or any other network, in front of a Vision Transformer.
 
 Patches are cut from its features.
 
@@ -16,7 +16,7 @@ WIDTH = 64  # channels of the root
 
 @keras.saving.register_keras_serializable("keras_vit")
 class RootPool(keras.layers.Layer):
-    """Halve the resolution by the maximum of 3x3 windows, padded as TensorFlow does.
+    """Max pooling of 3x3 windows with stride 2, padded as TensorFlow does.
 
     Call:
         x: (B, H, W, C). Returns: (B, ceil(H/2), ceil(W/2), C).
@@ -31,7 +31,7 @@ class RootPool(keras.layers.Layer):
 
 
 def shrink(stem):
-    """How many px of the image stand behind one feature, per side.
+    """Stride of the ResNet in px, per side.
 
     >>> shrink(()), shrink((3, 4, 9))
     (4, 16)
@@ -40,7 +40,7 @@ def shrink(stem):
 
 
 def is_model(stem):
-    """Whether a stem is a network of the caller's own, not units per stage."""
+    """Whether a stem is a custom model, not units per stage."""
     return isinstance(stem, keras.Model)
 
 

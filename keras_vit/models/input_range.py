@@ -1,4 +1,4 @@
-"""Which pixels a model takes: what it says, or what can be found inside of it."""
+"""A model's preprocessing: as stated, or found in its first layers."""
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ UNKNOWN = (
 
 
 def stated(model):
-    """How images must be prepared, and where that was found.
+    """Preprocessing of a model, and where it was found.
 
     A model inside that has a note counts, through layers in front of it that only
     shift and scale; so does a layer that brings pixels to a range of its own.
@@ -50,7 +50,7 @@ def stated(model):
 
 
 def assumed(model, size=None):
-    """`stated`, with the usual range where nothing states one.
+    """Preprocessing as `stated`, else the usual range.
 
     Args:
         model: `keras.Model`. size: (H, W) px; None for that of the model's input.
@@ -91,7 +91,7 @@ def _found(graph, size):
 
 
 def _readers(graph, tensor):
-    """(operation, its output) of each that reads a tensor."""
+    """(operation, its output) of each reader of a tensor."""
     found = []
     for operation in graph.operations:
         for node in operation._inbound_nodes:
@@ -110,7 +110,7 @@ def _is_front(operation):
 
 
 def _affine(graph, front):
-    """(slope, offset) per channel of what stands in front, or None for no line."""
+    """(scale, offset) per channel of the layers in front, or None if not linear."""
     if front is graph.inputs[0]:
         return np.ones(1), np.zeros(1)
     shape = [side or 32 for side in graph.inputs[0].shape[1:]]
@@ -125,7 +125,7 @@ def _affine(graph, front):
 
 
 def _in_front_of(note, affine, size, name):
-    """The note of a model inside, as the layers in front of it want the pixels.
+    """Preprocessing of a nested model, adjusted for the layers in front of it.
 
     It takes (x / 255 - mean) / std; they give slope * x + offset.
     """

@@ -1,4 +1,4 @@
-"""Losses and scores of probabilities, for models that give logits.
+"""Losses and metrics of probabilities, set to logits where a model gives logits.
 
 Keras' string "sparse_categorical_crossentropy" expects probabilities. On logits it
 clips them to 0..1, its gradient is zero almost everywhere, and training stands still.
@@ -22,7 +22,7 @@ PASSING = (keras.layers.Dropout, keras.layers.Identity)
 
 
 def of_logits(model, wanted, kind):
-    """What `compile` was asked for, told that it gets logits where it does.
+    """Set losses or metrics of `compile` to from_logits=True for a model of logits.
 
     Args:
         model: functional. wanted: a loss or scores: names, functions, objects, lists or
@@ -46,7 +46,7 @@ def of_logits(model, wanted, kind):
 
 
 def warn_of_loss_around(inner):
-    """Warn when a model that calls ours is trained on logits as probabilities.
+    """Warn when an outer model treats our logits as probabilities.
 
     Keras compiles a model of the user's own without asking us; while it is called to
     train, Keras knows which model that is.
@@ -73,7 +73,7 @@ def warn_of_loss_around(inner):
 
 
 def _walked(model, wanted, kind):
-    """(what `of_logits` gives, names of what had to be told)."""
+    """(losses as `of_logits` gives them, names of the changed ones)."""
     graph = getattr(model, "_functional", model)  # of a Sequential
     pairs = zip(graph.output_names, graph.outputs, strict=True)
     raw, changed = {name: is_raw(tensor) for name, tensor in pairs}, []
@@ -90,7 +90,7 @@ def _walked(model, wanted, kind):
 
 
 def _told(item, kind, model, changed):
-    """One loss or score, told that it gets logits; anything else as it is."""
+    """Set one loss or metric to from_logits=True; other values stay as they are."""
     module, found = getattr(keras, kind), item
     if isinstance(item, str):
         try:
@@ -116,7 +116,7 @@ def _told(item, kind, model, changed):
 
 
 def is_raw(tensor):
-    """Whether a dense layer without an activation made a symbolic tensor."""
+    """Whether a tensor is the output of a dense layer without activation."""
     layer, node, index = tensor._keras_history
     if isinstance(layer, keras.Model) and getattr(layer, "outputs", None):
         return is_raw(layer.outputs[index])

@@ -1,11 +1,11 @@
-"""Colours by number: a few hundred that stand for all."""
+"""Colour palettes of image GPT: a few hundred colours for all pixels."""
 
 import numpy as np
 from keras import ops
 
 
 def grid_palette(colors=512):
-    """Colours on an even grid, the same number of levels per channel.
+    """Palette on an even grid, the same number of levels per channel.
 
     Args:
         colors: a cube, such as 512 = 8^3.
@@ -31,7 +31,7 @@ def grid_palette(colors=512):
 
 
 def fit_palette(images, colors=512, seed=0):
-    """The colours that come closest to those of some images.
+    """Fit a palette to images by k-means.
 
     Args:
         images: (B, H, W, 3) in -1..1. colors: how many. seed: of the search.
@@ -62,7 +62,7 @@ def fit_palette(images, colors=512, seed=0):
 
 
 def read_palette(path):
-    """Colours from a file that `np.save` wrote; nothing else is read off the disk.
+    """Read a palette from a file that `np.save` wrote.
 
     Args:
         path: of an .npy file with (V, 3) numbers.
@@ -88,7 +88,7 @@ def read_palette(path):
 
 
 def quantize(images, palette):
-    """Number of the nearest colour of each pixel, row by row.
+    """Number of the nearest palette colour of each pixel, row by row.
 
     Args:
         images: (B, H, W, 3) in -1..1. palette: (V, 3).
