@@ -1,4 +1,4 @@
-"""All findings about one model and a few pictures, in one forward pass per picture."""
+"""Inspection of a model on a few pictures, in one forward pass per picture."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ GREY = np.array([0.299, 0.587, 0.114], "float32")  # as PIL makes grey of colour
 
 @dataclasses.dataclass(frozen=True)
 class Sight:
-    """What a model made of one picture.
+    """Attention, predictions and norms of one picture.
 
     Attributes:
         name: of the picture. pixels: (H, W, C) uint8, as the model saw it.
@@ -50,7 +50,7 @@ class Sight:
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What `inspect_model` found out.
+    """Result of `inspect_model`.
 
     Attributes:
         facts: name -> value, about the model. layout: `TokenLayout`.
@@ -69,7 +69,7 @@ class Inspection:
 
 
 def inspect_model(model, pictures, preprocessing=None, top=5, verbose=1):
-    """Find out everything that a page shows.
+    """Compute attention maps, distances, filters and norms for the page.
 
     Args:
         model: made by this package.
@@ -104,7 +104,7 @@ def inspect_model(model, pictures, preprocessing=None, top=5, verbose=1):
 
 
 def _watch(model, top):
-    """A function from a picture to its `Sight` and distances, in one forward pass."""
+    """Make a function from a picture to its `Sight` and distances."""
     blocks, layout, probe = blocks_of(model), token_layout(model), probe_of(model)
     last = [] if probe is None else [probe.input]
     tokens = [block.input for block in blocks] + [block.output for block in blocks]
@@ -129,7 +129,7 @@ def _watch(model, top):
 
 
 def preparation(model, given=None):
-    """The model's way to prepare pictures, at the size that it takes.
+    """The model's preprocessing, at its image size.
 
     Args:
         model: with `preprocessing`. given: `Preprocessing` to take instead.
@@ -154,7 +154,7 @@ def preparation(model, given=None):
 
 
 def _pixels(picture, note, channels):
-    """Resized and cropped, (H, W, C) float32 of 0 to 255."""
+    """Resize and crop a picture, (H, W, C) float32 of 0 to 255."""
     picture = np.asarray(picture, "float32")
     if channels == 1:
         picture = (picture @ GREY)[..., None]
@@ -162,7 +162,7 @@ def _pixels(picture, note, channels):
 
 
 def guesses(model, outputs, top=5):
-    """Name the likeliest classes of the first image.
+    """Name the top classes of the first image.
 
     Args:
         model: with `labels`, or the 1,000 classes of ImageNet, or numbered.
@@ -183,7 +183,7 @@ def guesses(model, outputs, top=5):
 
 
 def _facts(model):
-    """What stands under the title of the page."""
+    """Facts under the title of the page."""
     blocks = blocks_of(model)
     return {
         "name": model.name,
@@ -195,7 +195,7 @@ def _facts(model):
 
 
 def _or_reason(look, model):
-    """What a function gives, or why it refuses."""
+    """Result of a function, or the reason why it refuses."""
     try:
         return look(model)
     except ValueError as err:
