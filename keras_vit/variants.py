@@ -1,4 +1,4 @@
-"""The tables: a row per size, a row per named model; `parse` is their only reader."""
+"""Tables of model variants: a row per size, a row per named model."""
 
 import difflib
 import fnmatch

@@ -1,4 +1,4 @@
-"""Names of arguments in other libraries, and what they are called here.
+"""Argument names of other libraries, and the names here.
 
 What is not known is refused in one sentence with the right name.
 """
@@ -59,7 +59,7 @@ OTHER_VALUE = {"mlp_dim", "warmup", "precision", "strategy", "data", "weights", 
 
 
 def check_names(where, given, known, words, beside=()):
-    """Refuse the first argument that does not exist, with the one that was meant.
+    """Refuse the first unknown argument, with a suggestion.
 
     Args:
         where: takes them. given: name -> value. known: names that exist.
