@@ -28,8 +28,8 @@ def check_labels(labels, model, contract):
         TypeError, ValueError: for labels that are no list of names, of the wrong
             count, or empty. Two classes may have one name: ImageNet has such.
     """
-    given = labels is not None
-    labels = labels if given else labels_of(model)
+    is_given = labels is not None
+    labels = labels if is_given else labels_of(model)
     if labels is None:
         return None
     if isinstance(labels, (dict, set)):
@@ -45,7 +45,7 @@ def check_labels(labels, model, contract):
         )
     scores = contract.outputs[0]
     if scores.name == "features" or len(scores.shape) != 2:
-        if not given:
+        if not is_given:
             return None
         raise ValueError(
             f"labels: go with a model that gives scores (B, K), got {scores}. Leave "

@@ -42,12 +42,12 @@ class ModelViews:
             TypeError, ValueError: for a size, batch or output that cannot be.
         """
         contract = self._base.contract
-        own = contract.image.shape[1:3]
-        size = own if image_size is None else pair(image_size, "image_size")
+        own_size = contract.image.shape[1:3]
+        size = own_size if image_size is None else pair(image_size, "image_size")
         batch = contract.batch if batch_size is None else _count(batch_size)
         if (size, batch) not in self._found:
             model = self._base.model
-            model = model if size == own else at_size(model, size)
+            model = model if size == own_size else at_size(model, size)
             view = ModelView(self._base, model, size, batch, self._linear)
             self._found[size, batch] = view
         view = self._found[size, batch]

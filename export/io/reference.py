@@ -96,27 +96,27 @@ class Reference:
     @property
     def notes(self):
         """Notes about the model for the export's result."""
-        found = [self.contract.found] if self.contract.found else []
+        notes = [self.contract.found] if self.contract.found else []
         if not self.contract.stated:
-            found.append(UNKNOWN)
+            notes.append(UNKNOWN)
         if self.rebuilt:
-            found.append(
+            notes.append(
                 "rebuilt and compared in float32; the model itself computes in 16 bits"
             )
-        return tuple(found)
+        return tuple(notes)
 
-    def assume(self, note):
+    def assume(self, preprocessing):
         """Set the caller's preprocessing, where the model states none.
 
         Args:
-            note: `Preprocessing`.
+            preprocessing: `Preprocessing`.
         """
         size = self.contract.image.shape[1:3]
         self.contract = dataclasses.replace(
             self.contract,
-            mode=note.range,
+            mode=preprocessing.range,
             stated=True,
-            note=note.resized(size),
+            note=preprocessing.resized(size),
             found="images are prepared as the caller says",
         )
 

@@ -82,16 +82,16 @@ def plan(
     _check_fields("signature", options)
     asked = {SERVE: {}} if signatures is None else _as_dicts(signatures)
     _assume(reference, [options, *asked.values()])
-    views, found = ModelViews(reference, recipe is not None and recipe.calibrated), {}
+    views, adapted = ModelViews(reference, recipe is not None and recipe.calibrated), {}
     for name, own in asked.items():
         where = "" if signatures is None else f"signatures[{name!r}]: "
         try:
             signature = Signature(**{**options, **own})
-            found[name] = _adapted(views, signature, preparations)
+            adapted[name] = _adapted(views, signature, preparations)
         except (TypeError, ValueError) as err:
             raise type(err)(f"{where}{err}") from err
-    _check_recipe(recipe, auto, found)
-    return found
+    _check_recipe(recipe, auto, adapted)
+    return adapted
 
 
 def _assume(reference, asked):
@@ -100,16 +100,16 @@ def _assume(reference, asked):
     Raises:
         ValueError: for two that differ.
     """
-    given = [own.get("preprocessing") for own in asked]
-    given = [note for note in given if isinstance(note, Preprocessing)]
-    if any(note.range != given[0].range for note in given):
+    stated = [options.get("preprocessing") for options in asked]
+    stated = [item for item in stated if isinstance(item, Preprocessing)]
+    if any(item.range != stated[0].range for item in stated):
         raise ValueError(
             "preprocessing: one model takes one range, got "
-            f"{' and '.join(keywords(note.range) for note in given[:2])}. Give the "
+            f"{' and '.join(keywords(item.range) for item in stated[:2])}. Give the "
             "same to all signatures."
         )
-    if given:
-        reference.assume(given[0])
+    if stated:
+        reference.assume(stated[0])
 
 
 def _as_dicts(signatures):
@@ -120,17 +120,17 @@ def _as_dicts(signatures):
             "Pass {'classify': {}, 'embed': {'output': 'features'}}, for example."
         )
     asked = {}
-    for name, own in signatures.items():
+    for name, options in signatures.items():
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(
                 f"signatures: names must be identifiers, got {name!r}. Use 'classify', "
                 "for example."
             )
-        if isinstance(own, Signature):
-            pairs = dataclasses.asdict(own).items()
-            own = {k: v for k, v in pairs if v != getattr(Signature, k)}
-        _check_fields(f"signatures[{name!r}]", own)
-        asked[name] = own
+        if isinstance(options, Signature):
+            pairs = dataclasses.asdict(options).items()
+            options = {k: v for k, v in pairs if v != getattr(Signature, k)}
+        _check_fields(f"signatures[{name!r}]", options)
+        asked[name] = options
     return asked
 
 
@@ -147,11 +147,11 @@ def _check_fields(where, options):
 
 def show_fields(function):
     """Show the fields of `Signature` in the signature of a function with **options."""
-    own = inspect.signature(function)
-    kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     named = inspect.signature(Signature).parameters.values()
     named = [p.replace(kind=p.KEYWORD_ONLY) for p in named]
-    function.__signature__ = own.replace(parameters=[*kept, *named])
+    function.__signature__ = signature.replace(parameters=[*kept, *named])
     return function
 
 
