@@ -56,11 +56,11 @@ def load_onnx(path, threads, signature):
     session = onnxruntime.InferenceSession(
         path, options, providers=["CPUExecutionProvider"]
     )
-    (given,) = session.get_inputs()
-    shape = [side if isinstance(side, int) else None for side in given.shape]
+    (argument,) = session.get_inputs()
+    shape = [side if isinstance(side, int) else None for side in argument.shape]
     kinds = {"tensor(float)": "float32", "tensor(float16)": "float16"}
-    dtype = kinds.get(given.type, given.type[7:-1])
-    return lambda x: session.run(None, {given.name: x}), shape, dtype, base
+    dtype = kinds.get(argument.type, argument.type[7:-1])
+    return lambda x: session.run(None, {argument.name: x}), shape, dtype, base
 
 
 def load_savedmodel(path, threads, signature):
@@ -114,12 +114,12 @@ LOADERS = {
 }
 
 
-def make_image(shape, dtype, given):
+def make_image(shape, dtype, path):
     """Make one input: the given image, or random pixels of the shape."""
     import numpy as np
 
-    if given:
-        image = np.load(given)
+    if path:
+        image = np.load(path)
         if np.dtype(dtype).kind == "O" and image.dtype.kind == "S":
             image = image.astype(object)  # numpy has no other way to save bytes
         fits = len(shape) == image.ndim and all(
@@ -137,13 +137,13 @@ def make_image(shape, dtype, given):
             f"images: needed for a file of open size, got none for {tuple(shape)}. "
             "Pass images=."
         )
-    noise, kind = np.random.default_rng(0), np.dtype(dtype)
-    if kind.kind == "O":
+    noise, input_dtype = np.random.default_rng(0), np.dtype(dtype)
+    if input_dtype.kind == "O":
         return np.array([encoded(noise)] * math.prod(sides), object).reshape(sides)
-    if kind.kind in "iu":
-        low, high = np.iinfo(kind).min, np.iinfo(kind).max + 1
-        return noise.integers(max(low, -128), min(high, 256), sides).astype(kind)
-    return noise.uniform(-1, 1, sides).astype(kind)
+    if input_dtype.kind in "iu":
+        low, high = np.iinfo(input_dtype).min, np.iinfo(input_dtype).max + 1
+        return noise.integers(max(low, -128), min(high, 256), sides).astype(input_dtype)
+    return noise.uniform(-1, 1, sides).astype(input_dtype)
 
 
 def encoded(noise):
@@ -158,15 +158,15 @@ def encoded(noise):
     return tf.io.encode_jpeg(pixels).numpy()
 
 
-def main(kind, path, threads, given, signature):
+def main(file_format, path, threads, image_path, signature):
     """Load the file, report it, then run once per line of input."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a runtime prints is not an answer
     start = time.perf_counter()
     try:
-        run, shape, dtype, base = LOADERS[kind](path, int(threads), signature)
+        run, shape, dtype, base = LOADERS[file_format](path, int(threads), signature)
         loaded = time.perf_counter() - start
-        image = make_image(shape, dtype, given)
+        image = make_image(shape, dtype, image_path)
         run(image)
     except Exception as err:  # the parent raises it again
         print(json.dumps({"error": f"{type(err).__name__}: {err}"}), file=answers)

@@ -153,23 +153,23 @@ def check_interface(where, contract, runtime):
         ("inputs", (contract.image,), inputs),
         ("outputs", contract.outputs, outputs),
     )
-    for kind, wanted, found in pairs:
-        shown = dequantized(wanted, found)
+    for side, wanted, obtained in pairs:
+        shown = dequantized(wanted, obtained)
         if sorted(map(str, wanted)) != sorted(map(str, shown)):
             raise ExportMismatch(
-                f"{where}: must have the {kind} {', '.join(map(str, wanted))}, got "
-                f"{', '.join(map(str, found)) or 'none'}. Export the model again."
+                f"{where}: must have the {side} {', '.join(map(str, wanted))}, got "
+                f"{', '.join(map(str, obtained)) or 'none'}. Export the model again."
             )
 
 
-def dequantized(wanted, found):
+def dequantized(wanted, outputs):
     """Dequantize a file's integer outputs, where floats are expected.
 
     Args:
-        wanted, found: `keras_vit.export.io.io_spec.TensorSpec`s.
+        wanted, outputs: `keras_vit.export.io.io_spec.TensorSpec`s.
     """
     exact = {(tensor.name, tensor.dtype) for tensor in wanted}
-    return [t if (t.name, t.dtype) in exact else t.meaning for t in found]
+    return [t if (t.name, t.dtype) in exact else t.meaning for t in outputs]
 
 
 def check_answers(where, contract, precision, expected, got):
@@ -188,21 +188,23 @@ def check_answers(where, contract, precision, expected, got):
         ExportMismatch: naming output, what differs, where and by how much.
     """
     total = Tally()
-    for tensor, wanted, found in zip(contract.outputs, expected, got, strict=True):
-        if wanted.shape != found.shape or wanted.dtype != found.dtype:
+    for tensor, wanted, obtained in zip(contract.outputs, expected, got, strict=True):
+        if wanted.shape != obtained.shape or wanted.dtype != obtained.dtype:
             raise ExportMismatch(
                 f"{where}: output {tensor.name!r} must be {wanted.dtype} "
-                f"{wanted.shape}, got {found.dtype} {found.shape}. Export it again."
+                f"{wanted.shape}, got {obtained.dtype} {obtained.shape}. Export it "
+                "again."
             )
         one = Tally()
-        one.add(wanted, found)
+        one.add(wanted, obtained)
         complaint = one.complaint(precision)
         if complaint:
             raise ExportMismatch(
                 f"{where}: output {tensor.name!r} must equal the Keras model's, got "
-                f"{complaint}; {largest_difference(wanted, found)}. Try another format."
+                f"{complaint}; {largest_difference(wanted, obtained)}. Try another "
+                "format."
             )
-        total.add(wanted, found)
+        total.add(wanted, obtained)
     return total
 
 

@@ -46,15 +46,15 @@ class Worker:
         self._path = path
         self._errors = tempfile.TemporaryFile("w+", errors="replace")
         with tempfile.TemporaryDirectory() as folder:
-            given = ""
+            image_path = ""
             if image is not None:
-                given = os.path.join(folder, "image.npy")
-                np.save(given, image)
-            words = [kind_of(path), os.path.abspath(path), str(threads), given]
-            words.append(signature)
+                image_path = os.path.join(folder, "image.npy")
+                np.save(image_path, image)
+            arguments = [kind_of(path), os.path.abspath(path), str(threads), image_path]
+            arguments.append(signature)
             self._process = subprocess.Popen(
                 # -P: files beside the script must not hide packages, as onnx.py would.
-                [sys.executable, "-P", benchmark_worker.__file__, *words],
+                [sys.executable, "-P", benchmark_worker.__file__, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

@@ -27,11 +27,11 @@ def _version(distribution):
 
 def versions():
     """Versions of the packages that made the files."""
-    found = {name: _version(name) for name in PACKAGES}
+    installed = {name: _version(name) for name in PACKAGES}
     return {
         "keras_vit": keras_vit.__version__,
         "python": platform.python_version(),
-        **{name: value for name, value in found.items() if value},
+        **{name: value for name, value in installed.items() if value},
     }
 
 

@@ -293,20 +293,20 @@ def open_file(path, threads=1, signature=None):
             an `.onnx` file, which has none to choose.
         ExportMismatch: for a file without the signature that exports have.
     """
-    kind = _recognise(pathlib.Path(path))
-    if signature not in (None, SERVE) and kind is OnnxRuntime:
+    runtime = _recognise(pathlib.Path(path))
+    if signature not in (None, SERVE) and runtime is OnnxRuntime:
         raise ValueError(
             f"signature: must be None for {path}, since .onnx files have one, got "
             f"{signature!r}. Leave it out."
         )
     try:
-        return kind(path, threads, signature)
+        return runtime(path, threads, signature)
     except (ImportError, ExportMismatch):
         raise
     except Exception as err:
         raise ValueError(
-            f"{path}: must be a readable {kind.format} file, got {type(err).__name__}: "
-            f"{str(err).strip()[:300]} Export it again."
+            f"{path}: must be a readable {runtime.format} file, got "
+            f"{type(err).__name__}: {str(err).strip()[:300]} Export it again."
         ) from err
 
 

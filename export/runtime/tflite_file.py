@@ -101,7 +101,7 @@ def _read(model, schema):
     operators, highest = collections.Counter(), (0, "", "")
     open_tensors, weights = [], set()
     for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
-        makers, given = {}, {graph.Inputs(i) for i in range(graph.InputsLength())}
+        makers, inputs = {}, {graph.Inputs(i) for i in range(graph.InputsLength())}
         for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
             code = codes[operator.OpcodeIndex()]
             name = operator_name(code, names)
@@ -115,18 +115,18 @@ def _read(model, schema):
             signature = tensor.ShapeSignatureLength()
             if any(tensor.ShapeSignature(i) < 0 for i in range(signature)):
                 open_tensors.append(label)
-            constant = index not in makers and index not in given
+            constant = index not in makers and index not in inputs
             if constant and rank > 1:
                 weights.add(types[tensor.Type()])
     weights -= {"INT32", "INT64"}
-    found = (model.SignatureDefs(i) for i in range(model.SignatureDefsLength()))
-    found = sorted(found, key=lambda signature: signature.SubgraphIndex())
+    signatures = (model.SignatureDefs(i) for i in range(model.SignatureDefsLength()))
+    signatures = sorted(signatures, key=lambda signature: signature.SubgraphIndex())
     return Audit(
         dict(operators),
         highest,
         tuple(open_tensors),
         frozenset(weights),
-        tuple(signature.SignatureKey().decode() for signature in found),
+        tuple(signature.SignatureKey().decode() for signature in signatures),
     )
 
 
