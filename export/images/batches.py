@@ -170,20 +170,22 @@ class BatchesWithNotes:
 
 def _as_numbers(images):
     """Convert images to a numpy array; refuse Pillow images and other objects."""
-    kind = type(images[0] if isinstance(images, (tuple, list)) and images else images)
-    if kind.__module__.startswith("PIL."):
+    image_type = type(
+        images[0] if isinstance(images, (tuple, list)) and images else images
+    )
+    if image_type.__module__.startswith("PIL."):
         raise TypeError(
             "images: must be arrays, got images of Pillow. Prepare each with "
             "model.preprocessing(numpy.asarray(image.convert('RGB')))."
         )
-    found = None if kind in (dict, str) else np.asarray(images)
-    if found is None or found.dtype.kind not in "fiu":
-        what = kind.__name__ if found is None else f"dtype {found.dtype}"
+    array = None if image_type in (dict, str) else np.asarray(images)
+    if array is None or array.dtype.kind not in "fiu":
+        what = image_type.__name__ if array is None else f"dtype {array.dtype}"
         raise TypeError(
             f"images: must be arrays of numbers, got {what}. Give (N, H, W, C) arrays, "
             "or (images, labels) pairs of them."
         )
-    return found
+    return array
 
 
 def _is_list_of_images(images):

@@ -45,10 +45,10 @@ def read_calibration(images, reference, verbose=0):
         images = read_folder(images, reference.contract.note, MOST, verbose)
     if hasattr(images, "shape") and len(images) > MOST:
         images = images[np.linspace(0, len(images) - 1, MOST).round().astype(int)]
-    found, count = [], 0
+    batches, count = [], 0
     try:
         for batch, _ in Batches(images, None, reference.contract, judged=False):
-            found.append(batch)
+            batches.append(batch)
             count += len(batch)
             if count >= MOST:
                 break
@@ -59,7 +59,7 @@ def read_calibration(images, reference, verbose=0):
             f"calibration: must hold at least {LEAST} images, got {count}. Take "
             "training images of all classes."
         )
-    images = np.concatenate(found)[:MOST]
+    images = np.concatenate(batches)[:MOST]
     _check_range(images, reference.contract)
     return images
 

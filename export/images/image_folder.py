@@ -34,15 +34,15 @@ def image_files(folder):
 def _files_and_notes(folder):
     """List the image files, with notes on skipped files."""
     tree = look_through(folder)
-    left_out, found = tree.all_left_out(), tree.all_images()
+    left_out, files = tree.all_left_out(), tree.all_images()
     notes = notes_of(left_out, tree.path)
     lost = notes_of([item for item in left_out if item.expected], tree.path)
-    if not found:
+    if not files:
         raise ValueError(
             f"{folder}: must hold images, got none with {', '.join(sorted(SUFFIXES))}"
             f"{''.join('; ' + note for note in notes)}. Check the path."
         )
-    return found, notes, lost
+    return files, notes, lost
 
 
 def read_folder(folder, preprocessing, count, verbose=0):
@@ -131,9 +131,9 @@ class LabelledFolder:
         self.count = len(self._pairs)
         self.labelled = self._pairs[0][1] is not None
 
-    def _by_table(self, files, table, *given):
+    def _by_table(self, files, table, *arguments):
         """Label files by a table: (path, class); skipped files are noted."""
-        pairs, notes = read_table(table, *given)
+        pairs, notes = read_table(table, *arguments)
         self.notes += notes
         known = {path for path, _ in pairs}
         others = sum(path not in known for path in files)
@@ -144,8 +144,8 @@ class LabelledFolder:
     def _by_folders(self, root, files, names):
         """Label files by folder names: (path, class or None)."""
         folders = sorted({path.parent for path in files})
-        found = {folder: _label_of(folder, root, names or ()) for folder in folders}
-        without = [folder for folder, number in found.items() if number is None]
+        labels = {folder: _label_of(folder, root, names or ()) for folder in folders}
+        without = [folder for folder, number in labels.items() if number is None]
         if names and without and len(without) < len(folders):
             shown = [shown_name(path, root) for path in without[:SHOWN]]
             raise ValueError(
@@ -168,7 +168,7 @@ class LabelledFolder:
                     "give a table of labels"
                 )
                 self.lost.append(self.notes[-1])
-        return [(path, found[path.parent]) for path in files]
+        return [(path, labels[path.parent]) for path in files]
 
     def __len__(self):
         return -(-self.count // BATCH)

@@ -55,20 +55,20 @@ def read_table(path, folder, names=(), classes=None, on_missing="refuse"):
     rows = _pairs(path, _cells(path), find, names, notes)
     if not rows:
         raise ValueError(f"{path}: must hold lines `file name,class`, got none.")
-    pairs = [(find(name), name, kind) for name, kind in rows]
+    pairs = [(find(name), name, label) for name, label in rows]
     missing = [name for file, name, _ in pairs if file is None]
     _check_missing(path, folder, missing, len(pairs), on_missing, notes)
-    pairs = [(file, name, kind) for file, name, kind in pairs if file is not None]
+    pairs = [(file, name, label) for file, name, label in pairs if file is not None]
     numbers = _numbers(path, pairs, names, classes)
-    found = {}
-    for (file, name, kind), number in zip(pairs, numbers, strict=True):
-        if found.setdefault(file, number) != number:
+    class_of = {}
+    for (file, name, label), number in zip(pairs, numbers, strict=True):
+        if class_of.setdefault(file, number) != number:
             raise ValueError(
-                f"{path}: must give each image one class, got {kind!r} for {name}, "
-                f"which has class {found[file]} in another line. Remove one."
+                f"{path}: must give each image one class, got {label!r} for {name}, "
+                f"which has class {class_of[file]} in another line. Remove one."
             )
-    notes += _uncounted(path, folder, found, len(pairs))
-    return list(found.items()), notes
+    notes += _uncounted(path, folder, class_of, len(pairs))
+    return list(class_of.items()), notes
 
 
 def _cells(path):
@@ -110,12 +110,12 @@ def _pairs(path, cells, find, names, notes):
     """(file name, class) of each row; a heading is recognised by its words."""
     if not cells:
         return []
-    words = [cell.casefold().replace("_", " ") for cell in cells[0]]
-    heading = find(cells[0][0]) is None and _is_heading(words, cells, find, names)
-    columns = _columns(words) if heading else None
+    cell_words = [cell.casefold().replace("_", " ") for cell in cells[0]]
+    heading = find(cells[0][0]) is None and _is_heading(cell_words, cells, find, names)
+    columns = _columns(cell_words) if heading else None
     if heading:
         notes.append(f"{path.name}: the first line is a heading, {', '.join(cells[0])}")
-    if columns is None and heading and len(words) != 2:
+    if columns is None and heading and len(cell_words) != 2:
         raise ValueError(
             f"{path}: must say in its heading which column is the file and which the "
             f"class, got {', '.join(cells[0])}. Call them file and class."
@@ -123,13 +123,13 @@ def _pairs(path, cells, find, names, notes):
     return [_pair(path, row, columns, find) for row in cells[heading:]]
 
 
-def _is_heading(words, cells, find, names):
+def _is_heading(heading, cells, find, names):
     """Whether the first line, whose file does not exist, names columns."""
     first, second = cells[0], cells[1] if len(cells) > 1 else [""]
     numbered = any(cell.isdecimal() for cell in first[1:])
     if numbered or any(_is_named_image(cell) for cell in first):
         return False
-    if any(word in FILES or word in CLASSES for word in words):
+    if any(word in FILES or word in CLASSES for word in heading):
         return True
     follows = any(_is_named_image(cell) for cell in second) or find(second[0])
     return bool(follows) and not matches([first[-1]], names or ())[0]
@@ -139,10 +139,10 @@ def _is_named_image(cell):
     return pathlib.PurePath(cell).suffix.lower() in SUFFIXES
 
 
-def _columns(words):
+def _columns(heading):
     """(column of the file, column of the class), where the heading names them."""
-    file = next((words.index(word) for word in FILES if word in words), None)
-    kind = next((words.index(word) for word in CLASSES if word in words), None)
+    file = next((heading.index(word) for word in FILES if word in heading), None)
+    kind = next((heading.index(word) for word in CLASSES if word in heading), None)
     return None if file is None or kind is None or file == kind else (file, kind)
 
 
@@ -216,17 +216,17 @@ def _check_missing(path, folder, missing, count, on_missing, notes):
 
 def _numbers(path, pairs, names, classes):
     """Convert the class of each row to an output index of the model."""
-    found = matches([kind for *_, kind in pairs], names or ())
+    found = matches([label for *_, label in pairs], names or ())
     numbers = []
-    for (_, name, kind), numbered in zip(pairs, found, strict=True):
+    for (_, name, label), numbered in zip(pairs, found, strict=True):
         if len(numbered) == 1:
             numbers.append(numbered[0])
-        elif WHOLE.fullmatch(kind):
-            numbers.append(int(kind.partition(".")[0]))
+        elif WHOLE.fullmatch(label):
+            numbers.append(int(label.partition(".")[0]))
         else:
             raise ValueError(
                 f"{path}: every class must be an index or a name of the model, got "
-                f"{kind!r} for {name}. Correct the table."
+                f"{label!r} for {name}. Correct the table."
             )
     if classes is not None and max(numbers) >= classes:
         hint = ""
@@ -239,7 +239,7 @@ def _numbers(path, pairs, names, classes):
     return numbers
 
 
-def _uncounted(path, folder, found, rows):
+def _uncounted(path, folder, table, rows):
     """Note the files that the table names twice."""
-    if len(found) < rows:
-        yield f"{path.name}: {rows - len(found)} lines name an image again"
+    if len(table) < rows:
+        yield f"{path.name}: {rows - len(table)} lines name an image again"
