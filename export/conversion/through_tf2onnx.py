@@ -31,18 +31,18 @@ def convert(reference):
             "pip install tf2onnx."
         ) from err
     serve = traceable(AdaptedReference(reference))
-    made, _ = tf2onnx.convert.from_function(
+    converted, _ = tf2onnx.convert.from_function(
         serve, input_signature=serve.input_signature, opset=OPSET
     )
-    _refuse_unknown(made)
-    return made
+    _refuse_unknown(converted)
+    return converted
 
 
-def _refuse_unknown(made):
+def _refuse_unknown(converted):
     """Refuse operators without an ONNX counterpart, which tf2onnx writes anyway."""
     from onnx import defs
 
-    for node in made.graph.node:
+    for node in converted.graph.node:
         if node.domain == "" and not defs.has(node.op_type, OPSET):
             gelu = "Write GELU with keras_vit.layers.mlp.gelu, or replace the layer."
             way = gelu if "Erf" in node.op_type else "Replace the layer."
