@@ -102,7 +102,7 @@ class AccuracyJudge:
     def _batches(self):
         return Batches(*self._pair, self._reference.contract)
 
-    def look(self, verbose):
+    def predict_with_keras(self, verbose):
         """Compute the Keras model's predictions, once for all recipes."""
         choices, labels = [], []
         batches = self._batches()
@@ -127,7 +127,7 @@ class AccuracyJudge:
             return None
         return 100.0 * float((self._choices == self._labels).mean())
 
-    def outlook(self, path, reasons):
+    def longest_duration(self, path, reasons):
         """Estimate the longest duration of judging, from one image in the float32 file.
 
         Args:
@@ -159,14 +159,14 @@ class AccuracyJudge:
         answers = [runtime(images)[0] for images, _ in self._batches()]
         choices = np.concatenate(answers).argmax(axis=1)
         agreement = 100.0 * float((choices == self._choices).mean())
-        found = {"agreement": agreement, "lost": 100.0 - agreement}
+        figures = {"agreement": agreement, "lost": 100.0 - agreement}
         if self._labels is not None:
             right = int((choices == self._labels).sum())
-            found["top1"] = 100.0 * right / self.count
-            found["top1_interval"] = percents(right, self.count)
-            found["lost"] = self.top1 - found["top1"]
-        accepted = found["lost"] <= self.tolerance + 1e-9
-        return AutoTrial(quantization, size_bytes, **found, accepted=accepted)
+            figures["top1"] = 100.0 * right / self.count
+            figures["top1_interval"] = percents(right, self.count)
+            figures["lost"] = self.top1 - figures["top1"]
+        accepted = figures["lost"] <= self.tolerance + 1e-9
+        return AutoTrial(quantization, size_bytes, **figures, accepted=accepted)
 
 
 def make_judge(quantization, reference, validation, tolerance):
@@ -211,9 +211,9 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
         plain = temporary.with_name(f"float32{path.suffix}")
         exported = {None: write(None, plain, None)}
         say("auto: Keras predictions for the validation images", verbose)
-        judge.look(verbose)
+        judge.predict_with_keras(verbose)
         reasons = {r.name: why for r, why in hindrances.items() if r.tried_by_auto}
-        say(judge.outlook(plain, reasons), verbose)
+        say(judge.longest_duration(plain, reasons), verbose)
         for name in order(hindrances):
             file = plain if name is None else temporary.with_name(name + path.suffix)
             trial = _try(judge, name, reasons.get(name), file, plain, exported, write)
@@ -227,12 +227,12 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
                 f"{path}: some recipe must keep top-1 within {judge.tolerance} points, "
                 f"got {'; '.join(map(str, tried))}. Raise the tolerance."
             )
-    chosen, note = exported[tried[-1].quantization], _grain(judge)
+    chosen, warning = exported[tried[-1].quantization], _resolution_warning(judge)
     result = dataclasses.replace(
         chosen,
         path=path,
         tried=tuple(tried),
-        notes=(*chosen.notes, *note, *judge.notes),
+        notes=(*chosen.notes, *warning, *judge.notes),
     )
     say(str(dataclasses.replace(result, path=display_path(path))), verbose)
     return result
@@ -283,7 +283,7 @@ def _try(judge, name, hindrance, file, plain, exported, write):
     return judge.trial(name, file, exported[name].size_bytes)
 
 
-def _grain(judge):
+def _resolution_warning(judge):
     """Warn when one image weighs more than the tolerance."""
     grain = 100.0 / judge.count
     if grain <= judge.tolerance / 2:

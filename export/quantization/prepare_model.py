@@ -33,8 +33,8 @@ def fold_norm_scale(model):
     Returns:
         a new model of the same answers.
     """
-    made = copy_of(model)
-    for norm, readers in norm_readers(made):
+    folded = copy_of(model)
+    for norm, readers in norm_readers(folded):
         gamma, beta = _value(norm.gamma), _value(norm.beta)
         if any(dense.bias is None for dense in readers):
             if not gamma.all():
@@ -47,7 +47,7 @@ def fold_norm_scale(model):
             dense.kernel.assign(gamma[:, None] * kernel)
         norm.gamma.assign(np.ones_like(gamma))
         norm.beta.assign(np.zeros_like(beta))
-    return made
+    return folded
 
 
 def fold_layer_scale(model):
@@ -62,14 +62,14 @@ def fold_layer_scale(model):
     Returns:
         a new model of the same answers, all factors 1.
     """
-    made = copy_of(model)
-    for scale, dense in layer_scales(made):
+    folded = copy_of(model)
+    for scale, dense in layer_scales(folded):
         gamma = _value(scale.gamma)
         dense.kernel.assign(_value(dense.kernel) * gamma)
         if dense.bias is not None:
             dense.bias.assign(_value(dense.bias) * gamma)
         scale.gamma.assign(np.ones_like(gamma))
-    return made
+    return folded
 
 
 def layer_scales(model):
@@ -106,8 +106,8 @@ def smooth(model, images, alpha=0.5):
             f"smooth: alpha must be between 0 and 1, got alpha={alpha}. Use 0.5."
         )
     check_range(model, images)
-    made = copy_of(model)
-    pairs, tops = norm_readers(made), {}
+    smoothed = copy_of(model)
+    pairs, tops = norm_readers(smoothed), {}
 
     def see(norm, inputs, outputs):
         top = np.abs(_value(outputs)).reshape(-1, outputs.shape[-1]).max(axis=0)
@@ -116,12 +116,12 @@ def smooth(model, images, alpha=0.5):
 
     with observing_layers([norm for norm, _ in pairs], see):
         for start in range(0, len(images), 32):
-            made(images[start : start + 32], training=False)
+            smoothed(images[start : start + 32], training=False)
     for norm, readers in pairs:
         weights = [np.abs(_value(d.kernel)).max(axis=1) for d in readers]
         weight = np.maximum.reduce(weights)
         _divide(norm, readers, _ratio(tops[id(norm)] ** alpha, weight ** (1 - alpha)))
-    return made
+    return smoothed
 
 
 def equalize(model):
@@ -140,8 +140,10 @@ def equalize(model):
     Returns:
         a new model of the same answers.
     """
-    made = copy_of(model)
-    for block in (b for b in made._flatten_layers() if isinstance(b, TransformerBlock)):
+    equalized = copy_of(model)
+    for block in (
+        b for b in equalized._flatten_layers() if isinstance(b, TransformerBlock)
+    ):
         attention = block.attention
         qkv, proj = attention.qkv, attention.proj
         kernel, back = _value(qkv.kernel), _value(proj.kernel)
@@ -155,7 +157,7 @@ def equalize(model):
         if qkv.bias is not None:
             qkv.bias.assign(_value(qkv.bias) / scale.reshape(-1))
         proj.kernel.assign(back * scale[2][:, None])
-    return made
+    return equalized
 
 
 def correct_bias(model, reference, images):
@@ -178,8 +180,8 @@ def correct_bias(model, reference, images):
         ValueError: for models of different layers, or images of another range.
     """
     check_range(reference, images)
-    made = copy_of(model)
-    layers, wanted = dense_layers(made), dense_layers(reference)
+    corrected = copy_of(model)
+    layers, wanted = dense_layers(corrected), dense_layers(reference)
     if [d.kernel.shape for d in layers] != [d.kernel.shape for d in wanted]:
         raise ValueError(
             f"correct_bias: model and reference must have the same dense layers, got "
@@ -203,8 +205,8 @@ def correct_bias(model, reference, images):
         return outputs + keras.ops.convert_to_tensor(lost, outputs.dtype)
 
     with observing_layers(layers, correct):
-        made(images, training=False)
-    return made
+        corrected(images, training=False)
+    return corrected
 
 
 def round_weights(model, bits=8):
@@ -218,21 +220,21 @@ def round_weights(model, bits=8):
     Returns:
         a new model with rounded kernels in float.
     """
-    made = copy_of(model)
-    for dense in dense_layers(made):
+    rounded = copy_of(model)
+    for dense in dense_layers(rounded):
         integers, scale = quantize_weight(_value(dense.kernel).T, bits)
         dense.kernel.assign((integers * scale[:, None]).T)
-    return made
+    return rounded
 
 
 def copy_of(model):
     """Copy a model with its weights and notes, for separate changes."""
-    made = keras.models.clone_model(model)
-    made.set_weights(model.get_weights())
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
     for note in ("preprocessing", "labels"):
         if hasattr(model, note):
-            setattr(made, note, getattr(model, note))
-    return made
+            setattr(clone, note, getattr(model, note))
+    return clone
 
 
 def dense_layers(model):
@@ -262,7 +264,7 @@ def norm_readers(model):
 
 def _readers(layer, outputs):
     """Dense layers behind a layer, through pooling; [] if another layer reads it."""
-    found = []
+    readers = []
     if id(layer.output) in outputs:
         return []
     for node in layer._outbound_nodes:
@@ -275,8 +277,8 @@ def _readers(layer, outputs):
             behind = [reader] if isinstance(reader, keras.layers.Dense) else []
         if not behind:
             return []
-        found += behind
-    return found
+        readers += behind
+    return readers
 
 
 @contextlib.contextmanager

@@ -68,7 +68,7 @@ def full_int8(source, target, images, verbose=1, mode="none"):
     writer.add("QUANTIZE", [image], signed)
     writer.write(signed, shift)
     for number in outputs:
-        twin = writer.stands(number, wide=False)
+        twin = writer.quantized(number, wide=False)
         _put(graph, twin, number)
     audit(graph, "full_int8")
     pathlib.Path(target).write_bytes(graph.save()[0])
@@ -95,7 +95,7 @@ def int16x8(source, target, images, verbose=1, mode="none"):
     graph.tensors[image] = _retyped(graph.tensors[image], INT16, step, 0)
     writer.write(image)
     for number in outputs:
-        _put(graph, writer.stands(number, wide=True), number)
+        _put(graph, writer.quantized(number, wide=True), number)
     audit(graph, "int16x8")
     pathlib.Path(target).write_bytes(graph.save()[0])
 
@@ -137,9 +137,9 @@ def image_codes(mode, seen):
     return scale, zero, low + scale * zero if pixels else 0.0
 
 
-def _retyped(tensor, kind, scale, zero):
+def _retyped(tensor, new_type, scale, zero):
     scale, zero = np.array([scale], "float32"), np.array([zero], "int64")
-    return TFLiteTensor(tensor.name, tensor.shape, kind, None, scale, zero)
+    return TFLiteTensor(tensor.name, tensor.shape, new_type, None, scale, zero)
 
 
 def _put(graph, twin, number):

@@ -93,7 +93,7 @@ def representable(scale, block):
     return np.maximum(scale, 6.2e-5).astype("float16").astype("float32")
 
 
-def widen(scale, columns):
+def scales_per_column(scale, columns):
     """Expand scales to one per column, (out, in)."""
     return np.repeat(scale, columns // scale.shape[1], axis=1)
 
@@ -117,7 +117,7 @@ def _round(weight, scale, upper, span):
 
 def _sweep(weight, integers, scale, hessian, bits):
     """Change single integers where that lowers the output error."""
-    wide, columns = widen(scale, weight.shape[1]), weight.shape[1]
+    wide, columns = scales_per_column(scale, weight.shape[1]), weight.shape[1]
     gradient = (weight - integers * wide) @ hessian
     for _ in range(SWEEPS):
         for j in range(columns):

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.images.calibration_images import evenly_spaced
-from keras_vit.export.quantization.algorithms.gptq import gptq, widen
+from keras_vit.export.quantization.algorithms.gptq import gptq, scales_per_column
 from keras_vit.export.quantization.algorithms.int4_seconds import int4_seconds
 from keras_vit.export.quantization.algorithms.prepare_graph import prepare
 from keras_vit.export.quantization.algorithms.trained_ranges import (
@@ -131,14 +131,14 @@ def round_layers(graph, images, bits, block=0, verbose=1):
         bar.add(1)
 
 
-def _round(graph, op, given, wanted, bits, block):
+def _round(graph, op, inputs, targets, bits, block):
     """Round one layer. inputs, targets: its input per image, rounded and in float."""
     weight = graph.value(op.inputs[1])
     block = block if bits == 4 and weight.shape[1] % (block or 1) == 0 else 0
-    covariance, mean, rows = moments(given)
-    ideal = sum(x.sum(axis=0, dtype="float64") for x in rows_of(wanted)) / rows
+    covariance, mean, rows = moments(inputs)
+    ideal = sum(x.sum(axis=0, dtype="float64") for x in rows_of(targets)) / rows
     integers, scale = gptq(weight, covariance, rows, bits, block)
-    rounded = integers * widen(scale, weight.shape[1])
+    rounded = integers * scales_per_column(scale, weight.shape[1])
     bias = bias_of(graph, op) + weight @ ideal - rounded @ mean
     graph.replace(op, 2, bias)
     store(graph, op, integers, scale, bits, block)
@@ -195,7 +195,7 @@ def _put(walk, place, trial):
     graph, op = walk.graph, walk.graph.operators[place]
     tensor = trial.tensors[trial.operators[place].inputs[1]]
     scale = tensor.scale.reshape(len(tensor.data), -1)
-    rounded = tensor.data * widen(scale, tensor.shape[1])
+    rounded = tensor.data * scales_per_column(scale, tensor.shape[1])
     mean = moments(walk.values[op.inputs[0]])[1]
     lost = (graph.value(op.inputs[1]) - rounded) @ mean
     graph.replace(op, 1, rounded)

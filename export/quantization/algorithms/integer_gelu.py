@@ -46,16 +46,16 @@ def write_gelu(writer, op):
     wide = writer.everywhere or writer.wide_after(op.outputs[0])
     unit = writer.units.get(op.outputs[0])
     wide = wide or unit is None
-    x, out = writer.stands(op.inputs[0], wide), op.outputs[0]
+    x, out = writer.quantized(op.inputs[0], wide), op.outputs[0]
     low, high = writer.range_of(out, wide)[0], writer.top_of(op, wide)
     shape = writer.graph.tensors[x].shape
-    made = writer.make(out, low * (unit or 1), high * (unit or 1), wide, shape)
-    writer.numbers[out] = made
+    result = writer.make(out, low * (unit or 1), high * (unit or 1), wide, shape)
+    writer.numbers[out] = result
     if writer.everywhere:
-        writer.again(op, [x], [made])
+        writer.copy_operator(op, [x], [result])
         return
     inner = x if unit else _times_quick(writer, x)
-    writer.add("MUL", [x, _sigmoid_of(writer, inner, wide)], made)
+    writer.add("MUL", [x, _sigmoid_of(writer, inner, wide)], result)
 
 
 def _times_quick(writer, x):

@@ -22,7 +22,7 @@ def write_norm(writer, norm):
     Args:
         writer: `IntegerWriter`. norm: `UnitNorm` of its float graph.
     """
-    x = writer.stands(norm.x, wide=True)
+    x = writer.quantized(norm.x, wide=True)
     top, cut = writer.energies[norm.variance]
     least = writer.limits[norm.rsqrt][1]
     peak = max(map(abs, writer.limits[norm.x])) ** 2
@@ -73,12 +73,12 @@ def _inverse(writer, x, peak, top, least):
     energy, top = _energy(writer, x, peak, top)
     # Below half a code the table gives its end, which Newton's step must not overshoot.
     end = min(least / 2, math.sqrt(510 / (4 * top)))
-    made = _finer(writer, energy, _table(writer, energy, end), end)
+    inverse = _finer(writer, energy, _table(writer, energy, end), end)
     half = _constant(writer, energy, "half", 0.5, 2.0**-15)
     for _ in range(newton_steps(top * least**2) - 1):
-        made = _product(writer, "guess", made, half, 1.5 * end)
-        made = _finer(writer, energy, made, 1.5 * end)
-    return made, top
+        inverse = _product(writer, "guess", inverse, half, 1.5 * end)
+        inverse = _finer(writer, energy, inverse, 1.5 * end)
+    return inverse, top
 
 
 def _finer(writer, energy, guess, end):
@@ -142,11 +142,11 @@ def _energy(writer, x, peak, top):
     step = np.float32(4 / (weight * width))
     ones = TFLiteTensor("ones", (1, width), INT8, np.full((1, width), weight, "int8"))
     ones.scale, ones.zero = np.array([step]), np.zeros(1, "int64")
-    made = _int16("energy", (*shape[:-1], 1), unit * float(step) * 2.0**shift)
-    made = graph.append(made)
+    tensor = _int16("energy", (*shape[:-1], 1), unit * float(step) * 2.0**shift)
+    tensor = graph.append(tensor)
     sums = [square, writer.shared(ones), -1]
-    writer.add("FULLY_CONNECTED", sums, made, keepNumDims=True)
-    return made, float(graph.tensors[made].scale[0]) * TOP / 4
+    writer.add("FULLY_CONNECTED", sums, tensor, keepNumDims=True)
+    return tensor, float(graph.tensors[tensor].scale[0]) * TOP / 4
 
 
 def _weight(ratio):
@@ -159,7 +159,9 @@ def _table(writer, energy, end):
     """Append a lookup table of 1 / sqrt up to `end`, with 256 entries of 16 bits."""
     graph, old = writer.graph, writer.graph.tensors[energy]
     steps = float(old.scale[0]) * 128, end / 255
-    short, root = (writer.byte("energy", old.shape, step, -128) for step in steps)
+    short, root = (
+        writer.int8_tensor("energy", old.shape, step, -128) for step in steps
+    )
     writer.add("QUANTIZE", [energy], short)
     writer.add("RSQRT", [short], root)
     made = graph.append(_int16("guess", old.shape, even_step(end)))

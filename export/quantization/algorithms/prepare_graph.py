@@ -21,11 +21,11 @@ def named_layers(graph):
     Args:
         graph: float `TFLiteGraph`, before `split_all`.
     """
-    found = {}
+    layers = {}
     for op in find_layers(graph):
         name = layer_of(graph, op)
-        found[f"{name} {len(found)}" if name in found else name] = op
-    return found
+        layers[f"{name} {len(layers)}" if name in layers else name] = op
+    return layers
 
 
 def spared_layers(graph, images):

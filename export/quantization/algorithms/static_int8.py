@@ -55,11 +55,11 @@ def static_int8(source, target, images, verbose=1):
     limits = collect_statistics(graph, images, verbose, wanted=wanted).narrow
     plan = [(limits[op.inputs[0]], result_range(graph, limits, op)) for op in layers]
     inner = graph.needed(op.inputs[0] for op in layers)
-    for op, (given, result) in zip(layers, plan, strict=True):
+    for op, (input_range, result) in zip(layers, plan, strict=True):
         if is_dense(graph, op) and (op in kept or op.outputs[0] not in inner):
             dynamic_layer(graph, op)
         else:
-            static_layer(graph, op, given, result)
+            static_layer(graph, op, input_range, result)
     integer_gelu(graph)
     pathlib.Path(target).write_bytes(graph.save()[0])
 

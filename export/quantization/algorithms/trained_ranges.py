@@ -134,8 +134,8 @@ def static_trained(source, target, plan):
         source, target, plan, Raises: as in `int4_trained`.
     """
     graph = TFLiteGraph(source)
-    found, _ = settle(graph, plan)
-    pin(graph, found)
+    found, _ = rewrite_on_grid(graph, plan)
+    record_scales(graph, found)
     for op, row in found:
         if row.given is None:
             dynamic_layer(graph, op)
@@ -157,14 +157,14 @@ def observed_trained(source, plan, verbose):
         dense layers that shall work on int16.
     """
     graph = TFLiteGraph(source)
-    found, branches = settle(graph, plan)
+    matched, branches = rewrite_on_grid(graph, plan)
     seen = collect_statistics(graph, plan.images, verbose)
-    narrow = {**seen.narrow, **learned(graph, found, plan.scores)}
-    pin(graph, found)
+    narrow = {**seen.narrow, **learned_ranges(graph, matched, plan.scores)}
+    record_scales(graph, matched)
     return graph, dataclasses.replace(seen, narrow=narrow), branches
 
 
-def settle(graph, plan):
+def rewrite_on_grid(graph, plan):
     """Apply the rewrites that keep trained weights on their integer grid.
 
     Args:
@@ -178,27 +178,27 @@ def settle(graph, plan):
         UnsupportedLayer: for a dense layer that the plan does not know.
     """
     fold_constants.fold_constants(graph)
-    found, branches = _matched(graph, plan), []
+    matched, branches = _matched(graph, plan), []
     fold_constants.fold_query_scale(graph)
     fold_constants.fold_norm_scale(graph)
-    bounds = {id(op): row.bound for op, row in found if row.bound is not None}
+    bounds = {id(op): row.bound for op, row in matched if row.bound is not None}
     for mlp in find_mlps(graph):
         bound = bounds.get(id(mlp.first), np.array([UNBOUNDED]))
         units = np.flatnonzero(bound < UNBOUNDED)
         if len(units):
             branches += split_units(graph, mlp, units, float(bound[units[0]]))
-    return found, branches
+    return matched, branches
 
 
-def pin(graph, found):
+def record_scales(graph, matched):
     """Record each weight's trained scale in the graph.
 
     A folded factor changes a row's step and not its integers.
 
     Args:
-        graph: float `TFLiteGraph`. found: list of (dense layer, `TrainedLayer`).
+        graph: float `TFLiteGraph`. matched: list of (dense layer, `TrainedLayer`).
     """
-    for op, row in found:
+    for op, row in matched:
         old, codes = graph.tensors[op.inputs[1]], row.integers.astype("float64")
         length = (codes**2).sum(axis=1)
         steps = (old.data * codes).sum(axis=1) / np.maximum(length, 1)
@@ -206,15 +206,15 @@ def pin(graph, found):
         op.inputs[1] = graph.append(dataclasses.replace(old, scale=steps))
 
 
-def learned(graph, found, scores):
+def learned_ranges(graph, matched, scores):
     """{tensor: (low, high)} of trained ranges, for every tensor that has one.
 
     Args:
-        graph: float `TFLiteGraph`. found: list of (dense layer, `TrainedLayer`).
+        graph: float `TFLiteGraph`. matched: list of (dense layer, `TrainedLayer`).
         scores: (low, high) of the scores of each block, in order.
     """
     narrow = {}
-    for op, row in found:
+    for op, row in matched:
         if row.result is not None:
             narrow[op.outputs[0]] = row.result
         chain, maker = _back(graph, op.inputs[0])
@@ -240,7 +240,7 @@ def _back(graph, number):
 
 def _matched(graph, plan):
     """[(dense layer, `TrainedLayer`)] of a graph, matched by their weights."""
-    left, found = list(plan.rows), []
+    left, matched = list(plan.rows), []
     for op in [op for op in find_layers(graph) if is_dense(graph, op)]:
         weight = graph.value(op.inputs[1])
         fits = [row for row in left if _same(weight, row[0], row[1][:, None])]
@@ -251,8 +251,8 @@ def _matched(graph, plan):
                 "Use only keras.layers.Dense in the model."
             )
         left = [row for row in left if row is not fits[0]]
-        found.append((op, fits[0]))
-    return found
+        matched.append((op, fits[0]))
+    return matched
 
 
 def _same(weight, integers, step):

@@ -43,11 +43,11 @@ class LayerwiseRunner:
 
     def branch(self):
         """Make an independent runner on a copy of the graph, from this state."""
-        made = copy.copy(self)
-        made.graph, made.values = self.graph.copy(), dict(self.values)
+        runner = copy.copy(self)
+        runner.graph, runner.values = self.graph.copy(), dict(self.values)
         places = [self.graph.operators.index(op) for op in self.left]
-        made.left = [made.graph.operators[place] for place in places]
-        return made
+        runner.left = [runner.graph.operators[place] for place in places]
+        return runner
 
     def _behind(self, wanted):
         """The operators still to run for some tensors, in order."""
@@ -60,14 +60,14 @@ class LayerwiseRunner:
 
     def _run(self, todo, wanted):
         """Run operators on all images, as a graph of their own."""
-        made = {number for op in todo for number in op.outputs}
+        outputs = {number for op in todo for number in op.outputs}
         later = {i for op in self.left if op not in todo for i in op.inputs}
-        given = {i for op in todo for i in op.inputs if i in self.values}
+        inputs = {i for op in todo for i in op.inputs if i in self.values}
         part = copy.copy(self.graph)
         part.model = copy.copy(self.graph.model)
         part.model.signatureDefs = []
-        part.operators, part.inputs = todo, sorted(given)
-        part.outputs = sorted(made & (later | set(wanted)))
+        part.operators, part.inputs = todo, sorted(inputs)
+        part.outputs = sorted(outputs & (later | set(wanted)))
         interpreter, numbers = open_graph(part)
         for number in part.outputs:
             self.values[number] = []

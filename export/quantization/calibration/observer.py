@@ -25,13 +25,13 @@ def ranges(graph, images, wanted, verbose=1):
     """
     if isinstance(images, Ranges):
         return images.of(graph, wanted)
-    found = {}
+    observed = {}
 
     def see(number, value):
-        widen(found, number, value.reshape(-1, value.shape[-1]))
+        extend_ranges(observed, number, value.reshape(-1, value.shape[-1]))
 
     watch(graph, images, wanted, see, verbose)
-    return found
+    return observed
 
 
 def open_graph(graph, also=()):
@@ -71,20 +71,20 @@ def watch(graph, images, wanted, see, verbose=1):
         bar.add(1)
 
 
-def widen(found, key, rows):
+def extend_ranges(observed, key, rows):
     """Extend the range of a tensor by more rows.
 
     Args:
-        found: {key: (low, high)}, arrays (C,), changed in place. rows: (N, C).
+        observed: {key: (low, high)}, arrays (C,), changed in place. rows: (N, C).
     """
     low, high = rows.min(axis=0), rows.max(axis=0)
-    if key in found:
-        low = np.minimum(low, found[key][0])
-        high = np.maximum(high, found[key][1])
-    found[key] = low, high
+    if key in observed:
+        low = np.minimum(low, observed[key][0])
+        high = np.maximum(high, observed[key][1])
+    observed[key] = low, high
 
 
-def whole(span, number):
+def whole_range(span, number):
     """Range (low, high) of a whole tensor, from its channels' ranges."""
     low, high = span[number]
     return float(low.min()), float(high.max())

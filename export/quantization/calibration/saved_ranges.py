@@ -217,11 +217,11 @@ def check_ranges(calibration, model):
     """
     if not isinstance(calibration, Ranges):
         calibration = Ranges.load(calibration)
-    found = fingerprint(model)
-    if calibration.model != found:
+    weights_hash = fingerprint(model)
+    if calibration.model != weights_hash:
         raise ValueError(
             "calibration: must be the ranges of this model, got those of weights "
-            f"{calibration.model[:12]} for {found[:12]}. Make them with "
+            f"{calibration.model[:12]} for {weights_hash[:12]}. Make them with "
             "quantization.calibrate(model, images)."
         )
     return calibration

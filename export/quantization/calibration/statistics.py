@@ -10,7 +10,7 @@ from keras_vit.export.quantization.calibration.clipping import (
     METHODS,
     Histogram,
 )
-from keras_vit.export.quantization.calibration.observer import watch, whole
+from keras_vit.export.quantization.calibration.observer import watch, whole_range
 from keras_vit.export.quantization.calibration.saved_ranges import Ranges
 from keras_vit.export.quantization.graph.unit_norms import find_unit_norms
 
@@ -59,7 +59,7 @@ def _see(graph, images, wanted, energies, verbose, method):
     """Collect statistics as `collect_statistics`; energies: {number: []}."""
     if isinstance(images, Ranges):
         spans = images.of(graph, wanted)
-        limits = {number: whole(spans, number) for number in wanted}
+        limits = {number: whole_range(spans, number) for number in wanted}
         return Statistics(limits, images.narrow, images.energies)
     histograms = {n: Histogram() for n in results(graph) if n in wanted}
     limits = {}

@@ -52,14 +52,14 @@ def quantize_weight(weight, bits=8, steps=None, least=0.0):
     return integers.astype("int8").reshape(weight.shape), scale.astype("float32")
 
 
-def least_scales(bias, given, largest=LARGEST_BIAS):
+def least_scales(bias, input_scale, largest=LARGEST_BIAS):
     """Smallest weight scales for which the bias still fits its int32.
 
     A channel of tiny weights has a tiny scale, and its bias, a multiple of that and of
     the input's scale, would be cut off.
 
     Args:
-        bias: (out,). given: scale of the input. largest: integer for a bias.
+        bias: (out,). input_scale: scale of the input. largest: integer for a bias.
 
     Returns:
         (out,) float64.
@@ -67,7 +67,7 @@ def least_scales(bias, given, largest=LARGEST_BIAS):
     >>> least_scales(np.array([3.0]), 0.5, largest=100)
     array([0.06])
     """
-    return np.abs(bias.astype("float64")) / (float(given) * largest)
+    return np.abs(bias.astype("float64")) / (float(input_scale) * largest)
 
 
 def find_layers(graph):
@@ -76,13 +76,13 @@ def find_layers(graph):
     Args:
         graph: float `TFLiteGraph`.
     """
-    found = []
+    layers = []
     for op in graph.ordered():
         weight = graph.value(op.inputs[1]) if op.name in VERSIONS else None
         fixed = weight is not None and weight.dtype == "float32"
         if fixed and graph.value(op.inputs[0]) is None:
-            found.append(op)
-    return found
+            layers.append(op)
+    return layers
 
 
 def dynamic_layer(graph, operator):
@@ -96,17 +96,17 @@ def dynamic_layer(graph, operator):
     operator.raw.builtinOptions.asymmetricQuantizeInputs = True
 
 
-def static_layer(graph, operator, given, result):
+def static_layer(graph, operator, input_range, result_range):
     """Write an integer layer between QUANTIZE and DEQUANTIZE.
 
     Args:
         graph: `TFLiteGraph`. operator: dense or convolution layer with float weights.
-        given, result: (low, high) of input and output.
+        input_range, result_range: (low, high) of input and output.
 
     Returns:
         Number of the integer output, for whoever can read that.
     """
-    scale, zero = scale_and_zero(*given)
+    scale, zero = scale_and_zero(*input_range)
     bias = bias_of(graph, operator)
     weight, scales = _weight(graph, operator, least_scales(bias, scale))
     scales = (scale * scales).astype("float32")
@@ -115,11 +115,11 @@ def static_layer(graph, operator, given, result):
     bias.zero = np.zeros(len(scales), "int64")
     image = quantized(graph, operator.inputs[0], scale, zero)
     output = operator.outputs[0]
-    made = integer_like(graph, output, *scale_and_zero(*result))
-    operator.inputs, operator.outputs = [image, weight, graph.append(bias)], [made]
+    twin = integer_like(graph, output, *scale_and_zero(*result_range))
+    operator.inputs, operator.outputs = [image, weight, graph.append(bias)], [twin]
     operator.version = VERSIONS[operator.name]
-    graph.add("DEQUANTIZE", [made], output, version=DEQUANTIZE)
-    return made
+    graph.add("DEQUANTIZE", [twin], output, version=DEQUANTIZE)
+    return twin
 
 
 def quantized(graph, number, scale, zero):

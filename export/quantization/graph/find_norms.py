@@ -104,20 +104,20 @@ def dense_readers(graph, number):
         (operators, whether zeros are padded in on the way), or (None, False) when
         something else reads it.
     """
-    width, found, stack, padded = graph.tensors[number].shape[-1], [], [number], False
+    width, readers, stack, padded = graph.tensors[number].shape[-1], [], [number], False
     while stack:
         number = stack.pop()
         if number in graph.outputs:
             return None, False
         for op in graph.users(number):
             if is_dense(graph, op) and graph.value(op.inputs[1]).shape[1] == width:
-                found.append(op)
+                readers.append(op)
             elif carries(graph, op) and op.inputs[0] == number:
                 padded = padded or op.name == "PAD"
                 stack += op.outputs
             else:
                 return None, False
-    return found, padded
+    return readers, padded
 
 
 def is_dense(graph, operator):

@@ -107,14 +107,14 @@ class TFLiteGraph:
 
     def copy(self):
         """Copy the graph for separate edits; tensors keep their numbers."""
-        made = copy.copy(self)
-        made.tensors, made.outputs = list(self.tensors), list(self.outputs)
-        made.inputs = list(self.inputs)
-        made.operators = [
+        graph = copy.copy(self)
+        graph.tensors, graph.outputs = list(self.tensors), list(self.outputs)
+        graph.inputs = list(self.inputs)
+        graph.operators = [
             dataclasses.replace(op, inputs=list(op.inputs), outputs=list(op.outputs))
             for op in self.operators
         ]
-        return made
+        return graph
 
     def constant(self, data, name="constant"):
         """Add a float32 constant; returns its number."""
@@ -190,14 +190,14 @@ class TFLiteGraph:
     def needed(self, numbers):
         """Numbers of all tensors that the given ones depend on, and the inputs."""
         makers = {out: op for op in self.operators for out in op.outputs}
-        found, stack = set(self.inputs), list(numbers)
+        needed, stack = set(self.inputs), list(numbers)
         while stack:
             number = stack.pop()
-            if number >= 0 and number not in found:
-                found.add(number)
+            if number >= 0 and number not in needed:
+                needed.add(number)
                 maker = makers.get(number)
                 stack += [] if maker is None else [*maker.inputs, *maker.outputs]
-        return found
+        return needed
 
     def ordered(self, also=()):
         """The operators that an output needs, each after its inputs' operators.

@@ -38,12 +38,12 @@ def parameters(schema, tensor, place):
         schema: module. tensor: `TFLiteTensor`.
         place: number of the tensor of its scales.
     """
-    made = schema.QuantizationParametersT()
-    made.detailsType = schema.QuantizationDetails.BlockwiseQuantization
-    made.details = schema.BlockwiseQuantizationT()
-    made.details.scales, made.details.zeroPoints = place, -1
-    made.details.blockSize = tensor.block
-    return made
+    quantization = schema.QuantizationParametersT()
+    quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+    quantization.details = schema.BlockwiseQuantizationT()
+    quantization.details.scales, quantization.details.zeroPoints = place, -1
+    quantization.details.blockSize = tensor.block
+    return quantization
 
 
 def scales(tensor):

@@ -74,16 +74,16 @@ def pack(graph, also=()):
 
 
 def _tensor(schema, tensor, keep_name, buffers, shared):
-    made = schema.TensorT()
-    made.name = (tensor.name if keep_name else short(tensor.name)).encode()
-    made.shape, made.type, made.hasRank = list(tensor.shape), tensor.type, True
-    made.buffer = _buffer(schema, tensor, buffers, shared)
+    packed = schema.TensorT()
+    packed.name = (tensor.name if keep_name else short(tensor.name)).encode()
+    packed.shape, packed.type, packed.hasRank = list(tensor.shape), tensor.type, True
+    packed.buffer = _buffer(schema, tensor, buffers, shared)
     if tensor.scale is not None and not tensor.block:
-        made.quantization = schema.QuantizationParametersT()
-        made.quantization.scale = tensor.scale
-        made.quantization.zeroPoint = tensor.zero
-        made.quantization.quantizedDimension = tensor.axis
-    return made
+        packed.quantization = schema.QuantizationParametersT()
+        packed.quantization.scale = tensor.scale
+        packed.quantization.zeroPoint = tensor.zero
+        packed.quantization.quantizedDimension = tensor.axis
+    return packed
 
 
 def _buffer(schema, tensor, buffers, shared):
@@ -126,15 +126,15 @@ def sharing_builder():
 
 
 def _operators(schema, operators, numbers):
-    codes, made = {}, []
+    codes, packed = {}, []
     for op in operators:
         new = schema.OperatorT()
         new.__dict__.update(op.raw.__dict__)
         new.opcodeIndex = codes.setdefault((op.name, op.version), len(codes))
         new.inputs = [numbers.get(i, -1) for i in op.inputs]
         new.outputs = [numbers[i] for i in op.outputs]
-        made.append(new)
-    return [_code(schema, *key) for key in codes], made
+        packed.append(new)
+    return [_code(schema, *key) for key in codes], packed
 
 
 def _code(schema, name, version):
@@ -146,16 +146,16 @@ def _code(schema, name, version):
 
 
 def _signature(schema, old, numbers):
-    made = schema.SignatureDefT()
-    made.signatureKey, made.subgraphIndex = old.signatureKey, 0
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = old.signatureKey, 0
     for side in ("inputs", "outputs"):
         entries = []
         for entry in getattr(old, side):
             new = schema.TensorMapT()
             new.name, new.tensorIndex = entry.name, numbers[entry.tensorIndex]
             entries.append(new)
-        setattr(made, side, entries)
-    return made
+        setattr(signature, side, entries)
+    return signature
 
 
 def short(name):

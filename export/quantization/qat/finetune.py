@@ -184,8 +184,8 @@ class QuantizationAware(keras.Model):
         Returns:
             functional Keras model, and `TrainedIntegers`, what its file must hold.
         """
-        made, rows = prepare_model.copy_of(self.inner), []
-        for place, dense in enumerate(prepare_model.dense_layers(made)):
+        finished, rows = prepare_model.copy_of(self.inner), []
+        for place, dense in enumerate(prepare_model.dense_layers(finished)):
             step = _value(power(self.steps[place])).astype("float32")
             kernel, bits = _value(dense.kernel), self.bits[place]
             integers = np.clip(np.rint(kernel / step), *limits(bits))
@@ -194,19 +194,23 @@ class QuantizationAware(keras.Model):
                 TrainedLayer(integers.T.astype("int8"), step, bits, *self._spans(place))
             )
         scores = tuple(_numbers(_span(ends)) for ends in self.scores)
-        return made, TrainedIntegers(self.recipe, tuple(rows), scores)
+        return finished, TrainedIntegers(self.recipe, tuple(rows), scores)
 
     def _spans(self, place):
         """Input range, output range and bound of a `TrainedLayer`."""
         if not self.given:
             return None, None, None
         site, bound = self.sites[place], self.bounds[place]
-        shared, given, made = place if site.beside is None else site.beside, None, None
+        shared, input_range, result_range = (
+            place if site.beside is None else site.beside,
+            None,
+            None,
+        )
         if self.given[shared] is not None:
-            given = _numbers(self._range_given(shared))
+            input_range = _numbers(self._range_given(shared))
         if self.results[place] is not None:
-            made = _numbers(self._range_made(site, place))
-        return given, made, None if bound is None else _value(bound)
+            result_range = _numbers(self._range_made(site, place))
+        return input_range, result_range, None if bound is None else _value(bound)
 
     @property
     def preprocessing(self):
@@ -266,13 +270,13 @@ def quantize_aware(model, recipe="int4", calibration=None):
     else:
         steps = initial_ranges.plain_steps(inner)
         bits = [8] * len(steps)
-    made = QuantizationAware(inner, bits, recipe, name=name)
-    for variable, step in zip(made.steps, steps, strict=True):
+    aware = QuantizationAware(inner, bits, recipe, name=name)
+    for variable, step in zip(aware.steps, steps, strict=True):
         variable.assign(np.log2(step))
-    if made.given:
-        initial_ranges.observe(made, calibration)
-    made(calibration[:1])
-    return made
+    if aware.given:
+        initial_ranges.observe(aware, calibration)
+    aware(calibration[:1])
+    return aware
 
 
 def _span(ends):

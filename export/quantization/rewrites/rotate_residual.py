@@ -62,12 +62,12 @@ def _spread(graph, start, norms):
     """All tensors of the residual stream with `start`, or None."""
     width = graph.tensors[start].shape[-1]
     reads = {id(op) for norm in norms for op in (norm.mean, norm.sub)}
-    found, stack = set(), [start]
+    tensors, stack = set(), [start]
     while stack:
         number = stack.pop()
-        if number in found or graph.value(number) is not None:
+        if number in tensors or graph.value(number) is not None:
             continue
-        found.add(number)
+        tensors.add(number)
         shape = graph.tensors[number].shape
         outside = (*graph.inputs, *graph.outputs)
         if number in outside or not shape or shape[-1] != width:
@@ -85,7 +85,7 @@ def _spread(graph, start, norms):
                 stack += [op.inputs[0], *op.outputs]
             else:
                 return None
-    return found
+    return tensors
 
 
 def is_writer(graph, operator, width):

@@ -35,7 +35,7 @@ def find_values(graph):
     Returns:
         list of `AttentionValues`.
     """
-    found = []
+    attentions = []
     for split in graph.operators:
         dense = fused_projection(graph, split)
         if dense is None or len(split.outputs) != 3:
@@ -43,8 +43,10 @@ def find_values(graph):
         heads, width = graph.tensors[split.outputs[2]].shape[-3::2]
         proj = _projection(graph, split.outputs[2], heads * width)
         if proj is not None:
-            found.append(AttentionValues(dense, proj, 2 * heads * width, heads, width))
-    return found
+            attentions.append(
+                AttentionValues(dense, proj, 2 * heads * width, heads, width)
+            )
+    return attentions
 
 
 def _projection(graph, number, columns):
@@ -80,8 +82,8 @@ def rotate_values(graph):
     Returns:
         How many attentions were turned.
     """
-    found = find_values(graph)
-    for values in found:
+    attentions = find_values(graph)
+    for values in attentions:
         dense, proj, width = values.dense, values.proj, values.width
         weight = graph.value(dense.inputs[1]).astype("float64")
         bias = bias_of(graph, dense).astype("float64")
@@ -95,4 +97,4 @@ def rotate_values(graph):
         graph.replace(dense, 1, np.ascontiguousarray(weight))
         graph.replace(dense, 2, bias)
         graph.replace(proj, 1, back)
-    return len(found)
+    return len(attentions)

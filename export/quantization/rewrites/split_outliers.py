@@ -35,7 +35,7 @@ def find_mlps(graph):
     Returns:
         list of `Mlp`.
     """
-    found = []
+    mlps = []
     for gelu in [op for op in graph.operators if op.name == "GELU"]:
         first = graph.maker(gelu.inputs[0])
         second = graph.only_user(gelu.outputs[0])
@@ -44,8 +44,8 @@ def find_mlps(graph):
         alone = graph.only_user(gelu.inputs[0]) is gelu
         alone = alone and second.outputs[0] not in graph.outputs
         if alone and is_dense(graph, first) and is_dense(graph, second):
-            found.append(Mlp(first, gelu, second))
-    return found
+            mlps.append(Mlp(first, gelu, second))
+    return mlps
 
 
 def split_overflow(graph, mlp, tops):

@@ -56,7 +56,7 @@ def inputs_of_a_layer(rows=2000, columns=64, seed=0):
 
 def output_error(x, weight, integers, scale):
     """Noise over signal at the output of a layer."""
-    rounded = integers * gptq.widen(scale, weight.shape[1])
+    rounded = integers * gptq.scales_per_column(scale, weight.shape[1])
     return ((x @ (weight - rounded).T) ** 2).sum() / ((x @ weight.T) ** 2).sum()
 
 
