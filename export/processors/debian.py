@@ -51,7 +51,7 @@ class DebianSuite:
 
     def _settings(self, architecture):
         """apt's configuration: the system's proxies, no hooks, folders of our own."""
-        own = self.folder / "apt"
+        apt = self.folder / "apt"
         kept = [
             line
             for line in run(["apt-config", "dump"], self._name).splitlines()
@@ -62,9 +62,9 @@ class DebianSuite:
             "Dir::Etc::parts": "/dev/null",
             "Dir::Etc::sourcelist": self._sources,
             "Dir::Etc::sourceparts": "/dev/null",
-            "Dir::State::lists": own / "lists",
-            "Dir::Cache": own,
-            "Dir::Cache::archives": own / "archives",
+            "Dir::State::lists": apt / "lists",
+            "Dir::Cache": apt,
+            "Dir::Cache::archives": apt / "archives",
             "APT::Architecture": architecture,
             "APT::Architectures": architecture,
             "APT::Sandbox::User": "root",
@@ -78,18 +78,18 @@ class DebianSuite:
         system = pathlib.Path("/") / KEYRING
         if system.is_file():
             return system
-        own = self.folder / "keys"
-        if not (own / KEYRING).is_file():
-            own.mkdir(exist_ok=True)
+        keys = self.folder / "keys"
+        if not (keys / KEYRING).is_file():
+            keys.mkdir(exist_ok=True)
             get = ["apt-get", "download", "debian-archive-keyring"]
-            run(get, f"{self._name}: keys of Debian", cwd=own)
-            run(["dpkg-deb", "-x", *own.glob("*.deb"), own], self._name)
-        return own / KEYRING
+            run(get, f"{self._name}: keys of Debian", cwd=keys)
+            run(["dpkg-deb", "-x", *keys.glob("*.deb"), keys], self._name)
+        return keys / KEYRING
 
-    def _apt(self, *words):
+    def _apt(self, *arguments):
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
         environment["APT_CONFIG"] = str(self._config)
-        return {"args": ["apt-get", "-q", *words], "env": environment}
+        return {"args": ["apt-get", "-q", *arguments], "env": environment}
 
     def download(self, packages):
         """Download packages; complete ones are only checked.

@@ -16,18 +16,18 @@ def qemu(architecture):
     return places.folder() / "qemu" / "usr/bin" / f"qemu-{architecture}"
 
 
-def command(target, words, tree=None, site=None):
+def command(target, arguments, tree=None, site=None):
     """Build the command that starts the worker on a processor.
 
     Args:
-        target: `targets.Target` of kind "emulator". words: for the worker.
+        target: `targets.Target` of kind "emulator". arguments: for the worker.
         tree, site: an arm64 system and its packages; None for the installed ones.
 
     Returns:
         list of words, and the environment as a dict.
     """
     start = [qemu(target.architecture), "-cpu", target.cpu]
-    script = [worker.__file__, *words]
+    script = [worker.__file__, *arguments]
     if target.architecture == platform.machine():
         paths = [path for path in sys.path if path]
         # -P: files beside the script must not hide packages of their name.
@@ -58,12 +58,12 @@ def _environment(paths, *more):
     }
 
 
-def start(target, words, time_limit, verbose=1, **parts):
+def start(target, arguments, time_limit, verbose=1, **parts):
     """Start a `ChildProcess` with the worker on a processor.
 
     Args:
-        target, words: as in `command`; **parts: its tree and site.
+        target, arguments: as in `command`; **parts: its tree and site.
         time_limit: seconds. verbose: 0 for silence.
     """
-    line, environment = command(target, words, **parts)
+    line, environment = command(target, arguments, **parts)
     return ChildProcess(target.name, line, environment, time_limit, verbose)

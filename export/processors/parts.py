@@ -57,24 +57,24 @@ class InstallablePart:
     @property
     def state(self):
         """ "installed", "missing", or what is out of date, in words."""
-        note = places.note_of(self.name)
-        if note is None:
+        record = places.note_of(self.name)
+        if record is None:
             return "missing"
         for key, value in self.wanted().items():
-            if note.get(key) != value:
-                return f"made for {note.get(key)}, this is {value}"
+            if record.get(key) != value:
+                return f"made for {record.get(key)}, this is {value}"
         return "installed"
 
 
 def runtimes():
     """Installed runtimes, name on PyPI -> version."""
-    found = {}
+    versions = {}
     for name in RUNTIMES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def unsupported():
@@ -158,13 +158,13 @@ def install_arm64_runtimes(verbose=1):
 
 def _pip(folder, package):
     """Build the pip command that downloads a wheel for ARM."""
-    words = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
-    words += ["--no-deps", "--only-binary=:all:", "--implementation", "cp"]
-    words += ["--python-version", "3.11", "-d", folder]
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
+    command += ["--no-deps", "--only-binary=:all:", "--implementation", "cp"]
+    command += ["--python-version", "3.11", "-d", folder]
     for tag in TAGS:
         name = tag if tag.isdigit() else f"_{tag}"
-        words += ["--platform", f"manylinux{name}_aarch64"]
-    return [*words, "--quiet", package]
+        command += ["--platform", f"manylinux{name}_aarch64"]
+    return [*command, "--quiet", package]
 
 
 PARTS = {

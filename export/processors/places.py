@@ -28,7 +28,7 @@ def note_of(name):
     return note if isinstance(note, dict) else None
 
 
-def place(name, build, note):
+def place(name, build, record):
     """Build a part in a temporary folder, then rename it.
 
     One process at a time builds; a part that is there is replaced.
@@ -36,7 +36,7 @@ def place(name, build, note):
     Args:
         name: of the part.
         build: function of the folder to fill; an exception leaves nothing.
-        note: dict for JSON, kept with it; what `build` returns is added.
+        record: dict for JSON, kept with it; what `build` returns is added.
 
     Returns:
         `pathlib.Path` of the part.
@@ -52,7 +52,7 @@ def place(name, build, note):
     ):
         staging.mkdir()
         found = build(staging) or {}
-        (staging / NOTE).write_text(json.dumps({**note, **found}, indent=2) + "\n")
+        (staging / NOTE).write_text(json.dumps({**record, **found}, indent=2) + "\n")
         shutil.rmtree(folder() / "downloads" / name, ignore_errors=True)
     return target
 

@@ -39,11 +39,17 @@ class Session:
     def __call__(self, **inputs):
         """Run one call of the file, name -> array, as its own runtime does."""
         folder = pathlib.Path(self._folder.name)
-        given, made = folder / "inputs.npz", folder / "outputs.npz"
-        np.savez(given, **{str(k): array for k, array in enumerate(inputs.values())})
-        request = {"inputs": str(given), "names": [*inputs], "outputs": str(made)}
+        inputs_file, outputs_file = folder / "inputs.npz", folder / "outputs.npz"
+        np.savez(
+            inputs_file, **{str(k): array for k, array in enumerate(inputs.values())}
+        )
+        request = {
+            "inputs": str(inputs_file),
+            "names": [*inputs],
+            "outputs": str(outputs_file),
+        }
         names = self._child.ask(request)["names"]
-        with np.load(made, allow_pickle=False) as found:
+        with np.load(outputs_file, allow_pickle=False) as found:
             return {name: found[str(k)] for k, name in enumerate(names)}
 
     def close(self):
@@ -58,20 +64,20 @@ class Session:
         self.close()
 
 
-def check(target, kind):
+def check(target, file_format):
     """Refuse a target that cannot run the file, before any slow step.
 
     Args:
-        target: `targets.Target`. kind: format of the file.
+        target: `targets.Target`. file_format: format of the file.
 
     Raises:
         ValueError: for a format that the processor does not take.
         OSError: for what is not installed, with the way to get it.
     """
-    if kind not in target.formats:
+    if file_format not in target.formats:
         raise ValueError(
             f"on: {target.name} takes {' and '.join(target.formats)} files, got "
-            f"{kind}. Leave it out for this file."
+            f"{file_format}. Leave it out for this file."
         )
     if reason := parts.obstacle(target):
         raise OSError(f"{target.name}: {reason}.")
@@ -102,11 +108,11 @@ def ready(names, path, time_limit=TIME_LIMIT):
         ValueError: for a name that is not known, or a limit that is none.
         OSError, ValueError: as `check`.
     """
-    found = targets.chosen(names)
+    chosen = targets.chosen(names)
     check_limit(time_limit)
-    for target in found:
+    for target in chosen:
         check(target, kind_of(path))
-    return found
+    return chosen
 
 
 def open_session(target, runtime, time_limit=TIME_LIMIT, verbose=1):
@@ -173,9 +179,9 @@ def run(target, path, images, signature=None, time_limit=TIME_LIMIT, verbose=1):
     Raises:
         As `open_session`.
     """
-    found = targets.chosen([target])
+    chosen = targets.chosen([target])
     runtime = open_file(path, signature=signature)
-    if not found:
+    if not chosen:
         return runtime(images)
-    with open_session(found[0], runtime, time_limit, verbose) as session:
+    with open_session(chosen[0], runtime, time_limit, verbose) as session:
         return runtime.executed_by(session)(images)

@@ -66,11 +66,11 @@ def first_graph(path, signature=None):
             f"{', '.join(keys) or 'none'}, got {signature!r}. Export that one alone."
         )
     sides = (named[0].inputs, graph.inputs), (named[0].outputs, graph.outputs)
-    found = []
+    tensor_names = []
     for entries, numbers in sides:
         names = {entry.tensorIndex: entry.name.decode() for entry in entries}
-        found.append([names[int(number)] for number in numbers])
-    return found
+        tensor_names.append([names[int(number)] for number in numbers])
+    return tensor_names
 
 
 def arena_bytes(path, time_limit=TIME_LIMIT):

@@ -42,15 +42,17 @@ def load(path):
     from tflite_micro import runtime
 
     for arena in ARENAS:
-        made, words = spoken(
+        interpreter, printed = spoken(
             lambda size=arena: runtime.Interpreter.from_file(path, arena_size=size)
         )
-        if not isinstance(made, MemoryError):
+        if not isinstance(interpreter, MemoryError):
             break
-    if isinstance(made, Exception):
-        told = " ".join(words.split())[:WORDS]
-        raise RuntimeError(f"{type(made).__name__}: {made} {told}".strip())
-    return made
+    if isinstance(interpreter, Exception):
+        told = " ".join(printed.split())[:WORDS]
+        raise RuntimeError(
+            f"{type(interpreter).__name__}: {interpreter} {told}".strip()
+        )
+    return interpreter
 
 
 def arena(interpreter):
@@ -74,7 +76,7 @@ def answer(interpreter, inputs, outputs, request):
     return {"names": outputs}
 
 
-def main(words):
+def main(arguments):
     """Load the file, report it, then answer requests."""
     from importlib import metadata
 
@@ -90,7 +92,7 @@ def main(words):
         answers.flush()
         return "error" not in value
 
-    path, (inputs, outputs) = words[0], (word.split(",") for word in words[1:])
+    path, (inputs, outputs) = arguments[0], (word.split(",") for word in arguments[1:])
     held = []
 
     def begin():

@@ -85,11 +85,13 @@ def compile_file(path, accelerator, time_limit=TIME_LIMIT, verbose=0):
     """
     python = python_of(places.folder() / NAME)
     with tempfile.TemporaryDirectory(prefix="keras_vit.") as folder:
-        words = [python, "-m", "ethosu.vela", "--accelerator-config", accelerator]
-        words += ["--show-cpu-operations", "--output-dir", folder]
-        words = [os.fspath(word) for word in (*words, pathlib.Path(path).absolute())]
+        command = [python, "-m", "ethosu.vela", "--accelerator-config", accelerator]
+        command += ["--show-cpu-operations", "--output-dir", folder]
+        command = [
+            os.fspath(word) for word in (*command, pathlib.Path(path).absolute())
+        ]
         status = Status(f"{accelerator}: Vela compiles", verbose)
-        code, said, errors = _run(words, folder, accelerator, time_limit, status)
+        code, said, errors = _run(command, folder, accelerator, time_limit, status)
         tables = sorted(pathlib.Path(folder).glob("*_summary_*.csv"))
         if code or not tables:
             last = " ".join((errors.strip() or said).split())[-500:]
@@ -102,12 +104,12 @@ def compile_file(path, accelerator, time_limit=TIME_LIMIT, verbose=0):
     return read(accelerator, _version(python), said, table)
 
 
-def _run(words, folder, accelerator, time_limit, status):
+def _run(command, folder, accelerator, time_limit, status):
     """(exit code, standard output, standard error) of a command in a folder."""
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
     text = {"text": True, "errors": "replace"}
     start = time.monotonic()
-    with subprocess.Popen(words, cwd=folder, **pipes, **text) as process:
+    with subprocess.Popen(command, cwd=folder, **pipes, **text) as process:
         try:
             while True:
                 spent = time.monotonic() - start
@@ -172,12 +174,12 @@ def compiled(target, runtime, time_limit=TIME_LIMIT, verbose=1):
     """
     start, trial = time.monotonic(), ProcessorTrial(target.name, target.kind)
     try:
-        made = compile_file(runtime.path, target.cpu, time_limit, verbose)
+        report = compile_file(runtime.path, target.cpu, time_limit, verbose)
     except ChildProcessError as err:
         trial.reasons = [str(err)]
     else:
-        trial.facts, trial.told = dataclasses.asdict(made), str(made)
-        if made.left:
-            trial.reasons = [f"{len(made.left)} operators stay on the processor"]
+        trial.facts, trial.told = dataclasses.asdict(report), str(report)
+        if report.left:
+            trial.reasons = [f"{len(report.left)} operators stay on the processor"]
     trial.seconds = time.monotonic() - start
     return trial

@@ -91,7 +91,7 @@ def check(names):
     return ", ".join(version(__import__(name)) for name in names)
 
 
-def main(words):
+def main(arguments):
     """Load the file, report it, then answer requests."""
     import numpy
 
@@ -106,11 +106,11 @@ def main(words):
     facts = {"machine": platform.machine(), "features": arm_features()}
     facts["numpy"] = numpy.__version__
     try:
-        if words[0] == "--check":
-            say({**facts, "runtime": check(words[1:])})
+        if arguments[0] == "--check":
+            say({**facts, "runtime": check(arguments[1:])})
             return
-        kind = os.path.splitext(words[0])[1]
-        run, runtime = OPENERS[kind](*words)
+        kind = os.path.splitext(arguments[0])[1]
+        run, runtime = OPENERS[kind](*arguments)
     except Exception as err:
         say({"error": f"{type(err).__name__}: {str(err)[:300]}"})
         return
