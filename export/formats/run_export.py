@@ -196,11 +196,11 @@ def _smallest(form, reference, options):
         recipe: _hindrance(form, reference, recipe, options)
         for recipe in form.recipes.values()
     }
-    words = (options.path, options.judge, hindrances, write)
+    arguments = (options.path, options.judge, hindrances, write)
     last = {"overwrite": options.overwrite, "verbose": options.verbose}
     if is_plain(options.adapted):
-        return smallest(*words, **last)
-    return smallest_with_adapter(*words, dress, **last)
+        return smallest(*arguments, **last)
+    return smallest_with_adapter(*arguments, dress, **last)
 
 
 def _hindrance(form, reference, recipe, options):

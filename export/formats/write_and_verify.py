@@ -138,7 +138,7 @@ def write_and_verify(
         path=path,
         quantization=recipe and recipe.name,
         seconds=time.perf_counter() - start,
-        notes=(*reference.notes, *notes, *_emptiness(cases[0].expected)),
+        notes=(*reference.notes, *notes, *_constant_output_warning(cases[0].expected)),
         beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
         **facts,
     )
@@ -216,7 +216,7 @@ def _facts(path, runtime, tally):
     }
 
 
-def _emptiness(expected):
+def _constant_output_warning(expected):
     """Warn when all images get the same output, which makes the comparison weak."""
     if all((answer == answer[:1]).all() for answer in expected):
         return (

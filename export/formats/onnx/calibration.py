@@ -5,7 +5,7 @@ import pathlib
 
 from keras_vit.export.formats.onnx import serialization
 from keras_vit.export.io.io_spec import data_file
-from keras_vit.export.quantization.calibration.observer import widen
+from keras_vit.export.quantization.calibration.observer import extend_ranges
 from keras_vit.export.runtime.console import quiet
 from keras_vit.export.runtime.runtimes import open_session
 from keras_vit.progress import Bar
@@ -24,8 +24,8 @@ def ranges(graph, file, wanted, images, verbose=1):
     Returns:
         {name: (low, high)}, arrays over the last axis.
     """
-    given = graph.inputs[0].name
-    names = sorted({*wanted, graph.outputs[0].name} - {given})
+    input_name = graph.inputs[0].name
+    names = sorted({*wanted, graph.outputs[0].name} - {input_name})
     probe = pathlib.Path(file).with_suffix(".probe.onnx")
     try:
         serialization.save(_showing(graph, names), probe)
@@ -35,13 +35,13 @@ def ranges(graph, file, wanted, images, verbose=1):
         probe.unlink(missing_ok=True)
         data_file(probe).unlink(missing_ok=True)
     bar = Bar(len(images), "image", verbose)
-    found = {}
+    observed = {}
     for image in images:
-        values = session.run(names, {given: image[None]})
-        for name, value in zip((given, *names), (image, *values), strict=True):
-            widen(found, name, value.reshape(-1, value.shape[-1]))
+        values = session.run(names, {input_name: image[None]})
+        for name, value in zip((input_name, *names), (image, *values), strict=True):
+            extend_ranges(observed, name, value.reshape(-1, value.shape[-1]))
         bar.add(1)
-    return found
+    return observed
 
 
 def _showing(graph, names):

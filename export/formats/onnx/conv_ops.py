@@ -133,13 +133,13 @@ def _preactivation(graph, unit, inputs, node):
 def _plain_conv(graph, layer, inputs, node):
     """Write Keras' own convolution."""
     kernel = values(layer.kernel).transpose(3, 2, 0, 1)
-    given = [_channels_first(graph, inputs[0])]
-    given.append(graph.array(kernel, f"{layer.name}/kernel"))
+    tensors = [_channels_first(graph, inputs[0])]
+    tensors.append(graph.array(kernel, f"{layer.name}/kernel"))
     if layer.use_bias:
-        given.append(graph.array(values(layer.bias), f"{layer.name}/bias"))
+        tensors.append(graph.array(values(layer.bias), f"{layer.name}/bias"))
     x = graph.add(
         "Conv",
-        *given,
+        *tensors,
         strides=list(layer.strides),
         dilations=list(layer.dilation_rate),
         group=layer.groups,

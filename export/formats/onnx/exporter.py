@@ -90,7 +90,12 @@ def to_onnx(
     onnxruntime()
     _refuse_signatures(options)
     form, reference = ONNX(opset), Reference(model, dynamic_batch)
-    own = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
+    file_options = {
+        "path": path,
+        "labels": labels,
+        "overwrite": overwrite,
+        "verbose": verbose,
+    }
     checked = check_options(
         form,
         reference,
@@ -98,7 +103,7 @@ def to_onnx(
         signature=options,
         calibration=calibration,
         judged=(validation, tolerance),
-        **own,
+        **file_options,
     )
     return run_export(form, reference, quantization, checked)
 
@@ -271,16 +276,16 @@ def _write_model(graph, model, inputs):
     return [names[id(tensor)] for tensor in model.outputs]
 
 
-def _write_call(graph, operation, given, node):
+def _write_call(graph, operation, inputs, node):
     if isinstance(operation, keras.Model):
-        return _write_model(graph, operation, given)
+        return _write_model(graph, operation, inputs)
     write = write_slice if _is_slice(operation) else ALL_WRITERS[type(operation)]
-    return [write(graph, operation, given, node)]
+    return [write(graph, operation, inputs, node)]
 
 
 def _facts(reference):
     """Metadata of the file: preprocessing, labels, versions; name -> str."""
-    model, note = reference.model, reference.contract.note
+    model, preprocessing = reference.model, reference.contract.note
     labels = labels_of(model)
     facts = {
         "keras_vit_version": keras_vit.__version__,
@@ -289,8 +294,8 @@ def _facts(reference):
         "quantization": "none",
         "versions": json.dumps(provenance.versions()),
     }
-    if note is not None:
-        facts["preprocessing"] = json.dumps(note.get_config())
+    if preprocessing is not None:
+        facts["preprocessing"] = json.dumps(preprocessing.get_config())
     if labels is not None:
         facts["labels"] = json.dumps(list(labels))
     return facts

@@ -73,7 +73,7 @@ class OnnxGraph:
         self.nodes.append(node)
         return name if outputs == 1 else results
 
-    def again(self, node, inputs):
+    def copy_node(self, node, inputs):
         """Copy a node with other inputs; returns the name of the result."""
         twin = type(node)()
         twin.CopyFrom(node)

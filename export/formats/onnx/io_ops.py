@@ -18,17 +18,17 @@ def add_io_nodes(file, adapter, labels=None):
     """
     import onnx
 
-    made = onnx.load(file, load_external_data=False)
+    model = onnx.load(file, load_external_data=False)
     if adapter.embedded:
-        _pixels(made.graph, adapter)
+        _pixels(model.graph, adapter)
     if adapter.softmax or adapter.top is not None:
-        _scores(made.graph, adapter)
-    facts = {entry.key: entry.value for entry in made.metadata_props}
+        _scores(model.graph, adapter)
+    facts = {entry.key: entry.value for entry in model.metadata_props}
     if labels is not None:
         facts["labels"] = json.dumps(labels)
-    onnx.helper.set_model_props(made, facts)
+    onnx.helper.set_model_props(model, facts)
     with open(file, "wb") as stream:
-        stream.write(made.SerializeToString())
+        stream.write(model.SerializeToString())
     serialization.check(file)
 
 
@@ -118,8 +118,8 @@ def _constant(graph, name, values):
     return name
 
 
-def _info(tensor, kind):
+def _info(tensor, element_type):
     from onnx import helper
 
     shape = ["batch" if side is None else side for side in tensor.shape]
-    return helper.make_tensor_value_info(tensor.name, kind, shape)
+    return helper.make_tensor_value_info(tensor.name, element_type, shape)

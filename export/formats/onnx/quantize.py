@@ -174,7 +174,7 @@ def find_layers(graph):
     Returns:
         list of `Layer`.
     """
-    found = []
+    layers = []
     for node in graph.nodes:
         known = [graph.constants.get(name) for name in node.input]
         if node.domain or node.op_type not in RANKS or known[0] is not None:
@@ -186,8 +186,8 @@ def find_layers(graph):
         if _option(node, "transB"):
             weight = weight.T
         if len(known) == 2 or (bias is not None and bias.ndim == 1):
-            found.append(Layer(node, node.input[0], weight, bias))
-    return found
+            layers.append(Layer(node, node.input[0], weight, bias))
+    return layers
 
 
 def outer_layers(graph, layers):
@@ -312,14 +312,14 @@ def static_conv(graph, layer):
     """Write a convolution between DequantizeLinear nodes, its output quantized too."""
     x, weight, bias = _integer_inputs(graph, layer, axis=0)
     given = [x, weight] if bias is None else [x, weight, bias]
-    return _fixed(graph, graph.again(layer.node, given), *layer.result)
+    return _fixed(graph, graph.copy_node(layer.node, given), *layer.result)
 
 
 def weight_only_conv(graph, layer):
     """Write a float convolution whose weights are stored in 8 bits."""
     integers, scales = int8_weight(layer.weight, dense=False)
-    weight = _widened(graph, _weight(graph, integers), scales, axis=0)
-    return graph.again(layer.node, [layer.x, weight, *layer.node.input[2:]])
+    weight = _dequantized(graph, _weight(graph, integers), scales, axis=0)
+    return graph.copy_node(layer.node, [layer.x, weight, *layer.node.input[2:]])
 
 
 def float16_layer(graph, layer):
@@ -328,7 +328,7 @@ def float16_layer(graph, layer):
     if not _fits_half(graph.constants[kernel]):
         return None
     weight = _half(graph, graph.constants[kernel], "kernel")
-    return graph.again(layer.node, [x, weight, *bias])
+    return graph.copy_node(layer.node, [x, weight, *bias])
 
 
 def _integer_inputs(graph, layer, axis):
@@ -339,12 +339,12 @@ def _integer_inputs(graph, layer, axis):
     rows = layer.weight.T if layer.dense else layer.weight
     integers, scales = int8_weight(rows, layer.dense, np.abs(bias) / (scale * BIAS))
     integers = integers.T if layer.dense else integers
-    weight = _widened(graph, _weight(graph, integers), scales, axis)
+    weight = _dequantized(graph, _weight(graph, integers), scales, axis)
     if layer.bias is None:
         return x, weight, None
     sums = np.round(bias / (scale * scales.astype("float64")))
     name = graph.array(sums, "bias", "int32")
-    return x, weight, _widened(graph, name, scale * scales, axis=0)
+    return x, weight, _dequantized(graph, name, scale * scales, axis=0)
 
 
 def int8_weight(rows, dense, least=0.0):
@@ -381,7 +381,7 @@ def _fixed(graph, x, low, high):
     return graph.add("DequantizeLinear", x, scale, zero)
 
 
-def _widened(graph, name, scales, axis):
+def _dequantized(graph, name, scales, axis):
     """Dequantize an integer constant by a scale per channel."""
     zeros = graph.array(np.zeros(len(scales)), "zeros", graph.constants[name].dtype)
     scales = graph.array(scales, "scales")

@@ -28,18 +28,18 @@ def save(graph, file):
     sets = [helper.make_opsetid(*pair) for pair in sets.items()]
     body = helper.make_graph(graph.nodes, graph.name, graph.inputs, graph.outputs)
     version = helper.find_min_ir_version_for(sets)
-    made = helper.make_model(body, opset_imports=sets, ir_version=version)
-    helper.set_model_props(made, graph.facts)
-    made.producer_name = "keras_vit"
-    made.producer_version = graph.facts.get("keras_vit_version", "")
+    model = helper.make_model(body, opset_imports=sets, ir_version=version)
+    helper.set_model_props(model, graph.facts)
+    model.producer_name = "keras_vit"
+    model.producer_version = graph.facts.get("keras_vit_version", "")
     # Only now the arrays: `make_model` copies what it is given.
     if size(graph) > LIMIT:
-        _write_data(made.graph, graph.constants, data_file(file))
+        _write_data(model.graph, graph.constants, data_file(file))
     else:
         for name, values in graph.constants.items():
-            _describe(made.graph, name, values).raw_data = values.tobytes()
+            _describe(model.graph, name, values).raw_data = values.tobytes()
     with open(file, "wb") as stream:
-        stream.write(made.SerializeToString())
+        stream.write(model.SerializeToString())
 
 
 def size(graph):
@@ -94,22 +94,22 @@ def outline(file):
     return onnx.load(file, load_external_data=False)
 
 
-def completed(made, file):
+def completed(model, file):
     """Build the graph of an `outline`, with the external data beside its file.
 
     Args:
-        made: `onnx.ModelProto`, completed in place. file: that it is from.
+        model: `onnx.ModelProto`, completed in place. file: that it is from.
 
     Returns:
         `OnnxGraph`.
     """
     from onnx import external_data_helper as beside
 
-    beside.load_external_data_for_model(made, str(pathlib.Path(file).parent))
-    return graph_of(made)
+    beside.load_external_data_for_model(model, str(pathlib.Path(file).parent))
+    return graph_of(model)
 
 
-def graph_of(made):
+def graph_of(model):
     """Build the graph of an `onnx.ModelProto` with all data inside.
 
     Returns:
@@ -117,13 +117,13 @@ def graph_of(made):
     """
     from onnx import numpy_helper
 
-    sets = {entry.domain: entry.version for entry in made.opset_import}
-    graph = OnnxGraph(sets.pop("", None) or sets.pop("ai.onnx"), made.graph.name)
+    sets = {entry.domain: entry.version for entry in model.opset_import}
+    graph = OnnxGraph(sets.pop("", None) or sets.pop("ai.onnx"), model.graph.name)
     graph.domains = sets
-    graph.nodes = list(made.graph.node)
-    graph.inputs, graph.outputs = list(made.graph.input), list(made.graph.output)
-    graph.facts = {entry.key: entry.value for entry in made.metadata_props}
-    for tensor in made.graph.initializer:
+    graph.nodes = list(model.graph.node)
+    graph.inputs, graph.outputs = list(model.graph.input), list(model.graph.output)
+    graph.facts = {entry.key: entry.value for entry in model.metadata_props}
+    for tensor in model.graph.initializer:
         graph.constants[tensor.name] = numpy_helper.to_array(tensor)
     graph.reserve(graph.constants)
     graph.reserve(tensor.name for tensor in graph.inputs)

@@ -22,12 +22,12 @@ def notes_of(file, recipe):
     if recipe is None or not recipe.for_microcontrollers:
         return {}, ()
     try:
-        found = tflite_micro.arena_bytes(file)
+        arena_bytes = tflite_micro.arena_bytes(file)
     except (OSError, TimeoutError) as err:
         return {}, (str(err),)
-    if found is None:
+    if arena_bytes is None:
         return {}, (MISSING,)
-    return {tflite_file.ARENA: str(found).encode()}, ()
+    return {tflite_file.ARENA: str(arena_bytes).encode()}, ()
 
 
 def assemble_measured(recipe, file, *parts):

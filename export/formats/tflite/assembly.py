@@ -99,11 +99,11 @@ class Assembly:
         """Index of an operator code; added where it is new."""
         key = number, version, custom
         if key not in self._codes:
-            made = self.schema.OperatorCodeT()
-            made.builtinCode, made.version, made.customCode = key[0], key[1], custom
-            made.deprecatedBuiltinCode = min(number, OLD_CODES)
+            code = self.schema.OperatorCodeT()
+            code.builtinCode, code.version, code.customCode = key[0], key[1], custom
+            code.deprecatedBuiltinCode = min(number, OLD_CODES)
             self._codes[key] = len(self.model.operatorCodes)
-            self.model.operatorCodes.append(made)
+            self.model.operatorCodes.append(code)
         return self._codes[key]
 
     def pack(self):
@@ -146,14 +146,16 @@ class GraphPiece:
     def __init__(self, assembly, source, adapter):
         self.schema, self.assembly = assembly.schema, assembly
         signature = source.signatureDefs[0]
-        given = {entry.name: entry.tensorIndex for entry in signature.inputs}
-        made = {entry.name: entry.tensorIndex for entry in signature.outputs}
+        input_numbers = {entry.name: entry.tensorIndex for entry in signature.inputs}
+        output_numbers = {entry.name: entry.tensorIndex for entry in signature.outputs}
         self._numbers, self._source = {}, source
         self.graph = self.schema.SubGraphT()
         self.graph.tensors, self.graph.operators = [], []
         old = source.subgraphs[0]
-        outputs = [made[tensor.name.encode()] for tensor in adapter.view.outputs]
-        self.image = self._adopt(old, given[adapter.view.image.name.encode()])
+        outputs = [
+            output_numbers[tensor.name.encode()] for tensor in adapter.view.outputs
+        ]
+        self.image = self._adopt(old, input_numbers[adapter.view.image.name.encode()])
         for operator in _needed(old, outputs):
             self._keep(old, operator)
         self.answers = [self._adopt(old, number) for number in outputs]
@@ -214,21 +216,21 @@ class GraphPiece:
             like: number of a tensor whose scale and zero it has, or None.
             scale, zero: of an integer that stands for a float, otherwise.
         """
-        made = self.schema.TensorT()
-        made.name, made.hasRank = name.encode(), True
-        made.shape = [1 if side is None else side for side in shape]
+        tensor = self.schema.TensorT()
+        tensor.name, tensor.hasRank = name.encode(), True
+        tensor.shape = [1 if side is None else side for side in shape]
         if None in shape:
-            made.shapeSignature = [-1 if side is None else side for side in shape]
-        made.type = getattr(self.schema.TensorType, dtype.upper())
+            tensor.shapeSignature = [-1 if side is None else side for side in shape]
+        tensor.type = getattr(self.schema.TensorType, dtype.upper())
         if data is not None:
             data = np.ascontiguousarray(data, dtype).reshape(-1)
-            made.buffer = self.assembly.buffer(data.view("uint8"))
+            tensor.buffer = self.assembly.buffer(data.view("uint8"))
         if like is not None:
-            made.quantization = self.graph.tensors[like].quantization
+            tensor.quantization = self.graph.tensors[like].quantization
         elif scale is not None:
-            made.quantization = self.schema.QuantizationParametersT()
-            made.quantization.scale, made.quantization.zeroPoint = [scale], [zero]
-        self.graph.tensors.append(made)
+            tensor.quantization = self.schema.QuantizationParametersT()
+            tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero]
+        self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
     def operator(self, name, inputs, outputs, first=False, version=1, **options):
@@ -239,17 +241,17 @@ class GraphPiece:
             first: whether it goes before all others that are there.
             version: of the operator. **options: of the schema; `kind` names them.
         """
-        made = self.schema.OperatorT()
+        operator = self.schema.OperatorT()
         number = getattr(self.schema.BuiltinOperator, name)
-        made.opcodeIndex = self.assembly.code(number, version)
-        made.inputs, made.outputs = list(inputs), list(outputs)
+        operator.opcodeIndex = self.assembly.code(number, version)
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
         kind = options.pop("kind", None)
         if kind is not None:
-            made.builtinOptionsType = getattr(self.schema.BuiltinOptions, kind)
-            made.builtinOptions = getattr(self.schema, f"{kind}T")()
+            operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, kind)
+            operator.builtinOptions = getattr(self.schema, f"{kind}T")()
             for key, value in options.items():
-                setattr(made.builtinOptions, key, value)
-        self.graph.operators.insert(0 if first else len(self.graph.operators), made)
+                setattr(operator.builtinOptions, key, value)
+        self.graph.operators.insert(0 if first else len(self.graph.operators), operator)
 
     def finish(self, name, adapter):
         """Name the inputs and outputs, and add the graph to the model.

@@ -72,7 +72,12 @@ def to_tflite(
     check_choice("quantization", quantization, (None, *RECIPES, AUTO))
     require_tensorflow("to_tflite")
     reference = Reference(model, dynamic_batch)
-    own = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
+    file_options = {
+        "path": path,
+        "labels": labels,
+        "overwrite": overwrite,
+        "verbose": verbose,
+    }
     checked = check_options(
         TFLite(),
         reference,
@@ -81,7 +86,7 @@ def to_tflite(
         signature=options,
         calibration=calibration,
         judged=(validation, tolerance),
-        **own,
+        **file_options,
     )
     return run_export(TFLite(), reference, quantization, checked)
 

@@ -118,11 +118,11 @@ def _unsigned(piece, number):
 
 
 def _best(piece, adapter):
-    (classes, scores), (given,) = adapter.outputs, piece.answers
-    kind = piece.kind(given)
+    (classes, scores), (tensor,) = adapter.outputs, piece.answers
+    dtype = piece.kind(tensor)
     count = piece.tensor("top", (), "int32", np.array(adapter.top))
-    values = piece.tensor(scores.name, scores.shape, kind, like=given)
+    values = piece.tensor(scores.name, scores.shape, dtype, like=tensor)
     indices = piece.tensor(CLASSES, classes.shape, "int32")
-    options = {"kind": "TopKV2Options", "version": 2 if kind == "int8" else 1}
-    piece.operator("TOPK_V2", [given, count], [values, indices], **options)
+    options = {"kind": "TopKV2Options", "version": 2 if dtype == "int8" else 1}
+    piece.operator("TOPK_V2", [tensor, count], [values, indices], **options)
     piece.answers = [indices, values]

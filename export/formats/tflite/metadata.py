@@ -54,18 +54,18 @@ def _image(adapter):
     _, height, width, channels = adapter.image.shape
     size = {0: U32(width), 1: U32(height)}
     colour = {0: I8(RGB if channels == 3 else GREY), 1: size}
-    made = {
+    table = {
         0: adapter.image.name,
         1: f"{width}x{height} px, {_values(adapter)}",
         3: {0: U8(IMAGE), 1: colour},
     }
     if not (adapter.embedded or adapter.view.stated):
-        return made  # readers such as MediaPipe refuse it, rather than guess
+        return table  # readers such as MediaPipe refuse it, rather than guess
     mean, std = normalisation(adapter)
     low = [(0.0 - m) / s for m, s in zip(mean, std, strict=True)]
     high = [(255.0 - m) / s for m, s in zip(mean, std, strict=True)]
     unit = {0: U8(NORMALISATION), 1: {0: mean, 1: std}}
-    return {**made, 4: [unit], 5: {0: high, 1: low}}
+    return {**table, 4: [unit], 5: {0: high, 1: low}}
 
 
 def _values(adapter):
@@ -95,12 +95,12 @@ def _output(tensor, classes, labels):
     """TensorMetadata of an output; scores and classes carry the labels."""
     scores = tensor.shape[-1] == classes and tensor.name != "features"
     each = f"{tensor.name}, one per class" if scores else tensor.name
-    made = {0: tensor.name, 1: each, 3: {0: U8(FEATURE), 1: {}}}
+    table = {0: tensor.name, 1: each, 3: {0: U8(FEATURE), 1: {}}}
     kind = AXIS_LABELS if scores else VALUE_LABELS
     if labels is not None and (scores or tensor.name == "classes"):
         file = {0: LABELS, 1: "one class name per line", 2: I8(kind)}
-        made[6] = [file]
-    return made
+        table[6] = [file]
+    return table
 
 
 class U8(int):
