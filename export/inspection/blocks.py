@@ -122,12 +122,12 @@ def parts(anatomy):
     if not stream:
         return dict.fromkeys(range(len(anatomy.operators)), "model")
     places = {key: k for k, op in enumerate(anatomy.operators) for key in op.outputs}
-    found = {}
+    part_of = {}
     for name, key in zip(name_points(stream), stream, strict=True):
         stack = [key]
         while stack:
             place = places.get(stack.pop())
-            if place is not None and place not in found:
-                found[place] = name
+            if place is not None and place not in part_of:
+                part_of[place] = name
                 stack += anatomy.operators[place].inputs
-    return {k: found.get(k, "head") for k in range(len(anatomy.operators))}
+    return {k: part_of.get(k, "head") for k in range(len(anatomy.operators))}

@@ -59,7 +59,7 @@ class LayerReport:
 
 
 def compare_layers(
-    reference, path, kind, precision, images, adapter=None, signature=None
+    reference, path, file_format, precision, images, adapter=None, signature=None
 ):
     """Compare the residual stream after every half of every block.
 
@@ -73,7 +73,7 @@ def compare_layers(
 
     Args:
         reference: `Reference`. path: `.tflite` or `.onnx` file.
-        kind: its format.
+        file_format: its format.
         precision: "float32", "float16", "int8" or "int4", of its weights.
         images: (N, H, W, C), as the file takes them; the first 8 are used.
         adapter: `IOAdapter` of the file; None for the model's own.
@@ -86,14 +86,14 @@ def compare_layers(
         Schoenemann 1966, A generalized solution of the orthogonal Procrustes problem,
         Psychometrika 31.
     """
-    if kind not in READERS:
-        return LayerReport(note=f"{kind} files do not show what is inside")
+    if file_format not in READERS:
+        return LayerReport(note=f"{file_format} files do not show what is inside")
     blocks = [
         layer for layer in reference.model.layers if isinstance(layer, TransformerBlock)
     ]
     if not blocks:
         return LayerReport(note="the model has no TransformerBlock of its own")
-    anatomy = READERS[kind](path, signature)
+    anatomy = READERS[file_format](path, signature)
     stream = residual_stream(anatomy)
     note = _mismatch(anatomy, stream, blocks)
     if note:
@@ -102,7 +102,7 @@ def compare_layers(
     prepared = images if adapter is None else adapter.prepare(images)
     wanted = _of_keras(reference.model, blocks, prepared)
     found = run_with(path, anatomy, stream, images)
-    return _judge(
+    return _report_of(
         name_points(stream), wanted, found, PRECISIONS[precision].min_layer_snr_db
     )
 
@@ -138,21 +138,21 @@ def _of_keras(model, blocks, images):
     return [array.astype("float64").reshape(-1, width) for array in arrays]
 
 
-def _judge(names, wanted, found, least):
+def _report_of(names, wanted, obtained, least):
     """Build the `LayerReport` from both streams."""
     width = wanted[0].shape[-1]
-    found = [np.asarray(f, "float64").reshape(-1, width) for f in found]
-    if not all(np.isfinite(f).all() for f in found):
+    obtained = [np.asarray(f, "float64").reshape(-1, width) for f in obtained]
+    if not all(np.isfinite(f).all() for f in obtained):
         first = next(
-            n for n, f in zip(names, found, strict=True) if not np.isfinite(f).all()
+            n for n, f in zip(names, obtained, strict=True) if not np.isfinite(f).all()
         )
         return LayerReport(note=f"{first} holds values that are not finite")
     wanted = [centred(rows) for rows in wanted]
-    found_centred = [centred(rows) for rows in found]
+    found_centred = [centred(rows) for rows in obtained]
     plain = [_decibel(*pair) for pair in zip(wanted, found_centred, strict=True)]
     # A turned stream holds its mean in no place of its own, or has lost it.
     turned = max(
-        _rotated_decibels(wanted, found), _rotated_decibels(wanted, found_centred)
+        _rotated_decibels(wanted, obtained), _rotated_decibels(wanted, found_centred)
     )
     same = turned[0] < plain[0] + GAIN_DB
     values = plain if same else turned
@@ -174,14 +174,14 @@ def centred(rows):
     return rows - rows.mean(axis=-1, keepdims=True)
 
 
-def _decibel(wanted, found):
+def _decibel(wanted, obtained):
     """-10 log10 of the mean squared error relative to each row's length."""
     lengths = np.maximum((wanted**2).sum(axis=-1), 1e-30)
-    noise = float((((found - wanted) ** 2).sum(axis=-1) / lengths).mean())
+    noise = float((((obtained - wanted) ** 2).sum(axis=-1) / lengths).mean())
     return math.inf if noise == 0.0 else -10.0 * math.log10(noise)
 
 
-def _rotated_decibels(wanted, found):
+def _rotated_decibels(wanted, obtained):
     """Signal-to-noise ratios after rotating the file's rows to the model's basis.
 
     The matrix is fitted on every other row of all points together, where rows count
@@ -189,12 +189,15 @@ def _rotated_decibels(wanted, found):
     """
     width = wanted[0].shape[-1]
     joint = np.zeros((width, width))
-    for rows, own in zip(wanted, found, strict=True):
-        joint += _unit(own[::2]).T @ _unit(rows[::2])
+    for rows, obtained_rows in zip(wanted, obtained, strict=True):
+        joint += _unit(obtained_rows[::2]).T @ _unit(rows[::2])
     left, _, right = np.linalg.svd(joint)
     matrix = left @ right
-    pairs = zip(wanted, found, strict=True)
-    return [_decibel(rows[1::2], (own @ matrix)[1::2]) for rows, own in pairs]
+    pairs = zip(wanted, obtained, strict=True)
+    return [
+        _decibel(rows[1::2], (obtained_rows @ matrix)[1::2])
+        for rows, obtained_rows in pairs
+    ]
 
 
 def _unit(rows):

@@ -65,12 +65,14 @@ def _constant(onnx, tensor):
 
 
 def _moving(onnx, info):
-    kind = info.type.tensor_type
+    tensor_type = info.type.tensor_type
     shape = tuple(
         side.dim_value if side.HasField("dim_value") else None
-        for side in kind.shape.dim
+        for side in tensor_type.shape.dim
     )
-    return Tensor(info.name, _dtype(onnx, kind.elem_type), shape, storage=info.name)
+    return Tensor(
+        info.name, _dtype(onnx, tensor_type.elem_type), shape, storage=info.name
+    )
 
 
 def _operator(node, tensors, makers):

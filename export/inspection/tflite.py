@@ -48,11 +48,11 @@ def _anatomy(schema, model, place):
     names = {value: key for key, value in vars(schema.BuiltinOperator).items()}
     count = graph.TensorsLength()
     raw = [graph.Operators(i) for i in range(graph.OperatorsLength())]
-    made = {op.Outputs(i) for op in raw for i in range(op.OutputsLength())}
+    computed = {op.Outputs(i) for op in raw for i in range(op.OutputsLength())}
     inputs = tuple(graph.Inputs(i) for i in range(graph.InputsLength()))
     tensors = {}
     for number in range(count):
-        fixed = number not in made and number not in inputs
+        fixed = number not in computed and number not in inputs
         tensors[number] = _tensor(model, graph.Tensors(number), types, fixed)
     operators = []
     for op in raw:

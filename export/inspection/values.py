@@ -96,13 +96,13 @@ def _run_onnx(path, anatomy, keys, images):
     given = {tensor.name for tensor in model.graph.output}
     for key in keys:
         if key not in given:
-            kind = onnx.TensorProto.DataType.Value(_onnx_name(anatomy.tensors[key]))
-            info = onnx.helper.make_tensor_value_info(key, kind, None)
+            dtype = onnx.TensorProto.DataType.Value(_onnx_name(anatomy.tensors[key]))
+            info = onnx.helper.make_tensor_value_info(key, dtype, None)
             model.graph.output.append(info)
     session = open_session(model.SerializeToString())
-    name, kind = anatomy.inputs[0], anatomy.tensors[anatomy.inputs[0]].dtype
+    name, dtype = anatomy.inputs[0], anatomy.tensors[anatomy.inputs[0]].dtype
     for image in images:
-        answers = session.run(list(keys), {name: image[None].astype(kind)})
+        answers = session.run(list(keys), {name: image[None].astype(dtype)})
         yield [answer[...] for answer in answers]
 
 
