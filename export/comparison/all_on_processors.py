@@ -32,19 +32,19 @@ class ProcessorJudge:
             session.check(target, target.formats[0])
         self._options = (max_points_lost, time_limit, verbose)
 
-    def judge(self, reference, runtimes, found, first):
+    def judge(self, reference, runtimes, verifications, first):
         """Store the processor trials of each file in its verification.
 
         Args:
             reference: `Reference`. runtimes: of the files here.
-            found: their `Verification`s, changed in place.
+            verifications: their `Verification`s, changed in place.
             first: `FirstImages`.
         """
         if not self._targets:
             return
         images, labels = first.images(), first.labels()
         batch = (images, labels, reference.finite_answers(images))
-        for runtime, one in zip(runtimes, found, strict=True):
+        for runtime, one in zip(runtimes, verifications, strict=True):
             trials = [self._try(t, reference, runtime, batch) for t in self._targets]
             one.judge({trial.processor: trial for trial in trials})
 

@@ -26,8 +26,8 @@ def adapted_reference(reference, runtime):
         ValueError: for a file that prepares pixels, of a model that does not say how.
     """
     image, names = runtime.inputs[0], [tensor.name for tensor in runtime.outputs]
-    own = [tensor.name for tensor in reference.contract.outputs]
-    features = names == [FEATURES] and own != names
+    output_names = [tensor.name for tensor in reference.contract.outputs]
+    features = names == [FEATURES] and output_names != names
     view = ModelViews(reference).get(None, None, FEATURES if features else "scores")
     contract, options = view.contract, {}
     resized = image.shape[1:] != contract.image.shape[1:]
@@ -39,7 +39,7 @@ def adapted_reference(reference, runtime):
             f"{runtime.path}: prepares pixels inside, to be compared with a model that "
             f"says how, but {UNKNOWN}."
         )
-    options["softmax"] = own == ["logits"] and "probabilities" in names
+    options["softmax"] = output_names == ["logits"] and "probabilities" in names
     if CLASSES in names:
         options["top"] = runtime.outputs[names.index(CLASSES)].shape[-1]
     return view.adapted(view.adapter(**options))

@@ -50,12 +50,12 @@ class Comparison:
             )
         self.images += len(expected[0])
         parts = zip(self.tallies, self._names, expected, got, strict=True)
-        for tally, name, wanted, found in parts:
-            tally.add(wanted, found)
+        for tally, name, wanted, obtained in parts:
+            tally.add(wanted, obtained)
             if tally.largest > self._largest:
                 self._largest = tally.largest
                 self._where = (
-                    f"{name}, in its batch {largest_difference(wanted, found)}"
+                    f"{name}, in its batch {largest_difference(wanted, obtained)}"
                 )
         if not self._scored:
             return
@@ -67,8 +67,8 @@ class Comparison:
         if labels is not None:
             self._judge(ours, theirs, labels)
         if labels is not None and self._five:
-            self.top5_keras += _among_five(expected[0], labels)
-            self.top5 += _among_five(got[0], labels)
+            self.top5_keras += _count_top5(expected[0], labels)
+            self.top5 += _count_top5(got[0], labels)
 
     def _judge(self, ours, theirs, labels):
         """Count top-1, top-5 and agreement with the labels of a batch."""
@@ -176,7 +176,7 @@ class Comparison:
         return reasons
 
 
-def _among_five(scores, labels):
+def _count_top5(scores, labels):
     """Count the labels that are among the five largest scores."""
     best = np.argpartition(-scores, 5, axis=1)[:, :5]
     return int((best == labels[:, None]).any(axis=1).sum())
