@@ -156,16 +156,16 @@ def app_command(advice, contract, labels, model_file=None):
             continue
         if (recipe or FLOAT32) not in (platform.recipe, *platform.recipes):
             continue
-        words = ["keras-vit", "export", str(model_file or UNSAID), "app/"]
-        words += ["--for", platform.name]
+        command = ["keras-vit", "export", str(model_file or UNSAID), "app/"]
+        command += ["--for", platform.name]
         if recipe != platform.recipe:
-            words += ["--quantization", recipe or FLOAT32]
-        words += (
+            command += ["--quantization", recipe or FLOAT32]
+        command += (
             ["--calibration", "FOLDER"] if recipe and RECIPES[recipe].calibrated else []
         )
-        words += [] if labels else ["--class-names", "FILE"]
-        words += [] if contract.stated else ["--preprocess", "mode=MODE"]
-        return shlex.join(words)
+        command += [] if labels else ["--class-names", "FILE"]
+        command += [] if contract.stated else ["--preprocess", "mode=MODE"]
+        return shlex.join(command)
     return ""
 
 

@@ -62,13 +62,15 @@ class Artefact:
         return MARGIN + (1.0 if self.recipe is None else self.recipe.size_share)
 
 
-def _family(kind, recipes):
+def _family(file_format, recipes):
     """Artefacts of one format: float32 first, then each recipe."""
     rounded = [
-        Artefact(f"{kind}_{name}", kind, f"model_{name}.{kind}", recipe)
+        Artefact(
+            f"{file_format}_{name}", file_format, f"model_{name}.{file_format}", recipe
+        )
         for name, recipe in recipes.items()
     ]
-    return [Artefact(kind, kind, f"model.{kind}"), *rounded]
+    return [Artefact(file_format, file_format, f"model.{file_format}"), *rounded]
 
 
 ARTEFACTS = {
@@ -110,15 +112,15 @@ def chosen(formats, calibration):
         raise ValueError(
             "formats: must name at least one, got none. Leave it out for all."
         )
-    made = [a for a in ARTEFACTS.values() if a.name in names]
-    needing = [a.name for a in made if lacks_images(a)]
+    artefacts = [a for a in ARTEFACTS.values() if a.name in names]
+    needing = [a.name for a in artefacts if lacks_images(a)]
     if needing:
         raise ValueError(
             f"calibration: images must be given for {', '.join(needing)}, got "
             f"{'ranges' if ranges else None}. Pass 32 to 128 training images, or leave "
             "these formats out."
         )
-    return made
+    return artefacts
 
 
 class Fingerprint:

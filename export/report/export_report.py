@@ -85,13 +85,15 @@ class ExportReport:
 
     def to_dict(self):
         """Plain values, for JSON."""
-        note = self.preprocessing
+        preprocessing = self.preprocessing
         return {
             "created": self.created,
             "passed": self.passed and self.complete,
             "model": self.model,
             "labels": self.labels,
-            "preprocessing": None if note is None else note.get_config(),
+            "preprocessing": None
+            if preprocessing is None
+            else preprocessing.get_config(),
             "preprocessing_found": self.contract.found,
             "advice": [advice.to_dict() for advice in self.advice],
             "app_command": self.app_command,

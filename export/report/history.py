@@ -94,13 +94,13 @@ def panels(history):
     >>> panels({"loss": [1.0], "val_loss": [2.0], "lr": [0.1]})
     {'loss': {'training': [1.0], 'validation': [2.0]}}
     """
-    found = {}
+    curves = {}
     for name, values in history.items():
         title = name.removeprefix("val_")
         if title in ("epoch", "lr", "learning_rate"):
             continue
         kind = "validation" if name.startswith("val_") else "training"
-        found.setdefault(title, {})[kind] = values
+        curves.setdefault(title, {})[kind] = values
     ranks = {"loss": 0, "accuracy": 1}
-    order = sorted(found, key=lambda title: ranks.get(title, 2 - ("acc" in title)))
-    return {title: dict(sorted(found[title].items())) for title in order[:4]}
+    order = sorted(curves, key=lambda title: ranks.get(title, 2 - ("acc" in title)))
+    return {title: dict(sorted(curves[title].items())) for title in order[:4]}

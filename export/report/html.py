@@ -167,13 +167,13 @@ def _artefacts(report):
         f'<p class="soft below">Compared with the Keras model on '
         f"{images} images. Difference: the largest of any output value. Noise: signal "
         "to noise of the outputs. Top-1: in small figures where it lies with 95% "
-        f"certainty. {_told(report)}Agreement: images where both choose the same "
-        "class. Time: processor time for one image against Keras, medians of "
+        f"certainty. {_top1_heading(report)}Agreement: images where both choose the "
+        "same class. Time: processor time for one image against Keras, medians of "
         f"interleaved runs. {_elsewhere(report)}</p>"
     )
 
 
-def _told(report):
+def _top1_heading(report):
     """Heading of the column beside top-1."""
     known = [a.change for a in report.artefacts if a.change is not None]
     if not known:

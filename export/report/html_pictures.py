@@ -51,13 +51,13 @@ def layers(artefacts):
     names = list(known[0].layers.points)
     cards = []
     for artefact in known:
-        found = artefact.layers
-        series = {"dB": list(found.points.values())}  # gaps where identical
+        report = artefact.layers
+        series = {"dB": list(report.points.values())}  # gaps where identical
         drawn = svg.curves(series, f"{artefact.path.name}, dB by block")
-        same = sum(value == math.inf for value in found.points.values())
-        more = f"; identical at {same} of {len(found.points)} points" if same else ""
-        where = found.first_wrong or found.noisiest
-        kind = "wrong first at" if found.first_wrong else "most noise added at"
+        same = sum(value == math.inf for value in report.points.values())
+        more = f"; identical at {same} of {len(report.points)} points" if same else ""
+        where = report.first_wrong or report.noisiest
+        kind = "wrong first at" if report.first_wrong else "most noise added at"
         said = f"{kind} {html.escape(where)}" if where else "no noise"
         cards.append(
             f'<div class="card"><h3>{html.escape(artefact.path.name)}</h3>{drawn}'

@@ -55,10 +55,12 @@ def draw(artefacts):
     places = [(across(a.size_bytes / 1e6), up(a.milliseconds)) for a in artefacts]
     parts = [_across(across), _up(up), _front(artefacts, places)]
     grades = [grade(a) for a in artefacts]
-    for (x, y), kind in zip(places, grades, strict=True):
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" class="bubble {kind}"/>')
+    for (x, y), loss_grade in zip(places, grades, strict=True):
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" class="bubble {loss_grade}"/>'
+        )
     texts = [_text(a) for a in artefacts]
-    for text, kind, (x, y), box in zip(
+    for text, loss_grade, (x, y), box in zip(
         texts, grades, places, spread(places, texts), strict=True
     ):
         # A label left of its bubble ends there, whatever the letters' real width.
@@ -70,7 +72,7 @@ def draw(artefacts):
                 'class="leader"/>'
             )
         parts.append(
-            f'<text x="{left:.1f}" y="{line:.1f}" class="name {kind}{side}">'
+            f'<text x="{left:.1f}" y="{line:.1f}" class="name {loss_grade}{side}">'
             f"{html.escape(text)}</text>"
         )
     return (
@@ -108,11 +110,11 @@ class Axis:
     @property
     def ticks(self):
         """Round tick values on the axis: 1, 2, 5 and their powers, seven at most."""
-        found = []
+        ticks = []
         for power in range(math.floor(self._low), math.ceil(self._high) + 1):
-            found += [digit * 10.0**power for digit in (1, 2, 5)]
-        found = [v for v in found if self._low <= math.log10(v) <= self._high]
-        return found if len(found) <= 7 else found[:: -(-len(found) // 7)]
+            ticks += [digit * 10.0**power for digit in (1, 2, 5)]
+        ticks = [v for v in ticks if self._low <= math.log10(v) <= self._high]
+        return ticks if len(ticks) <= 7 else ticks[:: -(-len(ticks) // 7)]
 
 
 def _across(axis):
@@ -162,7 +164,7 @@ def spread(places, texts):
         [(left, top, right, bottom)], in px.
     """
     taken = [(x - 10, y - 10, x + 10, y + 10) for x, y in places]
-    found = {}
+    boxes = {}
     for index in sorted(range(len(places)), key=lambda k: places[k][1]):
         x, y = places[index]
         width = LETTER * len(texts[index])
@@ -175,8 +177,8 @@ def spread(places, texts):
             (x + 14, y - 12, x + 14 + width, y + 6),
         )
         taken.append(box)
-        found[index] = box
-    return [found[index] for index in range(len(places))]
+        boxes[index] = box
+    return [boxes[index] for index in range(len(places))]
 
 
 def _tries(x, y, width):
