@@ -172,13 +172,13 @@ def _cpp(platform, file, adapter, labels):
     """Fill the tflite-micro template: operators by name, arena size, labels."""
     (image,), (scores,) = file.inputs, file.outputs
     operators = sorted(map(_method, file.operators))
-    words = {"file": platform.file, "arena": _arena(file.arena_bytes)}
-    words |= {"shape": " x ".join(map(str, image.shape[1:])), "output": scores.name}
-    words |= {"count": len(operators), "classes": scores.shape[-1]}
-    words |= {"operators": "\n".join(f"    ops.{name}();" for name in operators)}
-    words |= {"labels": _table(labels), "code": scores.dtype}
-    words["fill"] = _PIXELS if adapter.embedded else _codes(image, adapter)
-    return _CPP % words
+    fields = {"file": platform.file, "arena": _arena(file.arena_bytes)}
+    fields |= {"shape": " x ".join(map(str, image.shape[1:])), "output": scores.name}
+    fields |= {"count": len(operators), "classes": scores.shape[-1]}
+    fields |= {"operators": "\n".join(f"    ops.{name}();" for name in operators)}
+    fields |= {"labels": _table(labels), "code": scores.dtype}
+    fields["fill"] = _PIXELS if adapter.embedded else _codes(image, adapter)
+    return _CPP % fields
 
 
 def _codes(image, adapter):
