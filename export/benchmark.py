@@ -175,16 +175,16 @@ def benchmark(
 def _files(paths):
     """Resolve paths to files, in order, with the files of folders."""
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    found = []
+    files = []
     for path in map(pathlib.Path, map(os.fspath, listed)):
         if path.is_dir() and not (path / "saved_model.pb").is_file():
             inside = sorted(p for p in path.iterdir() if kind_of(p))
-            found += inside or [path]
+            files += inside or [path]
         else:
-            found.append(path)
-    if not found:
+            files.append(path)
+    if not files:
         raise ValueError("paths: must name at least one file, got none.")
-    for path in found:
+    for path in files:
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or folder. Export first.")
         if kind_of(path) is None:
@@ -192,7 +192,7 @@ def _files(paths):
                 f"{path}: must be a .tflite, .onnx or .keras file, a SavedModel, or a "
                 "folder with some. Check the path."
             )
-    return found
+    return files
 
 
 def _signature(path, asked):
@@ -250,19 +250,22 @@ def _interleaved(pairs, image, threads, rounds, bar):
                 worker.run()
         runs = [[] for _ in workers]
         for _ in range(rounds):
-            for worker, own in zip(workers, runs, strict=True):
-                own.append(worker.run())
+            for worker, runs_of_file in zip(workers, runs, strict=True):
+                runs_of_file.append(worker.run())
                 bar.add(1)
     finally:
         for worker in workers:
             worker.close()
     pairs = zip(workers, runs, strict=True)
-    return [(worker.load_ms, worker.base_bytes, own) for worker, own in pairs]
+    return [
+        (worker.load_ms, worker.base_bytes, runs_of_file)
+        for worker, runs_of_file in pairs
+    ]
 
 
-def _row(index, path, first, first_size, found):
+def _row(index, path, first, first_size, timings):
     """Measured figures of one file. timings: as `_interleaved`, per threads."""
-    per_threads = next(iter(found.values()))
+    per_threads = next(iter(timings.values()))
     peaks = [runs[-1]["peak_bytes"] for _, _, runs in per_threads]
     return Measured(
         path=path,
@@ -272,22 +275,24 @@ def _row(index, path, first, first_size, found):
         peak_bytes=peaks[index],
         base_bytes=per_threads[index][1],
         memory_ratio=peaks[index] / peaks[first],
-        timings={n: _timing(n, rows[index], rows[first]) for n, rows in found.items()},
+        timings={
+            n: _timing(n, rows[index], rows[first]) for n, rows in timings.items()
+        },
     )
 
 
-def _timing(threads, own, reference):
-    """`Timing` of one file. own, reference: (load_ms, base_bytes, runs)."""
-    wall = [run["wall_ms"] for run in own[2]]
+def _timing(threads, measured, reference):
+    """`Timing` of one file. measured, reference: (load_ms, base_bytes, runs)."""
+    wall = [run["wall_ms"] for run in measured[2]]
     key = "processor_ms" if threads == 1 else "wall_ms"
-    pairs = zip(own[2], reference[2], strict=True)
+    pairs = zip(measured[2], reference[2], strict=True)
     ratios = [a[key] / max(b[key], 1e-6) for a, b in pairs]
     return Timing(
         ratio=statistics.median(ratios),
         median_ms=statistics.median(wall),
         p95_ms=float(np.percentile(wall, 95)),
-        processor_ms=statistics.median(run["processor_ms"] for run in own[2]),
-        load_ms=own[0],
+        processor_ms=statistics.median(run["processor_ms"] for run in measured[2]),
+        load_ms=measured[0],
     )
 
 

@@ -138,12 +138,12 @@ def _judge(
     """Verify every file on the validation images; returns the report so far."""
     runtimes = [open_file(path) for path in paths]
     gallery, first = Gallery(reference.contract, sample), FirstImages(FEW)
-    fingerprint, some = Fingerprint(), FirstImages(elsewhere.images)
+    fingerprint, first_images = Fingerprint(), FirstImages(elsewhere.images)
     given = (batches, max_points_lost, verbose)
-    observe = Observers(gallery, first, fingerprint, some).add
+    observe = Observers(gallery, first, fingerprint, first_images).add
     found = verify_all(reference, runtimes, *given, observe)
     inspect_files(reference, found, first.images(), layers)
-    elsewhere.judge(reference, runtimes, found, some)
+    elsewhere.judge(reference, runtimes, found, first_images)
     report = _report(reference, found)
     report.validation = {**fingerprint.to_dict(), "notes": batches.notes}
     report.pictures = gallery.pictures(reference.model)
@@ -202,12 +202,12 @@ class Writer:
         form, reference = FORMATS[artefact.kind], self._reference(artefact.kind)
         return run_export(form, reference, artefact.quantization, options)
 
-    def _reference(self, kind):
+    def _reference(self, file_format):
         """The model's `Reference` for a format: open batch for servers."""
-        if kind not in self._references:
-            many = kind == "savedmodel"
-            self._references[kind] = Reference(self._model, dynamic_batch=many)
-        return self._references[kind]
+        if file_format not in self._references:
+            many = file_format == "savedmodel"
+            self._references[file_format] = Reference(self._model, dynamic_batch=many)
+        return self._references[file_format]
 
     @staticmethod
     def _says_itself(artefact):
@@ -224,16 +224,16 @@ class Writer:
         return self._folder / SOURCE
 
 
-def inspect_files(reference, found, images, layers):
+def inspect_files(reference, verifications, images, layers):
     """Compare block by block, and find the largest activation, where asked.
 
     The largest activation of float files, for GPUs; block by block, if asked.
 
     Args:
-        reference: `Reference`. found: list of `Verification`, changed in place.
+        reference: `Reference`. verifications: list of `Verification`, changed in place.
         images: the first few. layers: whether to compare block by block.
     """
-    for one in found:
+    for one in verifications:
         if one.format == "tflite" and one.precision in FLOATS:
             one.half = largest_activation(one.path, one.format, images)
         if layers:
@@ -242,11 +242,11 @@ def inspect_files(reference, found, images, layers):
             )
 
 
-def _report(reference, found):
+def _report(reference, verifications):
     model = reference.model
     return ExportReport(
         directory=pathlib.Path(),
-        artefacts=found,
+        artefacts=verifications,
         failures={},
         model=_facts(reference),
         labels=labels_of(model),

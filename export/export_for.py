@@ -75,7 +75,7 @@ class AppExport:
 
     def to_dict(self):
         """Plain values, for JSON."""
-        found = self.verification
+        verification = self.verification
         return {
             "directory": str(self.directory),
             "target": self.target,
@@ -83,7 +83,7 @@ class AppExport:
             "snippet": str(self.snippet),
             "labels": None if self.labels is None else str(self.labels),
             "notes": list(self.notes),
-            "verification": None if found is None else found.to_dict(),
+            "verification": None if verification is None else verification.to_dict(),
             "ship": self.ship,
         }
 
@@ -136,8 +136,8 @@ def export_for(
         FileExistsError, TypeError, ValueError, RuntimeError: for what cannot be.
     """
     trained = model.recipe if hasattr(model, "finished") else None
-    given = (target, quantization, calibration, validation, trained)
-    platform, recipe = settle(*given)
+    arguments = (target, quantization, calibration, validation, trained)
+    platform, recipe = settle(*arguments)
     check_points("tolerance", tolerance, optional=True)
     require_tensorflow("export_for")
     reference = Reference(model, dynamic_batch=platform.kind == "savedmodel")
@@ -147,8 +147,8 @@ def export_for(
         work = _Work(reference, model, platform, recipe, labels, input_size)
         for note in work.notes:
             say(note, verbose)
-        given = (calibration, validation, tolerance, verbose)
-        exported, found = work.write(folder, *given)
+        arguments = (calibration, validation, tolerance, verbose)
+        exported, found = work.write(folder, *arguments)
         work.write_beside(folder, exported)
         result = work.result(final, exported, found)
     _finish(result, verbose)
@@ -189,15 +189,15 @@ class _Work:
     def write(self, folder, calibration, validation, tolerance, verbose):
         """Write and verify the file: (`Exported`, `Verification` or None)."""
         path, kind = folder / self._platform.file, self._platform.kind
-        given = {**self._options, "labels": self.labels, "verbose": verbose}
+        arguments = {**self._options, "labels": self.labels, "verbose": verbose}
         if kind == "savedmodel":
-            exported = to_savedmodel(self._model, path, **given)
+            exported = to_savedmodel(self._model, path, **arguments)
         else:
-            given["calibration"] = calibration
+            arguments["calibration"] = calibration
             if self._recipe == "auto":
-                given["validation"] = validation
-                given["tolerance"] = 0.5 if tolerance is None else tolerance
-            exported = to_tflite(self._model, path, self._recipe, **given)
+                arguments["validation"] = validation
+                arguments["tolerance"] = 0.5 if tolerance is None else tolerance
+            exported = to_tflite(self._model, path, self._recipe, **arguments)
             if self._recipe == "auto":
                 chosen = (
                     self._platform,
@@ -210,11 +210,11 @@ class _Work:
             return exported, None
         pair = validation if isinstance(validation, tuple) else (validation, None)
         options = {"max_points_lost": tolerance, "on_failure": "report"}
-        found = verify(self._model, path, *pair, verbose=verbose, **options)
-        if not found.passed:
-            found.path = pathlib.Path(path.name)
-            raise ExportMismatch(verdict(found), found)
-        return exported, found
+        verification = verify(self._model, path, *pair, verbose=verbose, **options)
+        if not verification.passed:
+            verification.path = pathlib.Path(path.name)
+            raise ExportMismatch(verdict(verification), verification)
+        return exported, verification
 
     def write_beside(self, folder, exported):
         """Write the code and the class names beside the file."""
@@ -226,12 +226,12 @@ class _Work:
             text = lines(self.labels) + "\n"
             (folder / LABELS).write_text(text, encoding="utf-8")
 
-    def result(self, directory, exported, found):
+    def result(self, directory, exported, verification):
         """`AppExport`, with the paths that things get."""
         platform = self._platform
         path, snippet = directory / platform.file, directory / platform.snippet
-        if found is not None:
-            found.path = path
+        if verification is not None:
+            verification.path = path
         ship = f"ship {path}: {platform.ship} start from {snippet}"
         return AppExport(
             directory=directory,
@@ -240,7 +240,7 @@ class _Work:
             snippet=snippet,
             labels=None if self.labels is None else directory / LABELS,
             notes=(*self.notes, *_memory(exported)),
-            verification=found,
+            verification=verification,
             ship=ship,
         )
 
@@ -301,11 +301,11 @@ def _notes(platform, recipe, adapter, labels, why=None):
     else:
         yield f"other sizes: {platform.sizes}"
     (scores,) = adapter.outputs
-    made = (
+    chosen_by = (
         "softmax is part of the file" if adapter.softmax else "as the model gives them"
     )
     several = f"{adapter.classes} classes" if adapter.classes > 1 else "1 class"
-    yield f"gives: {scores.name} of {several}, {made}"
+    yield f"gives: {scores.name} of {several}, {chosen_by}"
     yield f"labels: {_named(platform, labels)}"
     if platform.mediapipe:
         yield "MediaPipe's ImageClassifier reads the file as it is"

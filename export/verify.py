@@ -176,15 +176,15 @@ def verify_all(
         first = images[:1] if first is None else first
         bar.add(1)
     times = interleaved([reference, *runtimes], first)
-    found = [
+    tallies = [
         comparison.verification(
             max_points_lost, times[0], own, labels_of(reference.model), verbose
         )
         for comparison, own in zip(comparisons, times[1:], strict=True)
     ]
-    for one in found:
+    for one in tallies:
         one.notes, one.lost = [*batches.notes, *one.lost], [*batches.lost, *one.lost]
-    return found
+    return tallies
 
 
 def _match_interfaces(runtime, contract):
