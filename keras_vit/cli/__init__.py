@@ -108,9 +108,9 @@ def main(argv=None):
         SystemExit: with 143 on SIGTERM, after what was half-written is removed; with
             2 when the words are none of the command.
     """
-    words = parser()
-    _complete(words)
-    args = words.parse_args(argv)
+    arguments = parser()
+    _complete(arguments)
+    args = arguments.parse_args(argv)
     args.words = list(sys.argv[1:] if argv is None else argv)
     if args.verbose:
         _command.start_loudly()
@@ -125,7 +125,7 @@ def main(argv=None):
     except EXPECTED as err:
         if args.debug:
             raise
-        return _refuse(err, args.command, words)
+        return _refuse(err, args.command, arguments)
     try:
         if args.json or text:  # else all was said on the way
             print(json.dumps(answer, indent=2, default=str) if args.json else text)
@@ -135,17 +135,17 @@ def main(argv=None):
     return code
 
 
-def _complete(words):
+def _complete(arguments):
     """Answer a shell's request for completion; ends the process then."""
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
-        argcomplete.autocomplete(words)
+        argcomplete.autocomplete(arguments)
 
 
-def _refuse(err, command, words):
+def _refuse(err, command, arguments):
     """Print an error in the command's words; returns the exit code."""
-    options = options_of(words, command)
+    options = options_of(arguments, command)
     said = _needs.other_backend(getattr(err, "name", None)) or str(err)
     text = in_options(said, options, fields="set" in options)
     print(f"keras-vit {command}: {text}", file=sys.stderr)

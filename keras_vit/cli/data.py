@@ -109,22 +109,22 @@ def run_data(args):
         return _run_source(args)
     if args.sheet:
         files.check_target(args.sheet, args.overwrite)
-    found = image_overview.look_at(path, args.quick, verbose=loudness(args))
-    answer = found.to_dict()
-    lines = [_counts(found), *(f"note: {note}" for note in found.scan.notes)]
-    lines += found.lines()
+    overview = image_overview.look_at(path, args.quick, verbose=loudness(args))
+    answer = overview.to_dict()
+    lines = [_counts(overview), *(f"note: {note}" for note in overview.scan.notes)]
+    lines += overview.lines()
     if args.sheet:
-        notes = image_overview.draw_samples(found, args.sheet, args.overwrite)
+        notes = image_overview.draw_samples(overview, args.sheet, args.overwrite)
         answer |= {"sheet": args.sheet, "notes": answer["notes"] + notes}
         lines += [f"sheet: {args.sheet}", *notes]
-    if found.refusal:
-        lines.append(f"training refuses it: {found.refusal}")
-    return answer, "\n".join(lines), 1 if found.refusal else 0
+    if overview.refusal:
+        lines.append(f"training refuses it: {overview.refusal}")
+    return answer, "\n".join(lines), 1 if overview.refusal else 0
 
 
-def _counts(found):
+def _counts(overview):
     """Table of a line per class, a column per split."""
-    counts, scan = found.counts(), found.scan
+    counts, scan = overview.counts(), overview.scan
     rows = [[name, *(c[name] for c in counts.values())] for name in scan.class_names]
     total = sum(sum(column.values()) for column in counts.values())
     head = f"{scan.root}: {scan.layout}, {len(rows)} classes, {total} images\n"

@@ -96,12 +96,12 @@ def run_evaluate(args):
     answer = {"data": info.source, **_judged(args, info), **report.to_dict()}
     lines = [str(report)]
     if labels is not None:
-        found = training.evaluate.real_share(report.outcomes, labels)
-        answer["real"] = found
-        excluded = f"{found['count']} images, {found['excluded']} without a label"
-        ends = percents(round(found["real"] * found["count"]), found["count"])
-        found["real_interval"] = [end / 100.0 for end in ends]
-        lines.append(f"ReaL {found['real']:.2%} ({shown(ends)}), {excluded}")
+        real = training.evaluate.real_share(report.outcomes, labels)
+        answer["real"] = real
+        excluded = f"{real['count']} images, {real['excluded']} without a label"
+        ends = percents(round(real["real"] * real["count"]), real["count"])
+        real["real_interval"] = [end / 100.0 for end in ends]
+        lines.append(f"ReaL {real['real']:.2%} ({shown(ends)}), {excluded}")
     lines.append(_scored(answer, info))
     if args.per_class:
         lines.append(_classes(answer["per_class"]))
@@ -125,14 +125,14 @@ def _run_own_loss(args, model):
     from keras_vit import training
 
     data, info = open_split(args, model)
-    found = training.evaluate.own_loss(model, data, loudness(args))
-    text = f"loss {found['loss']:.4f}, {found['count']} images"
-    if "bits_per_pixel" in found:
+    scores = training.evaluate.own_loss(model, data, loudness(args))
+    text = f"loss {scores['loss']:.4f}, {scores['count']} images"
+    if "bits_per_pixel" in scores:
         text = (
-            f"{found['nats_per_pixel']:.4f} nats per pixel, "
-            f"{found['bits_per_pixel']:.4f} bits, {found['count']} images"
+            f"{scores['nats_per_pixel']:.4f} nats per pixel, "
+            f"{scores['bits_per_pixel']:.4f} bits, {scores['count']} images"
         )
-    answer = {"data": info.source, **_judged(args, info), **found}
+    answer = {"data": info.source, **_judged(args, info), **scores}
     return answer, f"{text}\n{_scored(answer, info)}", 0
 
 
@@ -204,7 +204,7 @@ def run_probes(args):
     training.evaluate.check_kinds(args.probe, KINDS)
     if args.picture:
         check_picture(args.picture, args.overwrite)
-    found = training.evaluate.compare(
+    comparison = training.evaluate.compare(
         _encoders(args),
         args.data,
         args.probe,
@@ -214,21 +214,23 @@ def run_probes(args):
         args.on_bad_image,
         loudness(args),
     )
-    answer, lines = found.to_dict(), [str(found)]
+    answer, lines = comparison.to_dict(), [str(comparison)]
     if args.picture:
-        path = found.plot_depths(args.picture, args.overwrite)
+        path = comparison.plot_depths(args.picture, args.overwrite)
         answer["picture"] = str(path)
         lines.append(f"picture: {path}")
-    answer["known_within_points"] = widest(found.counts[1])
-    lines.append("{}, {:,} images to learn from, {:,} scored".format(*_counts(found)))
+    answer["known_within_points"] = widest(comparison.counts[1])
     lines.append(
-        f"95%: a share is known to within {widest(found.counts[1]):.1f} points"
+        "{}, {:,} images to learn from, {:,} scored".format(*_counts(comparison))
+    )
+    lines.append(
+        f"95%: a share is known to within {widest(comparison.counts[1]):.1f} points"
     )
     return answer, "\n".join(lines), 0
 
 
-def _counts(found):
-    return f"{found.data} ({found.split})", *found.counts
+def _counts(comparison):
+    return f"{comparison.data} ({comparison.split})", *comparison.counts
 
 
 def _encoders(args):
@@ -238,7 +240,7 @@ def _encoders(args):
     from keras_vit import training, weights
 
     paths = {word: word.removeprefix(RANDOM) for word in args.models}
-    found, loaded = {}, {PIXELS: PIXELS}
+    encoders, loaded = {}, {PIXELS: PIXELS}
     for word, path in paths.items():
         if path not in loaded:
             loaded[path] = prepared(weights.load(path), args)
@@ -246,8 +248,8 @@ def _encoders(args):
         if word.startswith(RANDOM) and path != PIXELS:
             keras.utils.set_random_seed(0)
             model = prepared(training.evaluate.untrained(model), args)
-        found[_name(word, paths)] = model
-    return found
+        encoders[_name(word, paths)] = model
+    return encoders
 
 
 def _name(word, paths):

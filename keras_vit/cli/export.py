@@ -229,12 +229,12 @@ def _check_usage(args, folder):
     if folder and wrong:
         raise UsageError(f"{wrong[0]}: goes with one file. Leave it out.")
     if not folder:
-        given = {"--formats": args.formats, "--history": args.history}
-        given |= {"--layers": args.layers, "--on": args.on}
+        options = {"--formats": args.formats, "--history": args.history}
+        options |= {"--layers": args.layers, "--on": args.on}
         if not auto:
-            given["--tolerance"] = args.tolerance is not None
-            given.update({"--images": args.images, "--data": args.data})
-        wrong = [name for name, value in given.items() if value]
+            options["--tolerance"] = args.tolerance is not None
+            options.update({"--images": args.images, "--data": args.data})
+        wrong = [name for name, value in options.items() if value]
         if wrong:
             raise UsageError(
                 f"{wrong[0]}: goes with a folder, got the file {args.output!r}. "
@@ -242,7 +242,7 @@ def _check_usage(args, folder):
             )
 
 
-def _check_recipe(args, kind):
+def _check_recipe(args, file_format):
     """Check that the recipe exists, and that its calibration images are given.
 
     Raises:
@@ -250,14 +250,14 @@ def _check_recipe(args, kind):
     """
     from keras_vit.export.report.artefacts import ARTEFACTS
 
-    made = {a.quantization: a for a in ARTEFACTS.values() if a.kind == kind}
-    if args.quantization not in (*made, "auto"):
-        known = [*filter(None, made), "auto"]
+    artefacts = {a.quantization: a for a in ARTEFACTS.values() if a.kind == file_format}
+    if args.quantization not in (*artefacts, "auto"):
+        known = [*filter(None, artefacts), "auto"]
         raise UsageError(
-            f"--quantization: must be one of {', '.join(known)} for .{kind}, got "
-            f"{args.quantization!r}.{likely(args.quantization, known)}"
+            f"--quantization: must be one of {', '.join(known)} for .{file_format}, "
+            f"got {args.quantization!r}.{likely(args.quantization, known)}"
         )
-    needs = args.quantization != "auto" and made[args.quantization].calibrated
+    needs = args.quantization != "auto" and artefacts[args.quantization].calibrated
     if needs and not args.calibration:
         raise UsageError(
             f"--calibration: needed for {args.quantization}. Give a folder with at "
@@ -306,14 +306,14 @@ def _history(args):
 
     if args.history is not None:
         return False if args.history == "none" else args.history
-    found, obstacle = beside(args.model)
+    log, obstacle = beside(args.model)
     verbose = loudness(args)
-    if found is not None:
+    if log is not None:
         more = "found beside the model; --history none leaves it out"
-        say(f"history: {found}, {more}", verbose)
+        say(f"history: {log}, {more}", verbose)
     elif obstacle:
         say(f"history: left out of the report: {obstacle}", verbose)
-    return found
+    return log
 
 
 def run_demo(args):

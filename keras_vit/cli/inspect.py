@@ -31,23 +31,23 @@ def run_inspect(args):
     pictures = {path: _picture(path) for path in args.images}
     introspect.drawing.figure(1, 1)  # matplotlib is there
     model = load_prepared(args)
-    found = introspect.inspect_model(
+    inspection = introspect.inspect_model(
         model, pictures, top=args.top, verbose=loudness(args)
     )
-    page = introspect.render_page(found, pathlib.Path(args.model).stem)
+    page = introspect.render_page(inspection, pathlib.Path(args.model).stem)
     with files.replacing(args.output, args.overwrite) as path:
         path.write_text(page, encoding="utf-8")
     answer = {
         "page": str(pathlib.Path(args.output).absolute()),
         "images": {
             sight.name: [{"label": n, "probability": p} for n, p in sight.guesses]
-            for sight in found.sights
+            for sight in inspection.sights
         },
-        "distance_px": found.distances.tolist(),
+        "distance_px": inspection.distances.tolist(),
     }
     lines = [
         f"{sight.name}: {sight.guesses[0][0]} {sight.guesses[0][1]:.1%}"
-        for sight in found.sights
+        for sight in inspection.sights
         if sight.guesses
     ]
     return answer, "\n".join([*lines, f"page: {answer['page']}"]), 0

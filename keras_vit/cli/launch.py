@@ -42,7 +42,7 @@ def launch(args):
         logs = [os.path.join(folder, str(n)) for n in range(args.workers)]
         processes = _start(words, logs)
         handlers = {
-            number: signal.signal(number, lambda n, frame: _tell(processes, n))
+            number: signal.signal(number, lambda n, frame: _send_signal(processes, n))
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
@@ -53,9 +53,9 @@ def launch(args):
                 signal.signal(number, handler)
 
 
-def _without_workers(words):
+def _without_workers(arguments):
     """The command's words without --workers N."""
-    kept, rest = [], iter(words)
+    kept, rest = [], iter(arguments)
     for word in rest:
         if word == "--workers":
             next(rest)
@@ -64,7 +64,7 @@ def _without_workers(words):
     return kept
 
 
-def _start(words, logs):
+def _start(arguments, logs):
     """Start one process per log; the first also prints to this screen."""
     addresses = free_addresses(len(logs))
     folder = os.path.dirname(logs[0])  # is removed, also when a worker cannot do so
@@ -75,7 +75,7 @@ def _start(words, logs):
         with open(log, "wb") as said:
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "keras_vit", *words],
+                    [sys.executable, "-m", "keras_vit", *arguments],
                     env={**os.environ, "TF_CONFIG": config, "TMPDIR": folder},
                     stdout=None if number == 0 else subprocess.DEVNULL,
                     stderr=said,
@@ -96,7 +96,7 @@ def free_addresses(count):
     return found
 
 
-def _tell(processes, number):
+def _send_signal(processes, number):
     """Send a signal to all running processes."""
     for process in processes:
         if process.poll() is None:
@@ -121,11 +121,11 @@ def _watch(processes, logs):
 
 def _end(processes, grace):
     """Send SIGTERM, and SIGKILL to those that do not end in time."""
-    _tell(processes, signal.SIGTERM)
+    _send_signal(processes, signal.SIGTERM)
     end = time.monotonic() + grace
     while time.monotonic() < end and any(p.poll() is None for p in processes):
         time.sleep(0.1)
-    _tell(processes, signal.SIGKILL)
+    _send_signal(processes, signal.SIGKILL)
     for process in processes:
         process.wait()
 

@@ -79,7 +79,7 @@ def describe(model, row=None):
     """
     from keras_vit.models.input_range import stated
 
-    note, found = stated(model)
+    preprocessing, source = stated(model)
     facts = {
         "name": model.name if row is None else row.name,
         "input": list(model.input_shape[1:]),
@@ -87,11 +87,11 @@ def describe(model, row=None):
         "parameters": model.count_params(),
         "size": model.count_params() * 4,
         "layers": len(model.layers),
-        "preprocessing": None if note is None else note.get_config(),
+        "preprocessing": None if preprocessing is None else preprocessing.get_config(),
         "labels": getattr(model, "labels", None),
     }
-    if found:
-        facts["note"] = found
+    if source:
+        facts["note"] = source
     if row is not None:
         facts |= {"top1": row.score, "licence": row.licence, "url": row.url}
     return facts

@@ -38,12 +38,14 @@ def run_processors(args):
     return {**found, "installed": installed}, told + _listed(found), 0
 
 
-def _listed(found):
+def _listed(survey):
     """Format the survey for people."""
-    own = found["native"]
-    features = own["features"]
-    told = "features not told by the system" if features is None else " ".join(features)
-    runtimes = [f"{name} {version}" for name, version in found["runtimes"].items()]
+    native = survey["native"]
+    features = native["features"]
+    feature_names = (
+        "features not told by the system" if features is None else " ".join(features)
+    )
+    runtimes = [f"{name} {version}" for name, version in survey["runtimes"].items()]
     rows = [
         [
             row["name"],
@@ -52,20 +54,20 @@ def _listed(found):
             " ".join(row["formats"]),
             row["stands_for"],
         ]
-        for row in found["processors"]
+        for row in survey["processors"]
     ]
     # Rows that lack the same are told once.
     reasons = {}
-    for row in found["processors"]:
+    for row in survey["processors"]:
         if not row["ready"]:
             reasons.setdefault(row["missing"], []).append(row["name"])
     lines = [
-        f"native: {own['name']}, {own['architecture']}: {told}",
+        f"native: {native['name']}, {native['architecture']}: {feature_names}",
         f"runtimes here: {', '.join(runtimes) or 'none'}",
         "",
         table(rows, ["processor", "state", "kind", "formats", "stands for"]),
         "",
         *(f"{', '.join(names)}: {reason}." for reason, names in reasons.items()),
-        f"parts lie in {found['folder']}",
+        f"parts lie in {survey['folder']}",
     ]
     return "\n".join(lines)

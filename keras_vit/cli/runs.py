@@ -36,11 +36,11 @@ def run_plot(args):
     for name, numbers in runs.items():
         answer[name] = {key: values[-1] for key, values in numbers.items()}
         best = {"val_top1": max, "val_loss": min}
-        found = {k: choose(numbers[k]) for k, choose in best.items() if k in numbers}
+        result = {k: choose(numbers[k]) for k, choose in best.items() if k in numbers}
         epochs = max(map(len, numbers.values()))
-        texts = [f"{k} {value:.4f}" for k, value in found.items()]
+        texts = [f"{k} {value:.4f}" for k, value in result.items()]
         rows.append([name, str(epochs), ", ".join(texts)])
     lines = [table(rows, ["run", "epochs", "best"]), str(path)]
     note = lettering.undrawable(runs)
-    found = {"picture": str(path), "last": answer, "notes": [note] if note else []}
-    return found, "\n".join([*lines, *found["notes"]]), 0
+    result = {"picture": str(path), "last": answer, "notes": [note] if note else []}
+    return result, "\n".join([*lines, *result["notes"]]), 0

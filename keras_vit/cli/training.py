@@ -113,16 +113,16 @@ def read_overrides(args):
 
 def read_fields(texts, option):
     """Parse FIELD=VALUE texts to keyword arguments: numbers, tuples or words."""
-    found = {}
+    fields = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise ValueError(f"{option}: must be FIELD=VALUE, got {text!r}.")
         try:
-            found[name.replace("-", "_")] = ast.literal_eval(value)
+            fields[name.replace("-", "_")] = ast.literal_eval(value)
         except (SyntaxError, ValueError):
-            found[name.replace("-", "_")] = value
-    return found
+            fields[name.replace("-", "_")] = value
+    return fields
 
 
 def run_recipes(args):
@@ -147,14 +147,16 @@ def recipe_lines():
     rows = []
     for file in pathlib.Path(place, "recipes").glob("*.py"):
         page = ast.parse(file.read_text(encoding="utf-8"))
-        made = {
+        summaries = {
             node.targets[0].id: node.value
             for node in page.body
             if isinstance(node, ast.Assign)
         }
-        names = [file.stem] if "RECIPE" in made else []
-        if "RECIPES" in made and "ROWS" in made:
-            names = [f"{file.stem}_{row}" for row in ast.literal_eval(made["ROWS"])]
+        names = [file.stem] if "RECIPE" in summaries else []
+        if "RECIPES" in summaries and "ROWS" in summaries:
+            names = [
+                f"{file.stem}_{row}" for row in ast.literal_eval(summaries["ROWS"])
+            ]
         said = ast.get_docstring(page).split("\n")[0]
         rows += [[name, said] for name in names]
     return sorted(rows)
@@ -202,31 +204,31 @@ def prepared(model, args):
             f"{', '.join(sorted(fields.keys() - known))}. `keras-vit show` tells what "
             "the model says."
         )
-    note, found = stated(model)
+    preprocessing, source = stated(model)
     if fields:
-        model.preprocessing = _changed(model, note, fields)
-    note = stated(model)[0]
-    if note is not None and note.mode == CUSTOM:
-        where = f"{keywords(note.range)} of pixels / 255"
+        model.preprocessing = _changed(model, preprocessing, fields)
+    preprocessing = stated(model)[0]
+    if preprocessing is not None and preprocessing.mode == CUSTOM:
+        where = f"{keywords(preprocessing.range)} of pixels / 255"
         print(f"note: images are brought to the range of {where}", file=sys.stderr)
     report = getattr(model, "loading_report", None)
-    for said in (*(() if report is None else report.notes), found):
+    for said in (*(() if report is None else report.notes), source):
         if said and not fields.keys() & RANGE:
             print(f"note: {said}", file=sys.stderr)
     return model
 
 
-def _changed(model, note, fields):
+def _changed(model, preprocessing, fields):
     """Change fields of a preprocessing; without one, a range is required."""
     from keras_vit import preprocess
     from keras_vit.models.input_range import UNKNOWN
 
-    if note is None and not fields.keys() & RANGE:
+    if preprocessing is None and not fields.keys() & RANGE:
         raise ValueError(f"--preprocess: needs a range as well: {UNKNOWN}.")
-    if note is None:
+    if preprocessing is None:
         size = tuple(side or 224 for side in model.input_shape[1:3])
-        note = preprocess.Preprocessing(image_size=size)
-    return note.changed(**fields)
+        preprocessing = preprocess.Preprocessing(image_size=size)
+    return preprocessing.changed(**fields)
 
 
 def load_split(args, model):
@@ -284,10 +286,10 @@ def run_predict(args):
     check_there(args)
     if args.csv:
         files.check_target(args.csv, args.overwrite)
-    from keras_vit.cli.predict import listed, predict_all, told
+    from keras_vit.cli.predict import format_predictions, listed, predict_all
 
     paths, notes = listed(args.images)
     model = load_prepared(args)
     check_classifier(args.model, model)
     found, bad = predict_all(args, model, paths)
-    return told(args, paths, found, bad, notes)
+    return format_predictions(args, paths, found, bad, notes)
