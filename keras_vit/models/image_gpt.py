@@ -144,12 +144,12 @@ class ImageGPT(PretrainingModel):
         if len(inputs.shape) == 2:
             return ops.cast(inputs, "int32")
         self.check_images(inputs)
-        kind, far = keras.backend.standardize_dtype(inputs.dtype), 0.0
+        dtype, far = keras.backend.standardize_dtype(inputs.dtype), 0.0
         if isinstance(inputs, np.ndarray) and inputs.size:
             far = np.abs(inputs.astype("float32")).max()
-        if "int" in kind or far > FARTHEST:
+        if "int" in dtype or far > FARTHEST:
             raise ValueError(
-                f"{self.name}: takes images in -1..1, got {kind} as far as {far:.3g}. "
+                f"{self.name}: takes images in -1..1, got {dtype} as far as {far:.3g}. "
                 "Divide bytes by 127.5 and take 1 away."
             )
         return quantize(inputs, self.palette)

@@ -58,12 +58,12 @@ def assumed(model, size=None):
     Returns:
         (`Preprocessing`, sentence on what was found or guessed, or None).
     """
-    note, found = stated(model)
-    if note is None:
+    preprocessing, source = stated(model)
+    if preprocessing is None:
         size = tuple(model.input_shape[1:3]) if size is None else size
         guess = "images are brought to -1 to 1, which is a guess: "
         return Preprocessing(image_size=size), guess + UNKNOWN
-    return note, found
+    return preprocessing, source
 
 
 def _found(graph, size):
@@ -92,12 +92,12 @@ def _found(graph, size):
 
 def _readers(graph, tensor):
     """(operation, its output) of each reader of a tensor."""
-    found = []
+    readers = []
     for operation in graph.operations:
         for node in operation._inbound_nodes:
             if any(one is tensor for one in node.input_tensors):
-                found.append((operation, node.output_tensors[0]))
-    return found
+                readers.append((operation, node.output_tensors[0]))
+    return readers
 
 
 def _is_front(operation):
@@ -124,20 +124,20 @@ def _affine(graph, front):
     return (slope, rows[0]) if straight and np.all(slope > 0) else None
 
 
-def _in_front_of(note, affine, size, name):
+def _in_front_of(preprocessing, affine, size, name):
     """Preprocessing of a nested model, adjusted for the layers in front of it.
 
     It takes (x / 255 - mean) / std; they give slope * x + offset.
     """
     slope, offset = affine
-    rows = ranges.numbers(note.range) or ((0.0,), (ranges.PIXEL,))
+    rows = ranges.numbers(preprocessing.range) or ((0.0,), (ranges.PIXEL,))
     mean, std = map(np.array, rows)
     if not (np.all(slope == 1) and np.all(offset == 0)):
         found = Range(_row(mean + std * offset), _row(std * slope))
-        note = note.changed(mean=found.mean, std=found.std)
+        preprocessing = preprocessing.changed(mean=found.mean, std=found.std)
     if None not in size:
-        note = note.resized(size)
-    return note, f"images are prepared as the model {name!r} inside says"
+        preprocessing = preprocessing.resized(size)
+    return preprocessing, f"images are prepared as the model {name!r} inside says"
 
 
 def _row(values):

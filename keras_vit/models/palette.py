@@ -74,9 +74,11 @@ def read_palette(path):
         ValueError: for another file. FileNotFoundError: without one.
     """
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        right = found.ndim == 2 and found.shape[1] == 3 and found.dtype.kind == "f"
-        shown = f"{found.dtype} of shape {found.shape}"
+        palette = np.load(path, mmap_mode="r", allow_pickle=False)
+        right = (
+            palette.ndim == 2 and palette.shape[1] == 3 and palette.dtype.kind == "f"
+        )
+        shown = f"{palette.dtype} of shape {palette.shape}"
     except (ValueError, AttributeError, EOFError) as err:  # no array, or several
         right, shown = False, f"what is no such file ({err})"
     if not right:
@@ -84,7 +86,7 @@ def read_palette(path):
             f"palette: must be an .npy file of (colours, 3) floats, got {shown} in "
             f"{str(path)!r}. Write one with np.save(path, fit_palette(images, 512))."
         )
-    return np.array(found, "float32")
+    return np.array(palette, "float32")
 
 
 def quantize(images, palette):
