@@ -58,13 +58,13 @@ def members(path):
             f"that claim {total} bytes in {len(infos)} members. "
             "This is no file of weights; do not open it."
         )
-    found = {info.filename: info for info in infos}
-    if len(found) != len(infos):
+    by_name = {info.filename: info for info in infos}
+    if len(by_name) != len(infos):
         raise CheckpointError(
             f"{path}: every member must have its own name, got {len(infos)} members "
-            f"with {len(found)} names. Use a clean copy."
+            f"with {len(by_name)} names. Use a clean copy."
         )
-    return found
+    return by_name
 
 
 def read(path, info, limit=None):

@@ -57,12 +57,12 @@ def read(arrays, request):
     if POSITION not in arrays:
         size = image_size_needed(arrays, request)
         note = "no positions in the file: sincos2d, as big_vision computes them."
-        found = {"position": "sincos2d", "position_prefix": False, "image_size": size}
-        return Facts({**options, **found}, None, "zoom", (note,))
-    found, grid = position(
+        fields = {"position": "sincos2d", "position_prefix": False, "image_size": size}
+        return Facts({**options, **fields}, None, "zoom", (note,))
+    fields, grid = position(
         arrays, POSITION, int(options["class_token"]), stride, request
     )
-    return Facts({**options, **found}, grid, "zoom")
+    return Facts({**options, **fields}, grid, "zoom")
 
 
 def rules(options):

@@ -87,19 +87,19 @@ def _units(arrays, pattern, first):
     Raises:
         CheckpointError: when a stage or a unit is missing.
     """
-    found = {}
+    units = {}
     for match in filter(None, (re.match(pattern, name) for name in arrays)):
-        found.setdefault(int(match[1]), set()).add(int(match[2]))
-    whole = sorted(found) == list(range(first, first + len(found))) and all(
-        numbers == set(range(first, first + len(numbers))) for numbers in found.values()
+        units.setdefault(int(match[1]), set()).add(int(match[2]))
+    whole = sorted(units) == list(range(first, first + len(units))) and all(
+        numbers == set(range(first, first + len(numbers))) for numbers in units.values()
     )
-    if not found or not whole:
+    if not units or not whole:
         raise CheckpointError(
             f"{arrays.where}: stages and units must be numbered from {first} without a "
-            f"gap, got stages {sorted(found)[:20]}. The file is incomplete; fetch it "
+            f"gap, got stages {sorted(units)[:20]}. The file is incomplete; fetch it "
             "again."
         )
-    return tuple(len(found[stage]) for stage in sorted(found))
+    return tuple(len(units[stage]) for stage in sorted(units))
 
 
 def rules(options):

@@ -132,15 +132,15 @@ def find_for(function, tag, image_size=None):
     """
     if tag in rows():
         return rows()[tag]
-    own = [row for row in rows().values() if row.variant == function]
-    for row in own:
+    rows_of_variant = [row for row in rows().values() if row.variant == function]
+    for row in rows_of_variant:
         if row.name == f"{function}.{tag}":
             return row
-    fitting = [row for row in own if row.tag == tag]
+    fitting = [row for row in rows_of_variant if row.tag == tag]
     if fitting:
         wanted = image_size or 224
         return min(fitting, key=lambda row: abs(row.image_size - wanted))
-    known = ", ".join(dict.fromkeys(repr(row.tag) for row in own)) or "none"
+    known = ", ".join(dict.fromkeys(repr(row.tag) for row in rows_of_variant)) or "none"
     raise ValueError(
         f"weights: must be an existing file, or one of {function}'s checkpoints "
         f"({known}), got {str(tag)!r}. See keras_vit.list_checkpoints()."

@@ -170,16 +170,16 @@ def from_variant(weights, variant, numbers, function, classes=None, **wishes):
     if classes is not None:
         wishes["classes"] = classes
     opened, request, wishes = prepare(path, row, numbers.get("heads"), None, wishes)
-    found = {"distilled": False, **opened.facts.options}
-    found |= {k: v for k, v in wishes.items() if k == "patch_size"}
+    options = {"distilled": False, **opened.facts.options}
+    options |= {k: v for k, v in wishes.items() if k == "patch_size"}
     expected = dict(numbers)
-    for patched in (found, expected):
+    for patched in (options, expected):
         if "patch_size" in patched:
             patched["patch_size"] = pair(patched["patch_size"], "patch_size")
     other = [
-        f"{key}={found.get(key)} instead of {value}"
+        f"{key}={options.get(key)} instead of {value}"
         for key, value in expected.items()
-        if found.get(key) != value
+        if options.get(key) != value
     ]
     if other:
         raise WeightsMismatch(

@@ -63,18 +63,18 @@ def blocks(arrays, pattern):
     Raises:
         CheckpointError: when there are none, or one is missing.
     """
-    found = {int(m[1]) for m in (re.match(pattern, name) for name in arrays) if m}
-    if not found:
+    numbers = {int(m[1]) for m in (re.match(pattern, name) for name in arrays) if m}
+    if not numbers:
         raise CheckpointError(
             f"{arrays.where}: must hold the blocks of a Vision Transformer, got none, "
             f"but {listed(arrays)}. It is another network, or a part of one."
         )
-    if found != set(range(len(found))):
+    if numbers != set(range(len(numbers))):
         raise CheckpointError(
             f"{arrays.where}: blocks must be numbered from 0 without a gap, got "
-            f"{sorted(found)[:20]}. The file is incomplete; fetch it again."
+            f"{sorted(numbers)[:20]}. The file is incomplete; fetch it again."
         )
-    return len(found)
+    return len(numbers)
 
 
 def heads_of(arrays, request, width, depth, mlp_dim):
@@ -113,21 +113,21 @@ def position(arrays, name, prefix, stride, request, always=False):
         CheckpointError: when the rows are no square and nobody says what else.
     """
     rows = arrays.shape(name, 3)[1]
-    found = {}
+    options = {}
     for before in dict.fromkeys((prefix,) if always else (prefix, 0)):
         grid = _grid(rows - before, stride, request)
         if grid is not None:
-            found[before] = grid
-    if not found:
+            options[before] = grid
+    if not options:
         raise CheckpointError(
             f"{arrays.where}: {rows} positions with {prefix} tokens before the patches "
             f"make no square grid, got image_size={request.image_size}. Pass "
             "image_size=(H, W) or stored_grid=(rows, columns) of the file."
         )
     likely = _likely(stride, request)
-    exact = [before for before, grid in found.items() if grid in likely]
-    before = exact[0] if exact else next(iter(found))
-    grid = found[before]
+    exact = [before for before, grid in options.items() if grid in likely]
+    before = exact[0] if exact else next(iter(options))
+    grid = options[before]
     size = request.image_size or tuple(
         side * px for side, px in zip(grid, stride, strict=True)
     )

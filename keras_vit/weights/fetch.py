@@ -131,9 +131,9 @@ def _record(path):
 
 def _check(url, path):
     """Compare a file with what was noted when it arrived; note it if it is new."""
-    record, found = _record(path), sha256(path)
+    record, digest = _record(path), sha256(path)
     if not record.is_file():  # somebody put the file there by hand
-        _note(url, path, found)
+        _note(url, path, digest)
         return
     try:
         expected = json.loads(record.read_text())["sha256"]
@@ -142,9 +142,9 @@ def _check(url, path):
             f"{record}: must be the note of a download, got damage ({err!r}). "
             "Delete it to trust the file as it is."
         ) from err
-    if found != expected:
+    if digest != expected:
         raise CheckpointError(
-            f"{path}: must have SHA-256 {expected}, got {found}. The file has changed "
+            f"{path}: must have SHA-256 {expected}, got {digest}. The file has changed "
             "since it was downloaded; delete it and its note to fetch it again."
         )
 

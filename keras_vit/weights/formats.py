@@ -119,14 +119,14 @@ def read_json(path):
     try:
         if path.stat().st_size > JSON_LIMIT:
             raise ValueError(f"more than {JSON_LIMIT} bytes")
-        found = json.loads(path.read_text("utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError(f"a {type(found).__name__}")
+        content = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}")
     except (ValueError, RecursionError) as err:
         raise CheckpointError(
             f"{path}: must be a JSON object, got {err}. Fetch the folder again."
         ) from err
-    return found
+    return content
 
 
 def _open_folder(folder):
@@ -168,17 +168,17 @@ def shards(where):
         raise CheckpointError(
             f"{where}: must have a weight_map of name to file. Fetch the folder again."
         )
-    found = {}
+    names_of = {}
     for name, shard in sorted(table.items()):
-        found.setdefault(str(shard), set()).add(name)
-    kind = pathlib.Path(where).name.split(".")[1]
-    for shard in found:
-        if pathlib.PurePath(shard).name != shard or not shard.endswith(f".{kind}"):
+        names_of.setdefault(str(shard), set()).add(name)
+    suffix = pathlib.Path(where).name.split(".")[1]
+    for shard in names_of:
+        if pathlib.PurePath(shard).name != shard or not shard.endswith(f".{suffix}"):
             raise CheckpointError(
-                f"{where}: shards must be .{kind} files in the same folder, got "
+                f"{where}: shards must be .{suffix} files in the same folder, got "
                 f"{shard[:80]!r}. Do not use this folder."
             )
-    return found
+    return names_of
 
 
 def _open_shards(folder, index):

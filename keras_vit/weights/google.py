@@ -200,7 +200,7 @@ def _stem(stem):
     """The ResNet in front of a hybrid."""
     if stem is None:
         return []
-    found = [
+    stem_rules = [
         Rule(("conv_root/kernel",), ("stem_root/kernel",)),
         *pair([single("gn_root", "stem_norm")], GROUP_NORM),
     ]
@@ -208,14 +208,14 @@ def _stem(stem):
         for unit in range(1, count + 1):
             ours, theirs = f"stage{stage}_unit{unit}", f"block{stage}/unit{unit}"
             for part in ("1", "2", "3", "_proj"):
-                found.append(
+                stem_rules.append(
                     Rule(
                         (f"{theirs}/conv{part}/kernel",), (f"{ours}/conv{part}/kernel",)
                     )
                 )
                 norm = single(f"{theirs}/gn{part}", f"{ours}/norm{part}")
-                found += pair([norm], GROUP_NORM)
-    return found
+                stem_rules += pair([norm], GROUP_NORM)
+    return stem_rules
 
 
 FAMILY = Family("google", recognises, normalise, read, rules)

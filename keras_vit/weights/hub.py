@@ -35,13 +35,13 @@ def fetch_repository(address, verbose=1):
         ValueError: for an address of another form.
         CheckpointError: when it cannot be downloaded, or holds no weights.
     """
-    found = ADDRESS.fullmatch(address)
-    if found is None or ".." in address:
+    match = ADDRESS.fullmatch(address)
+    if match is None or ".." in address:
         raise ValueError(
             f"weights: an address must be hf://OWNER/NAME or hf://OWNER/NAME@REVISION, "
             f"got {address!r}. An example is hf://google/vit-base-patch16-224."
         )
-    repository, revision = found[1], found[2] or "main"
+    repository, revision = match[1], match[2] or "main"
     server = os.environ.get("HF_ENDPOINT", ENDPOINT).rstrip("/")
     host = urllib.parse.urlsplit(server).netloc.replace(":", "_")
     folder = cache_folder().joinpath(host, *repository.split("/"), revision)

@@ -82,16 +82,16 @@ def _reason(name):
 
 def _plain(arrays):
     """The start token as a row; no leading axis of 1 before matrices."""
-    found = {}
+    plain = {}
     for name, entry in arrays.items():
         shape = entry.shape
         if name == "sos":
             shape = (1, shape[-1])
         elif len(shape) > 1 and shape[0] == 1 and not name.endswith("_proj"):
             shape = shape[1:]
-        found[name] = Entry(shape, entry.dtype, _reshaped(entry, shape))
+        plain[name] = Entry(shape, entry.dtype, _reshaped(entry, shape))
     result = ArrayFile(
-        arrays.where, arrays.format, found, arrays.notes, arrays.left_out
+        arrays.where, arrays.format, plain, arrays.notes, arrays.left_out
     )
     result.origin = dict(arrays.origin)
     return result

@@ -45,15 +45,15 @@ def architecture(opened, request, patch_size=None, preprocessing=None, **overrid
     if patch_size is not None:
         options["patch_size"] = pair(patch_size, "patch_size")
     size = request.image_size or options["image_size"]
-    note = None
+    sentence = None
     if preprocessing is None:
         shown = request.usual_size or (224, 224) if size == OPEN else size
         channels = options["channels"]
-        preprocessing, note = preprocessing_of(
+        preprocessing, sentence = preprocessing_of(
             arrays, family.name, facts, shown, channels
         )
     options |= {"image_size": size, "preprocessing": preprocessing}
-    return family.record(**options), note
+    return family.record(**options), sentence
 
 
 def _check_wishes(opened, wishes):
@@ -142,11 +142,11 @@ def match(opened, arch, skip=()):
     used, wrong = [], []
     for rule in plan.used:
         entries = [arrays[name] for name in rule.files]
-        found = mapping.assembled_shapes(rule, entries, numbers_of(facts))
+        assembled = mapping.assembled_shapes(rule, entries, numbers_of(facts))
         target = [shapes[path] for path in rule.models]
-        if found is not None and all(
+        if assembled is not None and all(
             _fits(p, s, t, opened, arch)
-            for p, s, t in zip(rule.models, found, target, strict=True)
+            for p, s, t in zip(rule.models, assembled, target, strict=True)
         ):
             used.append(rule)
         elif reason(rule.models[0]) is not None:
@@ -239,7 +239,7 @@ def load(opened, request, skip=(), kernel=None, **wishes):
     """
     if kernel is not None:
         opened = opened._replace(facts=opened.facts._replace(kernel=kernel))
-    arch, note = architecture(opened, request, **wishes)
+    arch, sentence = architecture(opened, request, **wishes)
     plan = match(opened, arch, skip)
     model = opened.family.build(arch)
     loaded, resized = fill(model, opened, plan, arch)
@@ -255,6 +255,6 @@ def load(opened, request, skip=(), kernel=None, **wishes):
             **arrays.left_out,
             **{arrays.origin[name]: why for name, why in plan.skipped.items()},
         },
-        notes=[n for n in (*facts.notes, note) if n],
+        notes=[n for n in (*facts.notes, sentence) if n],
     )
     return model

@@ -57,18 +57,18 @@ def load(model_class, path, heads=None, image_size=None, decoder_heads=None, **w
 
 def _decoder_of(arrays, family):
     """The decoder's arrays, its blocks under the names of the encoder's."""
-    found = {}
+    renamed = {}
     for name, entry in arrays.items():
         match = PART.match(name)
         if match is not None:
-            found[_canonical(match[1], family)] = entry
-    if not any(name.startswith("decoder_embed") for name in found):
+            renamed[_canonical(match[1], family)] = entry
+    if not any(name.startswith("decoder_embed") for name in renamed):
         raise CheckpointError(
             f"{arrays.where}: must hold a decoder, got an encoder alone. Use "
             "keras_vit.from_checkpoint, or the file whose name begins with "
             "mae_visualize."
         )
-    return ArrayFile(arrays.where, arrays.format, found, arrays.notes)
+    return ArrayFile(arrays.where, arrays.format, renamed, arrays.notes)
 
 
 def _canonical(name, family):

@@ -106,19 +106,19 @@ def _own_facts(arrays, facts):
     Raises:
         CheckpointError: when the note was tampered with.
     """
-    note = arrays.notes.get("keras_vit")
-    if not isinstance(note, dict):
+    metadata = arrays.notes.get("keras_vit")
+    if not isinstance(metadata, dict):
         return facts
-    told = {key: note[key] for key in OWN_NOTES if note.get(key) is not None}
-    for key, value in told.items():
+    values = {key: metadata[key] for key in OWN_NOTES if metadata.get(key) is not None}
+    for key, value in values.items():
         if not isinstance(value, OWN_NOTES[key]):
             raise CheckpointError(
                 f"{arrays.where}: note {key!r} must be a {OWN_NOTES[key].__name__}, "
                 f"got {str(value)[:60]!r}. Save the file again with save_checkpoint."
             )
     if not facts.options["include_top"]:
-        told["pooling"] = note.get("pooling")
-    return facts._replace(options={**facts.options, **told}, notes=())
+        values["pooling"] = metadata.get("pooling")
+    return facts._replace(options={**facts.options, **values}, notes=())
 
 
 def _check_kinds(arrays, skipped):

@@ -39,21 +39,21 @@ class LoadingReport:
     def __str__(self):
         lines = [f"{self.path}: {self.family} weights ({self.format})"]
         lines.append(f"  loaded: {len(self.loaded)} weights")
-        for title, found in (
+        for title, names in (
             ("resized", self.resized),
             ("re-initialised", self.fresh),
             ("skipped in the file", self.skipped),
         ):
-            if found:
-                lines.append(f"  {title}: {len(found)}")
-                lines += [f"    {reason}" for reason in grouped(found)]
+            if names:
+                lines.append(f"  {title}: {len(names)}")
+                lines += [f"    {reason}" for reason in grouped(names)]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
-def grouped(found, limit=3):
+def grouped(reason_of, limit=3):
     """Lines "name, name and 7 more: reason", one per reason."""
     reasons = {}
-    for name, reason in found.items():
+    for name, reason in reason_of.items():
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
         more = f" and {len(names) - limit} more" if len(names) > limit else ""

@@ -46,15 +46,15 @@ def save_checkpoint(model, path, format="google_npz", overwrite=False):
     check_choice("format", format, FORMATS)
     facts = facts_of(model)
     arrays = dict(_arrays(model, _rules(format, facts), facts, format))
-    note = _note(model, facts)
+    metadata = _note(model, facts)
     with replacing(path, overwrite) as target:
         if format == "google_npz":
-            write_npz(target, arrays.items(), note)
+            write_npz(target, arrays.items(), metadata)
         elif format == "timm":
-            text = {"format": "pt", "keras_vit": json.dumps(note)}
+            text = {"format": "pt", "keras_vit": json.dumps(metadata)}
             write_safetensors(target, arrays, text)
         else:
-            config = json.dumps(_hf_config(model, facts, note), indent=2)
+            config = json.dumps(_hf_config(model, facts, metadata), indent=2)
             target.mkdir()
             write_safetensors(target / "model.safetensors", arrays, {"format": "pt"})
             (target / "config.json").write_text(config + "\n", "utf-8")
@@ -166,14 +166,14 @@ def _unsaid(format, facts):
         return []
     positions = {"google_npz": ("learned", "sincos2d")}.get(format, ("learned",))
     pooled = {"hf": ("token", None)}.get(format, ("token", "gap", "map", None))
-    found = []
+    parts = []
     if facts["position"] not in positions:
-        found.append(f"position={facts['position']!r}")
+        parts.append(f"position={facts['position']!r}")
     if facts["pooling"] not in pooled:
-        found.append(f"pooling={facts['pooling']!r}")
+        parts.append(f"pooling={facts['pooling']!r}")
     if format == "hf" and not facts["position_prefix"]:
-        found.append("position_prefix=False")
-    return found
+        parts.append("position_prefix=False")
+    return parts
 
 
 def _note(model, facts):
@@ -189,17 +189,17 @@ def _note(model, facts):
     }
 
 
-def _hf_config(model, facts, note):
+def _hf_config(model, facts, metadata):
     """config.json as transformers writes it, with our note beside."""
     labels = model.labels or [f"LABEL_{k}" for k in range(facts["classes"] or 2)]
     height, width = facts["image_size"]
     rows, columns = facts["patch_size"]
-    kind = "DeiT" if facts["distilled"] else "ViT"
+    model_name = "DeiT" if facts["distilled"] else "ViT"
     tail = "ForImageClassificationWithTeacher" if facts["distilled"] else None
     tail = tail or ("ForImageClassification" if facts["classes"] else "Model")
     return {
-        "architectures": [kind + tail],
-        "model_type": kind.lower(),
+        "architectures": [model_name + tail],
+        "model_type": model_name.lower(),
         "hidden_size": facts["width"],
         "num_hidden_layers": facts["depth"],
         "num_attention_heads": facts["heads"],
@@ -212,7 +212,7 @@ def _hf_config(model, facts, note):
         "qkv_bias": facts["qkv_bias"],
         "id2label": {str(k): name for k, name in enumerate(labels)},
         "label2id": {name: k for k, name in enumerate(labels)},
-        "keras_vit": {**note, "labels": None},
+        "keras_vit": {**metadata, "labels": None},
     }
 
 

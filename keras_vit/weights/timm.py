@@ -64,7 +64,7 @@ def read(arrays, request):
     mlp = arrays.shape("blocks.0.mlp.fc1.weight", 2)[0]
     config = TimmConfig(arrays)
     config.check()
-    heads, note = _heads(arrays, config, request, width, depth, mlp)
+    heads, sentence = _heads(arrays, config, request, width, depth, mlp)
     _refuse_invisible(arrays, config)
     registers = arrays.shape("reg_token", 3)[1] if "reg_token" in arrays else 0
     options = {
@@ -86,11 +86,11 @@ def read(arrays, request):
     }
     prefix = int(options["class_token"]) + int(options["distilled"]) + registers
     stride = patch_stride(options)
-    found, grid = position(arrays, "pos_embed", prefix, stride, request)
+    fields, grid = position(arrays, "pos_embed", prefix, stride, request)
     facebook = is_mae(arrays) or arrays.notes.get("wrap") == "model"
     kernel = "bicubic" if facebook else "bicubic_antialias"
-    notes = [note, *_notes(arrays, config, options)]
-    return Facts({**options, **found}, grid, kernel, tuple(filter(None, notes)))
+    notes = [sentence, *_notes(arrays, config, options)]
+    return Facts({**options, **fields}, grid, kernel, tuple(filter(None, notes)))
 
 
 def _refuse_invisible(arrays, config):
@@ -128,14 +128,14 @@ def _units(arrays):
     """Units per ResNet stage of a hybrid: (3, 4, 9), () for the root alone, or None."""
     if not any(name.startswith(BACKBONE) for name in arrays):
         return None
-    found = {}
+    units = {}
     for match in filter(None, (re.match(UNIT, name) for name in arrays)):
-        found.setdefault(int(match[1]), set()).add(int(match[2]))
-    counts = [len(found.get(stage, ())) for stage in range(len(found))]
-    if 0 in counts or f"{BACKBONE}{'stem.' if found else ''}conv.weight" not in arrays:
+        units.setdefault(int(match[1]), set()).add(int(match[2]))
+    counts = [len(units.get(stage, ())) for stage in range(len(units))]
+    if 0 in counts or f"{BACKBONE}{'stem.' if units else ''}conv.weight" not in arrays:
         raise CheckpointError(
             f"{arrays.where}: a hybrid's ResNet must have a root and stages numbered "
-            f"from 0 without a gap, got {sorted(found)[:20]}. Other backbones are not "
+            f"from 0 without a gap, got {sorted(units)[:20]}. Other backbones are not "
             "read; fetch the file again if it is a ResNet."
         )
     return tuple(counts)
@@ -255,19 +255,21 @@ def _stem(stem):
     if stem is None:
         return []
     root = f"{BACKBONE}{'stem.' if stem else ''}"
-    found = [_convolution(f"{root}conv", "stem_root")]
+    stem_rules = [_convolution(f"{root}conv", "stem_root")]
     norms = [single(f"{root}norm", "stem_norm")]
     for stage, count in enumerate(stem):
         for unit in range(count):
             theirs = f"{BACKBONE}stages.{stage}.blocks.{unit}"
             ours = f"stage{stage + 1}_unit{unit + 1}"
             for part in "123":
-                found.append(_convolution(f"{theirs}.conv{part}", f"{ours}/conv{part}"))
+                stem_rules.append(
+                    _convolution(f"{theirs}.conv{part}", f"{ours}/conv{part}")
+                )
                 norms.append(single(f"{theirs}.norm{part}", f"{ours}/norm{part}"))
             down = f"{theirs}.downsample"
-            found.append(_convolution(f"{down}.conv", f"{ours}/conv_proj"))
+            stem_rules.append(_convolution(f"{down}.conv", f"{ours}/conv_proj"))
             norms.append(single(f"{down}.norm", f"{ours}/norm_proj"))
-    return [*found, *pair(norms, NORM)]
+    return [*stem_rules, *pair(norms, NORM)]
 
 
 def _convolution(file, model):

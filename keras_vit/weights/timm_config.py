@@ -115,9 +115,9 @@ def labels_of(config, classes):
     def first(key):
         return next((p[key] for p in places if p.get(key) is not None), None)
 
-    names, told = first("label_names"), first("label_descriptions")
+    names, descriptions = first("label_names"), first("label_descriptions")
     names = _ordered(names if names is not None else first("id2label"), classes)
-    texts = _ordered(told, classes)
+    texts = _ordered(descriptions, classes)
     if names is None and texts is None:
         given = names is None and first("label_names") is not None
         many = f"label_names does not name each of {classes} classes; left out."
@@ -126,8 +126,8 @@ def labels_of(config, classes):
         return None, None
     if texts is not None:
         return texts, None
-    if isinstance(told, dict) and all(name in told for name in names):
-        return [str(told[name]) for name in names], None
+    if isinstance(descriptions, dict) and all(name in descriptions for name in names):
+        return [str(descriptions[name]) for name in names], None
     return names, None
 
 

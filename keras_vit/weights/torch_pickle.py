@@ -253,23 +253,23 @@ def read_torch(path):
         CheckpointError: when the file wants more than tensors, is damaged, or
             has no weights in it.
     """
-    found = archive.members(path)
-    program = [name for name in found if name.split("/")[-1] == "data.pkl"]
-    if len(program) != 1 or found[program[0]].file_size > PROGRAM_LIMIT:
+    members = archive.members(path)
+    program = [name for name in members if name.split("/")[-1] == "data.pkl"]
+    if len(program) != 1 or members[program[0]].file_size > PROGRAM_LIMIT:
         raise CheckpointError(
             f"{path}: a PyTorch file must hold one data.pkl of at most "
             f"{PROGRAM_LIMIT} bytes, got {len(program)}. Save it with torch.save."
         )
     folder = program[0].removesuffix("data.pkl")
-    order = found.get(f"{folder}byteorder")
+    order = members.get(f"{folder}byteorder")
     if order is not None and archive.read(path, order, 16) != b"little":
         raise CheckpointError(
             f"{path}: numbers must be little-endian. Save it on another machine."
         )
-    tree = _run(path, archive.read(path, found[program[0]]))
+    tree = _run(path, archive.read(path, members[program[0]]))
     weights, wrap, others = _weights(path, tree)
     entries = {
-        name: _entry(path, found, f"{folder}data/", name, tensor)
+        name: _entry(path, members, f"{folder}data/", name, tensor)
         for name, tensor in weights.items()
     }
     notes = {"wrap": wrap}
@@ -301,16 +301,16 @@ def _run(path, program):
 
 def _weights(path, tree):
     """(name -> Tensor, the keys that it was wrapped in, those of other copies)."""
-    found = dict(_states(tree, (), _named)) or dict(_states(tree, (), bool))
-    if not found:
+    candidates = dict(_states(tree, (), _named)) or dict(_states(tree, (), bool))
+    if not candidates:
         raise CheckpointError(
             f"{path}: must hold a dictionary of tensors, at the top or under a key "
             f"such as {', '.join(WRAPS[:8])}. Save model.state_dict()."
         )
-    ranks = {keys: [_rank(key) for key in keys] for keys in found}
-    best = min(found, key=lambda keys: ranks[keys])
-    others = [".".join(keys) for keys in found if keys != best]
-    return found[best], ".".join(best), others
+    ranks = {keys: [_rank(key) for key in keys] for keys in candidates}
+    best = min(candidates, key=lambda keys: ranks[keys])
+    others = [".".join(keys) for keys in candidates if keys != best]
+    return candidates[best], ".".join(best), others
 
 
 def _rank(key):
@@ -340,9 +340,9 @@ def _states(tree, keys, wanted):
                 yield from _states(value, (*keys, name), wanted)
 
 
-def _entry(path, found, folder, name, tensor):
+def _entry(path, members, folder, name, tensor):
     check_shape(path, name, tensor.shape)
-    info = found.get(folder + tensor.storage.key)
+    info = members.get(folder + tensor.storage.key)
     item = np.dtype(DTYPES[tensor.storage.dtype]).itemsize
     if info is None or info.file_size != tensor.storage.count * item:
         got = "nothing" if info is None else f"{info.file_size} bytes"

@@ -174,13 +174,13 @@ def _by_config(config):
     name = config.get("architecture")
     if isinstance(name, str):
         name = name.partition(".")[0].rpartition("/")[2]
-        part = next((kind for p, kind in PARTS if re.search(p, name)), None)
+        part = next((model_type for p, model_type in PARTS if re.search(p, name)), None)
         if part is None and (PLAIN.fullmatch(name) or RESIDUAL.fullmatch(name)):
             return None
         return f"{part or _word(name)} (architecture {name!r})"
-    kind = config.get("model_type")
-    if isinstance(kind, str) and kind not in MODEL_TYPES:
-        return f"{_word(kind)} (model_type {kind!r})"
+    model_type = config.get("model_type")
+    if isinstance(model_type, str) and model_type not in MODEL_TYPES:
+        return f"{_word(model_type)} (model_type {model_type!r})"
     return None
 
 
@@ -191,7 +191,7 @@ def _word(name):
     return next((WORDS[t] for t in tries if t in WORDS), "an unknown architecture")
 
 
-def refuse(where, found):
+def refuse(where, family_name):
     """The error that names a family.
 
     Raises:
@@ -199,7 +199,7 @@ def refuse(where, found):
     """
     raise CheckpointError(
         f"{where}: must hold a plain Vision Transformer (ViT, DeiT, DeiT-III, AugReg, "
-        f"MAE, a hybrid) or Big Transfer, got {found}, which is another network and is "
-        "not read. Run it with the library that it came from, or choose a name of "
-        "keras_vit.list_checkpoints()."
+        f"MAE, a hybrid) or Big Transfer, got {family_name}, which is another network "
+        "and is not read. Run it with the library that it came from, or choose a name "
+        "of keras_vit.list_checkpoints()."
     )

@@ -68,22 +68,22 @@ def _buffer(name):
 def _choose(arrays, skipped):
     """(prefix, prefixes of other copies, sentences)."""
     for anchor in ANCHORS:
-        found = [n for n in arrays if n == anchor or n.endswith(f".{anchor}")]
-        found = [n.removesuffix(anchor) for n in found if not skipped(n)]
-        if not found:
+        prefixes = [n for n in arrays if n == anchor or n.endswith(f".{anchor}")]
+        prefixes = [n.removesuffix(anchor) for n in prefixes if not skipped(n)]
+        if not prefixes:
             continue
-        if len(found) == 1:
-            return found[0], [], []
-        chosen = [p for p in found if any(word in p.lower() for word in PREFERRED)]
-        if len(chosen) != 1 and "" in found:
+        if len(prefixes) == 1:
+            return prefixes[0], [], []
+        chosen = [p for p in prefixes if any(word in p.lower() for word in PREFERRED)]
+        if len(chosen) != 1 and "" in prefixes:
             chosen = [""]
         if len(chosen) != 1:
-            names = ", ".join(map(repr, sorted(found)))
+            names = ", ".join(map(repr, sorted(prefixes)))
             raise CheckpointError(
                 f"{arrays.where}: must hold one model, got copies of its weights under "
-                f"{names}. Say which to leave out: skip={found[-1] + '*'!r}."
+                f"{names}. Say which to leave out: skip={prefixes[-1] + '*'!r}."
             )
-        others = [p for p in found if p != chosen[0]]
+        others = [p for p in prefixes if p != chosen[0]]
         names = ", ".join(map(repr, others))
         said = f"several copies of the weights: took {chosen[0]!r}, left out {names}."
         return chosen[0], others, [said]
