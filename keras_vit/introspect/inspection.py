@@ -86,18 +86,18 @@ def inspect_model(model, pictures, preprocessing=None, top=5, verbose=1):
     """
     if not pictures:
         raise ValueError("pictures: needs at least one, got none. Name an image file.")
-    note, model = preparation(model, preprocessing), transformer_of(model)
-    see, found = _watch(model, top), []
+    prepare, model = preparation(model, preprocessing), transformer_of(model)
+    see, sights = _watch(model, top), []
     bar = Bar(len(pictures), "picture", verbose)
     for name, picture in pictures.items():
-        pixels = _pixels(picture, note, model.input_shape[-1])
-        found.append(see(name, pixels, preprocess_input(pixels, mode=note.range)))
+        pixels = _pixels(picture, prepare, model.input_shape[-1])
+        sights.append(see(name, pixels, preprocess_input(pixels, mode=prepare.range)))
         bar.add(1)
     return Inspection(
         _facts(model),
         token_layout(model),
-        [sight for sight, _ in found],
-        np.mean([distances for _, distances in found], axis=0),
+        [sight for sight, _ in sights],
+        np.mean([distances for _, distances in sights], axis=0),
         _or_reason(position_similarity, model),
         _or_reason(embedding_filters, model),
     )
@@ -112,34 +112,34 @@ def _watch(model, top):
     depth = len(blocks)
 
     def see(name, pixels, image):
-        found = run(image[None])
-        maps = maps_of(blocks, found[:depth])
-        rows = layout.readers if probe is None else probe_rows(probe, found[-1])
+        tensors = run(image[None])
+        maps = maps_of(blocks, tensors[:depth])
+        rows = layout.readers if probe is None else probe_rows(probe, tensors[-1])
         sight = Sight(
             name,
             np.round(pixels).clip(0, 255).astype("uint8"),
-            guesses(model, found[2 * depth], top),
+            guesses(model, tensors[2 * depth], top),
             layout.to_grid(roll(maps, rows))[0],
             layout.to_grid(reader_rows(maps, layout))[0],
-            norms_of(found[depth : 2 * depth]),
+            norms_of(tensors[depth : 2 * depth]),
         )
         return sight, distances_of(maps, layout)
 
     return see
 
 
-def preparation(model, given=None):
+def preparation(model, preprocessing=None):
     """The model's preprocessing, at its image size.
 
     Args:
-        model: with `preprocessing`. given: `Preprocessing` to take instead.
+        model: with `preprocessing`. preprocessing: `Preprocessing` to take instead.
 
     Raises:
         ValueError: when neither says how, or pictures have no colours.
     """
-    note = given or stated(model)[0]
+    result = preprocessing or stated(model)[0]
     shape = tuple(model.input_shape[1:])
-    if note is None:
+    if result is None:
         raise ValueError(
             f"model: must say how its pictures are prepared, got {model.name!r} "
             f"without preprocessing: {UNKNOWN}. Or pass preprocessing=keras_vit."
@@ -150,15 +150,15 @@ def preparation(model, given=None):
             f"model: must take pictures of one or three channels, got {shape[-1]}. "
             "Pass arrays to the functions of keras_vit.introspect instead."
         )
-    return note if None in shape[:2] else note.resized(shape[:2])
+    return result if None in shape[:2] else result.resized(shape[:2])
 
 
-def _pixels(picture, note, channels):
+def _pixels(picture, preprocessing, channels):
     """Resize and crop a picture, (H, W, C) float32 of 0 to 255."""
     picture = np.asarray(picture, "float32")
     if channels == 1:
         picture = (picture @ GREY)[..., None]
-    return ops.convert_to_numpy(note.resize_images(picture))
+    return ops.convert_to_numpy(preprocessing.resize_images(picture))
 
 
 def guesses(model, outputs, top=5):

@@ -115,22 +115,23 @@ def blocks_of(model):
     return _layers(model, TransformerBlock)
 
 
-def _layers(model, kind):
+def _layers(model, layer_class):
     layers = transformer_of(model).layers
-    found = [layer for layer in layers if isinstance(layer, kind)]
-    if not found and pixel_trunk(model) is not None:
+    matches = [layer for layer in layers if isinstance(layer, layer_class)]
+    if not matches and pixel_trunk(model) is not None:
         raise ValueError(
             f"model: must cut images into patches, got {model.name!r}, an image GPT, "
             "which reads single pixels. Look at it with "
             "keras_vit.introspect.plot_completion, or with `keras-vit evaluate --probe "
             "depth`."
         )
-    if not found:
+    if not matches:
         raise ValueError(
-            f"model: has no {kind.__name__}, got {model.name!r}. Pass the Vision "
-            "Transformer itself; one inside another model is model.get_layer(NAME)."
+            f"model: has no {layer_class.__name__}, got {model.name!r}. Pass the "
+            "Vision Transformer itself; one inside another model is "
+            "model.get_layer(NAME)."
         )
-    return found
+    return matches
 
 
 def runner(model, tensors):

@@ -178,30 +178,30 @@ def _distance(inspection):
     )
 
 
-def _learnt(name, found, draw):
+def _learnt(name, result, draw):
     """A section on the weights alone, or the reason why it is missing."""
-    inside = f'<p class="soft">{_text(found)}</p>'
-    if not isinstance(found, str):
-        inside = f"{draw(found)}{_how(name)}"
+    inside = f'<p class="soft">{_text(result)}</p>'
+    if not isinstance(result, str):
+        inside = f"{draw(result)}{_how(name)}"
     return (
         f"<section><h2>{FORMULAS[name].title}</h2>{_lead(name)}"
         f'<div class="card">{inside}</div></section>'
     )
 
 
-def _similarity(found):
-    h, w = found.shape[:2]
+def _similarity(inspection):
+    h, w = inspection.shape[:2]
     alt = (
         f"{h} by {w} tiles, each the cosine similarity of one patch's position "
-        f"embedding with all others, from {found.min():.2f} to 1"
+        f"embedding with all others, from {inspection.min():.2f} to 1"
     )
-    return svg(plot_position_similarity(found), alt)
+    return svg(plot_position_similarity(inspection), alt)
 
 
-def _filters(found):
-    count, height, width, _ = found.shape
+def _filters(inspection):
+    count, height, width, _ = inspection.shape
     alt = f"The first {count} principal components of the filters, {height}x{width} px"
-    return svg(plot_embedding_filters(found), alt)
+    return svg(plot_embedding_filters(inspection), alt)
 
 
 def _norms(inspection):

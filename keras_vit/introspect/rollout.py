@@ -43,11 +43,11 @@ def attention_rollout(model, images, batch_size=16, verbose=0):
     check_room(blocks, min(batch_size, len(images)))
     inputs = [block.input for block in blocks]
     inputs += [] if probe is None else [probe.input]
-    found = []
+    maps = []
     for tokens in stream(model, inputs, images, batch_size, verbose):
         rows = layout.readers if probe is None else probe_rows(probe, tokens[-1])
-        found.append(roll(maps_of(blocks, tokens[: len(blocks)]), rows))
-    return layout.to_grid(np.concatenate(found))
+        maps.append(roll(maps_of(blocks, tokens[: len(blocks)]), rows))
+    return layout.to_grid(np.concatenate(maps))
 
 
 def roll(maps, rows):
