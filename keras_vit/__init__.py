@@ -85,9 +85,9 @@ def __getattr__(name):
     if name not in __all__:
         raise AttributeError(f"module 'keras_vit' has no attribute {name!r}")
     module = importlib.import_module(f"keras_vit.{_HOME.get(name, name)}")
-    found = getattr(module, name) if name in _HOME else module
-    globals()[name] = found
-    return found
+    value = getattr(module, name) if name in _HOME else module
+    globals()[name] = value
+    return value
 
 
 def __dir__():

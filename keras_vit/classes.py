@@ -32,8 +32,8 @@ def numbers(source, class_names, labels):
         plain(name) in words for name, words in zip(class_names, known, strict=True)
     ):
         return list(range(len(known)))  # names that occur twice are told by place
-    found = matches(class_names, labels)
-    wrong = [n for n, k in zip(class_names, found, strict=True) if len(k) != 1]
+    candidates = matches(class_names, labels)
+    wrong = [n for n, k in zip(class_names, candidates, strict=True) if len(k) != 1]
     if wrong:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         got = ", ".join(wrong[:SHOWN]) + more
@@ -43,7 +43,7 @@ def numbers(source, class_names, labels):
             "Rename the classes, or number them in their own order (labels=None, "
             "--by-order)."
         )
-    return [k for (k,) in found]
+    return [k for (k,) in candidates]
 
 
 def matches(names, labels):

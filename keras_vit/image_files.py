@@ -82,11 +82,11 @@ class Folder:
 
     def all_folders(self):
         """This folder and all folders below."""
-        found, waiting = [], [self]
+        folders, waiting = [], [self]
         while waiting:
-            found.append(waiting.pop())
-            waiting += reversed(found[-1].folders)
-        return found
+            folders.append(waiting.pop())
+            waiting += reversed(folders[-1].folders)
+        return folders
 
     def all_images(self):
         """Paths of all images in this folder and below, sorted."""

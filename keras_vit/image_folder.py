@@ -105,11 +105,11 @@ def scan(path, whole=False):
     tree = _unwrapped(tree, decided)
     splits = [f for f in tree.folders if split_of(f.name) and _has_classes(f)]
     if splits and not _is_a_class_among_others(splits, tree):
-        layout, found = "split folders", _split_folders(tree, decided)
+        layout, content = "split folders", _split_folders(tree, decided)
     else:
         _refuse_unknown_splits(tree)
-        layout, found = "class folders", _class_folders(tree, whole, decided)
-    names, files, left_out = found
+        layout, content = "class folders", _class_folders(tree, whole, decided)
+    names, files, left_out = content
     if whole:
         files = {"all": [row for rows in files.values() for row in rows]}
     decided += _likenesses(names)
@@ -126,7 +126,7 @@ def _unwrapped(tree, decided):
             break
         empty = [f for f in tree.folders if f is not full[0]]
         lost += [LeftOut(f.path, EMPTY, False) for f in empty]
-        lost += [*tree.left_out, *_strays(tree)]
+        lost += [*tree.left_out, *_images_outside(tree)]
         tree = full[0]
     if tree is not top:
         inner = shown_name(tree.path, top.path)
@@ -173,7 +173,7 @@ def _refuse_unknown_splits(tree):
 
 def _split_folders(tree, decided):
     """(class names, split -> rows, skipped files) of split folders."""
-    left_out, found = [*tree.left_out, *_strays(tree)], {}
+    left_out, splits = [*tree.left_out, *_images_outside(tree)], {}
     for folder in tree.folders:
         split = split_of(folder.name)
         if split is None:
@@ -183,11 +183,11 @@ def _split_folders(tree, decided):
         elif folder.images and not folder.folders:
             left_out.append(LeftOut(folder.path, FLAT, True, len(folder.images)))
         else:
-            _check_split(tree, folder, split, found)
+            _check_split(tree, folder, split, splits)
             classes, lost = _classes(_twice_named(folder))
-            found[split] = folder.name, classes
+            splits[split] = folder.name, classes
             left_out += lost
-    names = tuple(sorted({name for _, classes in found.values() for name in classes}))
+    names = tuple(sorted({name for _, classes in splits.values() for name in classes}))
     _check_count(tree.path, names)
     files = {
         split: [
@@ -196,7 +196,7 @@ def _split_folders(tree, decided):
             if name in classes
             for path in classes[name].all_images()
         ]
-        for split, (_, classes) in found.items()
+        for split, (_, classes) in splits.items()
     }
     decided += _gaps(files, names)
     if "train" in files and "validation" not in files:
@@ -210,7 +210,7 @@ def _split_folders(tree, decided):
 
 def _classes(tree):
     """Class name -> `Folder`, and the skipped files around and in them."""
-    left_out, classes = [*tree.left_out, *_strays(tree)], {}
+    left_out, classes = [*tree.left_out, *_images_outside(tree)], {}
     for folder in tree.folders:
         inside = folder.all_left_out()
         other = inside and not any(item.expected for item in inside)
@@ -226,14 +226,14 @@ def _classes(tree):
     return dict(sorted(classes.items())), left_out
 
 
-def _check_split(tree, folder, split, found):
+def _check_split(tree, folder, split, splits):
     if not _has_classes(folder):
         raise DataError(
             f"{folder.path}: must hold images in class folders, got none"
             f"{_unread(folder)}. Fill it, or remove it."
         )
-    if split in found:
-        both = f"{found[split][0]!r} and {folder.name!r}"
+    if split in splits:
+        both = f"{splits[split][0]!r} and {folder.name!r}"
         raise DataError(
             f"{tree.path}: must have one {split} folder, got both {both}. Remove one."
         )
@@ -250,7 +250,7 @@ def _twice_named(folder):
     return folder
 
 
-def _strays(folder):
+def _images_outside(folder):
     return [LeftOut(path, STRAY, True) for path in folder.images]
 
 

@@ -48,11 +48,11 @@ class Overview:
     def counts(self):
         """Split -> class name -> images."""
         names = self.scan.class_names
-        found = {}
+        counts = {}
         for split, rows in self.scan.splits.items():
             seen = collections.Counter(label for _, label in rows)
-            found[split] = {name: seen[k] for k, name in enumerate(names)}
-        return found
+            counts[split] = {name: seen[k] for k, name in enumerate(names)}
+        return counts
 
     def across(self, part):
         """Duplicates across a part of the rows: 1 splits, 2 classes."""
@@ -241,9 +241,9 @@ def _chosen(scan):
             classes[label].append((split, path, label))
     each = max(1, SAMPLES // max(len(classes), 1))
     step = max(1, len(classes) // SAMPLES)
-    found = []
+    chosen = []
     for label in sorted(classes)[::step]:
         rows = classes[label]
         places = np.linspace(0, len(rows) - 1, min(each, len(rows))).round().astype(int)
-        found += [rows[place] for place in places]
-    return found[:SAMPLES]
+        chosen += [rows[place] for place in places]
+    return chosen[:SAMPLES]

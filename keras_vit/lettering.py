@@ -114,19 +114,19 @@ def _faces():
 @functools.lru_cache(1)
 def _installed():
     """Paths of fonts, the most complete first."""
-    found = []
+    candidates = []
     for folder in _folders():
         for here, _, names in os.walk(folder):
             paths = (pathlib.Path(here, name) for name in sorted(names))
             fonts = (path for path in paths if path.suffix.lower() in FONTS)
-            found += [p for p in fonts if not p.name.lower().startswith(BOXES)]
+            candidates += [p for p in fonts if not p.name.lower().startswith(BOXES)]
 
     def rank(path):
         name = path.name.lower()
         places = (k for k, part in enumerate(LIKELY) if name.startswith(part))
         return next(places, len(LIKELY)), "bold" in name or "italic" in name, name
 
-    return tuple(sorted(found, key=rank)[:MOST])
+    return tuple(sorted(candidates, key=rank)[:MOST])
 
 
 def _folders():

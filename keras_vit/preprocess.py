@@ -83,11 +83,11 @@ class Preprocessing:
 
     def get_config(self):
         """Plain values that rebuild this object."""
-        found = {
+        config = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
-        return {k: v for k, v in found.items() if v is not None}
+        return {k: v for k, v in config.items() if v is not None}
 
     @classmethod
     def from_config(cls, config):

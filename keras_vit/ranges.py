@@ -155,11 +155,11 @@ def custom(mean, std, scale):
     )
 
 
-def name_of(found):
+def name_of(wanted):
     """The name in RANGES with these numbers, or None."""
     for name, rows in RANGES.items():
         ours = rows or ((0.0,) * 3, (PIXEL,) * 3)
-        if all(map(_close, ours, found)):
+        if all(map(_close, ours, wanted)):
             return name
     return None
 
