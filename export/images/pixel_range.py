@@ -11,7 +11,7 @@ from keras_vit.export.io.io_spec import contract_of
 
 # Values may lie outside the model's range by this share of it: resizing overshoots.
 SLACK = 0.15
-# What people have divided by when they forgot the rest. A set of photographs whose
+# Ranges of common wrong preprocessing, such as / 255 alone. A set of photographs whose
 # values all stay inside one of these was prepared for another model.
 OTHERS = ((0.0, 1.0), (-0.5, 0.5), (-1.0, 1.0))
 # The same, for those.
