@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Callable
 
-# What a recipe must be given besides the float32 file.
+# Inputs of a recipe besides the float32 file.
 NOTHING, RANGES, IMAGES = "nothing", "ranges", "images"
-# Not a recipe, but the choice of one by trying them.
+# Not a recipe: the choice of one by validation images.
 AUTO = "auto"
 
 

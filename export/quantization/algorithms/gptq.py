@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Columns that are rounded before the columns behind them hear of the errors.
+# Block size: columns rounded before the error is spread over the later ones.
 STRIDE = 64
 # Added to the diagonal, as shares of its mean: always, and per column per row of data.
 DAMP, SCARCE = 0.01, 0.5

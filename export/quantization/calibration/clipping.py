@@ -19,7 +19,7 @@ import numpy as np
 # A bin is a float32 without its last bits: sign, exponent, and a 16th of an octave.
 DROPPED = 19
 COUNT = 2 ** (32 - DROPPED)
-# Share of the values that "percentile" leaves outside, at each end.
+# Share of the values that "percentile" clips, at each end.
 OUTSIDE = 1e-4
 # Candidates for each end that "mse" looks at.
 CANDIDATES = 48

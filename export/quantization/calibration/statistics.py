@@ -98,7 +98,7 @@ def results(graph):
     return [number for number in dense if number not in {*graph.outputs, *read}]
 
 
-# Massive tokens are cut off from the others where their energies leave a gap this wide.
+# Ratio of energies that separates massive tokens from ordinary ones.
 LEAST_GAP = 8.0
 
 

@@ -15,7 +15,7 @@ from keras_vit.export.quantization.graph.graph import INT8, INT32, TFLiteTensor
 # Versions of the operators that take 8-bit integers with a scale per channel.
 VERSIONS = {"FULLY_CONNECTED": 12, "CONV_2D": 3}
 DEQUANTIZE = 2
-# A bias may take half of what the sums of an int32 hold.
+# Limit of a quantized bias: half the range of an int32 sum.
 LARGEST_BIAS = 2.0**30
 
 

@@ -9,7 +9,7 @@ from keras_vit.export.quantization.graph.graph import TFLiteTensor
 
 # Where GELU has become the identity: 6 - GELU(6) = 6e-9.
 LINEAR = 6.0
-# Of the hidden units, at most this share may be split off, and only where the range
+# Outlier units: at most this share may be split off, and only where the range
 # of all others shrinks by this factor.
 SHARE = 1 / 128
 LEAST_GAIN = 2.0
