@@ -23,16 +23,16 @@ from keras_vit.export.quantization.rewrites.split_outliers import outliers
 RANKS = {"Gemm": 2, "MatMul": 2, "Conv": 4}
 # A constant of fewer values costs more as a node that widens it than it saves.
 WORTH = 128
-# What fits into 16-bit floats.
+# Range of 16-bit floats.
 HALF = np.finfo("float16").max
-# Channels that may pass beside a layer's integers, and what its range must shrink by:
+# Outlier channels per layer at most, and the factor that its range must shrink by:
 # a product of few channels costs little time here.
 SHARE, LEAST_GAIN = 1 / 64, 1.3
 # Operators that only move values, or keep their order.
 MOVES = ("Cast", "Flatten", "Identity", "Reshape", "Slice", "Softmax", "Transpose")
-# Rows below this are taken for zeros.
+# Tokens whose largest magnitude is below this count as zeros.
 TINY = 1e-12
-# Integers that hold a bias stay below this, with room for sums.
+# Limit of a quantized bias, so that int32 sums do not overflow.
 BIAS = 2**30
 
 
