@@ -1,7 +1,7 @@
 """The residual stream and blocks of a transformer, found in an operator graph."""
 
 ADDS = ("ADD", "Add")
-# What may stand between two additions to the residual stream.
+# Operators allowed between two additions to the residual stream.
 LINKS = (
     "QUANTIZE",
     "DEQUANTIZE",

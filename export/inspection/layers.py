@@ -16,7 +16,7 @@ from keras_vit.layers import TransformerBlock
 
 IMAGES = 8
 READERS = {"tflite": tflite.read, "onnx": onnx.read}
-# By how much the recovered basis must fit better than the model's own to be believed.
+# Gain in dB that the recovered basis needs over the model's own.
 GAIN_DB = 6.0
 
 
@@ -150,7 +150,7 @@ def _report_of(names, wanted, obtained, least):
     wanted = [centred(rows) for rows in wanted]
     found_centred = [centred(rows) for rows in obtained]
     plain = [_decibel(*pair) for pair in zip(wanted, found_centred, strict=True)]
-    # A turned stream holds its mean in no place of its own, or has lost it.
+    # A rotated stream has its mean spread over all channels, or subtracted.
     turned = max(
         _rotated_decibels(wanted, obtained), _rotated_decibels(wanted, found_centred)
     )
