@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter   # pip install ai-edge-liter
 run = Interpreter("{path}").get_signature_runner("serving_default")
 {before}answer = run(image=image)["{output}"]{after}"""
 
-# An integer file says how its numbers stand for values: value = scale * (code - zero).
+# Quantized inputs and outputs: value = scale * (code - zero point).
 _CODES_IN = """\
 scale, zero = run.get_input_details()["image"]["quantization"]
 image = np.floor(image / scale + (zero + 0.501)).clip({low}, {high}).astype("{dtype}")

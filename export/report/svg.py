@@ -51,7 +51,7 @@ def with_heat(pixels, weights):
     size = (grey.shape[1] * scale, grey.shape[0] * scale)
     grey = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.NEAREST))
     weights = weights - weights.min()
-    # A few register-like tokens would otherwise outshine everything else.
+    # Clip the map, or a few outlier tokens would hide everything else.
     weights = weights / max(float(np.percentile(weights, 96)), 1e-12)
     weights = Image.fromarray(weights.astype("float32"))
     weights = np.asarray(weights.resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
