@@ -29,7 +29,7 @@ from keras_vit.cli.messages import Help, in_options, options_of
 from keras_vit.cli.option_rules import UsageError
 from keras_vit.errors import KerasViTError
 
-# What a user can cause and mend: one line, no traceback.
+# Errors that a user can fix: one line, no traceback.
 EXPECTED = (
     KerasViTError,
     ValueError,
@@ -38,7 +38,7 @@ EXPECTED = (
     ImportError,
     ArithmeticError,
 )
-# What was asked for cannot be: an unknown name or field, a value out of range, a file
+# Wrong usage: an unknown name or field, a value out of range, a file
 # that is missing or in the way. Anything else was begun, and failed.
 ASKED_WRONGLY = (
     UsageError,
