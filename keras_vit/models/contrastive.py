@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_vit.models.pretraining import EncoderModel, encoder_architecture
 
-# What telling images apart fixes about an encoder: one vector per image.
+# Architecture fields that contrastive learning fixes: one vector per image.
 CONTRASTED = {"include_top": False, "distilled": False, "stem": None}
 
 
@@ -62,7 +62,7 @@ class ContrastiveModel(EncoderModel):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """The loss of what `call` gave; labels and weights are not looked at."""
+        """Contrastive loss of `call`'s outputs; labels and weights are unused."""
         # Not by `add_loss` in `call`: devices that wait for each other in the middle
         # of it would find the losses of all of them in the model's one list.
         return self.compare(y_pred)

@@ -8,12 +8,12 @@ from keras_vit import ranges
 from keras_vit.preprocess import Preprocessing
 from keras_vit.ranges import Range
 
-# What may stand between the image and the model: layers that act on values alone.
+# Layers allowed before the model: elementwise ones.
 VALUES = (
     "Rescaling", "Normalization", "Activation",
     "TrueDivide", "Divide", "Multiply", "Subtract", "Add",
 )  # fmt: skip
-# And those that leave values as they are, when nothing is trained.
+# Layers that are the identity in inference.
 SAME = (
     "Identity", "Cast", "Dropout", "Resizing", "CenterCrop", "StopGradient",
     "AutoContrast", "CutMix", "MixUp", "RandAugment", "AugMix", "Pipeline",

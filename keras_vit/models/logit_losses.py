@@ -8,7 +8,7 @@ import warnings
 
 import keras
 
-# Function of Keras -> its class, which can be told that it gets logits.
+# Keras' loss function -> its class, which takes from_logits.
 CLASSES = {
     "binary_crossentropy": "BinaryCrossentropy",
     "binary_focal_crossentropy": "BinaryFocalCrossentropy",
@@ -16,7 +16,7 @@ CLASSES = {
     "categorical_focal_crossentropy": "CategoricalFocalCrossentropy",
     "sparse_categorical_crossentropy": "SparseCategoricalCrossentropy",
 }
-# These take probabilities and nothing else.
+# Losses of probabilities without from_logits.
 PROBABILITIES = ("KLDivergence", "kl_divergence", "CategoricalGeneralizedCrossEntropy")
 PASSING = (keras.layers.Dropout, keras.layers.Identity)
 

@@ -176,7 +176,7 @@ class EncoderModel(PretrainingModel):
         return {**options, "seed": self.seed}
 
 
-# What hiding parts of an image fixes about its encoder.
+# Architecture fields that masking fixes.
 MASKING = {
     "include_top": False,
     "pooling": None,
