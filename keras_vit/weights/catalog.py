@@ -104,7 +104,7 @@ def list_checkpoints(pattern="*"):
 
 
 def find(name):
-    """The row of a name.
+    """Find the row of a name.
 
     Raises:
         ValueError: for a name that is not in the tables, with the nearest one.
@@ -119,7 +119,7 @@ def find(name):
 
 
 def find_for(function, tag, image_size=None):
-    """The row of a model and what it was trained on: "augreg_in21k_ft_in1k".
+    """Find the row of a model and its training data: "augreg_in21k_ft_in1k".
 
     Args:
         function: name of the model's function, such as "ViT_B16".
@@ -148,13 +148,13 @@ def find_for(function, tag, image_size=None):
 
 
 def by_file(name):
-    """The row whose file is called that, if no other file is."""
+    """Find the row of a file name, if it is unique."""
     fitting = [row for row in rows().values() if row.url.split("/")[-1] == name]
     return fitting[0] if len({row.url for row in fitting}) == 1 else None
 
 
 def preparation(row):
-    """The `Preprocessing` of a row."""
+    """Build the `Preprocessing` of a row."""
     from keras_vit.preprocess import Preprocessing  # `keras-vit list` needs no Keras
 
     size = (row.image_size, row.image_size)
@@ -162,7 +162,7 @@ def preparation(row):
 
 
 def prepared(row, family):
-    """`Preprocessing.get_config` of a row, or of a model of a family; needs no Keras.
+    """Preprocessing of a row as plain values; needs no Keras.
 
     Args:
         row: of the tables, or None. family: as `variants` calls it.

@@ -1,4 +1,4 @@
-"""Which reader opens a path: told by the first bytes, never by the name alone."""
+"""File formats, recognised by the first bytes, and their readers."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ READABLE = "an .npz, .safetensors or .pth file, or a folder with config.json"
 
 
 def open_checkpoint(path):
-    """Open any file or folder of weights, without reading an array.
+    """Open a file or folder of weights, without reading an array.
 
     Args:
         path: of a file, or of a Hugging Face, timm or keras-hub folder.
@@ -49,7 +49,7 @@ def open_checkpoint(path):
 
 
 def _reader(path, head):
-    """The function that reads a file beginning with these bytes."""
+    """The reader of a file that begins with these bytes."""
     if head[:2] == b"PK":
         return _zip_reader(path)
     if head[8:9] == b"{":
@@ -97,7 +97,7 @@ def _zip_reader(path):
 
 
 def _configs_beside(path):
-    """Configuration that stands beside a .safetensors file."""
+    """Configurations beside a .safetensors file."""
     beside = path.with_name(f"{path.stem}.config.json")
     if not beside.is_file() and path.name.startswith(("model", "pytorch_model")):
         beside = path.with_name("config.json")
@@ -111,7 +111,7 @@ def _configs_beside(path):
 
 
 def read_json(path):
-    """A JSON object.
+    """Read a JSON object.
 
     Raises:
         CheckpointError: for anything else.
@@ -130,7 +130,7 @@ def read_json(path):
 
 
 def _open_folder(folder):
-    """A Hugging Face, timm or keras-hub folder."""
+    """Open a Hugging Face, timm or keras-hub folder."""
     if (folder / "config.json").is_file():
         if (folder / "model.weights.h5").is_file():
             return read_preset(folder)
@@ -155,7 +155,7 @@ def _open_folder(folder):
 
 
 def shards(where):
-    """File name -> names of its arrays, from an index that is not trusted.
+    """File name -> names of its arrays, from a checked index.
 
     Args:
         where: path of the index.
@@ -182,7 +182,7 @@ def shards(where):
 
 
 def _open_shards(folder, index):
-    """Several files, named by an index."""
+    """Open several files by their index."""
     where, entries = folder / index, {}
     table = shards(where)
     for shard, names in table.items():

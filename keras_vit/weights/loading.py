@@ -1,4 +1,4 @@
-"""From a file to a model: read the facts, check every name, build once, fill."""
+"""Loading of weights: read the facts, match names, build the model, assign."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ CHOICES = (
 
 
 def architecture(opened, request, patch_size=None, preprocessing=None, **overrides):
-    """The facts of a file and the wishes of the caller, as the family's record.
+    """Record of the model's architecture, from the file and the caller's wishes.
 
     Raises:
         ValueError: for a wish that would be another model, or values that do
@@ -57,7 +57,7 @@ def architecture(opened, request, patch_size=None, preprocessing=None, **overrid
 
 
 def _check_wishes(opened, wishes):
-    """Refuse names that do not exist, and values that would be another model."""
+    """Refuse unknown options, and values that contradict the file."""
     facts, record = opened.facts, opened.family.record
     fields = {field.name: field.default for field in dataclasses.fields(record)}
     for name, value in wishes.items():
@@ -71,7 +71,7 @@ def _check_wishes(opened, wishes):
 
 
 def _check_channels(facts, wishes):
-    """Refuse other channels where the first convolution cannot be made for them."""
+    """Refuse other channels where the patch kernel cannot be converted."""
     stored, wanted = facts.options["channels"], wishes.get("channels")
     if wanted in (None, stored):
         return
@@ -89,7 +89,7 @@ def _check_channels(facts, wishes):
 
 
 def _top(facts, wishes):
-    """The wishes, with what follows from them for head, pooling and labels."""
+    """Wishes, completed for head, pooling and labels."""
     wishes = dict(wishes)
     if "classes" in wishes and wishes.get("include_top") is not False:
         wishes["include_top"] = True
@@ -103,7 +103,7 @@ def _top(facts, wishes):
 
 
 def requested(facts, arch):
-    """(weight path) -> why it may exist on one side only, or None."""
+    """(weight path) -> reason why a weight exists on one side only, or None."""
     before = facts.options
 
     def reason(path):
@@ -120,13 +120,13 @@ def requested(facts, arch):
 
 
 def numbers_of(facts):
-    """What arrangements need to know, as the file has it."""
+    """Shape numbers of the file that arrangements need."""
     keys = ("heads", "patch_size", "channels")
     return mapping.Numbers(*(facts.options.get(key) for key in keys))
 
 
 def match(opened, arch, skip=()):
-    """Pair the arrays of a file with the weights of a model, by name and shape.
+    """Match the arrays of a file with a model's weights, by name and shape.
 
     Returns:
         `mapping.Plan`.
@@ -165,7 +165,7 @@ def match(opened, arch, skip=()):
 
 
 def _fits(path, shape, target, opened, arch):
-    """Whether an assembled array is the weight, or can be resized to it."""
+    """Whether an array has the weight's shape, or can be resized to it."""
     grid, patch = opened.facts.grid, opened.facts.options.get("patch_size")
     if len(shape) == 4 and _sees_image(path, opened.facts):
         shape = (*shape[:2], arch.channels, shape[3])
@@ -180,12 +180,12 @@ def _fits(path, shape, target, opened, arch):
 
 
 def _sees_image(path, facts):
-    """Whether a kernel is the one that reads the channels of the image."""
+    """Whether a kernel reads the channels of the image."""
     return path == PROJECTION and facts.options.get("stem") is None
 
 
 def fill(model, opened, plan, arch):
-    """Read, resize and assign the arrays of a plan, one rule at a time.
+    """Read, resize and assign the arrays, one rule at a time.
 
     Returns:
         (weight path -> file names, weight path -> what was resized).
@@ -210,7 +210,7 @@ def fill(model, opened, plan, arch):
 
 
 def _adapted(path, value, facts, arch):
-    """Resample positions and patch kernels: (array, what was done or None)."""
+    """Resample positions and patch kernels: (array, note or None)."""
     done = []
     if _sees_image(path, facts) and facts.options["channels"] != arch.channels:
         value, how = resample.channels(value, arch.channels)
@@ -227,7 +227,7 @@ def _adapted(path, value, facts, arch):
 
 
 def load(opened, request, skip=(), kernel=None, **wishes):
-    """Build the model of a file and fill it.
+    """Build the model of a file and load its weights.
 
     Args:
         opened: `Opened`. request: `Request`. skip: patterns to leave out.

@@ -1,4 +1,4 @@
-"""Archives of numpy arrays, read without numpy's own loader, which can unpickle.
+""".npz files, read without numpy's loader, which can unpickle.
 
 Knows `.npz`, not whose weights are inside; see `google`, `timm`, `hf` for that.
 """
@@ -106,7 +106,7 @@ def _bad_header(path, info, got):
 
 
 def _notes(path):
-    """What `write_npz` put into the comment, or nothing."""
+    """Metadata in the archive's comment, or nothing."""
     text = archive.comment(path).decode("utf-8", "replace")
     if not text.startswith(NOTE):
         return {}

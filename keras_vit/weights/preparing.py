@@ -1,4 +1,4 @@
-"""Which preprocessing belongs to a file, from the best witness there is."""
+"""Preprocessing of a weight file: from our metadata, its config, or its code base."""
 
 import dataclasses
 import pathlib
@@ -12,7 +12,7 @@ CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 
 
 def preprocessing_of(arrays, family, facts, image_size, channels=3):
-    """How images were prepared for these weights.
+    """Find the preprocessing of a file's weights.
 
     Args:
         arrays: `ArrayFile`. family: name. facts: `Facts`.
@@ -47,7 +47,7 @@ def in_channels(preprocessing, said, channels):
 
 
 def _own(arrays, image_size):
-    """What `save_checkpoint` noted."""
+    """Preprocessing that `save_checkpoint` stored."""
     metadata = arrays.notes.get("keras_vit")
     if not isinstance(metadata, dict) or not isinstance(
         metadata.get("preprocessing"), dict
@@ -63,7 +63,7 @@ def _own(arrays, image_size):
 
 
 def _configured(arrays, image_size):
-    """From the configuration beside the weights."""
+    """Preprocessing by the configuration beside the weights."""
     folder = pathlib.Path(arrays.where)
     folder = folder if folder.is_dir() else folder.parent
     stated = configs.timm(folder / CONFIG, arrays.notes.get("config") or {})
@@ -77,7 +77,7 @@ def _configured(arrays, image_size):
 
 
 def _customary(arrays, family, facts, image_size):
-    """What the code base does when nobody says otherwise."""
+    """Default preprocessing of the code base."""
     if family == "timm_bit":
         crop = 0.875 if max(image_size) <= 224 else 1.0
         bilinear = _pil(image_size, "google", crop)

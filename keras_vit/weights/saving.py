@@ -1,4 +1,4 @@
-"""Writing models back in other people's formats, with the tables that read them."""
+"""Writing of models in the formats of other code bases."""
 
 import json
 
@@ -64,7 +64,7 @@ def save_checkpoint(model, path, format="google_npz", overwrite=False):
 
 
 def facts_of(model):
-    """Read the architecture off the layers of a model.
+    """Read the architecture from the layers of a model.
 
     Returns:
         Fields of `Architecture`, or `BiTArchitecture`, that matter to a file.
@@ -125,7 +125,7 @@ def _stem(layers):
 
 
 def _rules(format, facts):
-    """The table of a format, without rules for what the model lacks."""
+    """Rules of a format, without those that the model does not need."""
     if "units" in facts:
         return BIT_RULES.get(format, lambda facts: [])(facts)
     if format == "timm":
@@ -161,7 +161,7 @@ def _arrays(model, rules, facts, format):
 
 
 def _unsaid(format, facts):
-    """Parts without weights that a format cannot express."""
+    """Parts without weights that a format cannot store."""
     if "units" in facts:
         return []
     positions = {"google_npz": ("learned", "sincos2d")}.get(format, ("learned",))
@@ -177,7 +177,7 @@ def _unsaid(format, facts):
 
 
 def _note(model, facts):
-    """What the arrays cannot tell, as plain values."""
+    """Metadata that the arrays do not tell, as plain values."""
     keys = ("heads", "activation", "epsilon", "pooling")
     prepared = getattr(model, "preprocessing", None)
     return {
@@ -190,7 +190,7 @@ def _note(model, facts):
 
 
 def _hf_config(model, facts, metadata):
-    """config.json as transformers writes it, with our note beside."""
+    """config.json as transformers writes it, with our metadata."""
     labels = model.labels or [f"LABEL_{k}" for k in range(facts["classes"] or 2)]
     height, width = facts["image_size"]
     rows, columns = facts["patch_size"]
@@ -217,7 +217,7 @@ def _hf_config(model, facts, metadata):
 
 
 def _hf_preprocessor(model):
-    """preprocessor_config.json; the exact preparation is in our note."""
+    """preprocessor_config.json; the exact preprocessing is in our metadata."""
     prepared = model.preprocessing
     plain = prepared.mode == "none"
     rows = ranges.in_channels(prepared.range, model.input_shape[-1])

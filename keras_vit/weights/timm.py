@@ -1,4 +1,4 @@
-"""Names of PyTorch state dicts: timm with its hybrids, DeiT, DeiT-III, MAE."""
+"""PyTorch weights: timm with its hybrids, DeiT, DeiT-III, MAE."""
 
 import math
 import re
@@ -24,12 +24,12 @@ MAE = "MAE's decoder"
 
 
 def recognises(arrays):
-    """A patch projection and blocks under their PyTorch names."""
+    """Whether names are PyTorch's, with a patch projection and blocks."""
     return any(name.endswith("patch_embed.proj.weight") for name in arrays)
 
 
 def normalise(arrays):
-    """One spelling of each name; MAE's decoder, and what masks, is set aside."""
+    """Normalise the spelling of names; MAE's decoder is set aside."""
     arrays = arrays.renamed(_canonical)
     mae = any(name.startswith("decoder_") for name in arrays)
     masks = MAE if mae else "used in pre-training alone"
@@ -94,7 +94,7 @@ def read(arrays, request):
 
 
 def _refuse_invisible(arrays, config):
-    """A network whose norms stand elsewhere has the same arrays as another.
+    """Refuse post-norm networks, whose arrays are those of another.
 
     Raises:
         CheckpointError: for arrays like those of timm's rpn, without a configuration.
@@ -109,7 +109,7 @@ def _refuse_invisible(arrays, config):
 
 
 def _notes(arrays, config, options):
-    """What the arrays do not show, and was taken for granted."""
+    """Notes on architecture options that the arrays do not show."""
     if "keras_vit" in arrays.notes:
         return
     if not config and options["norm_input"]:
@@ -158,7 +158,7 @@ def _patch(arrays):
 
 
 def _heads(arrays, config, request, width, depth, mlp):
-    """From the per-head norms, our own note, the caller, timm, or the known sizes."""
+    """Number of heads: from per-head norms, metadata, caller, timm or known sizes."""
     if "blocks.0.attn.q_norm.weight" in arrays:
         each = arrays.shape("blocks.0.attn.q_norm.weight", 1)[0]
         if width % each == 0 and each < width:
@@ -173,7 +173,7 @@ def _heads(arrays, config, request, width, depth, mlp):
 
 
 def _switches(arrays):
-    """Parts that a block or the embedding may have or lack."""
+    """Optional parts of blocks and embedding."""
     return {
         "qkv_bias": "blocks.0.attn.qkv.bias" in arrays,
         "qk_norm": "blocks.0.attn.q_norm.weight" in arrays,
@@ -185,7 +185,7 @@ def _switches(arrays):
 
 
 def _top(arrays, config):
-    """What stands behind the blocks."""
+    """Norm, pooling and head of the model."""
     if is_mae(arrays):
         return {"include_top": False, "pooling": None}
     if "attn_pool.latent" in arrays:
@@ -206,7 +206,7 @@ def _top(arrays, config):
 
 
 def rules(options):
-    """The table of names, for one architecture."""
+    """Rules of the names, for one architecture."""
     tokens = ("cls_token", "dist_token") if options.get("distilled") else ("cls_token",)
     linear = (
         single("pre_logits", "pre_logits"),
@@ -251,7 +251,7 @@ def block_rules():
 
 
 def _stem(stem):
-    """The ResNet in front of a hybrid."""
+    """Rules of a hybrid's ResNet."""
     if stem is None:
         return []
     root = f"{BACKBONE}{'stem.' if stem else ''}"
@@ -277,7 +277,7 @@ def _convolution(file, model):
 
 
 def _pooling():
-    """timm's attention pooling, with a fused key-value matrix."""
+    """Rules of timm's attention pooling, with a fused key-value matrix."""
     linear = [
         single("attn_pool.q", "pool/query"),
         Rule(("attn_pool.kv",), ("pool/key", "pool/value")),

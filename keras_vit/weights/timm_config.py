@@ -1,4 +1,4 @@
-"""What timm's config.json tells and arrays cannot: heads, GELU, pooling, labels."""
+"""timm's config.json: heads, GELU, pooling, labels."""
 
 import re
 
@@ -28,7 +28,7 @@ HARMLESS = frozenset(
 
 
 class TimmConfig:
-    """A config.json of timm, or nothing.
+    """timm's config.json, or an empty one.
 
     Args:
         arrays: `ArrayFile` whose notes may hold it.
@@ -50,7 +50,7 @@ class TimmConfig:
         return self.config.get(name) if value is None else value
 
     def check(self):
-        """Refuse arguments that make another network.
+        """Refuse arguments of another network.
 
         Raises:
             CheckpointError: naming the argument.
@@ -62,7 +62,7 @@ class TimmConfig:
             self._refuse("pos_embed", "'learn'", self.get("pos_embed"))
 
     def heads(self):
-        """Attention heads, or None."""
+        """Number of heads, or None."""
         value = self.get("num_heads")
         if value is None:
             return None
@@ -80,11 +80,11 @@ class TimmConfig:
         return GELUS[str(value)]
 
     def epsilon(self):
-        """Of the norms: those of CLIP are torch's own."""
+        """Epsilon of the norms; CLIP's are torch's default."""
         return 1e-5 if "_clip_" in f"{self.name}_" else 1e-6
 
     def pooling(self, class_token):
-        """ "token", "gap" or "map"; None where it does not say."""
+        """ "token", "gap" or "map"; None where it is not stated."""
         value = self.get("global_pool")
         if value in (None, ""):
             return None
@@ -100,7 +100,7 @@ class TimmConfig:
 
 
 def labels_of(config, classes):
-    """Names of the classes, out of timm's or transformers' config.json.
+    """Class names in timm's or transformers' config.json.
 
     Args:
         config: dict. classes: K.

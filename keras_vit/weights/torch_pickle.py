@@ -1,4 +1,4 @@
-"""Tensors from a `.pth` file, without ever running what is pickled in it.
+"""Tensors of a PyTorch file, read without running its pickle.
 
 A pickle is a program. This module does not use Python's unpickler: it steps
 through the opcodes itself, knows only those that describe dictionaries, lists,
@@ -18,7 +18,7 @@ from keras_vit.weights.arrays import DTYPES, ArrayFile, Entry, check_shape, deco
 
 PROGRAM_LIMIT = 64 * 2**20  # bytes of data.pkl; real ones are below 1 MiB
 MEMO_LIMIT = 2**24
-# Where training scripts put the weights, in the order of trust.
+# Keys of the weights in training files, the most reliable first.
 WRAPS = (
     "model_ema", "state_dict_ema", "ema_state_dict", "ema", "model", "state_dict",
     "model_state_dict", "module", "teacher", "encoder", "target_encoder", "net",
@@ -48,23 +48,23 @@ NOTHING_TO_DO = {"PROTO", "FRAME"}
 
 
 class Name(str):
-    """A class or function that the file mentions; never looked up."""
+    """A class or function that the file names; never looked up."""
 
 
 class Ignored:
-    """Stands for an object that is not a tensor, such as a script's arguments."""
+    """Stands in for an object that is not a tensor, such as a script's arguments."""
 
 
 class Storage(collections.namedtuple("Storage", "dtype key count")):
-    """A block of numbers in the archive."""
+    """A storage of numbers in the archive."""
 
 
 class Tensor(collections.namedtuple("Tensor", "storage offset shape strides")):
-    """A view of a block of numbers."""
+    """A view of a storage."""
 
 
 class Refused(Exception):
-    """The program wants something that tensors do not need."""
+    """The pickle needs an operation that tensors do not."""
 
 
 def _tensor(arguments):
@@ -81,7 +81,7 @@ def _tensor(arguments):
     return Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-# What a file may call, and what happens instead.
+# Allowed functions of a pickle, and what replaces them.
 CALLS = {
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_parameter": lambda arguments: arguments[0],
@@ -101,7 +101,7 @@ CALLS = {
 
 
 class Machine:
-    """Steps through a pickle and builds plain containers and `Tensor`s."""
+    """Interprets a pickle and builds plain containers and `Tensor`s."""
 
     def __init__(self):
         self.stack = []
@@ -109,7 +109,7 @@ class Machine:
         self.memo = {}
 
     def run(self, program):
-        """The object that the program describes.
+        """Build the object that the pickle describes.
 
         Raises:
             Refused: for an opcode or a name that tensors do not need.
@@ -314,7 +314,7 @@ def _weights(path, tree):
 
 
 def _rank(key):
-    """How much a key is trusted; known ones first."""
+    """Rank of a key; known ones first."""
     return WRAPS.index(key) if key in WRAPS else len(WRAPS)
 
 
@@ -324,7 +324,7 @@ def _named(tensors):
 
 
 def _states(tree, keys, wanted):
-    """(keys, name -> Tensor) of every dictionary of tensors that is wanted."""
+    """(keys, name -> Tensor) of every dictionary of tensors accepted."""
     if not isinstance(tree, dict):
         return
     tensors = {

@@ -1,24 +1,24 @@
-"""What trainers put around weights: prefixes of names, copies, counters, constants."""
+"""Wrappers around weights in training files: prefixes, copies, counters."""
 
 import fnmatch
 import re
 
 from keras_vit.errors import CheckpointError
 
-# How the first array of a model is called, without what stands in front.
+# Name of a model's first array, without a prefix.
 ANCHORS = (
     "patch_embed.proj.weight",
     "embeddings.patch_embeddings.projection.weight",
     "stem.conv.weight",
 )
-# What PyTorch's own wrappers put into names, in front of any part.
+# Prefixes of PyTorch's wrappers, at any part of a name.
 WITHIN = re.compile(
     r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)"
     r"(?=\.)"
 )
-# Of several copies, the averaged weights are those that their authors judge by.
+# Of several copies, the averaged weights (EMA) are the ones that authors evaluate.
 PREFERRED = ("ema", "averaged", "teacher")
-# Arrays that are computed, or count: name's end -> why they are left out.
+# Computed arrays and counters: suffix of the name -> why they are skipped.
 BUFFERS = (
     (r"(^|\.)num_batches_tracked$", "a counter of batches"),
     (r"(^|\.)n_averaged$", "a counter of averages"),
@@ -66,7 +66,7 @@ def _buffer(name):
 
 
 def _choose(arrays, skipped):
-    """(prefix, prefixes of other copies, sentences)."""
+    """(prefix, prefixes of other copies, notes)."""
     for anchor in ANCHORS:
         prefixes = [n for n in arrays if n == anchor or n.endswith(f".{anchor}")]
         prefixes = [n.removesuffix(anchor) for n in prefixes if not skipped(n)]
@@ -91,7 +91,7 @@ def _choose(arrays, skipped):
 
 
 def _shortening(arrays, prefix):
-    """A function of names that takes the prefix off, or as much of it as there is.
+    """Make a function that removes the prefix of names, or its part.
 
     A head often stands outside the wrapper of its backbone: "module.backbone.norm"
     goes with "module.head".
