@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-HIDDEN = -1e10  # logit of a position that must not be seen
+HIDDEN = -1e10  # logit of a masked position
 
 
 @keras.saving.register_keras_serializable("keras_vit")
