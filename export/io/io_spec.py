@@ -48,7 +48,7 @@ class TensorSpec:
         Ties go up, and so does what rounding of float32 moved off a tie: pixels of a
         model with the range -1 to 1 lie on ties.
 
-        >>> Tensor("image", "uint8", (2,), 1 / 127.5, 127).to_codes(
+        >>> TensorSpec("image", "uint8", (2,), 1 / 127.5, 127).to_codes(
         ...     np.array([-1.0, 1.0], "float32")
         ... )
         array([  0, 255], dtype=uint8)

@@ -212,7 +212,7 @@ def largest_difference(expected, got):
     """Describe where two arrays differ most.
 
     >>> import numpy as np
-    >>> worst(np.zeros((2, 3)), np.eye(2, 3) * [[1.0], [2.0]])
+    >>> largest_difference(np.zeros((2, 3)), np.eye(2, 3) * [[1.0], [2.0]])
     'worst at index (1, 1): expected 0, got 2'
     """
     difference = np.abs(np.asarray(got, "float64") - np.asarray(expected, "float64"))

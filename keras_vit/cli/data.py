@@ -35,8 +35,7 @@ def add_commands(commands):
     )
     prepare.set_defaults(run=run_prepare)
     label = commands.add_parser(
-        "pseudo-label",
-        help="pseudo-label images with a teacher, for recipe noisy_student",
+        "pseudo-label", help="label images by a teacher, for recipe noisy_student"
     )
     label.add_argument("model", help="the teacher: a .keras file or a checkpoint")
     label.add_argument("folder", help="images, in folders of any depth")
@@ -70,9 +69,7 @@ def add_commands(commands):
         "--image-size", type=positive, help="side in px (default: the recipe's)"
     )
     inspect.add_argument("--batch-size", type=positive, default=16, help="images drawn")
-    inspect.add_argument(
-        "--step", type=int, default=0, help="training step of the batch"
-    )
+    inspect.add_argument("--step", type=int, default=0, help="training step to draw")
     inspect.add_argument(
         "--overwrite", action="store_true", help="replace an existing output"
     )

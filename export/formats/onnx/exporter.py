@@ -90,12 +90,7 @@ def to_onnx(
     onnxruntime()
     _refuse_signatures(options)
     form, reference = ONNX(opset), Reference(model, dynamic_batch)
-    file_options = {
-        "path": path,
-        "labels": labels,
-        "overwrite": overwrite,
-        "verbose": verbose,
-    }
+    file = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
     checked = check_options(
         form,
         reference,
@@ -103,7 +98,7 @@ def to_onnx(
         signature=options,
         calibration=calibration,
         judged=(validation, tolerance),
-        **file_options,
+        **file,
     )
     return run_export(form, reference, quantization, checked)
 

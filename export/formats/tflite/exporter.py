@@ -72,12 +72,7 @@ def to_tflite(
     check_choice("quantization", quantization, (None, *RECIPES, AUTO))
     require_tensorflow("to_tflite")
     reference = Reference(model, dynamic_batch)
-    file_options = {
-        "path": path,
-        "labels": labels,
-        "overwrite": overwrite,
-        "verbose": verbose,
-    }
+    file = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
     checked = check_options(
         TFLite(),
         reference,
@@ -86,7 +81,7 @@ def to_tflite(
         signature=options,
         calibration=calibration,
         judged=(validation, tolerance),
-        **file_options,
+        **file,
     )
     return run_export(TFLite(), reference, quantization, checked)
 
