@@ -1,8 +1,8 @@
 """The adapter of a signature: input preprocessing and output conversion in a file.
 
-An adapter stands around the model: pixels are prepared in front of it, scores are made
-readable behind it. Files hold both parts as operators; here they are in numpy, for
-comparing.
+It preprocesses pixels before the model, and converts logits to probabilities or top
+classes behind it. Files hold both parts as operators; here they are in numpy, for the
+comparison.
 """
 
 import dataclasses

@@ -104,8 +104,8 @@ class Contract:
 def contract_of(model, dynamic_batch):
     """Read the `Contract` of a functional model with one image input.
 
-    The output of a linear dense layer is called "logits", of a softmax or
-    sigmoid "probabilities", anything else "features", see `endings.meaning`; several
+    The output of a linear dense layer is called "logits", of a softmax or sigmoid
+    "probabilities", anything else "features", see `output_activation.meaning`; several
     outputs carry their index, as in "features_0".
 
     Args:
