@@ -57,7 +57,7 @@ def check_points(name, value, optional=False):
         name: of the argument. value: of it. optional: whether None will do.
 
     Raises:
-        ValueError: when it is no number from 0 to 100.
+        ValueError: when it is not a number from 0 to 100.
     """
     if optional and value is None:
         return
