@@ -39,7 +39,7 @@ def read_calibration(images, reference, verbose=0):
     Raises:
         TypeError, ValueError: for images of another shape or range, with NaN, or for
             fewer than 32.
-        OSError: for a folder that is none, or a file that is no image.
+        OSError: for a missing folder, or a file that is not an image.
     """
     if isinstance(images, (str, os.PathLike)):
         images = read_folder(images, reference.contract.note, MOST, verbose)
