@@ -73,7 +73,7 @@ class IntegerWriter:
     LiteRT, tflite-micro and Ethos-U share, but for GELU when all works on int16.
 
     Args:
-        graph: float `TFLiteGraph`, after `static.prepare` and `static.split_all`.
+        graph: float `TFLiteGraph`, after `prepare` and `split_all`.
         seen: `Statistics`, of every tensor that the graph computes.
         recipe: name, for messages.
         wide: operators to work on int16: dense layers, or all as True.

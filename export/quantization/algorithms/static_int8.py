@@ -31,9 +31,9 @@ def static_int8(source, target, images, verbose=1):
     """Quantize weights and activations of the dense and convolution layers.
 
     Activations get a fixed range from the calibration images, results of dense layers
-    without the rarest, see `ranges.percentile`. Before that the float
+    without the rarest, see `clipping.percentile`. Before that the float
     graph is rewritten, without changing its answers, so that 8 bits are enough: see
-    `folds`, `residual` and `overflow`. Layer norm, softmax and the residual stream
+    `rewrites`. Layer norm, softmax and the residual stream
     stay in float; a dense layer that gives an output of the model has 8-bit weights
     and quantizes its input per image.
 

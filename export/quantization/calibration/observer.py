@@ -10,8 +10,8 @@ from keras_vit.progress import Bar
 def ranges(graph, images, wanted, verbose=1):
     """Observe the smallest and largest value of each channel over all images.
 
-    Minimum and maximum keep every calibration image in range; what would widen a
-    range beyond use is handled where it arises, by `overflow`. Source: Krishnamoorthi
+    Minimum and maximum keep every calibration image in range; what would widen a range
+    beyond use is handled where it arises, by `split_outliers`. Source: Krishnamoorthi
     2018, arXiv:1806.08342, section 3.2.1 (min-max calibration).
 
     Args:

@@ -240,7 +240,7 @@ def quantize_aware(model, recipe="int4", calibration=None):
     It starts where post-training quantization ends: scales folded; for "int4"
     every dense layer rounded on calibration images (see `gptq`), 8 bits where 4 cost
     most; for "static_int8" and "full_int8" ranges as observed, hidden units that
-    stand out split off (see `overflow`).
+    stand out split off (see `split_outliers`).
 
     Args:
         model: functional Keras model in float32.
