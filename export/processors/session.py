@@ -87,7 +87,7 @@ def check_limit(time_limit):
     """Check that a time limit is a number above 0.
 
     Raises:
-        ValueError: when it is no number of seconds above 0.
+        ValueError: when it is not a number of seconds above 0.
     """
     if not isinstance(time_limit, numbers.Real) or not time_limit > 0:
         raise ValueError(
@@ -105,7 +105,7 @@ def ready(names, path, time_limit=TIME_LIMIT):
         list of `targets.Target`.
 
     Raises:
-        ValueError: for a name that is not known, or a limit that is none.
+        ValueError: for a name that is not known, or an invalid time limit.
         OSError, ValueError: as `check`.
     """
     chosen = targets.chosen(names)
