@@ -8,8 +8,8 @@ import numpy as np
 class OnnxGraph:
     """A graph under construction: nodes and constants, in order of execution.
 
-    Constants stay numpy arrays until `onnx_file.save` writes them one by one, so that
-    a large model is never held twice.
+    Constants stay numpy arrays until `serialization.save` writes them one by one, so
+    that a large model is never held twice.
 
     Args:
         opset: version of the operator set. name: of the graph.

@@ -2,7 +2,7 @@
 
 They know the graph's structure only, so that files from tf2onnx are served as well.
 Weights are signed and activations unsigned 8-bit integers, the pair that onnxruntime
-multiplies fastest; `onnx_saturation` scales the weights so that every processor
+multiplies fastest; `saturation` scales the weights so that every processor
 multiplies them alike.
 """
 
@@ -351,7 +351,7 @@ def int8_weight(rows, dense, least=0.0):
     """Quantize a weight to -127 .. 127 with one scale per output channel.
 
     No two weights that are multiplied as a pair can saturate 16 bits, see
-    `onnx_saturation`.
+    `saturation`.
 
     Source: Krishnamoorthi 2018, arXiv:1806.08342, section 3.1.2.
 
