@@ -27,7 +27,7 @@ def inspect(path, file_format, verbose=0):
         operator computes with; "highest_rank": (rank, operator); "weight_bytes": by
         part of the model; for `.tflite` files "gpu", "npu" and "microcontroller": what
         `delegates` says; for `.onnx` files of 8 bits "saturating": weights that x86
-        without VNNI may multiply wrongly, see `onnx_saturation`.
+        without VNNI may multiply wrongly, see `saturation`.
     """
     if file_format not in KINDS:
         return None
