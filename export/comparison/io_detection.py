@@ -1,7 +1,7 @@
 """Detect a file's input and output adapter, and convert the expected answers to it.
 
-The adapter is read off the file: names, shapes and dtypes say what stands around the
-model. Everything that can be compared is; nothing is taken on trust.
+The adapter is read from the file's names, shapes and dtypes. Every output that can be
+compared is compared.
 """
 
 import numpy as np
