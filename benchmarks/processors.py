@@ -22,13 +22,13 @@ import keras
 import numpy as np
 
 from keras_vit import files, training
-from keras_vit.export.comparison.on_processors import Trials
+from keras_vit.export.comparison.on_processors import ProcessorRuns
 from keras_vit.export.export_all import Writer
 from keras_vit.export.images.image_folder import read_folder
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors import TARGETS, chosen, parts
 from keras_vit.export.processors.native import described
-from keras_vit.export.processors.trial import NOT_TRIED, Trial
+from keras_vit.export.processors.trial import NOT_TRIED, ProcessorTrial
 from keras_vit.export.report.artefacts import ARTEFACTS
 from keras_vit.export.runtime import provenance
 from keras_vit.export.runtime.differences import Tally
@@ -95,7 +95,7 @@ class Subject:
         self.failures = writer.failures
 
     def try_on(self, name, target, limit):
-        """`Trial` of a file on a processor, one image at a time.
+        """`ProcessorTrial` of a file on a processor, one image at a time.
 
         Args:
             name: of the file. target: `targets.Target`, or None for this machine.
@@ -105,7 +105,7 @@ class Subject:
         runtime.order([tensor.name for tensor in self.reference.contract.outputs])
         if target is None:
             return self._here(runtime)
-        with Trials(self.reference, runtime, [target], 100.0, limit) as trials:
+        with ProcessorRuns(self.reference, runtime, [target], 100.0, limit) as trials:
             for image, expected in zip(self.images, self.expected, strict=True):
                 trials.add(image[None], None, expected)
             return trials.results()[target.name]
@@ -116,7 +116,7 @@ class Subject:
         wanted = np.concatenate([answers[0] for answers in self.expected])
         tally = Tally()
         tally.add(wanted, got)
-        trial = Trial("native", "native", images=len(got))
+        trial = ProcessorTrial("native", "native", images=len(got))
         trial.native_difference, trial.native_db = tally.largest, tally.decibel
         same = got.argmax(axis=1) == wanted.argmax(axis=1)
         trial.native_agreement = 100.0 * float(same.mean())

@@ -36,7 +36,7 @@ from keras_vit.export.io.io_spec import check_images, contract_of
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors.native import described
 from keras_vit.export.quantization.algorithms import static_int8
-from keras_vit.export.quantization.calibration.statistics import see_all
+from keras_vit.export.quantization.calibration.statistics import collect_statistics
 from keras_vit.export.quantization.recipes import RECIPES
 from keras_vit.export.runtime.console import quiet
 from keras_vit.export.runtime.precision import PRECISIONS, Precision
@@ -80,7 +80,9 @@ def static_without_rewrites(model, source, path, images):
         mock.patch.object(static_int8, "prepare", lambda graph: None),
         mock.patch.object(static_int8, "split_all", lambda *_: []),
         mock.patch.object(
-            static_int8, "see_all", functools.partial(see_all, method="min_max")
+            static_int8,
+            "collect_statistics",
+            functools.partial(collect_statistics, method="min_max"),
         ),
     ):
         tflite("static_int8")(model, source, path, images)

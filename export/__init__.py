@@ -1,4 +1,4 @@
-"""From a Keras model to files that other runtimes execute, each proved right.
+"""Export a Keras model to SavedModel, TFLite or ONNX, and verify each file.
 
 This room knows file formats and runtimes. Data sets, epochs and recipes for
 training belong to `keras_vit.training`.

@@ -1,4 +1,4 @@
-"""How fast, how large and how hungry exported files are, side by side."""
+"""Latency, memory and size of exported files, measured in interleaved runs."""
 
 import dataclasses
 import os
@@ -19,7 +19,7 @@ WARM_UP = 2
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """One file at one number of threads.
+    """Latency and memory of one file at one number of threads.
 
     Args:
         ratio: median over the rounds of this file's time by the reference's in the
@@ -41,7 +41,7 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """One file of a benchmark.
+    """Size and timings of one file of a benchmark.
 
     Args:
         path, format, size_bytes: of the file.
@@ -63,7 +63,7 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """What `benchmark` found.
+    """The result of `benchmark`: one row per file, the machine and the versions.
 
     Attributes:
         rows: list of `Measured`, as the files were given.
@@ -79,7 +79,7 @@ class Benchmark:
     versions: dict
 
     def to_dict(self):
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             **dataclasses.asdict(self),
             "reference": str(self.reference),
@@ -173,18 +173,18 @@ def benchmark(
 
 
 def _files(paths):
-    """Every file that is meant, in order, folders looked into."""
+    """Resolve paths to files, in order, with the files of folders."""
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    found = []
+    files = []
     for path in map(pathlib.Path, map(os.fspath, listed)):
         if path.is_dir() and not (path / "saved_model.pb").is_file():
             inside = sorted(p for p in path.iterdir() if kind_of(p))
-            found += inside or [path]
+            files += inside or [path]
         else:
-            found.append(path)
-    if not found:
+            files.append(path)
+    if not files:
         raise ValueError("paths: must name at least one file, got none.")
-    for path in found:
+    for path in files:
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or folder. Export first.")
         if kind_of(path) is None:
@@ -192,11 +192,11 @@ def _files(paths):
                 f"{path}: must be a .tflite, .onnx or .keras file, a SavedModel, or a "
                 "folder with some. Check the path."
             )
-    return found
+    return files
 
 
 def _signature(path, asked):
-    """The signature of a file to call; SERVE where it has none.
+    """Choose the signature to call; SERVE where the file has none.
 
     Raises:
         ValueError: when it has not the one that is asked for.
@@ -232,7 +232,7 @@ def _check_count(name, value):
 
 
 def _reference(paths):
-    """Place of the float32 `.tflite` file, or 0."""
+    """Index of the float32 `.tflite` file that ratios refer to, or 0."""
     for index, path in enumerate(paths):
         if kind_of(path) == "tflite" and audit(path).precision == "float32":
             return index
@@ -250,19 +250,22 @@ def _interleaved(pairs, image, threads, rounds, bar):
                 worker.run()
         runs = [[] for _ in workers]
         for _ in range(rounds):
-            for worker, own in zip(workers, runs, strict=True):
-                own.append(worker.run())
+            for worker, runs_of_file in zip(workers, runs, strict=True):
+                runs_of_file.append(worker.run())
                 bar.add(1)
     finally:
         for worker in workers:
             worker.close()
     pairs = zip(workers, runs, strict=True)
-    return [(worker.load_ms, worker.base_bytes, own) for worker, own in pairs]
+    return [
+        (worker.load_ms, worker.base_bytes, runs_of_file)
+        for worker, runs_of_file in pairs
+    ]
 
 
-def _row(index, path, first, first_size, found):
-    """The figures of one file out of all. found: as `_interleaved`, per threads."""
-    per_threads = next(iter(found.values()))
+def _row(index, path, first, first_size, timings):
+    """Measured figures of one file. timings: as `_interleaved`, per threads."""
+    per_threads = next(iter(timings.values()))
     peaks = [runs[-1]["peak_bytes"] for _, _, runs in per_threads]
     return Measured(
         path=path,
@@ -272,27 +275,29 @@ def _row(index, path, first, first_size, found):
         peak_bytes=peaks[index],
         base_bytes=per_threads[index][1],
         memory_ratio=peaks[index] / peaks[first],
-        timings={n: _timing(n, rows[index], rows[first]) for n, rows in found.items()},
+        timings={
+            n: _timing(n, rows[index], rows[first]) for n, rows in timings.items()
+        },
     )
 
 
-def _timing(threads, own, reference):
-    """`Timing` of one file. own, reference: (load_ms, base_bytes, runs)."""
-    wall = [run["wall_ms"] for run in own[2]]
+def _timing(threads, measured, reference):
+    """`Timing` of one file. measured, reference: (load_ms, base_bytes, runs)."""
+    wall = [run["wall_ms"] for run in measured[2]]
     key = "processor_ms" if threads == 1 else "wall_ms"
-    pairs = zip(own[2], reference[2], strict=True)
+    pairs = zip(measured[2], reference[2], strict=True)
     ratios = [a[key] / max(b[key], 1e-6) for a, b in pairs]
     return Timing(
         ratio=statistics.median(ratios),
         median_ms=statistics.median(wall),
         p95_ms=float(np.percentile(wall, 95)),
-        processor_ms=statistics.median(run["processor_ms"] for run in own[2]),
-        load_ms=own[0],
+        processor_ms=statistics.median(run["processor_ms"] for run in measured[2]),
+        load_ms=measured[0],
     )
 
 
 def _cross_checked(row, rounds):
-    """The row with what `litert-benchmark` tells of a `.tflite` file."""
+    """Add the latency that `litert-benchmark` reports for a `.tflite` file."""
     if row.format != "tflite":
         return row
     timings = {

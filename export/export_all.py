@@ -7,7 +7,7 @@ import pathlib
 import shutil
 
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
-from keras_vit.export.comparison.all_on_processors import Elsewhere
+from keras_vit.export.comparison.all_on_processors import ProcessorJudge
 from keras_vit.export.formats.onnx.exporter import ONNX
 from keras_vit.export.formats.run_export import ExportOptions, run_export
 from keras_vit.export.formats.savedmodel.exporter import SavedModel
@@ -35,7 +35,7 @@ from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import check_points
 from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.staging import staging
-from keras_vit.export.verify import FirstImages, Several, verify_all
+from keras_vit.export.verify import FirstImages, Observers, verify_all
 from keras_vit.layers import TransformerBlock
 from keras_vit.models.output_activation import labels_of
 from keras_vit.progress import Parts
@@ -92,7 +92,7 @@ def export_all(
         TypeError, ValueError, OSError: as `verify`.
     """
     artefacts, curves = chosen(formats, calibration), read_history(history)
-    elsewhere = Elsewhere(on, max_points_lost, time_limit, verbose)
+    elsewhere = ProcessorJudge(on, max_points_lost, time_limit, verbose)
     check_points("max_points_lost", max_points_lost, optional=True)
     reference = Reference(model)
     learned = _calibration(calibration, reference, verbose)
@@ -111,20 +111,20 @@ def export_all(
 
 
 def _staging(directory, artefacts, reference, overwrite):
-    """The folder that everything waits in."""
+    """Make the folder that the files wait in until all are done."""
     names = [*(artefact.file for artefact in artefacts), *EXTRAS]
     room = (2.0 + sum(a.share for a in artefacts)) * reference.parameter_bytes
     return staging(directory, names, room, overwrite)
 
 
 def _batches(validation, reference):
-    """`Batches` of (images, labels), or of an iterable."""
+    """Make checked `Batches` of (images, labels), or of an iterable."""
     pair = validation if isinstance(validation, tuple) else (validation, None)
     return Batches(*pair, reference.contract)
 
 
 def _calibration(calibration, reference, verbose):
-    """Images, `Ranges` of this model, or None."""
+    """Read calibration images, or `Ranges` of this model, or None."""
     if calibration is None:
         return None
     if is_ranges(calibration):
@@ -135,15 +135,15 @@ def _calibration(calibration, reference, verbose):
 def _judge(
     reference, paths, batches, layers, max_points_lost, sample, verbose, elsewhere
 ):
-    """Run every file on the validation images; gives the report so far."""
+    """Verify every file on the validation images; returns the report so far."""
     runtimes = [open_file(path) for path in paths]
     gallery, first = Gallery(reference.contract, sample), FirstImages(FEW)
-    fingerprint, some = Fingerprint(), FirstImages(elsewhere.images)
+    fingerprint, first_images = Fingerprint(), FirstImages(elsewhere.images)
     given = (batches, max_points_lost, verbose)
-    observe = Several(gallery, first, fingerprint, some).add
+    observe = Observers(gallery, first, fingerprint, first_images).add
     found = verify_all(reference, runtimes, *given, observe)
-    look_inside(reference, found, first.images(), layers)
-    elsewhere.judge(reference, runtimes, found, some)
+    inspect_files(reference, found, first.images(), layers)
+    elsewhere.judge(reference, runtimes, found, first_images)
     report = _report(reference, found)
     report.validation = {**fingerprint.to_dict(), "notes": batches.notes}
     report.pictures = gallery.pictures(reference.model)
@@ -151,7 +151,7 @@ def _judge(
 
 
 class Writer:
-    """Writes artefacts into a folder; TFLite is converted once for all its recipes.
+    """Writes artefacts into a folder; converts to float32 TFLite once for all recipes.
 
     Args:
         model: Keras model. folder: where.
@@ -168,7 +168,7 @@ class Writer:
         self.failures = {}
 
     def write_all(self, artefacts):
-        """Write each; gives the paths of those that could be made.
+        """Write each artefact; returns the paths of those that succeeded.
 
         A recipe that does not hold on this model is a failure to report; a float32
         file that is wrong ends everything.
@@ -202,20 +202,20 @@ class Writer:
         form, reference = FORMATS[artefact.kind], self._reference(artefact.kind)
         return run_export(form, reference, artefact.quantization, options)
 
-    def _reference(self, kind):
-        """The model as files of a kind show it: servers ask for many images at once."""
-        if kind not in self._references:
-            many = kind == "savedmodel"
-            self._references[kind] = Reference(self._model, dynamic_batch=many)
-        return self._references[kind]
+    def _reference(self, file_format):
+        """The model's `Reference` for a format: open batch for servers."""
+        if file_format not in self._references:
+            many = file_format == "savedmodel"
+            self._references[file_format] = Reference(self._model, dynamic_batch=many)
+        return self._references[file_format]
 
     @staticmethod
     def _says_itself(artefact):
-        """Calibration takes long enough to show its progress."""
+        """Whether a recipe shows progress of its own, as calibration does."""
         return artefact.kind == "tflite" and artefact.calibrated
 
     def _source(self):
-        """The float32 `.tflite` file that recipes start from."""
+        """Convert the float32 `.tflite` file that recipes start from, once."""
         for name in ("model.tflite", SOURCE):
             if (self._folder / name).is_file():
                 return self._folder / name
@@ -224,16 +224,16 @@ class Writer:
         return self._folder / SOURCE
 
 
-def look_inside(reference, found, images, layers):
-    """Fill in what takes running the insides of the files.
+def inspect_files(reference, verifications, images, layers):
+    """Compare block by block, and find the largest activation, where asked.
 
     The largest activation of float files, for GPUs; block by block, if asked.
 
     Args:
-        reference: `Reference`. found: list of `Verification`, changed in place.
+        reference: `Reference`. verifications: list of `Verification`, changed in place.
         images: the first few. layers: whether to compare block by block.
     """
-    for one in found:
+    for one in verifications:
         if one.format == "tflite" and one.precision in FLOATS:
             one.half = largest_activation(one.path, one.format, images)
         if layers:
@@ -242,11 +242,11 @@ def look_inside(reference, found, images, layers):
             )
 
 
-def _report(reference, found):
+def _report(reference, verifications):
     model = reference.model
     return ExportReport(
         directory=pathlib.Path(),
-        artefacts=found,
+        artefacts=verifications,
         failures={},
         model=_facts(reference),
         labels=labels_of(model),
@@ -263,7 +263,7 @@ def _report(reference, found):
 
 
 def _facts(reference):
-    """What the model is, in a few numbers."""
+    """Model size, blocks, width, heads and tokens as plain values."""
     model, output = reference.model, reference.contract.outputs[0]
     facts = {
         "name": model.name,
@@ -287,7 +287,7 @@ def _facts(reference):
 
 
 def _write_extras(report, folder):
-    """labels.txt, report.json, report.html, MODEL_CARD.md."""
+    """Write labels.txt, report.json, report.html and MODEL_CARD.md."""
     if report.labels:
         names = lines(report.labels) + "\n"
         (folder / LABELS).write_text(names, encoding="utf-8")
@@ -298,7 +298,7 @@ def _write_extras(report, folder):
 
 
 def _drop_failed(report, folder):
-    """Remove files that did not pass; paths become those of the directory."""
+    """Remove files that failed; move the paths of the others to the folder."""
     for artefact in report.artefacts:
         path = folder / artefact.path.name
         artefact.path = report.directory / path.name

@@ -1,4 +1,4 @@
-"""The one file that an app needs on a platform, with the code that calls it."""
+"""Export of the one file that an app needs on a platform, with code that calls it."""
 
 import dataclasses
 import os
@@ -32,7 +32,7 @@ FORMATS = {"savedmodel": SavedModel(), "tflite": TFLite()}
 
 @dataclasses.dataclass(frozen=True)
 class AppExport:
-    """What `export_for` wrote, and what it decided.
+    """Result of `export_for`: the file, its code, its verification and its notes.
 
     Attributes:
         directory: where everything lies. target: name of the platform.
@@ -54,16 +54,16 @@ class AppExport:
 
     @property
     def path(self):
-        """Of the file to ship."""
+        """Path of the file to ship."""
         return self.exported.path
 
     def __fspath__(self):
-        """The path of the file, so that the result can be opened like one."""
+        """Return the path of the file, so that the result opens like one."""
         return str(self.path)
 
     @property
     def proof(self):
-        """How close the file comes to the model, in one line."""
+        """Verification of the file in one line."""
         if self.verification is not None:
             return f"compared with Keras on your images: {self.verification}"
         recipe = RECIPES.get(self.exported.quantization)
@@ -76,7 +76,7 @@ class AppExport:
 
     def to_dict(self):
         """Plain values, for JSON."""
-        found = self.verification
+        verification = self.verification
         return {
             "directory": str(self.directory),
             "target": self.target,
@@ -84,7 +84,7 @@ class AppExport:
             "snippet": str(self.snippet),
             "labels": None if self.labels is None else str(self.labels),
             "notes": list(self.notes),
-            "verification": None if found is None else found.to_dict(),
+            "verification": None if verification is None else verification.to_dict(),
             "ship": self.ship,
         }
 
@@ -107,7 +107,7 @@ def export_for(
     overwrite=False,
     verbose=1,
 ):
-    """Write the one file that an app needs on a platform, and the code that calls it.
+    """Export the one file that an app needs on a platform, with code that calls it.
 
     The file takes pixels and gives probabilities; class names travel inside and lie
     beside it in `labels.txt`. It is compared with the model before it appears, and
@@ -137,8 +137,8 @@ def export_for(
         FileExistsError, TypeError, ValueError, RuntimeError: for what cannot be.
     """
     trained = model.recipe if hasattr(model, "finished") else None
-    given = (target, quantization, calibration, validation, trained)
-    platform, recipe = settle(*given)
+    arguments = (target, quantization, calibration, validation, trained)
+    platform, recipe = settle(*arguments)
     check_points("tolerance", tolerance, optional=True)
     require_tensorflow("export_for")
     reference = Reference(model, dynamic_batch=platform.kind == "savedmodel")
@@ -148,8 +148,8 @@ def export_for(
         work = _Work(reference, model, platform, recipe, labels, input_size)
         for note in work.notes:
             say(note, verbose)
-        given = (calibration, validation, tolerance, verbose)
-        exported, found = work.write(folder, *given)
+        arguments = (calibration, validation, tolerance, verbose)
+        exported, found = work.write(folder, *arguments)
         work.write_beside(folder, exported)
         result = work.result(final, exported, found)
     _finish(result, verbose)
@@ -157,7 +157,7 @@ def export_for(
 
 
 def _finish(result, verbose):
-    """Remove the class names of a model that was there before; the last words."""
+    """Remove class names of an earlier model; print the last lines."""
     old = result.directory / LABELS
     if result.labels is None and old.exists():
         os.unlink(old)
@@ -167,7 +167,7 @@ def _finish(result, verbose):
 
 
 class _Work:
-    """A model on its way to a platform; what cannot be is refused at once.
+    """Settings of one export to a platform, checked before any slow step.
 
     Args:
         reference: `Reference` of the model. platform, recipe: as `settle` gives them.
@@ -192,17 +192,17 @@ class _Work:
         self.notes = tuple(_notes(platform, recipe, self.adapter, self.labels, why))
 
     def write(self, folder, calibration, validation, tolerance, verbose):
-        """The file, judged: (`Exported`, `Verification` or None)."""
+        """Write and verify the file: (`Exported`, `Verification` or None)."""
         path, kind = folder / self._platform.file, self._platform.kind
-        given = {**self._options, "labels": self.labels, "verbose": verbose}
+        arguments = {**self._options, "labels": self.labels, "verbose": verbose}
         if kind == "savedmodel":
-            exported = to_savedmodel(self._model, path, **given)
+            exported = to_savedmodel(self._model, path, **arguments)
         else:
-            given["calibration"] = calibration
+            arguments["calibration"] = calibration
             if self._recipe == "auto":
-                given["validation"] = validation
-                given["tolerance"] = 0.5 if tolerance is None else tolerance
-            exported = to_tflite(self._model, path, self._recipe, **given)
+                arguments["validation"] = validation
+                arguments["tolerance"] = 0.5 if tolerance is None else tolerance
+            exported = to_tflite(self._model, path, self._recipe, **arguments)
             if self._recipe == "auto":
                 chosen = (
                     self._platform,
@@ -215,14 +215,14 @@ class _Work:
             return exported, None
         pair = validation if isinstance(validation, tuple) else (validation, None)
         options = {"max_points_lost": tolerance, "on_failure": "report"}
-        found = verify(self._model, path, *pair, verbose=verbose, **options)
-        if not found.passed:
-            found.path = pathlib.Path(path.name)
-            raise ExportMismatch(verdict(found), found)
-        return exported, found
+        verification = verify(self._model, path, *pair, verbose=verbose, **options)
+        if not verification.passed:
+            verification.path = pathlib.Path(path.name)
+            raise ExportMismatch(verdict(verification), verification)
+        return exported, verification
 
     def write_beside(self, folder, exported):
-        """The code and the class names."""
+        """Write the code and the class names beside the file."""
         platform = self._platform
         code = app_code.app_code(platform, exported, self.adapter, self.labels)
         code = app_code.commented(platform, self.notes, code)
@@ -231,12 +231,12 @@ class _Work:
             text = lines(self.labels) + "\n"
             (folder / LABELS).write_text(text, encoding="utf-8")
 
-    def result(self, directory, exported, found):
+    def result(self, directory, exported, verification):
         """`AppExport`, with the paths that things get."""
         platform = self._platform
         path, snippet = directory / platform.file, directory / platform.snippet
-        if found is not None:
-            found.path = path
+        if verification is not None:
+            verification.path = path
         ship = f"ship {path}: {platform.ship} start from {snippet}"
         return AppExport(
             directory=directory,
@@ -245,13 +245,13 @@ class _Work:
             snippet=snippet,
             labels=None if self.labels is None else directory / LABELS,
             notes=(*self.notes, *_memory(exported)),
-            verification=found,
+            verification=verification,
             ship=ship,
         )
 
 
 def _check_model(platform, contract):
-    """Refuse a model that no app can use in this way."""
+    """Refuse a model that the platform's code cannot call."""
     outputs, channels = contract.outputs, contract.image.shape[-1]
     if contract.note is None:
         raise ValueError(
@@ -274,7 +274,7 @@ def _check_model(platform, contract):
 
 
 def _options(platform, contract, input_size):
-    """Fields of `Signature` for this platform and model."""
+    """Options of `Signature` for this platform and model."""
     channels, options = contract.image.shape[-1], {"preprocessing": "embed"}
     if contract.outputs[0].name == "logits" and contract.outputs[0].shape[-1] > 1:
         options["classifier_activation"] = "softmax"
@@ -296,7 +296,7 @@ def _options(platform, contract, input_size):
 
 
 def _notes(platform, recipe, adapter, labels, why=None):
-    """Everything that was decided and matters, as sentences."""
+    """List the choices made for the file, as sentences."""
     why = why or (platform.why if recipe == platform.recipe else "as asked for")
     kind = "TFLite" if platform.kind == "tflite" else "SavedModel"
     yield f"{platform.name}: {platform.file}, {kind} {recipe or FLOAT32} ({why})"
@@ -306,18 +306,18 @@ def _notes(platform, recipe, adapter, labels, why=None):
     else:
         yield f"other sizes: {platform.sizes}"
     (scores,) = adapter.outputs
-    made = (
+    chosen_by = (
         "softmax is part of the file" if adapter.softmax else "as the model gives them"
     )
     several = f"{adapter.classes} classes" if adapter.classes > 1 else "1 class"
-    yield f"gives: {scores.name} of {several}, {made}"
+    yield f"gives: {scores.name} of {several}, {chosen_by}"
     yield f"labels: {_named(platform, labels)}"
     if platform.mediapipe:
         yield "MediaPipe's ImageClassifier reads the file as it is"
 
 
 def _memory(exported):
-    """What a microcontroller needs, where that was measured."""
+    """Arena and flash of a microcontroller, where they were measured."""
     if exported.arena_bytes is not None:
         yield (
             f"memory: {exported.arena_bytes:,} bytes of arena in tflite-micro, as "

@@ -1,18 +1,22 @@
-"""Judge an exported file on real images: is it still the same model?"""
+"""Verification of an exported file against the Keras model on real images."""
 
 import numpy as np
 
 from keras_vit.choices import check_choice
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.comparison.io_detection import batches_for, described, face_of
-from keras_vit.export.comparison.on_processors import Trials
+from keras_vit.export.comparison.io_detection import (
+    adapted_reference,
+    batches_for,
+    described,
+)
+from keras_vit.export.comparison.on_processors import ProcessorRuns
 from keras_vit.export.comparison.running_tally import Comparison
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors.child import TIME_LIMIT
 from keras_vit.export.processors.session import ready
-from keras_vit.export.runtime.differences import as_meant, check_points
+from keras_vit.export.runtime.differences import check_points, dequantized
 from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.timing import interleaved
 from keras_vit.models.output_activation import labels_of
@@ -36,8 +40,7 @@ def verify(
     """Compare an exported file with the Keras model, image by image.
 
     Args:
-        model: the Keras model it was made from. One that computes in 16 bits is
-            compared in float32.
+        model: the Keras model of the file; one in 16 bits is compared in float32.
         path: SavedModel folder, `.tflite` or `.onnx` file.
         images: (N, H, W, C) array prepared for the model, or any iterable of
             batches or of (images, labels) pairs, such as a `tf.data.Dataset`. For a
@@ -67,23 +70,23 @@ def verify(
     check_points("max_points_lost", max_points_lost, optional=True)
     targets, reference = ready(on, path, time_limit), Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
-    adapted = face_of(reference, runtime)
+    adapted = adapted_reference(reference, runtime)
     batches = batches_for(adapted, images, labels, reference.contract)
     limits = (max_points_lost, time_limit, verbose)
-    with Trials(adapted, runtime, targets, *limits) as trials:
-        judged = (batches, max_points_lost, verbose, Several(first, trials).add)
-        (report,) = verify_all(adapted, [runtime], *judged)
+    with ProcessorRuns(adapted, runtime, targets, *limits) as trials:
+        judging = (max_points_lost, verbose, Observers(first, trials).add)
+        (report,) = verify_all(adapted, [runtime], batches, *judging)
         report.judge(trials.results())
     report.compared = described(adapted.adapter)
     if layers:
-        _look_inside(report, reference, runtime, first.images(), adapted.adapter)
+        _inspect(report, reference, runtime, first.images(), adapted.adapter)
     if on_failure == "raise" and not report.passed:
         raise ExportMismatch(verdict(report), report)
     return report
 
 
-def _look_inside(report, reference, runtime, few, adapter):
-    """Fill in what takes running the insides of a file on a few images."""
+def _inspect(report, reference, runtime, few, adapter):
+    """Compare block by block, and find the largest activation, on a few images."""
     path, kind, name = runtime.path, runtime.format, runtime.signature
     given = (reference, path, kind, report.precision, few, adapter, name)
     report.layers = compare_layers(*given)
@@ -91,7 +94,7 @@ def _look_inside(report, reference, runtime, few, adapter):
 
 
 def verdict(report):
-    """What a file does wrong, where, and what to do.
+    """The limits that a file exceeds, where, and what to do.
 
     Args:
         report: `Verification` that did not pass.
@@ -106,26 +109,26 @@ def verdict(report):
     )
 
 
-class Several:
-    """Everything that looks at the images while they pass by. observers: in order."""
+class Observers:
+    """Calls several observers with each batch, in order."""
 
     def __init__(self, *observers):
         self._observers = observers
 
     def add(self, images, labels, outputs):
-        """Look at one batch; fits `verify_all`'s observe."""
+        """Pass on one batch; fits `verify_all`'s observe."""
         for observer in self._observers:
             observer.add(images, labels, outputs)
 
 
 class FirstImages:
-    """Keeps the first images that pass by, for what looks at a few only."""
+    """Keeps the first images, for checks on a few only."""
 
     def __init__(self, count=8):
         self._left, self._kept, self._labels = count, [], []
 
     def add(self, images, labels, outputs):
-        """Look at one batch; fits `verify_all`'s observe."""
+        """Add one batch; fits `verify_all`'s observe."""
         if self._left > 0:
             self._kept.append(images[: self._left])
             if labels is not None:
@@ -137,7 +140,7 @@ class FirstImages:
         return np.concatenate(self._kept)
 
     def labels(self):
-        """Their class indices, or None where there are none."""
+        """Their class indices, or None without labels."""
         return np.concatenate(self._labels) if self._labels else None
 
 
@@ -158,7 +161,7 @@ def verify_all(
         ExportMismatch, TypeError, ValueError: as `verify`.
     """
     for runtime in runtimes:
-        _match_faces(runtime, reference.shown)
+        _match_interfaces(runtime, reference.shown)
     comparisons = [Comparison(runtime, reference.contract) for runtime in runtimes]
     bar = Bar(batches.count, "batch", verbose)
     first = None
@@ -172,25 +175,25 @@ def verify_all(
         first = images[:1] if first is None else first
         bar.add(1)
     times = interleaved([reference, *runtimes], first)
-    found = [
+    tallies = [
         comparison.verification(
             max_points_lost, times[0], own, labels_of(reference.model), verbose
         )
         for comparison, own in zip(comparisons, times[1:], strict=True)
     ]
-    for one in found:
+    for one in tallies:
         one.notes, one.lost = [*batches.notes, *one.lost], [*batches.lost, *one.lost]
-    return found
+    return tallies
 
 
-def _match_faces(runtime, contract):
-    """Refuse a file that takes or gives something else than the model does."""
+def _match_interfaces(runtime, contract):
+    """Refuse a file whose inputs or outputs are not the model's."""
     wanted = [tensor.name for tensor in contract.outputs]
     if sorted(wanted) == sorted(tensor.name for tensor in runtime.outputs):
         runtime.order(wanted)
     pairs = [((contract.image,), runtime.inputs), (contract.outputs, runtime.outputs)]
     for ours, theirs in pairs:
-        shown = as_meant(ours, theirs)
+        shown = dequantized(ours, theirs)
         kinds = [[(t.dtype, t.shape[1:]) for t in side] for side in (ours, shown)]
         if kinds[0] != kinds[1]:
             raise ExportMismatch(

@@ -81,13 +81,13 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name):
-    """A public name, imported when it is first asked for."""
+    """Import a public name when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module 'keras_vit' has no attribute {name!r}")
     module = importlib.import_module(f"keras_vit.{_HOME.get(name, name)}")
-    found = getattr(module, name) if name in _HOME else module
-    globals()[name] = found
-    return found
+    value = getattr(module, name) if name in _HOME else module
+    globals()[name] = value
+    return value
 
 
 def __dir__():

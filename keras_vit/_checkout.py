@@ -1,4 +1,4 @@
-"""Lets a bare checkout find the two rooms that stand beside the package.
+"""Import hook for a checkout: finds `training/` and `export/` beside the package.
 
 `training/` and `export/` install as `keras_vit.training` and
 `keras_vit.export`. In a checkout that is not installed those folders lie beside
@@ -18,7 +18,7 @@ class CheckoutFinder:
     """Finds `keras_vit.training` and `keras_vit.export` beside the package."""
 
     def find_spec(self, name, path=None, target=None):
-        """The module spec of one of the two rooms, or None for any other name."""
+        """The module spec of `training` or `export`, or None for any other name."""
         parent, _, room = name.rpartition(".")
         if parent != "keras_vit" or room not in ROOMS:
             return None

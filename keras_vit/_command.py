@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's start-up messages off the screen of the `keras-vit` command.
+"""Suppression of TensorFlow's start-up messages in the `keras-vit` command.
 
 TensorFlow prints them while it is imported and when it first looks for devices,
 before any code of the command runs and whatever its log level says. Programs that
@@ -23,7 +23,7 @@ def is_command():
 
 
 def start_quietly():
-    """From now on Keras and its backend are imported without their messages.
+    """Suppress the messages of Keras and its backend while they are imported.
 
     Nothing is imported here: `keras-vit --help` needs neither. Errors still show.
     """
@@ -33,7 +33,7 @@ def start_quietly():
 
 
 def start_loudly():
-    """Undo `start_quietly`, before anything loud was imported."""
+    """Undo `start_quietly`, before Keras or TensorFlow is imported."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == QUIET:
         del os.environ["TF_CPP_MIN_LOG_LEVEL"]
     loud = (f for f in sys.meta_path if not isinstance(f, QuietFinder))
@@ -41,7 +41,7 @@ def start_loudly():
 
 
 class QuietFinder:
-    """Finds the loud libraries as usual, and has them loaded in silence."""
+    """Import hook that loads the noisy libraries without their messages."""
 
     def find_spec(self, name, path=None, target=None):
         """The module spec of a loud library, or None for any other name."""
@@ -54,7 +54,7 @@ class QuietFinder:
 
 
 class QuietLoader:
-    """Runs a module with the screen turned off, then leaves no trace of itself.
+    """Loads a module with standard error suppressed, then removes itself.
 
     Args:
         loader: the usual one.
@@ -79,7 +79,7 @@ class QuietLoader:
 
 @contextlib.contextmanager
 def _silence():
-    """Standard error goes nowhere in the block."""
+    """Discard standard error inside the block."""
     sys.stderr.flush()
     screen = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

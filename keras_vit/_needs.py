@@ -1,4 +1,4 @@
-"""What some rooms need beyond Keras, and how to get it."""
+"""Optional dependencies: whether they are installed, and how to install them."""
 
 import importlib.util
 
@@ -16,7 +16,7 @@ def has(library):
 
 
 def other_backend(missing):
-    """What to do when the backend that Keras was told to use is not installed.
+    """Error text for a Keras backend that is not installed.
 
     Args:
         missing: name of the library that could not be imported.

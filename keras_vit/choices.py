@@ -1,4 +1,4 @@
-"""A value that is one of several: checked, and what was probably meant."""
+"""Checks of option values, with a suggestion for misspelt ones."""
 
 import difflib
 import numbers
@@ -21,7 +21,7 @@ ELSEWHERE = {
 
 
 def check_choice(name, value, choices):
-    """Make sure that an option is among the known ones.
+    """Check that an option is one of the known values.
 
     Raises:
         ValueError: when it is not.
@@ -33,7 +33,7 @@ def check_choice(name, value, choices):
 
 
 def likely(value, choices):
-    """The end of a message: the choice that was probably meant, or nothing.
+    """End of an error message that suggests the value meant, or "".
 
     >>> likely("fp16", [None, "float16"])
     " Use 'float16'."
@@ -45,7 +45,7 @@ def likely(value, choices):
 
 
 def whole(value):
-    """A whole number of numpy or the like as Python's; anything else as it is.
+    """Convert numpy's integers to int; other values stay as they are.
 
     >>> import numpy
     >>> whole(numpy.int64(3)), whole(True), whole("3")
@@ -56,7 +56,7 @@ def whole(value):
 
 
 def did_you_mean(name, known, cutoff=0.6, start=""):
-    """The end of a message: the known name that is nearest, or nothing.
+    """End of an error message that suggests the nearest known name, or "".
 
     Args:
         name: as it was given. known: names that exist.

@@ -1,4 +1,4 @@
-"""Which output of a model stands for a class of a data set, found by its name."""
+"""Matching of a data set's class names to a model's labels."""
 
 from keras_vit import imagenet
 from keras_vit.errors import DataError
@@ -7,7 +7,7 @@ SHOWN = 5  # names in an error message
 
 
 def numbers(source, class_names, labels):
-    """Find the classes of a data set among the labels of a model, by name.
+    """Find the output index of each class of a data set, by its name.
 
     Case, spaces and underscores do not matter, and a label may list synonyms:
     "tench, Tinca tinca" is found as "tench". Where the labels are those of
@@ -32,8 +32,8 @@ def numbers(source, class_names, labels):
         plain(name) in words for name, words in zip(class_names, known, strict=True)
     ):
         return list(range(len(known)))  # names that occur twice are told by place
-    found = matches(class_names, labels)
-    wrong = [n for n, k in zip(class_names, found, strict=True) if len(k) != 1]
+    candidates = matches(class_names, labels)
+    wrong = [n for n, k in zip(class_names, candidates, strict=True) if len(k) != 1]
     if wrong:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         got = ", ".join(wrong[:SHOWN]) + more
@@ -43,11 +43,11 @@ def numbers(source, class_names, labels):
             "Rename the classes, or number them in their own order (labels=None, "
             "--by-order)."
         )
-    return [k for (k,) in found]
+    return [k for (k,) in candidates]
 
 
 def matches(names, labels):
-    """Every label that each name may stand for; see `numbers` for the rule.
+    """Every label that each name may mean; see `numbers` for the rule.
 
     Args:
         names, labels: lists of names.
@@ -66,7 +66,7 @@ def matches(names, labels):
 
 
 def _words(labels):
-    """The words that stand for each label, as they are compared."""
+    """The normalised words of each label, for comparison."""
     known = [{plain(word) for word in [text, *text.split(",")]} for text in labels]
     if len(labels) == len(imagenet.WORDNET) and plain(imagenet.NAMES[0]) in known[0]:
         known = [k | {w} for k, w in zip(known, imagenet.WORDNET, strict=True)]
@@ -74,7 +74,7 @@ def _words(labels):
 
 
 def plain(text):
-    """A name as it is compared.
+    """Normalise a name for comparison.
 
     >>> plain(" Great_Dane")
     'great dane'

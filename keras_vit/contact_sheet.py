@@ -1,4 +1,4 @@
-"""Images in a grid, each above its caption."""
+"""A contact sheet: images in a grid, each with its caption."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ LEAST = 96  # px, side that small images are enlarged to
 
 
 def sheet(images, captions):
-    """Images in a grid, each above its caption.
+    """Draw images in a grid, each with its caption.
 
     Args:
         images: (B, H, W, 3) uint8. captions: B texts, in any alphabet.

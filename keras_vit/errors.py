@@ -1,8 +1,8 @@
-"""Errors a caller may want to catch; all others are plain ValueError or TypeError."""
+"""Exception classes of the package; other errors are ValueError or TypeError."""
 
 
 class KerasViTError(Exception):
-    """Root of the package's own errors."""
+    """Base class of the package's exceptions."""
 
 
 class WeightsMismatch(KerasViTError, ValueError):

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever finds half of one."""
+"""Atomic file writing, and checks of disk space and memory."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import tempfile
 
 
 def check_target(path, overwrite=False):
-    """Make sure that `path` can be written, before any slow step.
+    """Check that `path` can be written, before any slow step.
 
     Missing parent folders are created.
 
@@ -48,7 +48,7 @@ def check_target(path, overwrite=False):
 
 
 def check_space(path, needed):
-    """Refuse early when the disk cannot hold what is about to be written.
+    """Refuse when the disk lacks space for what will be written.
 
     Args:
         path: where; its folder must exist.
@@ -66,7 +66,7 @@ def check_space(path, needed):
 
 
 def free_memory():
-    """Bytes of memory that a process may still take, or None where nobody says."""
+    """Free memory in bytes, or None where the system does not tell."""
     try:
         lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -77,7 +77,7 @@ def free_memory():
 
 
 def check_memory(what, needed):
-    """Refuse early when the machine cannot hold what is about to be worked on.
+    """Refuse when the machine lacks memory for what will be computed.
 
     Args:
         what: is to be done. needed: bytes, about.
@@ -127,7 +127,7 @@ def replacing(path, overwrite=False, beside=()):
 
 
 def _exchange(folder, places):
-    """Replace several files that belong together; the first is never there alone."""
+    """Replace several files that belong together; the first never appears alone."""
     aside = folder / "replaced"
     aside.mkdir()
     old = [place for place in places if os.path.lexists(place)]

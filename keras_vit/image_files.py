@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and what else lies there.
+"""Image files of a folder, and the files that are skipped.
 
 One reader for training, evaluation, calibration and verification: what it does not
 take, it tells.
@@ -40,13 +40,13 @@ HIDDEN = "hidden, or put there by a system"
 NOWHERE = "a link that leads nowhere"
 LOOP = "a link into a folder around it, or a link in links"
 NO_FILE = "neither a file nor a folder"
-UNSPEAKABLE = "a name that is no UTF-8"
+UNSPEAKABLE = "a name that is not UTF-8"
 DISGUISED = "an image by its content, but not by its name"
 
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-    """Something that is not taken.
+    """One skipped file or folder, with its reason.
 
     Args:
         path: of the file or folder.
@@ -63,7 +63,7 @@ class LeftOut:
 
 @dataclasses.dataclass
 class Folder:
-    """A folder that was looked through, with the folders in it.
+    """A scanned folder with its subfolders.
 
     Args:
         path: of it. images: its own, sorted. folders: `Folder`s in it, sorted.
@@ -77,32 +77,32 @@ class Folder:
 
     @property
     def name(self):
-        """Of the folder, without the path."""
+        """Name of the folder, without its path."""
         return self.path.name
 
     def all_folders(self):
-        """This one and those below."""
-        found, waiting = [], [self]
+        """This folder and all folders below."""
+        folders, waiting = [], [self]
         while waiting:
-            found.append(waiting.pop())
-            waiting += reversed(found[-1].folders)
-        return found
+            folders.append(waiting.pop())
+            waiting += reversed(folders[-1].folders)
+        return folders
 
     def all_images(self):
-        """Paths of its images and those of all folders below, sorted."""
+        """Paths of all images in this folder and below, sorted."""
         return sorted(path for folder in self.all_folders() for path in folder.images)
 
     def all_left_out(self):
-        """What is not taken, here and below."""
+        """Skipped entries in this folder and below."""
         return [item for folder in self.all_folders() for item in folder.left_out]
 
     def holds_images(self):
-        """Whether there is any, here or below."""
+        """Whether there is any image in this folder or below."""
         return any(folder.images for folder in self.all_folders())
 
 
 def look_through(path):
-    """Everything in a folder, by name alone; links are followed, loops are not.
+    """Scan a folder by file names alone; links are followed, loops are not.
 
     Args:
         path: folder.
@@ -134,7 +134,7 @@ def look_through(path):
 
 
 def _sort_in(folder, entry, above, links):
-    """Put one entry where it belongs; of a folder, what to look through later."""
+    """File one directory entry; returns subfolders to scan later."""
     path = folder.path / entry.name
     reason = _refused(entry)
     if reason is not None:
@@ -156,7 +156,7 @@ def _sort_in(folder, entry, above, links):
 
 
 def _refused(entry):
-    """Why an entry is not looked at, or None."""
+    """Reason to skip an entry, or None."""
     name = entry.name.lower()
     if name.startswith(".") or name in LITTER:
         return HIDDEN
@@ -170,7 +170,7 @@ def _refused(entry):
 
 
 def _other(path):
-    """A file whose name is not that of an image."""
+    """Record a file whose suffix is not an image's."""
     ending = path.suffix.lower()
     if ending in FOREIGN:
         return LeftOut(path, f"{ending} files are not read", True)
@@ -194,7 +194,7 @@ def _identity(path):
 
 
 def notes_of(left_out, root):
-    """One sentence for each reason: how many, and the names of the first.
+    """One note per reason for skipped files: how many, and the first names.
 
     Args:
         left_out: list of `LeftOut`. root: folder that names are shown from.
@@ -209,7 +209,7 @@ def notes_of(left_out, root):
 
 
 def listed(items, root):
-    """How many, and the first names.
+    """How many names, and the first of them.
 
     Args:
         items: list of `LeftOut`. root: folder that names are shown from.
@@ -222,7 +222,7 @@ def listed(items, root):
 
 
 def shown_name(path, root):
-    """A path from a folder on, as it can be printed.
+    """Printable path relative to a folder.
 
     >>> shown_name(pathlib.PurePath("/data/a/1.jpg"), "/data")
     'a/1.jpg'

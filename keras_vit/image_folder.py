@@ -1,4 +1,4 @@
-"""Classes and splits of a folder of images, read off the names of its folders.
+"""Classes and splits of an image folder, from the names of its subfolders.
 
 Two layouts are read, with any depth of folders below a class:
 
@@ -48,7 +48,7 @@ FLAT = "splits without class folders"
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What a folder of images holds.
+    """Classes, splits and skipped files of an image folder.
 
     Args:
         root: folder that splits or classes lie in.
@@ -68,7 +68,7 @@ class Scan:
 
     @property
     def skipped(self):
-        """Paths that somebody may have counted on."""
+        """Paths of skipped files that the caller may expect in the data."""
         return tuple(str(item.path) for item in self.left_out if item.expected)
 
 
@@ -84,7 +84,7 @@ def split_of(name):
 
 
 def scan(path, whole=False):
-    """Find classes and images by name; nothing is opened.
+    """Find classes and images by name; no file is opened.
 
     Args:
         path: folder in one of the two layouts, or around one that is.
@@ -105,11 +105,11 @@ def scan(path, whole=False):
     tree = _unwrapped(tree, decided)
     splits = [f for f in tree.folders if split_of(f.name) and _has_classes(f)]
     if splits and not _is_a_class_among_others(splits, tree):
-        layout, found = "split folders", _split_folders(tree, decided)
+        layout, content = "split folders", _split_folders(tree, decided)
     else:
         _refuse_unknown_splits(tree)
-        layout, found = "class folders", _class_folders(tree, whole, decided)
-    names, files, left_out = found
+        layout, content = "class folders", _class_folders(tree, whole, decided)
+    names, files, left_out = content
     if whole:
         files = {"all": [row for rows in files.values() for row in rows]}
     decided += _likenesses(names)
@@ -118,7 +118,7 @@ def scan(path, whole=False):
 
 
 def _unwrapped(tree, decided):
-    """The folder that splits or classes lie in, below folders that hold one alone."""
+    """Skip outer folders that hold nothing but one folder."""
     top, lost = tree, []
     while True:
         full = [folder for folder in tree.folders if folder.holds_images()]
@@ -126,7 +126,7 @@ def _unwrapped(tree, decided):
             break
         empty = [f for f in tree.folders if f is not full[0]]
         lost += [LeftOut(f.path, EMPTY, False) for f in empty]
-        lost += [*tree.left_out, *_strays(tree)]
+        lost += [*tree.left_out, *_images_outside(tree)]
         tree = full[0]
     if tree is not top:
         inner = shown_name(tree.path, top.path)
@@ -136,7 +136,7 @@ def _unwrapped(tree, decided):
 
 
 def _is_around(folder):
-    """Whether a folder, alone in another, holds splits or classes, and is no class."""
+    """Whether a folder, alone in another, only wraps splits or classes."""
     if any(split_of(inner.name) and _has_classes(inner) for inner in folder.folders):
         return True
     return _has_classes(folder) and not folder.images
@@ -154,7 +154,7 @@ def _is_a_class_among_others(splits, tree):
 
 
 def _refuse_unknown_splits(tree):
-    """Folders that hold the same folders, and no images, are splits of other names."""
+    """Refuse folders with equal subfolders and no images: splits by other names."""
     full = [_twice_named(f) for f in tree.folders]
     full = [f for f in full if not f.images and _has_classes(f)]
     inner = collections.Counter(
@@ -172,8 +172,8 @@ def _refuse_unknown_splits(tree):
 
 
 def _split_folders(tree, decided):
-    """(class names, split -> rows, what is left out) of split folders."""
-    left_out, found = [*tree.left_out, *_strays(tree)], {}
+    """(class names, split -> rows, skipped files) of split folders."""
+    left_out, splits = [*tree.left_out, *_images_outside(tree)], {}
     for folder in tree.folders:
         split = split_of(folder.name)
         if split is None:
@@ -183,11 +183,11 @@ def _split_folders(tree, decided):
         elif folder.images and not folder.folders:
             left_out.append(LeftOut(folder.path, FLAT, True, len(folder.images)))
         else:
-            _check_split(tree, folder, split, found)
+            _check_split(tree, folder, split, splits)
             classes, lost = _classes(_twice_named(folder))
-            found[split] = folder.name, classes
+            splits[split] = folder.name, classes
             left_out += lost
-    names = tuple(sorted({name for _, classes in found.values() for name in classes}))
+    names = tuple(sorted({name for _, classes in splits.values() for name in classes}))
     _check_count(tree.path, names)
     files = {
         split: [
@@ -196,7 +196,7 @@ def _split_folders(tree, decided):
             if name in classes
             for path in classes[name].all_images()
         ]
-        for split, (_, classes) in found.items()
+        for split, (_, classes) in splits.items()
     }
     decided += _gaps(files, names)
     if "train" in files and "validation" not in files:
@@ -209,8 +209,8 @@ def _split_folders(tree, decided):
 
 
 def _classes(tree):
-    """Class name -> `Folder`, and what is left out around and in them."""
-    left_out, classes = [*tree.left_out, *_strays(tree)], {}
+    """Class name -> `Folder`, and the skipped files around and in them."""
+    left_out, classes = [*tree.left_out, *_images_outside(tree)], {}
     for folder in tree.folders:
         inside = folder.all_left_out()
         other = inside and not any(item.expected for item in inside)
@@ -226,21 +226,21 @@ def _classes(tree):
     return dict(sorted(classes.items())), left_out
 
 
-def _check_split(tree, folder, split, found):
+def _check_split(tree, folder, split, splits):
     if not _has_classes(folder):
         raise DataError(
             f"{folder.path}: must hold images in class folders, got none"
             f"{_unread(folder)}. Fill it, or remove it."
         )
-    if split in found:
-        both = f"{found[split][0]!r} and {folder.name!r}"
+    if split in splits:
+        both = f"{splits[split][0]!r} and {folder.name!r}"
         raise DataError(
             f"{tree.path}: must have one {split} folder, got both {both}. Remove one."
         )
 
 
 def _twice_named(folder):
-    """The inner one of train/train/CLASS, as some archives have it."""
+    """The inner folder of train/train/CLASS, as some archives have it."""
     while len(folder.folders) == 1 and not folder.images:
         (inner,) = folder.folders
         if inner.name.casefold() != folder.name.casefold() or not _has_classes(inner):
@@ -250,7 +250,7 @@ def _twice_named(folder):
     return folder
 
 
-def _strays(folder):
+def _images_outside(folder):
     return [LeftOut(path, STRAY, True) for path in folder.images]
 
 
@@ -260,7 +260,7 @@ def _name(folder):
 
 
 def _gaps(files, names):
-    """Classes that other splits have and one has not."""
+    """Classes that are missing in one split only."""
     for split, rows in files.items():
         seen = {label for _, label in rows}
         empty = [name for label, name in enumerate(names) if label not in seen]
@@ -270,7 +270,7 @@ def _gaps(files, names):
 
 
 def _likenesses(names):
-    """Classes whose names differ in case or spaces alone, or are numbers."""
+    """Class names that differ in case or spaces alone, or are numbers."""
     alike = collections.defaultdict(list)
     for name in names:
         alike[" ".join(name.casefold().replace("_", " ").split())].append(name)
@@ -285,7 +285,7 @@ def _likenesses(names):
 
 
 def _class_folders(tree, whole, decided):
-    """(class names, split -> rows, what is left out) of class folders."""
+    """(class names, split -> rows, skipped files) of class folders."""
     _refuse_splits_without_classes(tree)
     classes, left_out = _classes(tree)
     names = tuple(classes)
@@ -306,7 +306,7 @@ def _class_folders(tree, whole, decided):
 
 
 def _refuse_splits_without_classes(tree):
-    """Nobody has but "train" and "test" as classes."""
+    """Refuse "train" and "test" folders without class folders."""
     full = [folder for folder in tree.folders if folder.images]
     if len(full) > 1 and all(split_of(folder.name) for folder in full):
         names = ", ".join(f"{folder.name}/" for folder in full)
@@ -318,7 +318,7 @@ def _refuse_splits_without_classes(tree):
 
 
 def _shares(rows):
-    """Split -> rows, of rows that nobody has split."""
+    """Split rows that have no split yet: split -> rows."""
     rest, test = hold_out(rows, TEST_SHARE)
     share = VALIDATION_SHARE * len(rows) / len(rest)
     train, validation = hold_out(rest, share)
@@ -335,7 +335,7 @@ def _check_enough(folder, count):
 
 
 def _unread(folder):
-    """What images there are that are not taken, for a message."""
+    """Skipped images, for a message."""
     items = [item for item in folder.all_left_out() if item.expected]
     if not items:
         return f" ending in {' '.join(sorted(image_files.SUFFIXES))}"
@@ -359,7 +359,7 @@ def _check_count(root, names, images=()):
 
 
 def hold_out(rows, share):
-    """Set a share of each class aside: (kept, held), both in their old order.
+    """Hold out a share of each class: (kept, held), both in their old order.
 
     Args:
         rows: list of (path, label). share: 0..1.

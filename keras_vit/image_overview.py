@@ -1,4 +1,4 @@
-"""What a folder of images holds, before anybody trains on it.
+"""Overview of an image folder before training: counts, sizes, duplicates.
 
 Files are opened, not decoded: their sizes and kinds stand in front of the pixels.
 """
@@ -26,7 +26,7 @@ UNEVEN = 10  # the largest class is so many times the smallest
 
 @dataclasses.dataclass(frozen=True)
 class Overview:
-    """What was found.
+    """Counts, sizes, unreadable files and duplicates of an image folder.
 
     Args:
         scan: `keras_vit.image_folder.Scan`.
@@ -48,14 +48,14 @@ class Overview:
     def counts(self):
         """Split -> class name -> images."""
         names = self.scan.class_names
-        found = {}
+        counts = {}
         for split, rows in self.scan.splits.items():
             seen = collections.Counter(label for _, label in rows)
-            found[split] = {name: seen[k] for k, name in enumerate(names)}
-        return found
+            counts[split] = {name: seen[k] for k, name in enumerate(names)}
+        return counts
 
     def across(self, part):
-        """Duplicates of which two differ in a part: 1 the split, 2 the class."""
+        """Duplicates across a part of the rows: 1 splits, 2 classes."""
         return [group for group in self.duplicates if len({g[part] for g in group}) > 1]
 
     def imbalance(self):
@@ -99,7 +99,7 @@ class Overview:
         return [self.sizes[order[k]] for k in (0, len(order) // 2, -1)]
 
     def lines(self):
-        """What to know besides the counts, a sentence each."""
+        """Warnings besides the counts, a sentence each."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.kinds.items())
         sizes = " / ".join("x".join(map(str, size)) for size in self._extremes())
         if kinds:
@@ -134,7 +134,7 @@ class Overview:
 
 
 def look_at(path, quick=False, verbose=1):
-    """Look at a folder as training would, and at its files besides.
+    """Scan a folder as training would, and check its files.
 
     Args:
         path: folder. quick: whether to go by names alone, and open nothing.
@@ -162,7 +162,7 @@ def look_at(path, quick=False, verbose=1):
 
 
 def _opened(paths, verbose):
-    """Kinds, sizes, turned and unreadable images."""
+    """Sizes, formats, orientation and unreadable files of the images."""
     from PIL import Image
 
     kinds, sizes, turned, unreadable = collections.Counter(), [], 0, []
@@ -184,7 +184,7 @@ def _opened(paths, verbose):
 
 
 def _duplicates(rows, verbose):
-    """Groups of rows whose files have the same content; empty files are none."""
+    """Groups of rows with equal file content; empty files are left out."""
     alike = collections.defaultdict(list)
     for row in rows:
         alike[os.path.getsize(row[0])].append(row)
@@ -199,7 +199,7 @@ def _duplicates(rows, verbose):
 
 
 def draw_samples(overview, path, overwrite=False):
-    """Draw some images of every class, as they are decoded, with their classes.
+    """Draw decoded images of every class, with their labels.
 
     Args:
         overview: of `look_at`. path: of the picture. overwrite: whether it may exist.
@@ -234,16 +234,16 @@ def draw_samples(overview, path, overwrite=False):
 
 
 def _chosen(scan):
-    """(split, path, label), in turns of the classes, at most SAMPLES."""
+    """(split, path, label) of at most SAMPLES images, in turns of the classes."""
     classes = collections.defaultdict(list)
     for split, rows in scan.splits.items():
         for path, label in rows:
             classes[label].append((split, path, label))
     each = max(1, SAMPLES // max(len(classes), 1))
     step = max(1, len(classes) // SAMPLES)
-    found = []
+    chosen = []
     for label in sorted(classes)[::step]:
         rows = classes[label]
         places = np.linspace(0, len(rows) - 1, min(each, len(rows))).round().astype(int)
-        found += [rows[place] for place in places]
-    return found[:SAMPLES]
+        chosen += [rows[place] for place in places]
+    return chosen[:SAMPLES]

@@ -1,4 +1,4 @@
-"""The 1,000 classes of ImageNet-1k, in the order of every published head.
+"""The 1,000 labels of ImageNet-1k, in the order of every published head.
 
 Short names of Keras' class index (Apache-2.0); "crane" and "maillot" occur twice.
 Data sets on disk name the classes by WordNet number instead, "n01440764" for "tench";

@@ -1,4 +1,4 @@
-"""How far a share of some images can be trusted, and a change of it."""
+"""Confidence intervals of accuracy, and of its change on the same images."""
 
 import dataclasses
 import math
@@ -7,7 +7,7 @@ Z = 1.959964  # of 95%
 
 
 def wilson(hits, count):
-    """The interval that a share of counted images lies in, 95%.
+    """Wilson interval of a share of counted images, 95%.
 
     Args:
         hits: images that count. count: all images, 1 or more.
@@ -31,12 +31,12 @@ def wilson(hits, count):
 
 
 def percents(hits, count):
-    """`wilson` in percent: (low, high), or None of no images."""
+    """Wilson interval in percent: (low, high), or None for no images."""
     return tuple(100.0 * end for end in wilson(hits, count)) if count else None
 
 
 def widest(count):
-    """Points, either way, that a share of so many images is known to within, 95%.
+    """Half-width in points of the widest interval of so many images, 95%.
 
     >>> round(widest(1000), 1)
     3.1
@@ -46,7 +46,7 @@ def widest(count):
 
 
 def shown(interval):
-    """An interval of percents in words.
+    """Format an interval in percent.
 
     >>> shown((96.756, 99.111)), shown((0.0, 1.2)), shown(None)
     ('96.8 to 99.1', '0.0 to 1.2', '')
@@ -56,7 +56,7 @@ def shown(interval):
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """What becomes of top-1 when another judge answers for the same images.
+    """Change of top-1 when another model classifies the same images.
 
     Args:
         images: with a label. changed: those with another answer.
@@ -70,12 +70,12 @@ class Change:
 
     @property
     def points(self):
-        """Of top-1 that are gained; below 0 when they are lost."""
+        """Points of top-1 gained; below 0 when lost."""
         return 100.0 * (self.better - self.worse) / self.images
 
     @property
     def interval(self):
-        """Points that are gained, 95%: (low, high).
+        """95% interval of the points gained: (low, high).
 
         Source:
             Bonett and Price 2012, Adjusted Wald confidence interval for a difference
@@ -90,13 +90,13 @@ class Change:
 
     @property
     def certain(self):
-        """Whether so many images show a change at all: 0 is outside the interval."""
+        """Whether the change is significant: 0 is outside the interval."""
         low, high = self.interval
         return low > 0 or high < 0
 
     @property
     def flips(self):
-        """How many answers changed, in words."""
+        """Number of changed predictions, in words."""
         rest = self.changed - self.better - self.worse
         text = f"{self.changed} changed, {self.better} for the better, {self.worse} for"
         return f"{text} the worse" + (
@@ -104,7 +104,7 @@ class Change:
         )
 
     def against(self, other):
-        """The change in words; none where the images cannot show one.
+        """The change in words; "no difference" where it is not significant.
 
         >>> Change(360, 3, 1, 2).against("Keras").partition(" (")[0]
         'no difference that 360 images can show'
@@ -121,7 +121,7 @@ class Change:
 
     @property
     def brief(self):
-        """The change in a cell of a table.
+        """The change for a table cell.
 
         >>> Change(360, 3, 1, 2).brief, Change(1000, 12, 0, 12).brief
         ('none shown', '-1.20 (-1.9 to -0.5)')

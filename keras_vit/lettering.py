@@ -1,4 +1,4 @@
-"""Names in pictures, in any alphabet that a font of this machine has.
+"""Text in pictures, with a font that has the letters of any alphabet.
 
 All pictures that Pillow draws write through this file. A letter that no font has is
 written as its number, such as \\u5e3d, and `undrawable` says so.
@@ -39,7 +39,7 @@ def length(text, size):
 
 
 def fitted(text, size, width):
-    """A text, or as much of its beginning as fits into a width in px, with dots."""
+    """Shorten a text with dots until it fits a width in px."""
     if length(text, size) <= width:
         return text
     while text and length(f"{text}...", size) > width:
@@ -48,12 +48,12 @@ def fitted(text, size, width):
 
 
 def chosen(text):
-    """(path of a font, text) as `write` draws it; None for Pillow's own font."""
+    """(path of a font, text) as `write` draws it; None for Pillow's default font."""
     return _set(text)
 
 
 def undrawable(texts):
-    """A sentence on the letters that no font of this machine has, or None.
+    """Note on the letters that no installed font has, or None.
 
     Args:
         texts: that are drawn.
@@ -68,14 +68,14 @@ def undrawable(texts):
 
 
 def _shown(text):
-    """A text with its accents on its letters, without what moves a pen."""
+    """Normalise a text: composed accents, no control characters."""
     text = unicodedata.normalize("NFC", text)
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 @functools.lru_cache(4096)
 def _set(text):
-    """(face, text) to draw: the first font with all letters, or numbers for some."""
+    """(font, text) to draw: the first font with all letters, else code points."""
     text = _shown(text)
     missing = _missing(text)
     if missing:
@@ -88,13 +88,13 @@ def _number(letter):
 
 
 def _missing(text):
-    """Letters that the best font for a text has not."""
+    """Letters that the best font for a text lacks."""
     return _best(frozenset(text))[1]
 
 
 @functools.lru_cache(1024)
 def _best(letters):
-    """(face, letters it lacks): the font that lacks fewest of these letters."""
+    """(font, letters it lacks): the font that lacks fewest letters."""
     best, least = None, letters
     for face in _faces():
         lacking = letters - _known(face, letters)
@@ -106,31 +106,31 @@ def _best(letters):
 
 
 def _faces():
-    """Fonts to try: Pillow's own, matplotlib's, and those of the system if need be."""
+    """Candidate fonts: Pillow's own, matplotlib's, those of the system if needed."""
     yield None
     yield from _installed()
 
 
 @functools.lru_cache(1)
 def _installed():
-    """Paths of fonts, the likeliest first."""
-    found = []
+    """Paths of fonts, the most complete first."""
+    candidates = []
     for folder in _folders():
         for here, _, names in os.walk(folder):
             paths = (pathlib.Path(here, name) for name in sorted(names))
             fonts = (path for path in paths if path.suffix.lower() in FONTS)
-            found += [p for p in fonts if not p.name.lower().startswith(BOXES)]
+            candidates += [p for p in fonts if not p.name.lower().startswith(BOXES)]
 
     def rank(path):
         name = path.name.lower()
         places = (k for k, part in enumerate(LIKELY) if name.startswith(part))
         return next(places, len(LIKELY)), "bold" in name or "italic" in name, name
 
-    return tuple(sorted(found, key=rank)[:MOST])
+    return tuple(sorted(candidates, key=rank)[:MOST])
 
 
 def _folders():
-    """Where fonts lie on Linux, macOS and Windows, and in matplotlib."""
+    """Font folders of Linux, macOS and Windows, and matplotlib's."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is not None and spec.origin:
         yield pathlib.Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
@@ -159,7 +159,7 @@ def _sized(face, size):
 
 @functools.lru_cache(4096)
 def _has(face, letter):
-    """Whether a font draws a letter otherwise than one that nobody has."""
+    """Whether a font has a glyph of its own for a letter."""
     font = _sized(face, 16)
     masks = [font.getmask(one) for one in (letter, NOBODY)]
     shapes = [(mask.size, bytes(mask)) for mask in masks]
@@ -167,7 +167,7 @@ def _has(face, letter):
 
 
 def _known(face, letters):
-    """Those of some letters that a font has; damaged fonts have none."""
+    """The letters that a font has; a damaged font has none."""
     try:
         return frozenset(c for c in letters if c.isspace() or _has(face, c))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Which way up a photo is: cameras and phones write it beside the pixels.
+"""Image orientation: the EXIF tag of JPEG and PNG, applied to the pixels.
 
 Applied wherever an image file is decoded, in Pillow here and as TensorFlow operators
 in pipelines and served models, so that a file means the same everywhere.
@@ -28,7 +28,7 @@ TURNS = (
 
 
 def upright(pixels, number):
-    """Pixels the right way up.
+    """Rotate and mirror pixels by their orientation tag.
 
     Args:
         pixels: (H, W, ...) numpy array. number: 1 to 8, as in the file.
@@ -44,7 +44,7 @@ def upright(pixels, number):
 
 
 def number_of(image, head):
-    """The number beside the pixels of an opened Pillow image, 1 to 8.
+    """Orientation tag of an opened Pillow image, 1 to 8.
 
     TIFF files are turned by Pillow itself while they are decoded.
 
@@ -58,7 +58,7 @@ def number_of(image, head):
 
 
 def number_in_file(head):
-    """The same of the first HEAD bytes of a JPEG or PNG."""
+    """Orientation tag in the first HEAD bytes of a JPEG or PNG."""
     part, place = (_chunk_of, 8) if head[:1] == b"\x89" else (_segment_of, 2)
     for _ in range(PARTS):
         following, tags = part(head[place : place + 10])
@@ -81,14 +81,14 @@ def _segment_of(head):
 
 
 def _chunk_of(head):
-    """The same of a PNG's chunk."""
+    """Bytes of a PNG's chunk, or None at the pixels; and where its tags begin."""
     if len(head) < 10 or head[4:8] == b"IDAT":
         return None, None
     return int.from_bytes(head[:4], "big") + 12, 8 if head[4:8] == b"eXIf" else None
 
 
 def number_in_tags(tags):
-    """The number in tags of Exif, which begin with "II" or "MM"; 1 without any."""
+    """Orientation in Exif tags, which begin with "II" or "MM"; 1 without any."""
     order = "little" if tags[:1] == b"I" else "big"
 
     def whole(place, size):
@@ -106,7 +106,7 @@ def number_in_tags(tags):
 
 
 def number_in_graph(content):
-    """The same of an encoded JPEG or PNG, as TensorFlow operators.
+    """Orientation tag of an encoded JPEG or PNG, by TensorFlow operators.
 
     Args:
         content: scalar string.
@@ -161,7 +161,7 @@ def _segment(part, place):
 
 
 def _chunk(part, place):
-    """The same of a PNG."""
+    """Start of the tags, or -1, and the next chunk of a PNG, or -1 at the pixels."""
     import tensorflow as tf
 
     length = ((part[0] * 256 + part[1]) * 256 + part[2]) * 256 + part[3]
@@ -171,7 +171,7 @@ def _chunk(part, place):
 
 
 def _tagged(raw, start, last):
-    """The number in tags that begin at `start`; 1 where they have none."""
+    """Orientation in the tags that begin at `start`; 1 where they have none."""
     import tensorflow as tf
 
     little = raw[start] == ord("I")

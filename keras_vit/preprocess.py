@@ -1,4 +1,4 @@
-"""From an image to what a model takes: size, crop and value range.
+"""Preprocessing: resize, crop and value range of a model's images.
 
 Augmentation does not live here but in `keras_vit.training.data`.
 """
@@ -26,7 +26,7 @@ GEOMETRIES = ("torchvision", "tensorflow")
 @keras.saving.register_keras_serializable("keras_vit")
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How images were prepared when the weights were made; travels with a model.
+    """How images are resized, cropped and normalised for a model.
 
     Args:
         image_size: (H, W) px that the model takes.
@@ -83,11 +83,11 @@ class Preprocessing:
 
     def get_config(self):
         """Plain values that rebuild this object."""
-        found = {
+        config = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
-        return {k: v for k, v in found.items() if v is not None}
+        return {k: v for k, v in config.items() if v is not None}
 
     @classmethod
     def from_config(cls, config):
@@ -96,7 +96,7 @@ class Preprocessing:
 
     @property
     def range(self):
-        """What `preprocess_input` takes as its mode: a name, or free numbers."""
+        """The mode of `preprocess_input`: a name, or mean and std."""
         if self.mode != ranges.CUSTOM:
             return self.mode
         return ranges.custom(self.mean, self.std, self.scale)
@@ -106,11 +106,11 @@ class Preprocessing:
         return ranges.numbers(self.range)
 
     def resized(self, image_size):
-        """The same preparation at another (H, W)."""
+        """Copy the preprocessing with another (H, W)."""
         return dataclasses.replace(self, image_size=tuple(image_size))
 
     def changed(self, **fields):
-        """The same preparation with other fields.
+        """Copy the preprocessing with other fields.
 
         A mode, or numbers, take the place of the whole range that was there.
         """
@@ -120,7 +120,7 @@ class Preprocessing:
         return dataclasses.replace(self, **fields)
 
     def __call__(self, images):
-        """Prepare decoded images.
+        """Preprocess decoded images.
 
         Args:
             images: (H, W, C) or (B, H, W, C), uint8 or float of 0 to 255.
@@ -131,7 +131,7 @@ class Preprocessing:
         return preprocess_input(self.resize_images(images), mode=self.range)
 
     def resize_images(self, images):
-        """Only the geometry: resize and centre crop, values stay 0 to 255.
+        """Resize and centre crop; values stay 0 to 255.
 
         Args:
             images: (H, W, C) or (B, H, W, C), uint8 or float.
@@ -149,7 +149,7 @@ class Preprocessing:
         return ops.floor(images + 1e-4) if self.rounding == "truncate" else images
 
     def source_box(self, height, width):
-        """The part of an image that resizing and the centre crop keep.
+        """The part of an image inside the centre crop.
 
         Args:
             height, width: of the image, px.
@@ -163,13 +163,13 @@ class Preprocessing:
         return (height - sides[0]) // 2, (width - sides[1]) // 2, *sides
 
     def _round(self, images):
-        """Whole levels as PIL makes them, halves up; always within 0 to 255."""
+        """Round to integers as PIL does, halves up, within 0 to 255."""
         if self.rounding == "each_pass":
             images = ops.floor(images + 0.5)
         return ops.clip(images, 0.0, 255.0)
 
     def _weights(self, old, resized, kept):
-        """(kept, old) float32: one row per pixel that the centre crop keeps."""
+        """Interpolation weights (kept, old) float32: one row per pixel in the crop."""
         if old == resized:
             weights = np.eye(old)
         else:
@@ -190,7 +190,7 @@ class Preprocessing:
 
 
 def preprocess_image_file(image, preprocessing):
-    """Decode an image file and prepare it as a model wants it.
+    """Decode an image file and preprocess it for a model.
 
     Grey and palette images become three channels; photos are turned the right way up,
     as cameras and phones say beside the pixels.
@@ -244,7 +244,7 @@ def read_image(image):
 
 
 def _head(image):
-    """The first bytes of a file, of which `image` is the path or the content."""
+    """First bytes of a file, given by its path or its content."""
     if isinstance(image, bytes):
         return image[:HEAD]
     with open(image, "rb") as file:
@@ -252,7 +252,7 @@ def _head(image):
 
 
 def _eight_bits(image):
-    """A Pillow image of 8 bits a channel; Pillow itself makes grey of 16 bits white."""
+    """Convert a Pillow image to 8 bits per channel; Pillow itself clips 16 bits."""
     from PIL import Image
 
     deep = image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG")
@@ -260,7 +260,7 @@ def _eight_bits(image):
         low, high = image.getextrema()
         if low < 0 or high > 255 or 0 < high <= 1:
             raise ValueError(
-                f"pixels of 32 bits from {low:g} to {high:g}, which no rule makes 0 to "
+                f"32-bit pixels from {low:g} to {high:g}, which no rule scales to 0 to "
                 "255"
             )
     if not deep:
@@ -269,7 +269,7 @@ def _eight_bits(image):
 
 
 def preprocess_input(x, mode=None, mean=None, std=None, scale=None):
-    """Bring pixel values to the range that the weights were trained with.
+    """Normalise pixels to the value range of the weights.
 
     Args:
         x: (..., C) uint8 or float pixels from 0 to 255. C is 3 for modes with one
@@ -302,7 +302,7 @@ def preprocess_input(x, mode=None, mean=None, std=None, scale=None):
 
 
 def to_pixels(images, mode):
-    """Undo `preprocess_input`, for showing images.
+    """Undo `preprocess_input`, to show images.
 
     Args:
         images: (..., C) float. mode: the range they are in, see `preprocess_input`;
@@ -319,7 +319,7 @@ def to_pixels(images, mode):
 
 
 def decode_predictions(predictions, top=5, labels=None):
-    """Name the classes with the largest scores.
+    """Name the top classes of scores.
 
     Args:
         predictions: (B, K) logits or probabilities.

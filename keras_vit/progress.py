@@ -1,4 +1,4 @@
-"""How far long work is: one line that is renewed, or plain lines in a log.
+"""Progress output: one updated line on a terminal, plain lines in a log.
 
 Everything that takes long shows itself through this file: training, evaluation,
 calibration, conversion, downloads.
@@ -18,7 +18,7 @@ SELDOM = 15.0  # seconds until the first line of a log on what has no numbers
 
 
 def tell(text, line_break=True):
-    """Print as Keras does, unless what is printed goes to a file on a full disk.
+    """Print as Keras does; ignore a full disk behind the output file.
 
     Without Keras, which nobody needs for a download, as it does by default.
     """
@@ -33,7 +33,7 @@ def tell(text, line_break=True):
 
 
 def is_live():
-    """Whether a line can be renewed: on a terminal or in a notebook."""
+    """Whether a line can be overwritten: on a terminal or in a notebook."""
     if "ipykernel" in sys.modules:
         return True
     terminal = sys.stdout is not None and sys.stdout.isatty()
@@ -41,7 +41,7 @@ def is_live():
 
 
 def show(line, stays=False):
-    """Put a line in the place of the one before, on a terminal.
+    """Overwrite the previous line, on a terminal.
 
     Args:
         line: text. stays: whether the next one goes below it.
@@ -51,7 +51,7 @@ def show(line, stays=False):
 
 
 def drawn(share):
-    """A bar of a share of 0 to 1.
+    """Draw a bar of a share of 0 to 1.
 
     >>> drawn(0.34)
     '━━━╌╌╌╌╌╌╌'
@@ -61,7 +61,7 @@ def drawn(share):
 
 
 def clock(seconds):
-    """Minutes and seconds, hours where there are some.
+    """Format a duration: minutes and seconds, and hours where needed.
 
     >>> clock(3723.4), clock(59.6)
     ('1:02:03', '1:00')
@@ -72,7 +72,7 @@ def clock(seconds):
 
 
 def about(seconds):
-    """A time that was estimated, in words.
+    """Format an estimated duration.
 
     >>> about(83.0), about(0.4)
     ('about 1:23', 'a few seconds')
@@ -81,7 +81,7 @@ def about(seconds):
 
 
 class Parts:
-    """Says how many unequal parts of long work are done, and what the rest may take.
+    """Progress of work in unequal parts, with the estimated rest.
 
     What is left is judged by the time of the parts before, counted by their costs.
 
@@ -94,7 +94,7 @@ class Parts:
         self._start = time.monotonic()
 
     def begin(self):
-        """The next part begins; gives a text such as "file 2 of 5, ...".
+        """Begin the next part; returns a text such as "file 2 of 5, ...".
 
         >>> Parts([1, 1], "file").begin()
         'file 1 of 2'
@@ -109,7 +109,7 @@ class Parts:
 
 
 class Pulse:
-    """When the next line is due.
+    """Decides when the next progress line is due.
 
     On a terminal five times a second. In a log at every tenth, `noted` seconds apart or
     more; of what has no end at 1, 2, 4, 8 ...
@@ -123,11 +123,11 @@ class Pulse:
         self.restart()
 
     def restart(self):
-        """Something begins anew."""
+        """Restart the timing."""
         self._shown, self._tenth = time.monotonic(), 0
 
     def is_due(self, done, total):
-        """Whether to say now that so much is done. total: None where nobody knows."""
+        """Whether a line is due at this count. total: None where unknown."""
         waited = time.monotonic() - self._shown
         tenth = done.bit_length() if total is None else TENTHS * done // total
         if self._live:
@@ -140,7 +140,7 @@ class Pulse:
 
 
 class Status:
-    """Says what something is at, of which nobody knows how much there is.
+    """Shows the state of work whose length is unknown.
 
     One line that is renewed; in a log a line after 15 seconds, then each after twice
     the time of the one before.
@@ -154,7 +154,7 @@ class Status:
         self._began, self._wait, self._open = time.monotonic(), SELDOM, False
 
     def show(self, text):
-        """Say it, unless something was said just before."""
+        """Show a state, unless one was shown just before."""
         if not self._verbose:
             return
         if self._live:
@@ -165,7 +165,7 @@ class Status:
             tell(f"{self._name}: {text}")
 
     def close(self):
-        """Leave the line, empty."""
+        """Clear the line and end it."""
         if self._open:
             show("")
             tell("\r", line_break=False)
@@ -173,7 +173,7 @@ class Status:
 
 
 class Bar:
-    """Shows how much of something is done, and how long the rest may take.
+    """Shows a progress bar with the estimated rest.
 
     On a terminal one line is renewed. In a log or a pipe there is a line at every
     tenth, at most one a second, and one at the end, without control characters.
@@ -193,11 +193,11 @@ class Bar:
         self._pulse = Pulse(self._live)
 
     def add(self, count=1):
-        """So much more is done."""
+        """Count more as done."""
         self.update(self.done + count)
 
     def update(self, done):
-        """So much is done in all."""
+        """Set how much is done."""
         self.done = done
         if self.total is not None and done >= self.total:
             self.finish()
@@ -205,7 +205,7 @@ class Bar:
             show(self._text()) if self._live else tell(self._text())
 
     def finish(self):
-        """Nothing more comes: the last line stays. Calling it again does nothing."""
+        """End the bar; its last line stays. A second call does nothing."""
         if self.verbose and not self._over and self.done:
             show(self._text(), stays=True) if self._live else tell(self._text())
         self._over = True

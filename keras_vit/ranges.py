@@ -1,4 +1,4 @@
-"""The range that pixels are brought to: (pixel * scale - mean) / std, per channel.
+"""Value ranges of images: (pixel * scale - mean) / std, per channel.
 
 Named ranges and free numbers, without Keras: reading a header must not import it.
 """
@@ -25,14 +25,14 @@ NEAR = 1e-4
 
 
 class Range(NamedTuple):
-    """A range without a name: (pixel / 255 - mean) / std; rows of 1 or C numbers."""
+    """A custom range: (pixel / 255 - mean) / std; rows of 1 or C numbers."""
 
     mean: tuple
     std: tuple
 
 
 def numbers(mode):
-    """(mean, std) on a scale of 0 to 1; None where pixels stay as they are.
+    """(mean, std) on a scale of 0 to 1; None for pixels without normalisation.
 
     Args:
         mode: a key of RANGES, or a `Range`.
@@ -53,7 +53,7 @@ def keywords(mode):
 
 
 def in_channels(mode, channels):
-    """(mean, std) as rows of so many numbers, or None.
+    """(mean, std) as rows of a number of channels, or None.
 
     Raises:
         ValueError: for a range of another number of channels.
@@ -89,7 +89,7 @@ def pixel_statistics(mode, channels=3):
 
 
 def averaged(mode):
-    """The same range for any number of channels, as timm has it: the mean of each.
+    """The range for any number of channels, as timm has it: the mean of each.
 
     >>> averaged(Range((0.4, 0.5), (0.2, 0.4)))
     Range(mean=(0.45,), std=(0.3,))
@@ -101,7 +101,7 @@ def averaged(mode):
 
 
 def settled(mode, mean, std, scale):
-    """Fields of a `Preprocessing` that go together: a name, or numbers.
+    """Consistent fields of a `Preprocessing`: a named range, or numbers.
 
     Args:
         mode: a key of RANGES, "custom", or None. mean, std, scale: a number, one per
@@ -142,7 +142,7 @@ def settled(mode, mean, std, scale):
 
 
 def custom(mean, std, scale):
-    """The `Range` of rows as `settled` gives them."""
+    """Make the `Range` of rows as `settled` gives them."""
     size = max(len(row) for row in (mean, std, scale or (PIXEL,)))
     rows = (mean, std, scale or (PIXEL,))
     wide = [row * size if len(row) == 1 else row for row in rows]
@@ -155,11 +155,11 @@ def custom(mean, std, scale):
     )
 
 
-def name_of(found):
-    """The key of RANGES with these numbers, or None."""
+def name_of(wanted):
+    """The name in RANGES with these numbers, or None."""
     for name, rows in RANGES.items():
         ours = rows or ((0.0,) * 3, (PIXEL,) * 3)
-        if all(map(_close, ours, found)):
+        if all(map(_close, ours, wanted)):
             return name
     return None
 

@@ -1,4 +1,4 @@
-"""The tables: a row per size, a row per named model; `parse` is their only reader."""
+"""Tables of model variants: a row per size, a row per named model."""
 
 import difflib
 import fnmatch
@@ -196,13 +196,13 @@ def parse(name):
         if name in (function, *spellings):
             return Variant(family, size, patch)
     sizes = "|".join(sorted(map(re.escape, SIZES), key=len, reverse=True))
-    found = re.fullmatch(rf"(?:(ViT|DeiT)[-_])?({sizes})/([1-9]\d*)", str(name))
-    if found:
-        family, size, patch = found.groups()
+    match = re.fullmatch(rf"(?:(ViT|DeiT)[-_])?({sizes})/([1-9]\d*)", str(name))
+    if match:
+        family, size, patch = match.groups()
         return Variant(family or "ViT", size, int(patch))
-    found = re.fullmatch(rf"BiT[-_]({'|'.join(RESNETS)})x([1-9]\d?)", str(name))
-    if found:
-        return BiTVariant(found[1], int(found[2]))
+    match = re.fullmatch(rf"BiT[-_]({'|'.join(RESNETS)})x([1-9]\d?)", str(name))
+    if match:
+        return BiTVariant(match[1], int(match[2]))
     raise ValueError(_unknown(str(name)))
 
 

@@ -1,4 +1,4 @@
-"""Names of arguments in other libraries, and what they are called here.
+"""Argument names of other libraries, and the names here.
 
 What is not known is refused in one sentence with the right name.
 """
@@ -58,12 +58,12 @@ TRAINING = {
 OTHER_VALUE = {"mlp_dim", "warmup", "precision", "strategy", "data", "weights", "model"}
 
 
-def check_names(where, given, known, words, beside=()):
-    """Refuse the first argument that does not exist, with the one that was meant.
+def check_names(where, arguments, known, synonyms, beside=()):
+    """Refuse the first unknown argument, with a suggestion.
 
     Args:
-        where: takes them. given: name -> value. known: names that exist.
-        words: names elsewhere -> names here.
+        where: takes them. arguments: name -> value. known: names that exist.
+        synonyms: names elsewhere -> names here.
         beside: names that belong to the caller, and can be meant.
 
     Raises:
@@ -73,11 +73,11 @@ def check_names(where, given, known, words, beside=()):
     Traceback (most recent call last):
     TypeError: ViT_B16: has no argument 'num_classes'. Use classes=10.
     """
-    kind = "field" if where == "recipe" else "argument"
-    for name, value in given.items():
+    noun = "field" if where == "recipe" else "argument"
+    for name, value in arguments.items():
         if name in known:
             continue
-        meant = words.get(name)
+        meant = synonyms.get(name)
         if meant in known or meant in beside:
             if meant == "image_size" and isinstance(value, tuple | list):
                 value = tuple(value[:2])
@@ -87,4 +87,4 @@ def check_names(where, given, known, words, beside=()):
         else:
             near = did_you_mean(name, [*known, *beside])
             hint = near or f" Known: {', '.join(known)}."
-        raise TypeError(f"{where}: has no {kind} {name!r}.{hint}")
+        raise TypeError(f"{where}: has no {noun} {name!r}.{hint}")

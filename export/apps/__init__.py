@@ -1,1 +1,1 @@
-"""Apps: which file a platform takes, and the code that calls it there."""
+"""Files for apps: the format of each platform, and the code that calls the file."""

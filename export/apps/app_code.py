@@ -1,4 +1,4 @@
-"""Code for the platforms of `platforms.py`, in their own languages, one file each."""
+"""Source code that runs an exported file: one template per platform."""
 
 import json
 import textwrap
@@ -136,7 +136,7 @@ _CODE = {"android": _KOTLIN, "ios": _SWIFT, "web": _JAVASCRIPT}
 
 
 def app_code(platform, file, adapter, labels):
-    """Source text that classifies a photo on a platform.
+    """Write source code that classifies a photo on a platform.
 
     Args:
         platform: `platforms.Platform`. file: `Exported`.
@@ -151,14 +151,14 @@ def app_code(platform, file, adapter, labels):
 
 
 def commented(platform, lines, code):
-    """The code with sentences above it, in its language's comments."""
+    """Put sentences above code as comments in its language."""
     mark = "#" if platform.snippet.endswith(".py") else "//"
     wrapped = [part for line in lines for part in textwrap.wrap(line, 84)]
     return "".join(f"{mark} {line}\n" for line in wrapped) + "\n" + code
 
 
 def _python(platform, file, adapter, labels):
-    """TensorFlow in Python: the report's lines, with a photo in front of them."""
+    """Fill the TensorFlow template: the report's snippet with a photo loaded first."""
     _, height, width, channels = adapter.view.image.shape
     words = {"height": height, "width": width, "channels": channels}
     words["colours"] = "L" if channels == 1 else "RGB"
@@ -169,16 +169,16 @@ def _python(platform, file, adapter, labels):
 
 
 def _cpp(platform, file, adapter, labels):
-    """tflite-micro: its operators by name, and its memory."""
+    """Fill the tflite-micro template: operators by name, arena size, labels."""
     (image,), (scores,) = file.inputs, file.outputs
     operators = sorted(map(_method, file.operators))
-    words = {"file": platform.file, "arena": _arena(file.arena_bytes)}
-    words |= {"shape": " x ".join(map(str, image.shape[1:])), "output": scores.name}
-    words |= {"count": len(operators), "classes": scores.shape[-1]}
-    words |= {"operators": "\n".join(f"    ops.{name}();" for name in operators)}
-    words |= {"labels": _table(labels), "code": scores.dtype}
-    words["fill"] = _PIXELS if adapter.embedded else _codes(image, adapter)
-    return _CPP % words
+    fields = {"file": platform.file, "arena": _arena(file.arena_bytes)}
+    fields |= {"shape": " x ".join(map(str, image.shape[1:])), "output": scores.name}
+    fields |= {"count": len(operators), "classes": scores.shape[-1]}
+    fields |= {"operators": "\n".join(f"    ops.{name}();" for name in operators)}
+    fields |= {"labels": _table(labels), "code": scores.dtype}
+    fields["fill"] = _PIXELS if adapter.embedded else _codes(image, adapter)
+    return _CPP % fields
 
 
 def _codes(image, adapter):

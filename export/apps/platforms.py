@@ -1,4 +1,4 @@
-"""Where an app runs, and which file of a model it takes there."""
+"""The platforms that apps run on, and the file format and recipe of each."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ MEDIAPIPE = "MediaPipe resizes images of other sizes itself, in its own way"
 
 @dataclasses.dataclass(frozen=True)
 class Platform:
-    """One place where apps run.
+    """One platform: its file format, recipes, MediaPipe package and remarks.
 
     Args:
         name: as `export_for` takes it.
@@ -115,7 +115,7 @@ PLATFORMS = {
 
 
 def settle(target, quantization=None, calibration=None, validation=None, trained=None):
-    """Check what is asked for, before anything slow; needs no model.
+    """Check target, recipe and images together, before any slow step.
 
     Args:
         target: name of a platform. quantization: recipe, "float32", "auto" or None.
@@ -144,7 +144,7 @@ def settle(target, quantization=None, calibration=None, validation=None, trained
         )
     if calibration is not None and recipe not in (*wanting, AUTO):
         raise ValueError(
-            f"calibration: means nothing for target={target!r} with {recipe}, which "
+            f"calibration: is not used for target={target!r} with {recipe}, which "
             "needs no images. Leave it out."
         )
     if recipe == AUTO and validation is None:
@@ -156,7 +156,7 @@ def settle(target, quantization=None, calibration=None, validation=None, trained
 
 
 def _refuse(platform, recipe):
-    """Say why a recipe does not go with a platform."""
+    """Raise the error for a recipe that a platform does not support."""
     if len(platform.recipes) > 1:
         check_choice("quantization", recipe, platform.recipes)
     why = "TensorFlow computes in floats, and an .onnx file on its own may be smaller"

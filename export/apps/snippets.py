@@ -1,4 +1,4 @@
-"""A few lines for each file that run as they stand, without this package."""
+"""Python snippets that run each file without this package."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter   # pip install ai-edge-liter
 run = Interpreter("{path}").get_signature_runner("serving_default")
 {before}answer = run(image=image)["{output}"]{after}"""
 
-# An integer file says how its numbers stand for values: value = scale * (code - zero).
+# Quantized inputs and outputs: value = scale * (code - zero point).
 _CODES_IN = """\
 scale, zero = run.get_input_details()["image"]["quantization"]
 image = np.floor(image / scale + (zero + 0.501)).clip({low}, {high}).astype("{dtype}")
@@ -39,34 +39,34 @@ _RESAMPLING = {
 _CODE = {"savedmodel": _SAVED, "tflite": _TFLITE, "onnx": _ONNX}
 
 
-def load_image(contract, note):
-    """Python that reads a photograph into `image`, as the model wants it.
+def load_image(contract, preprocessing):
+    """Write Python that reads and preprocesses a photograph into `image`.
 
     Args:
-        contract: of the model. note: its `Preprocessing`, or None.
+        contract: of the model. preprocessing: its `Preprocessing`, or None.
 
     Returns:
         Source text.
     """
     height, width, channels = contract.image.shape[1:]
-    unknown = note is None
-    note = note or Preprocessing((height, width), mode="none")
+    unknown = preprocessing is None
+    preprocessing = preprocessing or Preprocessing((height, width), mode="none")
     colours, shape = "L" if channels == 1 else "RGB", (1, height, width, channels)
-    method = f"Image.Resampling.{_RESAMPLING[note.interpolation]}"
+    method = f"Image.Resampling.{_RESAMPLING[preprocessing.interpolation]}"
     lines = [
         "import numpy as np",
         "from PIL import Image, ImageOps",
         'photo = ImageOps.exif_transpose(Image.open("photo.jpg"))',
         f'photo = photo.convert("{colours}")',
-        _geometry(note, height, width, method),
+        _geometry(preprocessing, height, width, method),
         f'image = np.asarray(photo, "float32").reshape{shape}',
     ]
     if unknown:
         lines.append(
             "# The model does not say its range: scale `image` as it takes it."
         )
-    rows = ranges.in_channels(note.range, channels)
-    if note.mode == "google":
+    rows = ranges.in_channels(preprocessing.range, channels)
+    if preprocessing.mode == "google":
         lines.append("image = image / 127.5 - 1")
     elif rows is not None:
         mean, std = (list(row) for row in rows)
@@ -74,20 +74,20 @@ def load_image(contract, note):
     return "\n".join(lines)
 
 
-def _geometry(note, height, width, method):
-    if note.resize == "short_side":
-        bleed = round((1 - note.crop) / 2, 6)
+def _geometry(preprocessing, height, width, method):
+    if preprocessing.resize == "short_side":
+        bleed = round((1 - preprocessing.crop) / 2, 6)
         return f"photo = ImageOps.fit(photo, ({width}, {height}), {method}, {bleed})"
-    if note.crop == 1:
+    if preprocessing.crop == 1:
         return f"photo = photo.resize(({width}, {height}), {method})"
-    full = (int(width / note.crop), int(height / note.crop))
+    full = (int(width / preprocessing.crop), int(height / preprocessing.crop))
     left, top = round((full[0] - width) / 2), round((full[1] - height) / 2)
     box = (left, top, left + width, top + height)
     return f"photo = photo.resize({full}, {method}).crop({box})"
 
 
 def run_file(artefact, output):
-    """Python that turns `image` into `answer` with one of the files.
+    """Write Python that computes `answer` of `image` with one of the files.
 
     Args:
         artefact: `Verification` of the file, or the `Exported` that it is.
@@ -98,11 +98,11 @@ def run_file(artefact, output):
     """
     image = artefact.inputs[0]
     answer = next(tensor for tensor in artefact.outputs if tensor.name == output)
-    words = {"output": output, "dtype": image.dtype, "before": "", "after": ""}
-    words["image"] = image.name
+    fields = {"output": output, "dtype": image.dtype, "before": "", "after": ""}
+    fields["image"] = image.name
     if image.scale is not None:
         ends = np.iinfo(image.dtype)
-        words["before"] = _CODES_IN.format(low=ends.min, high=ends.max, **words)
+        fields["before"] = _CODES_IN.format(low=ends.min, high=ends.max, **fields)
     if answer.scale is not None:
-        words["after"] = _CODES_OUT.format(**words)
-    return _CODE[artefact.format].format(path=artefact.path.name, **words)
+        fields["after"] = _CODES_OUT.format(**fields)
+    return _CODE[artefact.format].format(path=artefact.path.name, **fields)

@@ -1,1 +1,1 @@
-"""An exported file beside the Keras model: differences summed up over many images."""
+"""Comparison of an exported file with the Keras model over a validation set."""

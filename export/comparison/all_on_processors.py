@@ -1,16 +1,16 @@
-"""Every file of an export on other processors, one after the other."""
+"""Verification of all files of an export on other processors, one after the other."""
 
-from keras_vit.export.comparison.on_processors import Trials
+from keras_vit.export.comparison.on_processors import ProcessorRuns
 from keras_vit.export.processors import session
 from keras_vit.export.processors.targets import chosen
-from keras_vit.export.processors.trial import Trial
+from keras_vit.export.processors.trial import ProcessorTrial
 from keras_vit.export.runtime.console import say
 
 IMAGES = 32  # emulation is slow
 
 
-class Elsewhere:
-    """The processors that the files of an export are tried on.
+class ProcessorJudge:
+    """Runs every file of an export on emulated processors and compilers.
 
     Args:
         names: one, a list, or None. max_points_lost: as in `verify`.
@@ -32,32 +32,34 @@ class Elsewhere:
             session.check(target, target.formats[0])
         self._options = (max_points_lost, time_limit, verbose)
 
-    def judge(self, reference, runtimes, found, first):
-        """Fill in what came of each file.
+    def judge(self, reference, runtimes, verifications, first):
+        """Store the processor trials of each file in its verification.
 
         Args:
             reference: `Reference`. runtimes: of the files here.
-            found: their `Verification`s, changed in place.
+            verifications: their `Verification`s, changed in place.
             first: `FirstImages`.
         """
         if not self._targets:
             return
         images, labels = first.images(), first.labels()
         batch = (images, labels, reference.finite_answers(images))
-        for runtime, one in zip(runtimes, found, strict=True):
+        for runtime, one in zip(runtimes, verifications, strict=True):
             trials = [self._try(t, reference, runtime, batch) for t in self._targets]
             one.judge({trial.processor: trial for trial in trials})
 
     def _try(self, target, reference, runtime, batch):
-        """`Trial` of one file on one processor."""
+        """Run one file on one processor: `ProcessorTrial`."""
         if runtime.format not in target.formats:
             takes = " and ".join(target.formats)
-            return Trial(target.name, target.kind, untried=f"takes {takes} files")
+            return ProcessorTrial(
+                target.name, target.kind, untried=f"takes {takes} files"
+            )
         try:
-            with Trials(reference, runtime, [target], *self._options) as trials:
+            with ProcessorRuns(reference, runtime, [target], *self._options) as trials:
                 trials.add(*batch)
                 (trial,) = trials.results().values()
         except TimeoutError as err:
-            trial = Trial(target.name, target.kind, untried=str(err))
+            trial = ProcessorTrial(target.name, target.kind, untried=str(err))
         say(f"{runtime.path.name} on {trial}", self._options[-1])
         return trial

@@ -1,7 +1,7 @@
-"""Verifying a file with an adapter of its own: what to ask it, and what to expect.
+"""Detect a file's input and output adapter, and convert the expected answers to it.
 
-The adapter is read off the file: names, shapes and dtypes say what stands around the
-model. Everything that can be compared is; nothing is taken on trust.
+The adapter is read from the file's names, shapes and dtypes. Every output that can be
+compared is compared.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ from keras_vit.export.io.model_views import ModelViews
 from keras_vit.models.input_range import UNKNOWN
 
 
-def face_of(reference, runtime):
-    """The `AdaptedReference` that answers as a file should.
+def adapted_reference(reference, runtime):
+    """Adapt the Keras reference to the inputs and outputs of a file.
 
     Args:
         reference: `Reference` of the model, with an open batch. runtime: the file.
@@ -26,8 +26,8 @@ def face_of(reference, runtime):
         ValueError: for a file that prepares pixels, of a model that does not say how.
     """
     image, names = runtime.inputs[0], [tensor.name for tensor in runtime.outputs]
-    own = [tensor.name for tensor in reference.contract.outputs]
-    features = names == [FEATURES] and own != names
+    output_names = [tensor.name for tensor in reference.contract.outputs]
+    features = names == [FEATURES] and output_names != names
     view = ModelViews(reference).get(None, None, FEATURES if features else "scores")
     contract, options = view.contract, {}
     resized = image.shape[1:] != contract.image.shape[1:]
@@ -39,14 +39,14 @@ def face_of(reference, runtime):
             f"{runtime.path}: prepares pixels inside, to be compared with a model that "
             f"says how, but {UNKNOWN}."
         )
-    options["softmax"] = own == ["logits"] and "probabilities" in names
+    options["softmax"] = output_names == ["logits"] and "probabilities" in names
     if CLASSES in names:
         options["top"] = runtime.outputs[names.index(CLASSES)].shape[-1]
     return view.adapted(view.adapter(**options))
 
 
 def batches_for(adapted, images, labels, contract):
-    """Batches as the file takes them, out of what the user holds.
+    """Convert the user's images and labels to batches as the file takes them.
 
     Args:
         adapted: `AdaptedReference`.
@@ -61,19 +61,19 @@ def batches_for(adapted, images, labels, contract):
     if not (adapter.embedded or adapter.encoded):
         return Batches(images, labels, contract)
     if adapter.embedded and getattr(images, "dtype", None) == np.uint8:
-        return Turned(
+        return ConvertedBatches(
             Batches(images, labels, Contract(adapter.image, adapter.compared, "none")),
             _bytes,
         )
-    return Turned(Batches(images, labels, contract), adapter.pixels)
+    return ConvertedBatches(Batches(images, labels, contract), adapter.pixels)
 
 
 def _bytes(images):
     return images.astype("uint8")
 
 
-class Turned:
-    """Batches whose images are changed on the way.
+class ConvertedBatches:
+    """Batches whose images are converted before they are used.
 
     Args:
         batches: `Batches`. change: function of images.
@@ -89,7 +89,7 @@ class Turned:
 
 
 def described(adapter):
-    """What a comparison by this adapter covers, in words; "" for the model's own."""
+    """Describe the input and output conversion of an adapter; "" where it has none."""
     parts = []
     if adapter.encoded:
         parts.append("images written as PNG and decoded by the file")

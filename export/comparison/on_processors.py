@@ -1,4 +1,4 @@
-"""What a file answers on other processors, beside Keras and beside this machine."""
+"""Comparison of a file's answers on other processors with Keras and this machine."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from keras_vit.export.comparison.running_tally import Comparison
 from keras_vit.export.processors import session
 from keras_vit.export.processors.child import TIME_LIMIT
 from keras_vit.export.processors.targets import COMPILER, INTERPRETER
-from keras_vit.export.processors.trial import Trial
+from keras_vit.export.processors.trial import ProcessorTrial
 from keras_vit.export.runtime.differences import Tally
 from keras_vit.export.runtime.runtimes import PlainRuntime
 from keras_vit.intervals import percents
 
 
-class Trials:
-    """Runs a file on processors while the images pass by, as `verify` does here.
+class ProcessorRuns:
+    """Runs a file on several processors over the batches that `verify` reads.
 
     A context: leaving it ends the processes.
 
@@ -37,9 +37,9 @@ class Trials:
         self._reference, self._runtime = reference, runtime
         options = (max_points_lost, time_limit, verbose)
         self._trials = [
-            Compiled(target, runtime, *options)
+            CompilerRun(target, runtime, *options)
             if target.kind == COMPILER
-            else Running(target, runtime, reference, *options)
+            else ProcessorRun(target, runtime, reference, *options)
             for target in targets
         ]
 
@@ -51,7 +51,7 @@ class Trials:
             trial.close()
 
     def add(self, images, labels, expected):
-        """Look at one batch; fits `verify_all`'s observe."""
+        """Run one batch; fits `verify_all`'s observe."""
         if not self._trials:
             return
         here = self._reference.complete(expected, self._runtime(images))
@@ -59,15 +59,16 @@ class Trials:
             trial.add(images, labels, expected, here)
 
     def results(self):
-        """Name -> `Trial` of each."""
+        """Return name -> `ProcessorTrial`."""
         return {trial.name: trial.result() for trial in self._trials}
 
 
-class Running:
-    """One processor that answers. Started by its first batch.
+class ProcessorRun:
+    """Runs one file on one emulated processor; starts at the first batch.
 
     Args:
-        target, runtime, reference, max_points_lost, time_limit, verbose: see `Trials`.
+        target, runtime, reference, max_points_lost, time_limit, verbose: see
+            `ProcessorRuns`.
     """
 
     def __init__(self, target, runtime, reference, max_points_lost, *options):
@@ -82,7 +83,7 @@ class Running:
             self._plain = PlainRuntime(runtime.path, signature=runtime.signature)
 
     def add(self, images, labels, expected, here):
-        """Run one batch. here: what this machine's runtime answers."""
+        """Run one batch. here: the answers of this machine's runtime."""
         if self._broken:
             return
         try:
@@ -104,13 +105,13 @@ class Running:
             self._same += int(np.sum(here[0].argmax(axis=1) == got[0].argmax(axis=1)))
 
     def _count_equal(self, images, raw):
-        """How many answers are those of LiteRT's reference kernels, to the bit."""
+        """Count the answers that equal LiteRT's reference kernels bit for bit."""
         pairs = zip(raw, self._plain(images), strict=True)
         equal = [(a == b).reshape(len(a), -1).all(axis=1) for a, b in pairs]
         self._equal += int(np.all(equal, axis=0).sum())
 
     def _say_of_interpreter(self, trial):
-        """What an interpreter alone can tell."""
+        """Describe arena size and bit-exact answers, for an interpreter."""
         trial.facts = {**trial.facts, "equal_to_reference_kernels": self._equal}
         trial.told = (
             f"{trial.facts['arena_bytes']:,} bytes of arena, answers of LiteRT's "
@@ -118,8 +119,8 @@ class Running:
         )
 
     def result(self):
-        """`Trial` so far."""
-        trial, one = Trial(self.name, self._target.kind), self._comparison
+        """Return the `ProcessorTrial` so far."""
+        trial, one = ProcessorTrial(self.name, self._target.kind), self._comparison
         if self._session is not None:
             trial.seconds, trial.facts = self._session.seconds, self._session.facts
         if one.images:
@@ -145,11 +146,11 @@ class Running:
             self._session.close()
 
 
-class Compiled:
-    """One compiler: it is asked once, at the end.
+class CompilerRun:
+    """Compiles a file for one NPU, once, at the end of the batches.
 
     Args:
-        target, runtime, max_points_lost, time_limit, verbose: see `Trials`.
+        target, runtime, max_points_lost, time_limit, verbose: see `ProcessorRuns`.
     """
 
     def __init__(self, target, runtime, max_points_lost, *options):
@@ -157,11 +158,11 @@ class Compiled:
         self._options = options
 
     def add(self, images, labels, expected, here):
-        """Images do not matter."""
+        """Do nothing: a compiler needs no images."""
 
     def result(self):
-        """`Trial` of compiling the file."""
+        """Return the `ProcessorTrial` of compiling the file."""
         return session.compile_for(self._target, self._runtime, *self._options)
 
     def close(self):
-        """Nothing is left running."""
+        """Do nothing: no process is left running."""

@@ -1,4 +1,4 @@
-"""Running figures of one file against the Keras model."""
+"""Running accuracy, agreement and difference of a file and its Keras model."""
 
 import collections
 import math
@@ -8,12 +8,16 @@ import numpy as np
 from keras_vit.export.comparison.verification import Verification
 from keras_vit.export.inspection.summary import inspect
 from keras_vit.export.io.io_spec import size_of
-from keras_vit.export.runtime.differences import Tally, points_allowed, worst
+from keras_vit.export.runtime.differences import (
+    Tally,
+    largest_difference,
+    points_allowed,
+)
 from keras_vit.intervals import Change, percents
 
 
 class Comparison:
-    """Running figures of one file against the Keras model.
+    """Running accuracy, agreement and difference of a file and its Keras model.
 
     Args:
         runtime: the loaded file. contract: of the model.
@@ -33,24 +37,26 @@ class Comparison:
         self._where, self._largest = "", -1.0
 
     def add(self, expected, got, labels):
-        """Count in one batch.
+        """Add one batch of expected and obtained outputs.
 
         Raises:
             ValueError: for labels that nothing is judged by.
         """
         if labels is not None and not self._scored:
             raise ValueError(
-                f"labels: go with scores of two classes or more, got "
+                f"labels: need scores of two classes or more, got "
                 f"{self._names[0]!r} of {expected[0].shape[-1]} values. Leave the "
                 "labels out: images alone are compared too."
             )
         self.images += len(expected[0])
         parts = zip(self.tallies, self._names, expected, got, strict=True)
-        for tally, name, wanted, found in parts:
-            tally.add(wanted, found)
+        for tally, name, wanted, obtained in parts:
+            tally.add(wanted, obtained)
             if tally.largest > self._largest:
                 self._largest = tally.largest
-                self._where = f"{name}, in its batch {worst(wanted, found)}"
+                self._where = (
+                    f"{name}, in its batch {largest_difference(wanted, obtained)}"
+                )
         if not self._scored:
             return
         ours, theirs = expected[0].argmax(axis=1), got[0].argmax(axis=1)
@@ -61,11 +67,11 @@ class Comparison:
         if labels is not None:
             self._judge(ours, theirs, labels)
         if labels is not None and self._five:
-            self.top5_keras += _among_five(expected[0], labels)
-            self.top5 += _among_five(got[0], labels)
+            self.top5_keras += _count_top5(expected[0], labels)
+            self.top5 += _count_top5(got[0], labels)
 
     def _judge(self, ours, theirs, labels):
-        """Count in the choices of both beside the classes of the images."""
+        """Count top-1, top-5 and agreement with the labels of a batch."""
         before, after = ours == labels, theirs == labels
         self.labelled += len(labels)
         self.right_keras += int(before.sum())
@@ -75,7 +81,7 @@ class Comparison:
         self.worse += int((before & ~after).sum())
 
     def confusions(self, names, most=10):
-        """The most frequent disagreements. names: of the classes, or None."""
+        """The most frequent disagreements of file and model. names: labels, or None."""
 
         def name(index):
             return names[index] if names else f"class {index}"
@@ -88,7 +94,7 @@ class Comparison:
     def verification(
         self, max_points_lost, milliseconds_keras, milliseconds, names=None, verbose=0
     ):
-        """The figures so far, with a verdict. verbose: 1 shows how far tools are."""
+        """Build the `Verification` of all batches. verbose: 1 shows tools' progress."""
         runtime, count = self.runtime, sum(tally.count for tally in self.tallies)
         noise = min(tally.decibel for tally in self.tallies)
         return Verification(
@@ -126,7 +132,7 @@ class Comparison:
         )
 
     def unlabelled(self):
-        """What to say where some images have labels and others none; a list."""
+        """Notes on images without labels, where others have some; a list."""
         if self.labelled in (0, self.images):
             return []
         return [
@@ -145,7 +151,7 @@ class Comparison:
 
     @property
     def change(self):
-        """`Change` from the Keras model's answers to the file's, or None."""
+        """Top-1 `Change` from the Keras model to the file, or None without labels."""
         if not self.labelled:
             return None
         return Change(self.labelled, self.changed, self.better, self.worse)
@@ -156,7 +162,7 @@ class Comparison:
         return self._percent(self.same, self.images if self._scored else 0)
 
     def reasons(self, max_points_lost):
-        """What there is to complain about. max_points_lost: as in `verify`."""
+        """The limits that the file exceeds. max_points_lost: as in `verify`."""
         complaints = [tally.complaint(self.runtime.precision) for tally in self.tallies]
         pairs = zip(self._names, complaints, strict=True)
         reasons = [f"{name} has {text}" for name, text in pairs if text]
@@ -170,7 +176,7 @@ class Comparison:
         return reasons
 
 
-def _among_five(scores, labels):
-    """How many labels are among the five largest scores."""
+def _count_top5(scores, labels):
+    """Count the labels that are among the five largest scores."""
     best = np.argpartition(-scores, 5, axis=1)[:, :5]
     return int((best == labels[:, None]).any(axis=1).sum())

@@ -1,4 +1,4 @@
-"""What `verify` found out about one file."""
+"""The result of verifying one file: accuracy, differences, reasons, verdict."""
 
 import dataclasses
 import math
@@ -13,12 +13,12 @@ from keras_vit.intervals import Change, shown
 
 @dataclasses.dataclass
 class Verification:
-    """How close an exported file comes to the Keras model.
+    """Result of verifying one file: how close it is to the Keras model.
 
     Attributes:
         path, format, size_bytes: of the file.
         precision: "float32", "float16", "int8" or "int4", of its weights.
-        inputs, outputs: lists of `keras_vit.export.io.io_spec.Tensor`.
+        inputs, outputs: lists of `keras_vit.export.io.io_spec.TensorSpec`.
         inspection: what stands in the file, see `inspection.summary.inspect`.
         images: how many were compared.
         largest_difference, mean_difference: absolute, over all outputs.
@@ -42,7 +42,7 @@ class Verification:
         compared: what, where the file takes or gives something else than the model.
         layers: `inspection.layers.LayerReport`, if asked.
         half: the largest activation beside what 16-bit floats hold, if asked.
-        processors: name -> `processors.trial.Trial`, of those asked for.
+        processors: name -> `ProcessorTrial`, of those asked for.
     """
 
     path: pathlib.Path
@@ -81,29 +81,29 @@ class Verification:
 
     @property
     def passed(self):
-        """Whether there is nothing to complain about; see `verdict` too."""
+        """Whether no limit was exceeded; see `verdict` too."""
         return not self.reasons
 
     @property
     def identical(self):
-        """Whether every output is the Keras model's, to the last bit."""
+        """Whether every output equals the Keras model's bit for bit."""
         return self.largest_difference == 0.0
 
     @property
     def top1_text(self):
-        """Top-1 with its interval in words; "" without labels."""
+        """Top-1 with its 95% interval in words; "" without labels."""
         if self.top1 is None:
             return ""
         return f"top-1 {self.top1:.2f}% ({shown(self.top1_interval)})"
 
     @property
     def noise_text(self):
-        """Signal to noise in words."""
+        """Signal-to-noise ratio in words."""
         return decibels(self.signal_to_noise_db)
 
     @property
     def verdict(self):
-        """Passed or failed, and why, in words.
+        """Whether the file passed or failed, and why, in words.
 
         A file that does not fail, on less than was asked for, is not called passed.
         """
@@ -114,10 +114,10 @@ class Verification:
         return "passed"
 
     def judge(self, trials):
-        """Take in what came of other processors: what fails there fails here.
+        """Add the trials on other processors; a failure there fails the file.
 
         Args:
-            trials: name -> `processors.trial.Trial`.
+            trials: name -> `ProcessorTrial`.
         """
         self.processors = trials
         for name, trial in trials.items():

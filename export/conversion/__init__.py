@@ -1,1 +1,1 @@
-"""From a Keras model to a float32 file of TensorFlow: what every recipe starts from."""
+"""Conversion of a Keras model to a float32 file, which every recipe starts from."""

@@ -1,4 +1,4 @@
-"""Encoded images to the model's input, as TensorFlow operators of any image size.
+"""TensorFlow operators that decode JPEG or PNG and preprocess at any image size.
 
 The same arithmetic as `keras_vit.Preprocessing`, whose matrices are made here while
 the graph runs, because only then the size of an image is known.
@@ -9,11 +9,11 @@ from keras_vit.orientation import number_in_graph, upright_in_graph
 from keras_vit.preprocess import preprocess_input
 
 
-def decode(note):
-    """A function of encoded images: decode, resize, crop, normalise.
+def decode(preprocessing):
+    """Make a TensorFlow function of encoded images: decode, resize, crop, normalise.
 
     Args:
-        note: `Preprocessing`.
+        preprocessing: `Preprocessing`.
 
     Returns:
         function of (B,) strings, JPEG, PNG or GIF, that gives (B, H, W, 3) float32.
@@ -21,22 +21,22 @@ def decode(note):
     """
     import tensorflow as tf
 
-    spec = tf.TensorSpec((*note.image_size, 3), tf.float32)
+    spec = tf.TensorSpec((*preprocessing.image_size, 3), tf.float32)
 
     def prepare(content):
         # Pillow's decoder is as accurate; TensorFlow's default is not.
         image = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
         image = upright_in_graph(image, number_in_graph(content))
-        return preprocess_input(resize(image, note), note.range)
+        return preprocess_input(resize(image, preprocessing), preprocessing.range)
 
     return lambda contents: tf.map_fn(prepare, contents, fn_output_signature=spec)
 
 
-def resize(image, note):
-    """As `Preprocessing.resize_images`.
+def resize(image, preprocessing):
+    """Resize and crop an image as `Preprocessing.resize_images` does.
 
     Args:
-        image: (H, W, C) tensor. note: `Preprocessing`.
+        image: (H, W, C) tensor. preprocessing: `Preprocessing`.
 
     Returns:
         (h, w, C) float32 tensor of 0 to 255.
@@ -44,35 +44,35 @@ def resize(image, note):
     import tensorflow as tf
 
     image, shape = tf.cast(image, "float32"), tf.shape(image)
-    height, width = resized_shape(shape[0], shape[1], note)
-    down = weights(shape[0], height, note.image_size[0], note)
-    across = weights(shape[1], width, note.image_size[1], note)
-    image = _round(tf.einsum("qw,hwc->hqc", across, image), note)
-    image = _round(tf.einsum("ph,hwc->pwc", down, image), note)
-    image = tf.ensure_shape(image, (*note.image_size, None))
-    return tf.floor(image + 1e-4) if note.rounding == "truncate" else image
+    height, width = resized_shape(shape[0], shape[1], preprocessing)
+    down = weights(shape[0], height, preprocessing.image_size[0], preprocessing)
+    across = weights(shape[1], width, preprocessing.image_size[1], preprocessing)
+    image = _round(tf.einsum("qw,hwc->hqc", across, image), preprocessing)
+    image = _round(tf.einsum("ph,hwc->pwc", down, image), preprocessing)
+    image = tf.ensure_shape(image, (*preprocessing.image_size, None))
+    return tf.floor(image + 1e-4) if preprocessing.rounding == "truncate" else image
 
 
-def _round(image, note):
+def _round(image, preprocessing):
     import tensorflow as tf
 
-    if note.rounding == "each_pass":
+    if preprocessing.rounding == "each_pass":
         image = tf.floor(image + 0.5)
     return tf.clip_by_value(image, 0.0, 255.0)
 
 
-def resized_shape(height, width, note):
+def resized_shape(height, width, preprocessing):
     """(H, W) int32 tensors before the centre crop."""
     import tensorflow as tf
 
-    out_h, out_w = (int(side / note.crop) for side in note.image_size)
-    if note.resize == "squash":
+    out_h, out_w = (int(side / preprocessing.crop) for side in preprocessing.image_size)
+    if preprocessing.resize == "squash":
         return tf.constant(out_h), tf.constant(out_w)
 
     def long(side, new, old):
         """The other side, as the short one goes from `old` to `new`."""
         whole = tf.cast(side * new, "float64") / tf.cast(old, "float64")
-        whole = whole if note.geometry == "torchvision" else tf.round(whole)
+        whole = whole if preprocessing.geometry == "torchvision" else tf.round(whole)
         return tf.cast(whole, "int32")
 
     fits = out_h * width >= out_w * height  # the height is what just fits
@@ -81,27 +81,27 @@ def resized_shape(height, width, note):
     return tf.where(fits, out_h, tall), tf.where(fits, wide, out_w)
 
 
-def weights(old, resized, kept, note):
-    """(kept, old) float32: one row per pixel that the centre crop keeps.
+def weights(old, resized, kept, preprocessing):
+    """Interpolation weights (kept, old) float32: one row per pixel in the centre crop.
 
     Args:
-        old, resized: int32 tensors, px. kept: px. note: `Preprocessing`.
+        old, resized: int32 tensors, px. kept: px. preprocessing: `Preprocessing`.
     """
     import tensorflow as tf
 
     half = tf.cast(resized - kept, "float64") / 2
-    half = tf.round(half) if note.geometry == "torchvision" else tf.floor(half)
+    half = tf.round(half) if preprocessing.geometry == "torchvision" else tf.floor(half)
     rows = tf.cast(tf.range(kept), "float64")[:, None] + half
     scale = tf.cast(old, "float64") / tf.cast(resized, "float64")
-    made = _area if note.interpolation == "area" else _kernel
-    if note.interpolation == "nearest":
+    function = _area if preprocessing.interpolation == "area" else _kernel
+    if preprocessing.interpolation == "nearest":
         picked = tf.minimum(tf.cast((rows + 0.5) * scale, "int32"), old - 1)
         return tf.one_hot(picked[:, 0], old)
-    return tf.cast(made(rows, scale, old, note), "float32")
+    return tf.cast(function(rows, scale, old, preprocessing), "float32")
 
 
-def _area(rows, scale, old, note):
-    """Share of each sample in the interval that an output covers."""
+def _area(rows, scale, old, preprocessing):
+    """Area interpolation weights: the share of each sample in an output pixel."""
     import tensorflow as tf
 
     samples = tf.cast(tf.range(old), "float64")
@@ -110,16 +110,16 @@ def _area(rows, scale, old, note):
     return covered / tf.reduce_sum(covered, axis=1, keepdims=True)
 
 
-def _kernel(rows, scale, old, note):
-    """Bilinear or bicubic weights, widened when shrinking if the note says so."""
+def _kernel(rows, scale, old, preprocessing):
+    """Bilinear or bicubic weights, antialiased where the preprocessing says so."""
     import tensorflow as tf
 
-    centres, reach = (rows + 0.5) * scale - 0.5, int(REACH[note.interpolation])
-    stretch = tf.maximum(scale, 1.0) if note.antialias else tf.ones_like(scale)
+    centres, reach = (rows + 0.5) * scale - 0.5, int(REACH[preprocessing.interpolation])
+    stretch = tf.maximum(scale, 1.0) if preprocessing.antialias else tf.ones_like(scale)
     samples = tf.cast(tf.range(-reach, old + reach), "float64")
-    values = _weight(note.interpolation, (samples - centres) / stretch)
+    values = _weight(preprocessing.interpolation, (samples - centres) / stretch)
     inner = values[:, reach:-reach]
-    if note.antialias:
+    if preprocessing.antialias:
         support = reach * stretch
         low, high = tf.floor(centres - support + 1), tf.floor(centres + support + 1)
         within = (samples >= low) & (samples < high)
@@ -133,7 +133,7 @@ def _kernel(rows, scale, old, note):
 
 
 def _weight(method, distance):
-    """The triangle, or Keys' cubic with a = -0.5."""
+    """The triangle kernel, or Keys' cubic with a = -0.5."""
     import tensorflow as tf
 
     t = tf.abs(distance)

@@ -1,10 +1,10 @@
-"""Names of Keras layers, read off the names that converters give their operators."""
+"""Keras layer names, parsed from the operator names of converters."""
 
 import re
 
 
 def layer_path(*names):
-    """The layer's path out of the converter's names of its result and its weight.
+    """Parse the layer's path from the converter's names of its result and weight.
 
     Names hold a path per operator that was fused; an output's is that of the output.
 

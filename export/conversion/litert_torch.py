@@ -1,4 +1,4 @@
-"""The second way to `.tflite`: Keras on torch, through litert-torch, in a subprocess.
+"""TFLite conversion through litert-torch: Keras on torch, in a subprocess.
 
 TensorFlow's converter is the first. Both make the same float32 file as far as names,
 proof and recipes are concerned, so that either can go.
@@ -21,7 +21,7 @@ _PYTHON = contextvars.ContextVar("python of litert-torch", default=None)
 
 @contextlib.contextmanager
 def through_litert_torch(python=None):
-    """Let `to_tflite` and `export_all` convert with litert-torch inside this block.
+    """Convert with litert-torch instead of TensorFlow inside this block.
 
     litert-torch pins versions that TensorFlow does not: give it an environment of its
     own, with `pip install litert-torch keras`, and pass the path of its Python.
@@ -46,7 +46,7 @@ def through_litert_torch(python=None):
 
 
 def chosen():
-    """Whether the block around asks for litert-torch."""
+    """Whether the enclosing block asks for litert-torch."""
     return _PYTHON.get() is not None
 
 
@@ -94,7 +94,7 @@ def convert(reference, file):
 
 
 def _environment():
-    """This process's, with torch for Keras and this very package on the path."""
+    """Environment of the subprocess: torch backend and this package's path."""
     root = pathlib.Path(keras_vit.__file__).parents[1]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
     return {**os.environ, "KERAS_BACKEND": "torch", "PYTHONPATH": path}

@@ -1,4 +1,4 @@
-"""A script: Keras on torch, through litert-torch, to a float32 `.tflite` file.
+"""Worker script: converts a Keras model on torch to float32 `.tflite` by litert-torch.
 
 python litert_torch_worker.py model.keras out.tflite logits
 
@@ -13,7 +13,7 @@ MISSING = 3  # exit code when litert-torch is not installed
 
 
 def convert(source, target, names):
-    """Convert one model with a fixed batch of 1.
+    """Convert one model with a batch size of 1.
 
     Args:
         source: `.keras` file. target: `.tflite` file. names: of the outputs.
@@ -26,7 +26,7 @@ def convert(source, target, names):
 
     model = keras.models.load_model(source)
 
-    class Named(torch.nn.Module):
+    class DictOutputs(torch.nn.Module):
         """The model with a dictionary of outputs."""
 
         def __init__(self):
@@ -38,7 +38,7 @@ def convert(source, target, names):
             return dict(zip(names, outputs, strict=True))
 
     image = torch.zeros((1, *model.inputs[0].shape[1:]))
-    made = litert_torch.convert(Named().eval(), sample_kwargs={"image": image})
+    made = litert_torch.convert(DictOutputs().eval(), sample_kwargs={"image": image})
     made.export(target)
 
 

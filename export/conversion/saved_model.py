@@ -1,4 +1,4 @@
-"""A Keras model as a SavedModel: one TensorFlow function per signature."""
+"""Conversion to a SavedModel: one TensorFlow function per signature."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ from keras_vit.ranges import pixel_statistics
 EXTRA = "assets.extra"
 
 
-def write_faces(adapters, folder, labels=None):
+def write_signatures(adapters, folder, labels=None):
     """Write a SavedModel with one function per signature and named outputs.
 
     Args:
@@ -51,11 +51,11 @@ def write_savedmodel(reference, folder):
     Args:
         reference: `Reference`; its contract says names and batch. folder: where.
     """
-    write_faces({SERVE: AdaptedReference(reference)}, folder)
+    write_signatures({SERVE: AdaptedReference(reference)}, folder)
 
 
 def traceable(adapted):
-    """An adapter as a `tf.function` with a named input and a dict of outputs."""
+    """Make a `tf.function` of an adapter, with a named input and a dict of outputs."""
     import tensorflow as tf
 
     adapter, model = adapted.adapter, adapted.reference.model
@@ -77,7 +77,7 @@ def traceable(adapted):
 
 
 def preparation(adapter):
-    """A function from what an adapter takes to what the model takes, in TensorFlow."""
+    """Make a TensorFlow function that preprocesses an adapter's input for the model."""
     import tensorflow as tf
 
     if adapter.encoded:
@@ -99,7 +99,7 @@ def preparation(adapter):
 
 @contextlib.contextmanager
 def disk_errors(path):
-    """Turn TensorFlow's own errors of writing into the usual OSError."""
+    """Convert TensorFlow's errors of writing to OSError."""
     import tensorflow as tf
 
     try:

@@ -1,4 +1,4 @@
-"""A Keras model as a float32 `.tflite` file, by TensorFlow or litert-torch."""
+"""Conversion to a float32 `.tflite` file, by TensorFlow or litert-torch."""
 
 import pathlib
 import re
@@ -12,7 +12,7 @@ from keras_vit.export.io.io_spec import SERVE
 
 
 def write_float32(reference, file):
-    """The file that recipes start from, by the converter that was chosen.
+    """Write the float32 `.tflite` file that recipes start from.
 
     Args:
         reference: `Reference`. file: where.
@@ -28,7 +28,7 @@ def write_float32(reference, file):
 
 
 def convert(folder):
-    """Turn a SavedModel into the bytes of a `.tflite` file.
+    """Convert a SavedModel to the bytes of a `.tflite` file.
 
     The only place that knows TensorFlow's converter.
 
@@ -61,7 +61,7 @@ def convert(folder):
 
 
 def _missing_operators(text):
-    """Operators, with their layers, that the converter's message says it lacks."""
+    """Parse unsupported operators, with their layers, from a converter's message."""
     named = re.findall(r"\"([^\"@\n]+)@[^\n]*'(tf\.\w+)' op is neither", text)
     names = [f"{operator} in layer {layer_path(path)!r}" for path, operator in named]
     if not names:

@@ -1,4 +1,4 @@
-"""ONNX for models that are not made of our layers, through tf2onnx."""
+"""ONNX conversion through tf2onnx, for layers of other packages."""
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.conversion.layer_names import layer_path
@@ -10,7 +10,7 @@ OPSET = 18  # the newest that tf2onnx 1.17 writes
 
 
 def convert(reference):
-    """Trace a model with TensorFlow and hand it to tf2onnx.
+    """Trace a model with TensorFlow and convert it by tf2onnx.
 
     Args:
         reference: `Reference`.
@@ -31,18 +31,18 @@ def convert(reference):
             "pip install tf2onnx."
         ) from err
     serve = traceable(AdaptedReference(reference))
-    made, _ = tf2onnx.convert.from_function(
+    converted, _ = tf2onnx.convert.from_function(
         serve, input_signature=serve.input_signature, opset=OPSET
     )
-    _refuse_unknown(made)
-    return made
+    _refuse_unknown(converted)
+    return converted
 
 
-def _refuse_unknown(made):
-    """tf2onnx writes operators it does not know as they are, and reports success."""
+def _refuse_unknown(converted):
+    """Refuse operators without an ONNX counterpart, which tf2onnx writes anyway."""
     from onnx import defs
 
-    for node in made.graph.node:
+    for node in converted.graph.node:
         if node.domain == "" and not defs.has(node.op_type, OPSET):
             gelu = "Write GELU with keras_vit.layers.mlp.gelu, or replace the layer."
             way = gelu if "Erf" in node.op_type else "Replace the layer."

@@ -1,4 +1,4 @@
-"""The one way from a model to a proven file, for every format and recipe."""
+"""The export driver of all formats: convert, quantize, finish, verify, rename."""
 
 import dataclasses
 import pathlib
@@ -10,12 +10,12 @@ from keras_vit import files
 from keras_vit.export.formats.write_and_verify import write_and_verify
 from keras_vit.export.io.labels import check_labels
 from keras_vit.export.io.signature import is_plain, plan
-from keras_vit.export.quantization.algorithms.trained_ranges import Trained
+from keras_vit.export.quantization.algorithms.trained_ranges import TrainedIntegers
 from keras_vit.export.quantization.auto import (
-    Judge,
-    judge_of,
+    AccuracyJudge,
+    make_judge,
     smallest,
-    smallest_dressed,
+    smallest_with_adapter,
 )
 from keras_vit.export.quantization.check_calibration import (
     check_calibration,
@@ -26,7 +26,7 @@ from keras_vit.export.quantization.recipe import AUTO
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
-    """What one file is asked for, checked before.
+    """Checked options of one exported file.
 
     Args:
         path: file or folder to write.
@@ -34,7 +34,7 @@ class ExportOptions:
             model's own inputs and outputs.
         labels: class names; None for those of the model.
         calibration: as `check_calibration` gives it, or None.
-        judge: `Judge` for quantization="auto", or None.
+        judge: `AccuracyJudge` for quantization="auto", or None.
         source: float32 file of the same model that need not be converted again; None.
         overwrite: whether an existing file may be replaced. verbose: 0 for silence.
     """
@@ -43,22 +43,22 @@ class ExportOptions:
     adapted: dict | None = None
     labels: list | None = None
     calibration: Any = None
-    judge: Judge | None = None
+    judge: AccuracyJudge | None = None
     source: pathlib.Path | None = None
     overwrite: bool = False
     verbose: int = 1
 
     @property
     def images(self):
-        """The calibration images, where there are some, to compare a file on."""
+        """The calibration images to compare a file on, where there are some."""
         calibration = self.calibration
-        if isinstance(calibration, Trained):
+        if isinstance(calibration, TrainedIntegers):
             calibration = calibration.images
         return calibration if isinstance(calibration, np.ndarray) else None
 
 
 class Format(Protocol):
-    """A file format: what `run_export` asks of it, in this order.
+    """The interface of a file format, in the order in which `run_export` calls it.
 
     `reference` is the `Reference` of the model, `recipe` a row of `recipes` or None,
     `options` are `ExportOptions`; `file` is a temporary path.
@@ -68,25 +68,25 @@ class Format(Protocol):
     preparations: tuple  # values of `Signature.preprocessing` that it can write
 
     def check(self, reference, recipe, path):
-        """Refuse what cannot be written, before anything slow."""
+        """Refuse what the format cannot write, before any slow step."""
 
     def hindrance(self, reference, recipe):
-        """Why a recipe cannot be tried on a model by "auto", or ""."""
+        """Why "auto" cannot try a recipe on a model, or ""."""
 
     def needs(self, reference, recipe, options):
-        """(disk, memory) while it works, in sizes of the float32 weights."""
+        """(disk, memory) of the export, in sizes of the float32 weights."""
 
     def convert(self, reference, file, options):
         """Write the float32 file, or the parts of one."""
 
     def quantize(self, reference, file, recipe, options):
-        """Round it, in place."""
+        """Quantize the file, in place."""
 
     def finish(self, reference, file, recipe, options):
-        """Give it its inputs, outputs and metadata; returns sentences to note."""
+        """Add inputs, outputs and metadata; returns notes."""
 
     def beside(self, path):
-        """Names of further files that may come with it."""
+        """Names of further files that may belong to it."""
 
 
 def check_options(
@@ -100,7 +100,7 @@ def check_options(
     judged=(None, None),
     **options,
 ):
-    """Check everything that was asked for, before anything slow.
+    """Check all options, before any slow step.
 
     Args:
         form: `Format`. reference: `Reference`. quantization: as in `to_tflite`.
@@ -129,12 +129,12 @@ def check_options(
     learned = check_calibration(
         form.recipes, quantization, calibration, reference, options["verbose"]
     )
-    judge = judge_of(quantization, reference, *judged)
+    judge = make_judge(quantization, reference, *judged)
     return ExportOptions(adapted=adapted, calibration=learned, judge=judge, **options)
 
 
 def run_export(form, reference, quantization, options):
-    """Convert, quantize, finish, and verify; give the file its name only then.
+    """Convert, quantize, finish and verify a file; rename it to its path last.
 
     Args:
         form: `Format`. reference: `Reference` of the model.
@@ -177,7 +177,7 @@ def run_export(form, reference, quantization, options):
 
 
 def _smallest(form, reference, options):
-    """The file of the smallest recipe that loses little enough.
+    """Write the file of the smallest recipe that keeps the accuracy.
 
     Recipes are judged by the model's own inputs and outputs; a file with others is
     written last.
@@ -202,11 +202,11 @@ def _smallest(form, reference, options):
         recipe: _hindrance(form, reference, recipe, options)
         for recipe in form.recipes.values()
     }
-    words = (options.path, options.judge, hindrances, write)
+    arguments = (options.path, options.judge, hindrances, write)
     last = {"overwrite": options.overwrite, "verbose": options.verbose}
     if is_plain(options.adapted):
-        return smallest(*words, **last)
-    return smallest_dressed(*words, dress, **last)
+        return smallest(*arguments, **last)
+    return smallest_with_adapter(*arguments, dress, **last)
 
 
 def _hindrance(form, reference, recipe, options):

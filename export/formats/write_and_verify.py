@@ -1,4 +1,4 @@
-"""The walk that every format shares: write under another name, prove, rename."""
+"""The last step of every export: write to a temporary name, verify, rename."""
 
 import dataclasses
 import math
@@ -7,12 +7,12 @@ import time
 
 from keras_vit import files
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.images.calibration_images import thinned
+from keras_vit.export.images.calibration_images import evenly_spaced
 from keras_vit.export.io.io_spec import check_images, size_of
 from keras_vit.export.runtime import differences
 from keras_vit.export.runtime.console import quiet, say
 from keras_vit.export.runtime.runtimes import open_file
-from keras_vit.export.runtime.staging import told_path
+from keras_vit.export.runtime.staging import display_path
 
 # Images that a file is compared with the model on, at most.
 PROOF = 8
@@ -20,22 +20,22 @@ PROOF = 8
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A file that was written and gave the answers of the Keras model.
+    """An exported file whose outputs were compared with the Keras model's.
 
     Attributes:
         path: of the file or folder.
         format: "savedmodel", "tflite" or "onnx".
         quantization: None for float32, or the recipe.
         size_bytes: of the file, or of all files in the folder.
-        inputs, outputs: tuples of `keras_vit.export.io.io_spec.Tensor`.
+        inputs, outputs: tuples of `keras_vit.export.io.io_spec.TensorSpec`.
         largest_difference: to the Keras outputs, on seeded images.
         signal_to_noise_db: on the same images; inf when they are equal.
         seconds: that writing and checking took.
         operators: name -> how often it stands in the file.
         signatures: names of all ways to call it.
         notes: what a careful reader should know.
-        tried: with quantization="auto", a `keras_vit.export.quantization.auto.Trial`
-            per recipe.
+        tried: with quantization="auto", one
+            `keras_vit.export.quantization.auto.AutoTrial` per recipe.
         beside: paths of files that belong to it and must stay beside it.
         arena_bytes: memory that it takes in tflite-micro, on this 64-bit machine; None
             for other recipes, and where that was not measured.
@@ -58,7 +58,7 @@ class Exported:
     arena_bytes: int | None = None
 
     def __fspath__(self):
-        """The path, so that the result can be opened like one."""
+        """Return the path, so that the result opens like one."""
         return str(self.path)
 
     def __str__(self):
@@ -98,7 +98,7 @@ def write_and_verify(
     overwrite=False,
     verbose=1,
 ):
-    """Write a file, load it, compare it with the model, then give it its name.
+    """Write a file, compare its outputs with the model's, then rename it to its path.
 
     Args:
         reference: `Reference`, whose contract it must fulfil. path: final one.
@@ -123,8 +123,8 @@ def write_and_verify(
     path = files.check_target(path, overwrite)
     files.check_space(path, disk * reference.parameter_bytes)
     files.check_memory(path, memory * reference.parameter_bytes)
-    images = None if images is None else thinned(images, PROOF)
-    cases = [Case(*each, images) for each in adapted.items()]
+    images = None if images is None else evenly_spaced(images, PROOF)
+    cases = [SignatureCase(*each, images) for each in adapted.items()]
     say(f"{path.name}: writing", verbose)
     with files.replacing(path, overwrite, beside) as temporary:
         with quiet():
@@ -138,16 +138,16 @@ def write_and_verify(
         path=path,
         quantization=recipe and recipe.name,
         seconds=time.perf_counter() - start,
-        notes=(*reference.notes, *notes, *_emptiness(cases[0].expected)),
+        notes=(*reference.notes, *notes, *_constant_output_warning(cases[0].expected)),
         beside=tuple(p for p in map(path.with_name, beside) if p.exists()),
         **facts,
     )
-    say(str(dataclasses.replace(result, path=told_path(path))), verbose)
+    say(str(dataclasses.replace(result, path=display_path(path))), verbose)
     return result
 
 
 def _check_precision(path, recipe, precision):
-    """A recipe that silently did nothing must not pass for a quantized file."""
+    """Refuse a file whose weights a recipe left in float."""
     if precision != (recipe.precision if recipe else "float32"):
         name = recipe and recipe.name
         raise ExportMismatch(
@@ -156,8 +156,8 @@ def _check_precision(path, recipe, precision):
         )
 
 
-class Case:
-    """Images as one signature takes them, and what it should answer.
+class SignatureCase:
+    """Test images of one signature, and its expected outputs.
 
     Args:
         signature: its name, or None for the only one. adapted: `AdaptedReference`.
@@ -173,12 +173,12 @@ class Case:
 
 
 def prove(path, runtime, case):
-    """Check names, shapes, dtypes and values of a loaded file.
+    """Compare names, shapes, dtypes and outputs of a loaded file with the model.
 
     An open batch is asked twice, with all images and with one.
 
     Args:
-        path: for messages. runtime: the loaded file. case: `Case`.
+        path: for messages. runtime: the loaded file. case: `SignatureCase`.
 
     Returns:
         `keras_vit.export.runtime.differences.Tally`.
@@ -216,11 +216,11 @@ def _facts(path, runtime, tally):
     }
 
 
-def _emptiness(expected):
-    """A warning when all images get the same answer: comparing proves little then."""
+def _constant_output_warning(expected):
+    """Warn when all images get the same output, which makes the comparison weak."""
     if all((answer == answer[:1]).all() for answer in expected):
         return (
             "the model gives every image the same answer (an untrained head?), "
-            "so comparing values proves little",
+            "so the comparison proves little",
         )
     return ()

@@ -1,1 +1,1 @@
-"""Images and labels to judge and calibrate with, however the user holds them."""
+"""Validation and calibration images with labels, from arrays, batches or folders."""

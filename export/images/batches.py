@@ -1,4 +1,4 @@
-"""Test images however the user holds them, as checked batches."""
+"""Validation images and labels as checked batches, from arrays or iterables."""
 
 import operator
 import os
@@ -17,7 +17,7 @@ FOLDER = (
 
 
 class Batches:
-    """Iterates over (images, labels or None); checks everything on the way.
+    """Iterates over (images, labels or None), each batch checked.
 
     Args:
         images: (N, H, W, C) array in the model's range, or any iterable of
@@ -78,7 +78,7 @@ class Batches:
         self._range.close()
 
     def _split(self, batch):
-        """One item of an iterable; a single image becomes a batch of one."""
+        """Split one item of an iterable; a single image becomes a batch of one."""
         pair = isinstance(batch, (tuple, list)) and len(batch) == 2
         images, labels = batch if pair else (batch, None)
         labels = labels if self._judged else None
@@ -88,7 +88,7 @@ class Batches:
         return self._checked(images, labels)
 
     def _checked(self, images, labels):
-        """Both as numpy arrays, or an error that says what is wrong."""
+        """Convert both to numpy arrays, or raise the error that says what is wrong."""
         images = _as_numbers(images)
         height, width, channels = self._contract.image.shape[1:]
         if images.ndim != 4 or images.shape[1:] != (height, width, channels):
@@ -151,8 +151,8 @@ class Batches:
         return labels
 
 
-class Noted:
-    """Batches, with what is to be said about them.
+class BatchesWithNotes:
+    """Batches with notes for the report.
 
     Args:
         batches: iterable. notes: as `Batches` has them.
@@ -169,21 +169,23 @@ class Noted:
 
 
 def _as_numbers(images):
-    """A numpy array, of whatever becomes one; pictures and their like do not."""
-    kind = type(images[0] if isinstance(images, (tuple, list)) and images else images)
-    if kind.__module__.startswith("PIL."):
+    """Convert images to a numpy array; refuse Pillow images and other objects."""
+    image_type = type(
+        images[0] if isinstance(images, (tuple, list)) and images else images
+    )
+    if image_type.__module__.startswith("PIL."):
         raise TypeError(
             "images: must be arrays, got images of Pillow. Prepare each with "
             "model.preprocessing(numpy.asarray(image.convert('RGB')))."
         )
-    found = None if kind in (dict, str) else np.asarray(images)
-    if found is None or found.dtype.kind not in "fiu":
-        what = kind.__name__ if found is None else f"dtype {found.dtype}"
+    array = None if image_type in (dict, str) else np.asarray(images)
+    if array is None or array.dtype.kind not in "fiu":
+        what = image_type.__name__ if array is None else f"dtype {array.dtype}"
         raise TypeError(
             f"images: must be arrays of numbers, got {what}. Give (N, H, W, C) arrays, "
             "or (images, labels) pairs of them."
         )
-    return found
+    return array
 
 
 def _is_list_of_images(images):
@@ -198,9 +200,9 @@ def _cut(images, labels):
 
 
 def _refuse_endless(images):
-    """A repeated `tf.data.Dataset` would be read for ever."""
+    """Refuse a repeated `tf.data.Dataset`, which would never end."""
     if hasattr(images, "cardinality") and int(images.cardinality()) == -1:
         raise ValueError(
-            "images: must come to an end, got a dataset that repeats for ever. Use "
+            "images: must be a finite dataset, got one that repeats for ever. Use "
             "dataset.take(n)."
         )

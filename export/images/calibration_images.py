@@ -1,4 +1,4 @@
-"""Calibration images however the user holds them, checked before anything slow."""
+"""Calibration images from an array, batches or a folder, checked beforehand."""
 
 import os
 
@@ -11,17 +11,17 @@ from keras_vit.export.images.pixel_range import image_range, is_outside
 LEAST, MOST = 32, 128
 
 
-def thinned(images, most):
-    """At most so many images, at equal distances.
+def evenly_spaced(images, most):
+    """Choose at most so many images, at equal distances.
 
-    >>> thinned([1, 2, 3, 4, 5], 2)
+    >>> evenly_spaced([1, 2, 3, 4, 5], 2)
     [1, 4]
     """
     return images[:: -(-len(images) // most)]
 
 
 def read_calibration(images, reference, verbose=0):
-    """At most 128 images out of an array, an iterable of batches, or a folder.
+    """Read at most 128 calibration images from an array, an iterable or a folder.
 
     Of an array, those at equal distances are taken, of an iterable the first: shuffle
     it when its images are sorted by class.
@@ -39,16 +39,16 @@ def read_calibration(images, reference, verbose=0):
     Raises:
         TypeError, ValueError: for images of another shape or range, with NaN, or for
             fewer than 32.
-        OSError: for a folder that is none, or a file that is no image.
+        OSError: for a missing folder, or a file that is not an image.
     """
     if isinstance(images, (str, os.PathLike)):
         images = read_folder(images, reference.contract.note, MOST, verbose)
     if hasattr(images, "shape") and len(images) > MOST:
         images = images[np.linspace(0, len(images) - 1, MOST).round().astype(int)]
-    found, count = [], 0
+    batches, count = [], 0
     try:
         for batch, _ in Batches(images, None, reference.contract, judged=False):
-            found.append(batch)
+            batches.append(batch)
             count += len(batch)
             if count >= MOST:
                 break
@@ -59,13 +59,13 @@ def read_calibration(images, reference, verbose=0):
             f"calibration: must hold at least {LEAST} images, got {count}. Take "
             "training images of all classes."
         )
-    images = np.concatenate(found)[:MOST]
+    images = np.concatenate(batches)[:MOST]
     _check_range(images, reference.contract)
     return images
 
 
 def _check_range(images, contract):
-    """Refuse what `Batches` lets pass: one colour, and what no model spoke of."""
+    """Refuse constant images, and values out of range where the model states none."""
     low, high = float(images.min()), float(images.max())
     if low == high:
         raise ValueError(

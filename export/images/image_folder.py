@@ -1,4 +1,4 @@
-"""Image files of a folder, prepared for a model: to calibrate with, and to judge by."""
+"""Calibration and validation images of a folder, preprocessed for a model."""
 
 import pathlib
 
@@ -16,7 +16,7 @@ SHOWN = 3  # names in a message
 
 
 def image_files(folder):
-    """The image files in a folder and the folders in it, sorted.
+    """List the image files in a folder and the folders in it, sorted.
 
     Args:
         folder: path.
@@ -32,21 +32,21 @@ def image_files(folder):
 
 
 def _files_and_notes(folder):
-    """The same, with sentences on what is left out, and those on what may be missed."""
+    """List the image files, with notes on skipped files."""
     tree = look_through(folder)
-    left_out, found = tree.all_left_out(), tree.all_images()
+    left_out, files = tree.all_left_out(), tree.all_images()
     notes = notes_of(left_out, tree.path)
     lost = notes_of([item for item in left_out if item.expected], tree.path)
-    if not found:
+    if not files:
         raise ValueError(
             f"{folder}: must hold images, got none with {', '.join(sorted(SUFFIXES))}"
             f"{''.join('; ' + note for note in notes)}. Check the path."
         )
-    return found, notes, lost
+    return files, notes, lost
 
 
 def read_folder(folder, preprocessing, count, verbose=0):
-    """Some images of a folder, at equal distances so that all classes are there.
+    """Read some images of a folder, at equal distances so that all classes occur.
 
     Args:
         folder: path. preprocessing: `keras_vit.Preprocessing` of the model.
@@ -65,14 +65,14 @@ def read_folder(folder, preprocessing, count, verbose=0):
 
 
 def _spread(items, most):
-    """At most so many items, the first and the last among them; None for all."""
+    """Choose at most so many items, with the first and the last; None for all."""
     count = len(items) if most is None else min(most, len(items))
     places = np.linspace(0, len(items) - 1, count).round().astype(int)
     return [items[place] for place in places]
 
 
 def prepared(path, preprocessing):
-    """One file as a model takes it, (H, W, 3) float32.
+    """Read and preprocess one image file for a model, (H, W, 3) float32.
 
     Raises:
         OSError, ValueError: for a file that is no image, or a model that does not say
@@ -86,7 +86,7 @@ def prepared(path, preprocessing):
 
 
 class LabelledFolder:
-    """Batches of a folder's images, read while they are asked for, as often as wanted.
+    """Batches of a folder's images with labels, read on every iteration.
 
     Args:
         folder: path. preprocessing: of the model.
@@ -131,9 +131,9 @@ class LabelledFolder:
         self.count = len(self._pairs)
         self.labelled = self._pairs[0][1] is not None
 
-    def _by_table(self, files, table, *given):
-        """(path, class) of each line; what is left out is noted."""
-        pairs, notes = read_table(table, *given)
+    def _by_table(self, files, table, *arguments):
+        """Label files by a table: (path, class); skipped files are noted."""
+        pairs, notes = read_table(table, *arguments)
         self.notes += notes
         known = {path for path, _ in pairs}
         others = sum(path not in known for path in files)
@@ -142,10 +142,10 @@ class LabelledFolder:
         return pairs
 
     def _by_folders(self, root, files, names):
-        """(path, class or None) of each file, by the nearest folder that is a label."""
+        """Label files by folder names: (path, class or None)."""
         folders = sorted({path.parent for path in files})
-        found = {folder: _label_of(folder, root, names or ()) for folder in folders}
-        without = [folder for folder, number in found.items() if number is None]
+        labels = {folder: _label_of(folder, root, names or ()) for folder in folders}
+        without = [folder for folder, number in labels.items() if number is None]
         if names and without and len(without) < len(folders):
             shown = [shown_name(path, root) for path in without[:SHOWN]]
             raise ValueError(
@@ -168,7 +168,7 @@ class LabelledFolder:
                     "give a table of labels"
                 )
                 self.lost.append(self.notes[-1])
-        return [(path, found[path.parent]) for path in files]
+        return [(path, labels[path.parent]) for path in files]
 
     def __len__(self):
         return -(-self.count // BATCH)
@@ -182,7 +182,7 @@ class LabelledFolder:
 
 
 def _label_of(folder, root, names):
-    """The class that a folder is named as, or one that it lies in; or None."""
+    """The class whose name a folder or one of its parents has; or None."""
     above = [folder, *folder.parents]
     inside = above[: above.index(root) + 1] if root in above else above[:1]
     for numbers in matches([part.name for part in inside], names):

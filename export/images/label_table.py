@@ -1,4 +1,4 @@
-"""A table of labels: which class each image file of a folder has."""
+"""The label table: which class each image file of a folder has."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ SHOWN = 3  # names in a message
 
 
 def read_table(path, folder, names=(), classes=None, on_missing="refuse"):
-    """Read `file name,class` lines, every one checked before an image is read.
+    """Read `file name,class` lines, all checked before an image is read.
 
     Commas, semicolons, tabs, bars, or a blank behind the file; UTF-8 or UTF-16, with or
     without a byte order mark; with or without a heading. Of more than two columns a
@@ -55,24 +55,24 @@ def read_table(path, folder, names=(), classes=None, on_missing="refuse"):
     rows = _pairs(path, _cells(path), find, names, notes)
     if not rows:
         raise ValueError(f"{path}: must hold lines `file name,class`, got none.")
-    pairs = [(find(name), name, kind) for name, kind in rows]
+    pairs = [(find(name), name, label) for name, label in rows]
     missing = [name for file, name, _ in pairs if file is None]
     _check_missing(path, folder, missing, len(pairs), on_missing, notes)
-    pairs = [(file, name, kind) for file, name, kind in pairs if file is not None]
+    pairs = [(file, name, label) for file, name, label in pairs if file is not None]
     numbers = _numbers(path, pairs, names, classes)
-    found = {}
-    for (file, name, kind), number in zip(pairs, numbers, strict=True):
-        if found.setdefault(file, number) != number:
+    class_of = {}
+    for (file, name, label), number in zip(pairs, numbers, strict=True):
+        if class_of.setdefault(file, number) != number:
             raise ValueError(
-                f"{path}: must give each image one class, got {kind!r} for {name}, "
-                f"which has class {found[file]} in another line. Remove one."
+                f"{path}: must give each image one class, got {label!r} for {name}, "
+                f"which has class {class_of[file]} in another line. Remove one."
             )
-    notes += _uncounted(path, folder, found, len(pairs))
-    return list(found.items()), notes
+    notes += _uncounted(path, folder, class_of, len(pairs))
+    return list(class_of.items()), notes
 
 
 def _cells(path):
-    """Rows of cells, empty ones left out."""
+    """Read rows of cells, without empty rows."""
     raw = path.read_bytes()
     encoding = next(
         (name for mark, name in MARKS.items() if raw.startswith(mark)), None
@@ -86,8 +86,8 @@ def _cells(path):
         text = raw.decode(encoding)
     except UnicodeDecodeError as err:
         raise ValueError(
-            f"{path}: must be text in UTF-8 or UTF-16, got byte {err.start} that is "
-            "none. Save it as UTF-8 (in Excel: CSV UTF-8)."
+            f"{path}: must be text in UTF-8 or UTF-16, got a bad byte at {err.start}"
+            ". Save it as UTF-8 (in Excel: CSV UTF-8)."
         ) from err
     lines = [line for line in text.splitlines() if line.strip()]
     first = lines[0] if lines else ""
@@ -100,22 +100,22 @@ def _cells(path):
 
 
 def _trimmed(row):
-    """Without the empty cells that separators at the end of a line make."""
+    """Drop the empty cells after separators at the end of a line."""
     while len(row) > 2 and not row[-1]:
         row = row[:-1]
     return row
 
 
 def _pairs(path, cells, find, names, notes):
-    """(file name, class) of each row; a heading is told by its words."""
+    """(file name, class) of each row; a heading is recognised by its words."""
     if not cells:
         return []
-    words = [cell.casefold().replace("_", " ") for cell in cells[0]]
-    heading = find(cells[0][0]) is None and _is_heading(words, cells, find, names)
-    columns = _columns(words) if heading else None
+    cell_words = [cell.casefold().replace("_", " ") for cell in cells[0]]
+    heading = find(cells[0][0]) is None and _is_heading(cell_words, cells, find, names)
+    columns = _columns(cell_words) if heading else None
     if heading:
         notes.append(f"{path.name}: the first line is a heading, {', '.join(cells[0])}")
-    if columns is None and heading and len(words) != 2:
+    if columns is None and heading and len(cell_words) != 2:
         raise ValueError(
             f"{path}: must say in its heading which column is the file and which the "
             f"class, got {', '.join(cells[0])}. Call them file and class."
@@ -123,13 +123,13 @@ def _pairs(path, cells, find, names, notes):
     return [_pair(path, row, columns, find) for row in cells[heading:]]
 
 
-def _is_heading(words, cells, find, names):
-    """Whether a first line, whose file is not there, names columns."""
+def _is_heading(heading, cells, find, names):
+    """Whether the first line, whose file does not exist, names columns."""
     first, second = cells[0], cells[1] if len(cells) > 1 else [""]
     numbered = any(cell.isdecimal() for cell in first[1:])
     if numbered or any(_is_named_image(cell) for cell in first):
         return False
-    if any(word in FILES or word in CLASSES for word in words):
+    if any(word in FILES or word in CLASSES for word in heading):
         return True
     follows = any(_is_named_image(cell) for cell in second) or find(second[0])
     return bool(follows) and not matches([first[-1]], names or ())[0]
@@ -139,10 +139,10 @@ def _is_named_image(cell):
     return pathlib.PurePath(cell).suffix.lower() in SUFFIXES
 
 
-def _columns(words):
-    """(column of the file, column of the class), where the heading says so."""
-    file = next((words.index(word) for word in FILES if word in words), None)
-    kind = next((words.index(word) for word in CLASSES if word in words), None)
+def _columns(heading):
+    """(column of the file, column of the class), where the heading names them."""
+    file = next((heading.index(word) for word in FILES if word in heading), None)
+    kind = next((heading.index(word) for word in CLASSES if word in heading), None)
     return None if file is None or kind is None or file == kind else (file, kind)
 
 
@@ -162,13 +162,13 @@ def _pair(path, row, columns, find):
 
 
 class _Finder:
-    """Finds the file of a name, with or without its ending."""
+    """Finds the file of a name, with or without its suffix."""
 
     def __init__(self, folder):
         self._folder, self._known, self._names = folder, {}, {}
 
     def __call__(self, name):
-        """The path, or None where there is none, or more than one."""
+        """The path, or None where no file or several match."""
         if name not in self._known:
             self._known[name] = self._find(name)
         return self._known[name]
@@ -189,7 +189,7 @@ class _Finder:
         return there[0] if len(there) == 1 else None
 
     def _in_other_case(self, file):
-        """The one file whose name differs in case alone, or None."""
+        """The only file whose name differs in case alone, or None."""
         if file.parent not in self._names:
             there = sorted(file.parent.iterdir()) if file.parent.is_dir() else []
             names = self._names[file.parent] = {}
@@ -215,18 +215,18 @@ def _check_missing(path, folder, missing, count, on_missing, notes):
 
 
 def _numbers(path, pairs, names, classes):
-    """The class of each row as a number of the model's outputs."""
-    found = matches([kind for *_, kind in pairs], names or ())
+    """Convert the class of each row to an output index of the model."""
+    found = matches([label for *_, label in pairs], names or ())
     numbers = []
-    for (_, name, kind), numbered in zip(pairs, found, strict=True):
+    for (_, name, label), numbered in zip(pairs, found, strict=True):
         if len(numbered) == 1:
             numbers.append(numbered[0])
-        elif WHOLE.fullmatch(kind):
-            numbers.append(int(kind.partition(".")[0]))
+        elif WHOLE.fullmatch(label):
+            numbers.append(int(label.partition(".")[0]))
         else:
             raise ValueError(
                 f"{path}: every class must be an index or a name of the model, got "
-                f"{kind!r} for {name}. Correct the table."
+                f"{label!r} for {name}. Correct the table."
             )
     if classes is not None and max(numbers) >= classes:
         hint = ""
@@ -239,7 +239,7 @@ def _numbers(path, pairs, names, classes):
     return numbers
 
 
-def _uncounted(path, folder, found, rows):
-    """What the table says twice; what it does not say is for the caller."""
-    if len(found) < rows:
-        yield f"{path.name}: {rows - len(found)} lines name an image again"
+def _uncounted(path, folder, table, rows):
+    """Note the files that the table names twice."""
+    if len(table) < rows:
+        yield f"{path.name}: {rows - len(table)} lines name an image again"

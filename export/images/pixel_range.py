@@ -1,4 +1,4 @@
-"""Whether images have the range that a model takes: a mistake nothing else shows.
+"""Check of the pixel range: images preprocessed for another model give no error.
 
 Files made or judged with images of another range look right, because the file and the
 Keras model are wrong together.
@@ -11,7 +11,7 @@ from keras_vit.export.io.io_spec import contract_of
 
 # Values may lie outside the model's range by this share of it: resizing overshoots.
 SLACK = 0.15
-# What people have divided by when they forgot the rest. A set of photographs whose
+# Ranges of common wrong preprocessing, such as / 255 alone. A set of photographs whose
 # values all stay inside one of these was prepared for another model.
 OTHERS = ((0.0, 1.0), (-0.5, 0.5), (-1.0, 1.0))
 # The same, for those.
@@ -21,7 +21,7 @@ FEW, ENOUGH = 8, 32
 
 
 def check_range(model, images):
-    """Make sure that images have the range of a model.
+    """Check that images have the value range of a model.
 
     Args:
         model: Keras model that takes images. images: (N, H, W, C) float32.
@@ -35,7 +35,7 @@ def check_range(model, images):
 
 
 def image_range(mode, seen):
-    """(low, high) of the image, as its range says, or as `seen` in the images."""
+    """(low, high) of the image by its range, or `seen` in the images."""
     rows = ranges.numbers(mode)
     if rows is None:
         return seen
@@ -44,14 +44,14 @@ def image_range(mode, seen):
 
 
 def is_outside(mode, low, high):
-    """Whether values go beyond the range of a mode, by more than resizing does."""
+    """Whether values exceed the range of a mode by more than resizing does."""
     least, most = image_range(mode, (low, high))
     slack = SLACK * (most - least)
     return low < least - slack or high > most + slack
 
 
 def mistaken_for(mode, low, high):
-    """The (low, high) of another range that holds all values, or None.
+    """The (low, high) of another, narrower range that holds all values, or None.
 
     Only of ranges narrower than the mode's own; one colour tells nothing.
 
@@ -68,7 +68,7 @@ def mistaken_for(mode, low, high):
 
 
 class PixelRange:
-    """The range of images that pass by, held against that of the model.
+    """Running minimum and maximum of images, compared with the model's range.
 
     Args:
         contract: `Contract` of the model. What it only guesses is not judged.
@@ -79,7 +79,7 @@ class PixelRange:
         self._count, self._low, self._high = 0, np.inf, -np.inf
 
     def add(self, images):
-        """Look at more images.
+        """Add images to the minimum and maximum.
 
         Args:
             images: (B, H, W, C) float32, finite.
@@ -97,7 +97,7 @@ class PixelRange:
             self.close()
 
     def close(self):
-        """Judge those that came, when there are no more.
+        """Check the whole range, after the last image.
 
         Raises:
             ValueError: when all lie in a narrower range than the model's.
@@ -107,8 +107,8 @@ class PixelRange:
         other = mistaken_for(self._mode, self._low, self._high)
         if other is not None:
             raise ValueError(
-                f"{self._wrong()} They look as if brought to {other[0]:g} to "
-                f"{other[1]:g}."
+                f"{self._wrong()} All values fit the range {other[0]:g} to "
+                f"{other[1]:g} of another preprocessing."
             )
 
     def _wrong(self):

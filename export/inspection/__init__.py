@@ -1,4 +1,4 @@
-"""What stands inside an exported file, operator by operator, and what that means.
+"""Inspection of an exported file: operators, dtypes, accelerators, layer errors.
 
 `anatomy` holds the facts in one form for every format; `tflite` and `onnx` read them;
 `blocks` finds the residual blocks of a transformer by their structure; `delegates`

@@ -11,7 +11,7 @@ KINDS = ("integer", "dynamic", "float")
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """One tensor.
+    """One tensor: name, dtype, shape, whether it is constant.
 
     Args:
         dtype: "float32", "int8", "int4" and so on.
@@ -32,18 +32,18 @@ class Tensor:
 
     @property
     def is_float(self):
-        """Whether it is made of floating-point numbers."""
+        """Whether its dtype is a floating-point one."""
         return "float" in self.dtype
 
     @property
     def is_quantized(self):
-        """Whether it is made of integers of 16 bits or less."""
+        """Whether its dtype is an integer of 16 bits or less."""
         return self.dtype in ("int4", "int8", "uint8", "int16", "uint16", "uint4")
 
 
 @dataclasses.dataclass(frozen=True)
 class Operator:
-    """One operator.
+    """One operator: kind, inputs, outputs, multiplications.
 
     Args:
         name: of its kind. inputs, outputs: keys of tensors.
@@ -60,7 +60,7 @@ class Operator:
 
 @dataclasses.dataclass(frozen=True)
 class Anatomy:
-    """A file taken apart.
+    """All operators and tensors of a file.
 
     Args:
         format: "tflite" or "onnx". tensors: key -> `Tensor`.
@@ -80,13 +80,13 @@ class Anatomy:
         return {key: op for op in self.operators for key in op.outputs}
 
     def label(self, operator):
-        """An operator as errors name it: kind and the tensor it makes."""
+        """Name an operator for errors: kind and output tensor."""
         made = self.tensors[operator.outputs[0]]
         return f"{operator.name} ({short(made.name)})"
 
 
 def short(name, most=60):
-    """The telling end of a tensor's name.
+    """The last part of a tensor's name, which identifies it.
 
     >>> short("a/b;vit/block_0/add", 12)
     'block_0/add'
@@ -98,7 +98,7 @@ def short(name, most=60):
 
 
 def product_kind(first, second):
-    """Of KINDS, by the two tensors that an operator multiplies.
+    """Which of KINDS a product is, by the dtypes of its two tensors.
 
     Args:
         first: `Tensor`, the activation. second: `Tensor`, mostly the weight.
@@ -109,7 +109,7 @@ def product_kind(first, second):
 
 
 def count_macs(shape, depth):
-    """Multiplications behind a result of some shape, open sides counted as 1.
+    """Multiplications of a result of some shape, open dimensions counted as 1.
 
     >>> count_macs((None, 4, 8), 3)
     96
@@ -118,7 +118,7 @@ def count_macs(shape, depth):
 
 
 def compute_shares(anatomy):
-    """How much of the multiplications is done in what.
+    """Share of the multiplications per kind.
 
     Returns:
         {"integer": share, "dynamic": share, "float": share, "macs": count}; shares
@@ -134,7 +134,7 @@ def compute_shares(anatomy):
 
 
 def dtype_table(anatomy):
-    """What every kind of operator computes with: {name: {"int8 > int8": count}}."""
+    """Input and output dtypes per operator: {name: {"int8 > int8": count}}."""
     table = collections.defaultdict(collections.Counter)
     for op in anatomy.operators:
         sides = []
@@ -147,7 +147,7 @@ def dtype_table(anatomy):
 
 
 def highest_rank(anatomy):
-    """(rank, operator that makes such a tensor)."""
+    """(rank, operator that makes a tensor of it)."""
     best = (0, "")
     for op in anatomy.operators:
         for key in op.outputs:
@@ -158,7 +158,7 @@ def highest_rank(anatomy):
 
 
 def weight_bytes(anatomy, part_of):
-    """Bytes of the weights, grouped by the part of the model that reads them.
+    """Bytes of the weights per part of the model.
 
     Args:
         anatomy: `Anatomy`. part_of: {position of an operator: name of its part}.

@@ -1,7 +1,7 @@
-"""The residual blocks of a transformer, found by how its operators hang together."""
+"""The residual stream and blocks of a transformer, found in an operator graph."""
 
 ADDS = ("ADD", "Add")
-# What may stand between two additions to the residual stream.
+# Operators allowed between two additions to the residual stream.
 LINKS = (
     "QUANTIZE",
     "DEQUANTIZE",
@@ -21,7 +21,7 @@ LINKS = (
 
 
 def residual_stream(anatomy):
-    """The tensors that a residual stream consists of.
+    """Find the tensors of the residual stream.
 
     A residual addition adds to a tensor something that was computed from that
     tensor. The stream is the longest chain of such additions, each adding to the
@@ -58,7 +58,7 @@ def residual_stream(anatomy):
 
 
 def _ancestors(anatomy):
-    """Key -> bits of all tensors that it was computed from, itself included."""
+    """Key -> bit set of all tensors that it was computed from, itself included."""
     bits, behind = {}, {}
 
     def bit(key):
@@ -76,7 +76,7 @@ def _ancestors(anatomy):
 
 
 def _skipped(op, makers, behind, anatomy):
-    """The input of an addition that the other one was computed from, or None."""
+    """The skip input of a residual addition, or None."""
     first, second = (_root(key, makers, anatomy) for key in op.inputs)
     if first not in behind or second not in behind or first == second:
         return None
@@ -87,7 +87,7 @@ def _skipped(op, makers, behind, anatomy):
 
 
 def _root(key, makers, anatomy):
-    """Up through operators that hand a tensor on."""
+    """Follow operators that only move values back to their source."""
     while key in makers and makers[key].name in LINKS:
         moving = [k for k in makers[key].inputs if not anatomy.tensors[k].constant]
         if not moving:
@@ -97,7 +97,7 @@ def _root(key, makers, anatomy):
 
 
 def name_points(stream):
-    """Names for the tensors of a stream.
+    """Name the tensors of a residual stream.
 
     >>> name_points([7, 9, 11])
     ['stem', 'block_0.attention', 'block_0.mlp']
@@ -112,7 +112,7 @@ def name_points(stream):
 
 
 def parts(anatomy):
-    """Which part of the model each operator belongs to.
+    """Map each operator to its part of the model.
 
     Returns:
         {position of the operator: "stem", "block_3.mlp", "head" and so on}; all are
@@ -122,12 +122,12 @@ def parts(anatomy):
     if not stream:
         return dict.fromkeys(range(len(anatomy.operators)), "model")
     places = {key: k for k, op in enumerate(anatomy.operators) for key in op.outputs}
-    found = {}
+    part_of = {}
     for name, key in zip(name_points(stream), stream, strict=True):
         stack = [key]
         while stack:
             place = places.get(stack.pop())
-            if place is not None and place not in found:
-                found[place] = name
+            if place is not None and place not in part_of:
+                part_of[place] = name
                 stack += anatomy.operators[place].inputs
-    return {k: found.get(k, "head") for k in range(len(anatomy.operators))}
+    return {k: part_of.get(k, "head") for k in range(len(anatomy.operators))}

@@ -1,8 +1,9 @@
-"""What accelerators of phones and small computers refuse, by their published rules.
+"""Operators that GPU, NPU and microcontroller delegates refuse, by published rules.
 
-The rules ask nobody: a file that passes may still be refused by a driver, and an
-operator that an accelerator refuses runs on the processor. Where Vela or tflite-micro
-is installed (`keras-vit processors`), `told` asks that instead, for files in integers.
+The rules are read from documents: a file that passes may still be refused by a driver,
+and an operator that an accelerator refuses runs on the processor. Where Vela or
+tflite-micro is installed (`keras-vit processors`), `tool_refusals` asks that tool
+instead, for files in integers.
 """
 
 import collections
@@ -70,7 +71,7 @@ RULES = {
 
 
 def refusals(anatomy, target):
-    """Why some operators of a `.tflite` file would stay on the processor.
+    """Why some operators of a `.tflite` file would run on the CPU.
 
     Args:
         anatomy: `Anatomy`. target: "gpu" (LiteRT's GPU delegate), "npu" (integers
@@ -121,12 +122,12 @@ def _sentence(anatomy, reason, operators):
     return f"{reason}: {names}{more}, first {anatomy.label(operators[0])}"
 
 
-def told(path, target, found, verbose=0):
-    """What the tool itself says of a file, where it is installed.
+def tool_refusals(path, target, refused, verbose=0):
+    """Operators that Vela or tflite-micro itself refuses, where it is installed.
 
     Args:
         path: `.tflite` file in integers. target: as in `refusals`.
-        found: what that said. verbose: 0 for silence.
+        refused: what that said. verbose: 0 for silence.
 
     Returns:
         The same with the tool's word in place of the rules', and "source", its name
@@ -136,36 +137,36 @@ def told(path, target, found, verbose=0):
 
     name = TOOLS.get(target)
     if name is None or parts.obstacle(targets.TARGETS[name]):
-        return found
-    return _ASK[name](path, targets.TARGETS[name], found, verbose)
+        return refused
+    return _ASK[name](path, targets.TARGETS[name], refused, verbose)
 
 
-def _ask_vela(path, target, found, verbose):
+def _ask_vela(path, target, rules, verbose):
     from keras_vit.export.processors import vela
 
     try:
-        made = vela.compile_file(path, target.cpu, verbose=verbose)
+        report = vela.compile_file(path, target.cpu, verbose=verbose)
     except ChildProcessError as err:
-        return _answer(found, "Vela", 0.0, [str(err)])
-    refused = [f"left on the processor: {name}" for name in made.left]
-    source = f"Vela {made.version}"
-    return _answer(found, source, made.share / 100, refused)
+        return _answer(rules, "Vela", 0.0, [str(err)])
+    refused = [f"left on the processor: {name}" for name in report.left]
+    source = f"Vela {report.version}"
+    return _answer(rules, source, report.share / 100, refused)
 
 
-def _ask_tflite_micro(path, target, found, verbose):
+def _ask_tflite_micro(path, target, rules, verbose):
     from keras_vit.export.processors import tflite_micro
 
     try:
         child = tflite_micro.start(target, path, None, verbose=verbose)
     except ChildProcessError as err:
-        return _answer(found, "tflite-micro", found["operators"], [str(err)])
+        return _answer(rules, "tflite-micro", rules["operators"], [str(err)])
     child.close()
-    made = _answer(found, child.first["runtime"], 1.0, [])
+    made = _answer(rules, child.first["runtime"], 1.0, [])
     return {**made, "arena_bytes": child.first["arena_bytes"]}
 
 
-def _answer(found, source, operators, refused):
-    macs = found["macs"] if refused else 1.0
+def _answer(rules, source, operators, refused):
+    macs = rules["macs"] if refused else 1.0
     made = {"operators": operators, "macs": macs, "refused": refused}
     return {**made, "source": source}
 

@@ -1,4 +1,4 @@
-"""Where in a file the numbers go wrong: block by block beside the Keras model."""
+"""Signal-to-noise ratio of the residual stream, block by block, file against Keras."""
 
 import dataclasses
 import math
@@ -16,13 +16,13 @@ from keras_vit.layers import TransformerBlock
 
 IMAGES = 8
 READERS = {"tflite": tflite.read, "onnx": onnx.read}
-# By how much the recovered basis must fit better than the model's own to be believed.
+# Gain in dB that the recovered basis needs over the model's own.
 GAIN_DB = 6.0
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerReport:
-    """The residual stream of a file beside that of the model.
+    """Signal-to-noise ratio of a file's residual stream at each block.
 
     Attributes:
         points: {name: signal-to-noise ratio in dB}: what enters the first block, then
@@ -59,7 +59,7 @@ class LayerReport:
 
 
 def compare_layers(
-    reference, path, kind, precision, images, adapter=None, signature=None
+    reference, path, file_format, precision, images, adapter=None, signature=None
 ):
     """Compare the residual stream after every half of every block.
 
@@ -73,7 +73,7 @@ def compare_layers(
 
     Args:
         reference: `Reference`. path: `.tflite` or `.onnx` file.
-        kind: its format.
+        file_format: its format.
         precision: "float32", "float16", "int8" or "int4", of its weights.
         images: (N, H, W, C), as the file takes them; the first 8 are used.
         adapter: `IOAdapter` of the file; None for the model's own.
@@ -86,14 +86,14 @@ def compare_layers(
         Schoenemann 1966, A generalized solution of the orthogonal Procrustes problem,
         Psychometrika 31.
     """
-    if kind not in READERS:
-        return LayerReport(note=f"{kind} files do not show what is inside")
+    if file_format not in READERS:
+        return LayerReport(note=f"{file_format} files do not show what is inside")
     blocks = [
         layer for layer in reference.model.layers if isinstance(layer, TransformerBlock)
     ]
     if not blocks:
         return LayerReport(note="the model has no TransformerBlock of its own")
-    anatomy = READERS[kind](path, signature)
+    anatomy = READERS[file_format](path, signature)
     stream = residual_stream(anatomy)
     note = _mismatch(anatomy, stream, blocks)
     if note:
@@ -102,13 +102,13 @@ def compare_layers(
     prepared = images if adapter is None else adapter.prepare(images)
     wanted = _of_keras(reference.model, blocks, prepared)
     found = run_with(path, anatomy, stream, images)
-    return _judge(
+    return _report_of(
         name_points(stream), wanted, found, PRECISIONS[precision].min_layer_snr_db
     )
 
 
 def _mismatch(anatomy, stream, blocks):
-    """Why the stream of the file is not that of the model, or ""."""
+    """Why the file's residual stream cannot be compared with the model's, or ""."""
     if len(stream) != 2 * len(blocks) + 1:
         return (
             f"the file has {max(len(stream) - 1, 0)} residual additions in a row, the "
@@ -124,7 +124,7 @@ def _mismatch(anatomy, stream, blocks):
 
 
 def _of_keras(model, blocks, images):
-    """The stream of the model at each point, (B * T, D) float64."""
+    """The model's residual stream at each point, (B * T, D) float64."""
     outputs = [block.input for block in blocks]
     inputs = keras.Model(model.inputs[0], outputs)(images, training=False)
     points = []
@@ -138,25 +138,27 @@ def _of_keras(model, blocks, images):
     return [array.astype("float64").reshape(-1, width) for array in arrays]
 
 
-def _judge(names, wanted, found, least):
-    """`LayerReport` from the streams of both sides."""
+def _report_of(names, wanted, obtained, least):
+    """Build the `LayerReport` from both streams."""
     width = wanted[0].shape[-1]
-    found = [np.asarray(f, "float64").reshape(-1, width) for f in found]
-    if not all(np.isfinite(f).all() for f in found):
+    obtained = [np.asarray(f, "float64").reshape(-1, width) for f in obtained]
+    if not all(np.isfinite(f).all() for f in obtained):
         first = next(
-            n for n, f in zip(names, found, strict=True) if not np.isfinite(f).all()
+            n for n, f in zip(names, obtained, strict=True) if not np.isfinite(f).all()
         )
         return LayerReport(note=f"{first} holds values that are not finite")
     wanted = [centred(rows) for rows in wanted]
-    found_centred = [centred(rows) for rows in found]
+    found_centred = [centred(rows) for rows in obtained]
     plain = [_decibel(*pair) for pair in zip(wanted, found_centred, strict=True)]
-    # A turned stream holds its mean in no place of its own, or has lost it.
-    turned = max(_turned(wanted, found), _turned(wanted, found_centred))
+    # A rotated stream has its mean spread over all channels, or subtracted.
+    turned = max(
+        _rotated_decibels(wanted, obtained), _rotated_decibels(wanted, found_centred)
+    )
     same = turned[0] < plain[0] + GAIN_DB
     values = plain if same else turned
     if values[0] < least:
         return LayerReport(
-            note=f"already the first block is fed something else ({values[0]:.1f} dB "
+            note=f"the input of the first block differs already ({values[0]:.1f} dB "
             "in the best basis): the layers before it are wrong, or the file keeps "
             "its stream in a form that is not known here"
         )
@@ -168,34 +170,37 @@ def _judge(names, wanted, found, least):
 
 
 def centred(rows):
-    """Rows without their mean over the channels, as a layer norm sees them."""
+    """Subtract each row's mean over the channels, as a layer norm does."""
     return rows - rows.mean(axis=-1, keepdims=True)
 
 
-def _decibel(wanted, found):
+def _decibel(wanted, obtained):
     """-10 log10 of the mean squared error relative to each row's length."""
     lengths = np.maximum((wanted**2).sum(axis=-1), 1e-30)
-    noise = float((((found - wanted) ** 2).sum(axis=-1) / lengths).mean())
+    noise = float((((obtained - wanted) ** 2).sum(axis=-1) / lengths).mean())
     return math.inf if noise == 0.0 else -10.0 * math.log10(noise)
 
 
-def _turned(wanted, found):
-    """[dB] after turning the file's rows to the model's.
+def _rotated_decibels(wanted, obtained):
+    """Signal-to-noise ratios after rotating the file's rows to the model's basis.
 
     The matrix is fitted on every other row of all points together, where rows count
     by direction only, and judged on the others.
     """
     width = wanted[0].shape[-1]
     joint = np.zeros((width, width))
-    for rows, own in zip(wanted, found, strict=True):
-        joint += _unit(own[::2]).T @ _unit(rows[::2])
+    for rows, obtained_rows in zip(wanted, obtained, strict=True):
+        joint += _unit(obtained_rows[::2]).T @ _unit(rows[::2])
     left, _, right = np.linalg.svd(joint)
     matrix = left @ right
-    pairs = zip(wanted, found, strict=True)
-    return [_decibel(rows[1::2], (own @ matrix)[1::2]) for rows, own in pairs]
+    pairs = zip(wanted, obtained, strict=True)
+    return [
+        _decibel(rows[1::2], (obtained_rows @ matrix)[1::2])
+        for rows, obtained_rows in pairs
+    ]
 
 
 def _unit(rows):
-    """Rows of length 1."""
+    """Normalise rows to length 1."""
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
     return rows / np.maximum(lengths, 1e-15)

@@ -1,4 +1,4 @@
-"""The anatomy of an `.onnx` file, with shapes inferred and weights left on disk."""
+"""Operators and tensors of an `.onnx` file, with shapes inferred."""
 
 import math
 
@@ -17,7 +17,7 @@ LINEAR = {"QLinearMatMul": (0, 3), "QLinearConv": (0, 3)}
 
 
 def read(path, signature=None):
-    """Take a file apart.
+    """Read a file's `Anatomy`.
 
     Args:
         path: `.onnx` file. signature: always None; there are none.
@@ -29,7 +29,7 @@ def read(path, signature=None):
 
 
 def anatomy_of(model):
-    """`Anatomy` of what `onnx_file.outline` gives."""
+    """Build the `Anatomy` of what `serialization.outline` gives."""
     import onnx
 
     try:
@@ -65,12 +65,14 @@ def _constant(onnx, tensor):
 
 
 def _moving(onnx, info):
-    kind = info.type.tensor_type
+    tensor_type = info.type.tensor_type
     shape = tuple(
         side.dim_value if side.HasField("dim_value") else None
-        for side in kind.shape.dim
+        for side in tensor_type.shape.dim
     )
-    return Tensor(info.name, _dtype(onnx, kind.elem_type), shape, storage=info.name)
+    return Tensor(
+        info.name, _dtype(onnx, tensor_type.elem_type), shape, storage=info.name
+    )
 
 
 def _operator(node, tensors, makers):
@@ -94,7 +96,7 @@ def _depth(node, weight):
 
 
 def _kind(node, names, tensors, makers):
-    """Through the operators that runtimes fuse: what is really multiplied."""
+    """The kind of a product, through DequantizeLinear nodes that runtimes fuse."""
     stored = [tensors[_source(name, makers, tensors)] for name in names]
     maker = makers.get(names[0])
     if maker is not None and maker.op_type == "DynamicQuantizeLinear":
@@ -103,7 +105,7 @@ def _kind(node, names, tensors, makers):
 
 
 def _source(name, makers, tensors):
-    """The tensor before a DequantizeLinear, or the same."""
+    """The tensor before a DequantizeLinear, or the tensor itself."""
     maker = makers.get(name)
     if maker is not None and maker.op_type == "DequantizeLinear":
         return maker.input[0]

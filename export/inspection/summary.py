@@ -1,4 +1,4 @@
-"""Everything that can be told of a file without running it, and how to read it."""
+"""Summary of a file's inspection: compute, dtypes, delegates, in words and numbers."""
 
 from keras_vit.export.formats.onnx import serialization
 from keras_vit.export.formats.onnx.saturation import saturating_weights
@@ -14,11 +14,12 @@ NAMES = {
 KINDS = ("tflite", "onnx")
 
 
-def inspect(path, kind, verbose=0):
-    """Take a file apart and sum up what matters for phones.
+def inspect(path, file_format, verbose=0):
+    """Inspect a file: operators, dtypes, sizes, delegates.
 
     Args:
-        path: of the file. kind: its format. verbose: 1 shows the progress of tools.
+        path: of the file. file_format: its format.
+        verbose: 1 shows the progress of tools.
 
     Returns:
         None for a SavedModel, else a dict of plain values: "compute": shares of the
@@ -26,30 +27,34 @@ def inspect(path, kind, verbose=0):
         operator computes with; "highest_rank": (rank, operator); "weight_bytes": by
         part of the model; for `.tflite` files "gpu", "npu" and "microcontroller": what
         `delegates` says; for `.onnx` files of 8 bits "saturating": weights that x86
-        without VNNI may multiply wrongly, see `onnx_saturation`.
+        without VNNI may multiply wrongly, see `saturation`.
     """
-    if kind not in KINDS:
+    if file_format not in KINDS:
         return None
-    outline = serialization.outline(path) if kind == "onnx" else None
+    outline = serialization.outline(path) if file_format == "onnx" else None
     anatomy = onnx.anatomy_of(outline) if outline else tflite.read(path)
-    found = {
+    summary = {
         "compute": facts.compute_shares(anatomy),
         "dtypes": facts.dtype_table(anatomy),
         "highest_rank": facts.highest_rank(anatomy),
         "weight_bytes": facts.weight_bytes(anatomy, blocks.parts(anatomy)),
     }
-    if kind == "onnx" and found["compute"]["float"] < 1.0:
-        found["saturating"] = saturating_weights(serialization.completed(outline, path))
-    if kind == "tflite":
+    if file_format == "onnx" and summary["compute"]["float"] < 1.0:
+        summary["saturating"] = saturating_weights(
+            serialization.completed(outline, path)
+        )
+    if file_format == "tflite":
         for target in delegates.RULES:
-            found[target] = delegates.refusals(anatomy, target)
-            if found["compute"]["integer"] == 1.0:
-                found[target] = delegates.told(path, target, found[target], verbose)
-    return found
+            summary[target] = delegates.refusals(anatomy, target)
+            if summary["compute"]["integer"] == 1.0:
+                summary[target] = delegates.tool_refusals(
+                    path, target, summary[target], verbose
+                )
+    return summary
 
 
 def describe(verification):
-    """Several lines on a `Verification`, for people who want to know why.
+    """Describe a `Verification` in several lines, with its inspection.
 
     Args:
         verification: `keras_vit.export.Verification`.
@@ -77,40 +82,40 @@ def describe(verification):
     return "\n".join(lines)
 
 
-def _per_output(found):
-    if len(found) < 2:
+def _per_output(summary):
+    if len(summary) < 2:
         return []
     shown = [
         f"{name} {'identical' if value is None else decibels(value)}"
-        for name, value in found.items()
+        for name, value in summary.items()
     ]
     return [", ".join(shown)]
 
 
-def _inspected(found):
-    shares, (rank, operator) = found["compute"], found["highest_rank"]
+def _inspected(summary):
+    shares, (rank, operator) = summary["compute"], summary["highest_rank"]
     lines = [
         f"compute: {shares['integer']:.1%} integer, {shares['dynamic']:.1%} integer "
         f"weights with inputs quantized on the fly, {shares['float']:.1%} float, of "
         f"{shares['macs'] / 1e6:,.0f} M multiplications",
         f"highest rank: {rank} at {operator}",
-        "weights: " + _weights(found["weight_bytes"]),
+        "weights: " + _weights(summary["weight_bytes"]),
     ]
     for target in delegates.RULES:
-        if target in found:
-            lines.append(_delegated(target, found[target]))
-    if "saturating" in found:
-        lines.append(_saturating(found["saturating"]))
+        if target in summary:
+            lines.append(_delegated(target, summary[target]))
+    if "saturating" in summary:
+        lines.append(_saturating(summary["saturating"]))
     lines.append("operators:")
     lines += [
         f"  {name}: " + ", ".join(f"{n} x {kind}" for kind, n in counts.items())
-        for name, counts in found["dtypes"].items()
+        for name, counts in summary["dtypes"].items()
     ]
     return lines
 
 
 def _saturating(names):
-    """Whether processors agree on the products of 8 bits."""
+    """Whether 8-bit products saturate on some processors."""
     if not names:
         return "every processor: no pair of 8-bit products can leave 16 bits"
     return (
@@ -120,7 +125,7 @@ def _saturating(names):
 
 
 def _weights(parts):
-    """Bytes by part, halves of one block together."""
+    """Bytes of weights per part, both halves of a block together."""
     sums = {}
     for name, count in parts.items():
         name = name.partition(".")[0]
@@ -128,20 +133,21 @@ def _weights(parts):
     return ", ".join(f"{name} {count / 1e6:.2f} MB" for name, count in sums.items())
 
 
-def _delegated(target, found):
-    name, source = NAMES[target], found.get("source")
+def _delegated(target, summary):
+    name, source = NAMES[target], summary.get("source")
     by = f", says {source}" if source else ", by its rules"
-    if not found["refused"]:
+    if not summary["refused"]:
         return f"{name}: takes every operator{by}"
     return (
-        f"{name}: takes {found['operators']:.0%} of the operators, {found['macs']:.0%} "
-        f"of the compute{by}; refused: " + "; ".join(found["refused"][:6])
+        f"{name}: takes {summary['operators']:.0%} of the operators, "
+        f"{summary['macs']:.0%} of the compute{by}; refused: "
+        + "; ".join(summary["refused"][:6])
     )
 
 
-def _half(found):
-    verdict = "fits" if found["fits"] else "DOES NOT FIT"
+def _half(summary):
+    verdict = "fits" if summary["fits"] else "DOES NOT FIT"
     return (
-        f"16-bit floats: {verdict}, largest activation {found['largest']:.4g} of "
-        f"65504, at {found['operator']}"
+        f"16-bit floats: {verdict}, largest activation {summary['largest']:.4g} of "
+        f"65504, at {summary['operator']}"
     )

@@ -1,4 +1,4 @@
-"""The anatomy of a `.tflite` file, read off its bytes without its weights."""
+"""Operators and tensors of a `.tflite` file, read without its weights."""
 
 import mmap
 
@@ -15,7 +15,7 @@ SERVE = b"serving_default"
 
 
 def read(path, signature=None):
-    """Take a file apart.
+    """Read a file's `Anatomy`.
 
     Args:
         path: `.tflite` file.
@@ -34,7 +34,7 @@ def read(path, signature=None):
 
 
 def _graph_of(model, wanted):
-    """Number of the graph behind a signature, else the first."""
+    """Number of the graph of a signature, else the first."""
     for index in range(model.SignatureDefsLength()):
         signature = model.SignatureDefs(index)
         if signature.SignatureKey() == wanted:
@@ -48,11 +48,11 @@ def _anatomy(schema, model, place):
     names = {value: key for key, value in vars(schema.BuiltinOperator).items()}
     count = graph.TensorsLength()
     raw = [graph.Operators(i) for i in range(graph.OperatorsLength())]
-    made = {op.Outputs(i) for op in raw for i in range(op.OutputsLength())}
+    computed = {op.Outputs(i) for op in raw for i in range(op.OutputsLength())}
     inputs = tuple(graph.Inputs(i) for i in range(graph.InputsLength()))
     tensors = {}
     for number in range(count):
-        fixed = number not in made and number not in inputs
+        fixed = number not in computed and number not in inputs
         tensors[number] = _tensor(model, graph.Tensors(number), types, fixed)
     operators = []
     for op in raw:
@@ -93,7 +93,7 @@ def _tensor(model, raw, types, constant):
 
 
 def _work(schema, raw, name, inputs, tensors):
-    """(multiplications, kind) of an operator; (0, "") when it has none to speak of."""
+    """(multiplications, kind) of an operator; (0, "") for none."""
     result = tensors[raw.Outputs(0)].shape if raw.OutputsLength() else ()
     if name == "BATCH_MATMUL":
         options = schema.BatchMatMulOptions()

@@ -1,4 +1,4 @@
-"""Tensors from the inside of a file, by running a copy that gives them as outputs."""
+"""Inner tensors of a file, by running a copy that has them as outputs."""
 
 import os
 
@@ -10,7 +10,7 @@ from keras_vit.export.runtime.runtimes import open_session
 
 
 def run_with(path, anatomy, keys, images):
-    """What some tensors hold while a file runs.
+    """Run a file and return some of its inner tensors.
 
     The copy runs in the same runtime as the file, kernels for speed included.
 
@@ -54,7 +54,7 @@ def _run_tflite(path, anatomy, keys, images):
 
 
 def _as_input(image, tensor):
-    """One image in the dtype of the file's input; pixels pass through."""
+    """Convert one image to the dtype of the file's input; pixels stay as they are."""
     if image.dtype == tensor.dtype:
         return image
     if tensor.is_float or tensor.scale is None:
@@ -65,7 +65,7 @@ def _as_input(image, tensor):
 
 
 def with_outputs(path, numbers, graph=0):
-    """A `.tflite` file of one graph that also gives some of its inner tensors.
+    """Copy a `.tflite` file of one graph with some inner tensors as outputs.
 
     Args:
         path: of the file. numbers: of tensors. graph: its number.
@@ -96,13 +96,13 @@ def _run_onnx(path, anatomy, keys, images):
     given = {tensor.name for tensor in model.graph.output}
     for key in keys:
         if key not in given:
-            kind = onnx.TensorProto.DataType.Value(_onnx_name(anatomy.tensors[key]))
-            info = onnx.helper.make_tensor_value_info(key, kind, None)
+            dtype = onnx.TensorProto.DataType.Value(_onnx_name(anatomy.tensors[key]))
+            info = onnx.helper.make_tensor_value_info(key, dtype, None)
             model.graph.output.append(info)
     session = open_session(model.SerializeToString())
-    name, kind = anatomy.inputs[0], anatomy.tensors[anatomy.inputs[0]].dtype
+    name, dtype = anatomy.inputs[0], anatomy.tensors[anatomy.inputs[0]].dtype
     for image in images:
-        answers = session.run(list(keys), {name: image[None].astype(kind)})
+        answers = session.run(list(keys), {name: image[None].astype(dtype)})
         yield [answer[...] for answer in answers]
 
 

@@ -1,1 +1,1 @@
-"""What a file takes and gives: names, shapes, dtypes, and the model behind them."""
+"""Inputs and outputs of exported files: names, shapes, dtypes, signatures, adapters."""

@@ -1,4 +1,4 @@
-"""Kernels that a model standardises at every call, standardised once and for all."""
+"""Folding of weight standardisation: convolution kernels standardised at export."""
 
 import keras
 
@@ -6,7 +6,7 @@ from keras_vit.layers import StdConv
 
 
 def rebuilt(model, change):
-    """The same layers from changed configurations, with weights of their own.
+    """Rebuild a model from changed layer configurations, with weights of its own.
 
     Args:
         model: functional or Sequential Keras model.
@@ -26,8 +26,8 @@ def rebuilt(model, change):
     return twin
 
 
-def baked(model):
-    """The model with plain convolutions in place of weight-standardised ones.
+def fold_standardized_convs(model):
+    """Copy a model with plain convolutions in place of standardised ones.
 
     A phone has no use for the raw kernels, nor the time to standardise them for
     every image.

@@ -1,8 +1,8 @@
-"""What a file shows to an app, and how that comes from what the model takes and gives.
+"""The adapter of a signature: input preprocessing and output conversion in a file.
 
-An adapter stands around the model: pixels are prepared in front of it, scores are made
-readable behind it. Files hold both parts as operators; here they are in numpy, for
-comparing.
+It preprocesses pixels before the model, and converts logits to probabilities or top
+classes behind it. Files hold both parts as operators; here they are in numpy, for the
+comparison.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import io
 
 import numpy as np
 
-from keras_vit.export.io.io_spec import Contract, Tensor
+from keras_vit.export.io.io_spec import Contract, TensorSpec
 from keras_vit.layers.interpolate import matrix
 from keras_vit.preprocess import (
     Preprocessing,
@@ -24,7 +24,7 @@ FEATURES, CLASSES = "features", "classes"
 
 @dataclasses.dataclass(frozen=True)
 class IOAdapter:
-    """One way to call a file.
+    """Input preprocessing and output conversion of one signature.
 
     Args:
         view: `Contract` of the model alone: float image in, scores or features out.
@@ -46,7 +46,7 @@ class IOAdapter:
 
     @property
     def embedded(self):
-        """Whether it takes pixels and prepares them itself."""
+        """Whether the file takes pixels and preprocesses them itself."""
         return self.input_size is not None
 
     @property
@@ -56,31 +56,31 @@ class IOAdapter:
 
     @property
     def image(self):
-        """`Tensor` that goes in."""
+        """`TensorSpec` of the input."""
         tensor = self.view.image
         if self.encoded:
-            return Tensor(f"{tensor.name}_bytes", "string", tensor.shape[:1])
+            return TensorSpec(f"{tensor.name}_bytes", "string", tensor.shape[:1])
         if not self.embedded:
             return tensor
         shape = (tensor.shape[0], *self.input_size, tensor.shape[-1])
-        return Tensor(tensor.name, "uint8", shape)
+        return TensorSpec(tensor.name, "uint8", shape)
 
     @property
     def compared(self):
-        """Tuple of `Tensor`: the outputs before the best classes are chosen."""
+        """`TensorSpec`s of the outputs that are compared, before top-k."""
         if not self.softmax:
             return self.view.outputs
         return (dataclasses.replace(self.view.outputs[0], name="probabilities"),)
 
     @property
     def outputs(self):
-        """Tuple of `Tensor` that come out."""
+        """`TensorSpec`s of the outputs."""
         if self.top is None:
             return self.compared
         scores = self.compared[0]
         shape = (scores.shape[0], self.top)
         return (
-            Tensor(CLASSES, "int32", shape),
+            TensorSpec(CLASSES, "int32", shape),
             dataclasses.replace(scores, shape=shape),
         )
 
@@ -98,7 +98,7 @@ class IOAdapter:
 
     @property
     def purpose(self):
-        """What it is for, in two words."""
+        """What the signature is for, in two words."""
         return "Image features" if self.classes is None else "Image classifier"
 
     def crop(self):
@@ -111,7 +111,7 @@ class IOAdapter:
         return self.embedded and self.input_size != self.view.image.shape[1:3]
 
     def prepare(self, images):
-        """What the file takes -> what the model takes; bilinear, not antialiased.
+        """Preprocess the file's input for the model; bilinear, not antialiased.
 
         Args:
             images: (B, H, W, C), or (B,) files.
@@ -132,7 +132,7 @@ class IOAdapter:
         return (images - mean) / std
 
     def pixels(self, images):
-        """What the model takes -> something that the file takes.
+        """Convert model inputs back to what the file takes.
 
         Args:
             images: (B, h, w, C) float32 in the model's range.
@@ -150,11 +150,11 @@ class IOAdapter:
         return np.round(_resize(pixels, self.input_size)).astype("uint8")
 
     def finish(self, answers):
-        """The model's answers -> `compared`."""
+        """Convert the model's outputs to `compared`."""
         return [_softmax(answers[0])] if self.softmax else answers
 
     def complete(self, expected, got):
-        """A file's answers -> `compared`, so that both sides are alike.
+        """Convert a file's outputs to `compared`, so that both sides match.
 
         Of the best classes alone, everything else is known to be at most the worst
         of them: what is expected above that shows as a difference.
@@ -182,7 +182,7 @@ def _resize(images, size):
 
 
 def _png(pixels):
-    """The bytes of a PNG file."""
+    """Encode an image as PNG."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -196,7 +196,7 @@ def _softmax(logits):
 
 
 class AdaptedReference:
-    """A `Reference` seen through an adapter: it answers as the file should.
+    """A `Reference` with an adapter: it gives the outputs expected of the file.
 
     Args:
         reference: `Reference` of the model.
@@ -236,7 +236,7 @@ class AdaptedReference:
         return self.adapter.finish(self.reference(self.adapter.prepare(images)))
 
     def finite_answers(self, images):
-        """The same, but refuses a model whose answers are no numbers.
+        """Run the model; refuse outputs with NaN or infinity.
 
         Raises:
             ValueError: when an output of the model is NaN or infinite.

@@ -1,4 +1,4 @@
-"""What every exported file promises: named input and outputs, shapes, tolerance."""
+"""The input and output specification of exported files: names, shapes, dtypes."""
 
 import dataclasses
 import os
@@ -23,7 +23,7 @@ TIE = 1 / 1024  # in codes
 
 
 @dataclasses.dataclass(frozen=True)
-class Tensor:
+class TensorSpec:
     """Name, dtype and shape of an input or output; None is an open batch.
 
     An integer tensor with a scale stands for floats, `scale * (q - zero)`.
@@ -37,16 +37,18 @@ class Tensor:
 
     @property
     def meaning(self):
-        """The tensor that a caller sees, with floats in place of their codes."""
-        return self if self.scale is None else Tensor(self.name, "float32", self.shape)
+        """The tensor after dequantization: float32 in place of integer codes."""
+        return (
+            self if self.scale is None else TensorSpec(self.name, "float32", self.shape)
+        )
 
     def to_codes(self, values):
-        """Integers that stand for floats; those of this dtype pass through.
+        """Quantize floats to this dtype; integers of this dtype stay as they are.
 
         Ties go up, and so does what rounding of float32 moved off a tie: pixels of a
         model with the range -1 to 1 lie on ties.
 
-        >>> Tensor("image", "uint8", (2,), 1 / 127.5, 127).to_codes(
+        >>> TensorSpec("image", "uint8", (2,), 1 / 127.5, 127).to_codes(
         ...     np.array([-1.0, 1.0], "float32")
         ... )
         array([  0, 255], dtype=uint8)
@@ -58,7 +60,7 @@ class Tensor:
         return np.clip(codes, ends.min, ends.max).astype(self.dtype)
 
     def to_values(self, codes):
-        """Floats that integers stand for; others pass through."""
+        """Dequantize integers; other values stay as they are."""
         if self.scale is None:
             return codes
         return ((codes.astype("float32") - self.zero) * self.scale).astype("float32")
@@ -69,7 +71,7 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Contract:
-    """The adapter of an exported file, and the same for every format.
+    """Input, outputs and value range of an exported file, the same for every format.
 
     Args:
         image: the one input, float32 (B, H, W, C), B = 1 or open.
@@ -81,7 +83,7 @@ class Contract:
         found: where inside that was found, as a sentence; "" for its own note.
     """
 
-    image: Tensor
+    image: TensorSpec
     outputs: tuple
     mode: str | ranges.Range
     stated: bool = True
@@ -90,7 +92,7 @@ class Contract:
 
     @property
     def stated_mode(self):
-        """The mode, without its guess: "none" leaves it to what images show."""
+        """The value range that the model states; "none" where it is a guess."""
         return self.mode if self.stated else "none"
 
     @property
@@ -100,10 +102,10 @@ class Contract:
 
 
 def contract_of(model, dynamic_batch):
-    """Read the contract off a functional model with one image input.
+    """Read the `Contract` of a functional model with one image input.
 
-    The output of a linear dense layer is called "logits", of a softmax or
-    sigmoid "probabilities", anything else "features", see `endings.meaning`; several
+    The output of a linear dense layer is called "logits", of a softmax or sigmoid
+    "probabilities", anything else "features", see `output_activation.meaning`; several
     outputs carry their index, as in "features_0".
 
     Args:
@@ -135,9 +137,9 @@ def contract_of(model, dynamic_batch):
             "Build it with keras.Input(..., dtype='float32')."
         )
     batch = None if dynamic_batch else 1
-    image = Tensor(INPUT, "float32", (batch, *shapes[0][1:]))
+    image = TensorSpec(INPUT, "float32", (batch, *shapes[0][1:]))
     outputs = tuple(
-        Tensor(name, "float32", (batch, *tensor.shape[1:]))
+        TensorSpec(name, "float32", (batch, *tensor.shape[1:]))
         for name, tensor in zip(_names(model), model.outputs, strict=True)
     )
     note, found = stated(model)
@@ -153,7 +155,7 @@ def _names(model):
 
 
 def check_images(contract, count=3, seed=0):
-    """Make images that look enough like photographs to judge a file with.
+    """Make random images that resemble photographs, to compare a file with.
 
     Smooth colours with some noise on top, brought to the model's range.
 
@@ -178,7 +180,7 @@ def check_images(contract, count=3, seed=0):
 
 
 def _between(values, positions, axis):
-    """Linear interpolation along one axis."""
+    """Interpolate linearly along one axis."""
     low = np.minimum(positions.astype(int), values.shape[axis] - 2)
     shape = [1] * values.ndim
     shape[axis] = -1
@@ -188,7 +190,7 @@ def _between(values, positions, axis):
 
 
 def check_suffix(path, suffix):
-    """Make sure that a path ends as its format does.
+    """Check that a path has the suffix of its format.
 
     Raises:
         ValueError: when it does not.
@@ -201,7 +203,7 @@ def check_suffix(path, suffix):
 
 
 def data_file(path):
-    """Where an `.onnx` file that is too large for one keeps its arrays.
+    """Path of the external data of an `.onnx` file above 2 GiB.
 
     >>> data_file("out/model.onnx").name
     'model.onnx.data'
@@ -211,7 +213,7 @@ def data_file(path):
 
 
 def size_of(path):
-    """Bytes of a file, with its data beside it, or of all files in a folder."""
+    """Bytes of a file with its external data, or of all files in a folder."""
     path = pathlib.Path(path)
     if path.is_file():
         data = data_file(path)

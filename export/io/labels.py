@@ -1,4 +1,4 @@
-"""Class names that travel with a file: checked, and as lines of text."""
+"""Class names of a file: checked, and as lines of text."""
 
 from keras_vit.models.output_activation import labels_of
 
@@ -6,7 +6,7 @@ LABELS = "labels.txt"
 
 
 def lines(labels):
-    """One class name per line; line breaks inside a name become spaces.
+    """Join class names to lines; line breaks inside a name become spaces.
 
     >>> lines(["ant", "bee eater"])
     'ant\\nbee eater'
@@ -15,7 +15,7 @@ def lines(labels):
 
 
 def check_labels(labels, model, contract):
-    """Class names to store, checked against the number of classes.
+    """Check class names against the number of classes.
 
     Args:
         labels: list of names, or None for the model's own.
@@ -28,8 +28,8 @@ def check_labels(labels, model, contract):
         TypeError, ValueError: for labels that are no list of names, of the wrong
             count, or empty. Two classes may have one name: ImageNet has such.
     """
-    given = labels is not None
-    labels = labels if given else labels_of(model)
+    is_given = labels is not None
+    labels = labels if is_given else labels_of(model)
     if labels is None:
         return None
     if isinstance(labels, (dict, set)):
@@ -45,7 +45,7 @@ def check_labels(labels, model, contract):
         )
     scores = contract.outputs[0]
     if scores.name == "features" or len(scores.shape) != 2:
-        if not given:
+        if not is_given:
             return None
         raise ValueError(
             f"labels: go with a model that gives scores (B, K), got {scores}. Leave "

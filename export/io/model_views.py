@@ -1,4 +1,4 @@
-"""The model at each image size and batch that signatures ask for, weights shared."""
+"""Copies of the model at each image size and batch size, with shared weights."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import keras
 
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.io.io_adapter import FEATURES, AdaptedReference, IOAdapter
-from keras_vit.export.io.io_spec import Tensor
+from keras_vit.export.io.io_spec import TensorSpec
 from keras_vit.layers import PatchEncoder
 from keras_vit.layers.patches import pair
 from keras_vit.layers.position import LearnedPosition
@@ -24,7 +24,7 @@ HEADS = (
 
 
 class ModelViews:
-    """One `ModelView` for each image size and batch.
+    """The `ModelView` of each image size and batch size.
 
     Args:
         reference: `Reference` of the model as it is.
@@ -42,12 +42,12 @@ class ModelViews:
             TypeError, ValueError: for a size, batch or output that cannot be.
         """
         contract = self._base.contract
-        own = contract.image.shape[1:3]
-        size = own if image_size is None else pair(image_size, "image_size")
+        own_size = contract.image.shape[1:3]
+        size = own_size if image_size is None else pair(image_size, "image_size")
         batch = contract.batch if batch_size is None else _count(batch_size)
         if (size, batch) not in self._found:
             model = self._base.model
-            model = model if size == own else at_size(model, size)
+            model = model if size == own_size else at_size(model, size)
             view = ModelView(self._base, model, size, batch, self._linear)
             self._found[size, batch] = view
         view = self._found[size, batch]
@@ -65,7 +65,7 @@ def _count(batch_size):
 
 
 class ModelView:
-    """The model at one image size and batch, with every output that is wanted.
+    """The model at one image size and batch size, with the outputs asked for.
 
     Args:
         base: `Reference` that it comes from. model: at this size.
@@ -75,18 +75,18 @@ class ModelView:
     def __init__(self, base, model, size, batch, linear):
         self.base, self.model, self._linear = base, model, linear
         channels = base.contract.image.shape[-1]
-        self.image = Tensor(
+        self.image = TensorSpec(
             base.contract.image.name, "float32", (batch, *size, channels)
         )
         self.batch, self._tensors, self._references = batch, {}, {}
 
     @property
     def is_base(self):
-        """Whether it is the model as it is, one image at a time."""
+        """Whether it is the original model with a batch size of 1."""
         return self.image == self.base.contract.image
 
     def want(self, output):
-        """Let it give this output, too."""
+        """Add an output."""
         if output in self._tensors:
             return
         tensors = self.model.outputs
@@ -98,12 +98,12 @@ class ModelView:
                 same = keras.layers.Dense(width, kernel_initializer="identity")
                 tensors = [same(tensors[0])]
         self._tensors[output] = [
-            (Tensor(name, "float32", (self.batch, *tensor.shape[1:])), tensor)
+            (TensorSpec(name, "float32", (self.batch, *tensor.shape[1:])), tensor)
             for name, tensor in zip(names, tensors, strict=True)
         ]
 
     def reference(self, *wanted):
-        """`Reference` that gives these outputs; all of them when none is named."""
+        """Build the `Reference` of these outputs; of all where none is named."""
         wanted = wanted or tuple(self._tensors)
         if self.is_base and wanted == ("scores",):
             return self.base
@@ -122,7 +122,7 @@ class ModelView:
 
 @dataclasses.dataclass(frozen=True)
 class OutputView:
-    """One output of a view.
+    """One output of a model view.
 
     Args:
         view: `ModelView`. output: "scores" or "features".
@@ -144,7 +144,7 @@ class OutputView:
         )
 
     def adapted(self, adapter):
-        """`AdaptedReference` that knows which view the file is made from."""
+        """Build the `AdaptedReference` of this output."""
         return AdaptedReference(self.view.reference(self.output), adapter, self.view)
 
 
@@ -179,7 +179,7 @@ def features_of(model):
 
 
 def at_size(model, size):
-    """The same weights for images of another size.
+    """Rebuild the model for another image size, with the same weights.
 
     Position tables are resampled as timm does, with an antialiased bicubic kernel.
 
@@ -216,14 +216,14 @@ def at_size(model, size):
 
 
 def _grid(model, encoder, size):
-    """(h, w) of the patches at another size: as many px per patch as before."""
+    """(h, w) of the patches at another image size, with the same patch size in px."""
     before = model.inputs[0].shape[1:3]
     parts = zip(size, encoder.grid, before, strict=True)
     return tuple(side * count // old for side, count, old in parts)
 
 
 def _share_weights(old, new):
-    """Share one layer's weights, resampling a table of positions."""
+    """Share one layer's weights; resample its position table."""
     for source, target in zip(old.weights, new.weights, strict=True):
         if source.shape == target.shape:
             # The same storage, so that a SavedModel holds it once.

@@ -1,4 +1,4 @@
-"""The Keras side of every comparison: the model in float32, called as one graph."""
+"""The Keras reference of every comparison: the model in float32, as one graph."""
 
 import copy
 import dataclasses
@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.export.io.fold_standardized_convs import baked, rebuilt
+from keras_vit.export.io.fold_standardized_convs import fold_standardized_convs, rebuilt
 from keras_vit.export.io.io_spec import contract_of
 from keras_vit.models.input_range import UNKNOWN
 
@@ -15,7 +15,7 @@ WIDE = "float32"
 
 
 class Reference:
-    """A Keras model that answers like the runtime of an exported file.
+    """The float32 Keras model whose outputs a file must reproduce.
 
     Args:
         model: functional or Sequential Keras model. One that computes in
@@ -24,10 +24,10 @@ class Reference:
         dynamic_batch: see `contract_of`.
 
     Attributes:
-        model: the float32 model that files are written from, see `baked`. Answers
-            are those of the model before that.
+        model: the float32 model that files are written from, see
+            `fold_standardized_convs`. Answers are those of the model before that.
         rebuilt: whether it had to be rebuilt.
-        trained: `quantization.trained.Trained` of a quantization-aware model, or None.
+        trained: `TrainedIntegers` of a quantization-aware model, or None.
 
     Raises:
         TypeError, ValueError: as `contract_of`.
@@ -46,7 +46,7 @@ class Reference:
         model = _in_float32(model) if self.rebuilt else model
         # Trained weights make up for rounded activations: alone they answer otherwise.
         self._call = _compiled(model, aware)
-        self.model = baked(model)
+        self.model = fold_standardized_convs(model)
         self.contract = contract_of(self.model, dynamic_batch)
 
     def __call__(self, images):
@@ -55,7 +55,7 @@ class Reference:
         return [ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
 
     def finite_answers(self, images):
-        """The same, but refuses a model whose answers are no numbers.
+        """Run the model; refuse outputs with NaN or infinity.
 
         Raises:
             ValueError: when an output is NaN or infinite.
@@ -71,15 +71,15 @@ class Reference:
 
     @property
     def shown(self):
-        """`Contract` of a file that shows the model's own adapter."""
+        """`Contract` of a file without an adapter."""
         return self.contract
 
     def complete(self, expected, got):
-        """A file's answers, to be compared with the expected ones."""
+        """Return a file's outputs unchanged, to be compared with the expected ones."""
         return got
 
     def derived(self, model, contract):
-        """The same for another float32 model that shares the weights.
+        """Make the reference of another float32 model that shares the weights.
 
         Args:
             model: functional Keras model. contract: what it takes and gives.
@@ -95,34 +95,34 @@ class Reference:
 
     @property
     def notes(self):
-        """What to tell about the model beside the file."""
-        found = [self.contract.found] if self.contract.found else []
+        """Notes about the model for the export's result."""
+        notes = [self.contract.found] if self.contract.found else []
         if not self.contract.stated:
-            found.append(UNKNOWN)
+            notes.append(UNKNOWN)
         if self.rebuilt:
-            found.append(
+            notes.append(
                 "rebuilt and compared in float32; the model itself computes in 16 bits"
             )
-        return tuple(found)
+        return tuple(notes)
 
-    def assume(self, note):
-        """Take a caller's word for how images are prepared.
+    def assume(self, preprocessing):
+        """Set the caller's preprocessing, where the model states none.
 
         Args:
-            note: `Preprocessing`.
+            preprocessing: `Preprocessing`.
         """
         size = self.contract.image.shape[1:3]
         self.contract = dataclasses.replace(
             self.contract,
-            mode=note.range,
+            mode=preprocessing.range,
             stated=True,
-            note=note.resized(size),
+            note=preprocessing.resized(size),
             found="images are prepared as the caller says",
         )
 
 
 def _compiled(model, aware=None):
-    """The call as a TensorFlow graph; elsewhere as the backend compiles it.
+    """Compile the call as a TensorFlow graph, or as the backend does.
 
     Args:
         model: functional. aware: quantization-aware model to call in its place.
@@ -156,14 +156,14 @@ def _leaves(model):
 
 
 def _in_float32(model):
-    """The same layers and weights under a float32 policy."""
+    """Rebuild the layers with the same weights under a float32 policy."""
     twin = rebuilt(model, _with_float32)
     twin.set_weights([np.asarray(value, WIDE) for value in model.get_weights()])
     return twin
 
 
 def _with_float32(config):
-    """A configuration with every dtype policy in it replaced."""
+    """Replace every dtype policy in a configuration."""
     if isinstance(config, (list, tuple)):
         return type(config)(_with_float32(value) for value in config)
     if not isinstance(config, dict):
@@ -177,7 +177,7 @@ def _with_float32(config):
 
 
 def require_tensorflow(what):
-    """Make sure that Keras runs on TensorFlow.
+    """Refuse any other backend than TensorFlow.
 
     Raises:
         RuntimeError: when it does not.

@@ -1,4 +1,4 @@
-"""What the caller asks of a file's signatures, checked and turned into adapters."""
+"""Signature options: checked, and turned into adapters."""
 
 import dataclasses
 import inspect
@@ -15,7 +15,7 @@ from keras_vit.ranges import keywords
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """One way to call an exported file; several share their weights.
+    """Options of one signature of a file; several signatures share the weights.
 
     The fields are also arguments of `to_tflite`, `to_savedmodel` and `to_onnx`,
     for files with one signature.
@@ -60,7 +60,7 @@ def plan(
     /,
     **options,
 ):
-    """Check what is asked for, before anything slow.
+    """Check the signature options of an export, before any slow step.
 
     Args:
         reference: `Reference` of the model.
@@ -79,54 +79,54 @@ def plan(
     _check_fields("signature", options)
     asked = {SERVE: {}} if signatures is None else _as_dicts(signatures)
     _assume(reference, [options, *asked.values()])
-    views, found = ModelViews(reference, linear), {}
+    views, adapted = ModelViews(reference, linear), {}
     for name, own in asked.items():
         where = "" if signatures is None else f"signatures[{name!r}]: "
         try:
             signature = Signature(**{**options, **own})
-            found[name] = _adapted(views, signature, preparations)
+            adapted[name] = _adapted(views, signature, preparations)
         except (TypeError, ValueError) as err:
             raise type(err)(f"{where}{err}") from err
-    return found
+    return adapted
 
 
 def _assume(reference, asked):
-    """Take a caller's `Preprocessing` for that of the model.
+    """Take the caller's `Preprocessing` for the model's.
 
     Raises:
         ValueError: for two that differ.
     """
-    given = [own.get("preprocessing") for own in asked]
-    given = [note for note in given if isinstance(note, Preprocessing)]
-    if any(note.range != given[0].range for note in given):
+    stated = [options.get("preprocessing") for options in asked]
+    stated = [item for item in stated if isinstance(item, Preprocessing)]
+    if any(item.range != stated[0].range for item in stated):
         raise ValueError(
             "preprocessing: one model takes one range, got "
-            f"{' and '.join(keywords(note.range) for note in given[:2])}. Give the "
+            f"{' and '.join(keywords(item.range) for item in stated[:2])}. Give the "
             "same to all signatures."
         )
-    if given:
-        reference.assume(given[0])
+    if stated:
+        reference.assume(stated[0])
 
 
 def _as_dicts(signatures):
-    """Every signature as its own options, names and fields checked."""
+    """Options per signature, with names and fields checked."""
     if not isinstance(signatures, dict) or not signatures:
         raise TypeError(
             f"signatures: must be a dict of names and options, got {signatures!r}. "
             "Pass {'classify': {}, 'embed': {'output': 'features'}}, for example."
         )
     asked = {}
-    for name, own in signatures.items():
+    for name, options in signatures.items():
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(
                 f"signatures: names must be identifiers, got {name!r}. Use 'classify', "
                 "for example."
             )
-        if isinstance(own, Signature):
-            pairs = dataclasses.asdict(own).items()
-            own = {k: v for k, v in pairs if v != getattr(Signature, k)}
-        _check_fields(f"signatures[{name!r}]", own)
-        asked[name] = own
+        if isinstance(options, Signature):
+            pairs = dataclasses.asdict(options).items()
+            options = {k: v for k, v in pairs if v != getattr(Signature, k)}
+        _check_fields(f"signatures[{name!r}]", options)
+        asked[name] = options
     return asked
 
 
@@ -142,17 +142,17 @@ def _check_fields(where, options):
 
 
 def show_fields(function):
-    """Let `help` and editors see the fields that a function takes as **options."""
-    own = inspect.signature(function)
-    kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    """Show the fields of `Signature` in the signature of a function with **options."""
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     named = inspect.signature(Signature).parameters.values()
     named = [p.replace(kind=p.KEYWORD_ONLY) for p in named]
-    function.__signature__ = own.replace(parameters=[*kept, *named])
+    function.__signature__ = signature.replace(parameters=[*kept, *named])
     return function
 
 
 def _adapted(views, signature, preparations):
-    """The `AdaptedReference` of one signature."""
+    """Build the `AdaptedReference` of one signature."""
     if isinstance(signature.preprocessing, Preprocessing):
         signature = dataclasses.replace(signature, preprocessing="embed")
     check_choice("preprocessing", signature.preprocessing, preparations)
@@ -201,7 +201,7 @@ def _refuse_scores(signature):
 
 
 def _check_scores(adapter):
-    """Refuse softmax and best classes where there are no scores for them."""
+    """Refuse softmax and top-k where the output is not one score per class."""
     outputs, top = adapter.view.outputs, adapter.top
     names = ", ".join(tensor.name for tensor in outputs)
     if adapter.softmax and adapter.classes == 1:
@@ -229,7 +229,7 @@ def _check_scores(adapter):
 
 
 def is_plain(adapters):
-    """Whether all that is shown is the model's own adapter.
+    """Whether a file has the model's own adapter only.
 
     Args:
         adapters: as `plan` gives them, or None.

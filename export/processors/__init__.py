@@ -1,9 +1,9 @@
-"""Files on processors that this machine has not: emulated, interpreted or compiled for.
+"""Exported files on other processors: emulated, interpreted or compiled for.
 
-`targets` is the table, one row each. `parts` says what has to be installed, and
-installs it in the cache. `session` opens a file on a processor; `judging` compares what
-it answers. What a processor is does not belong to a format's room: `runtimes` says what
-goes in and comes out of a file wherever it runs.
+`targets` is the table, one row each. `parts` installs what a processor needs in the
+cache. `session` opens a file on a processor; `comparison.on_processors` compares its
+outputs. Inputs and outputs of a file are the business of `runtime.runtimes`, wherever
+it runs.
 """
 
 from keras_vit.export.processors.environment import make_environment

@@ -1,4 +1,4 @@
-"""A process that may be slow: asked line by line, limited in time, ended with its kin.
+"""A subprocess with a time limit, asked line by line in JSON.
 
 The process reads one line of JSON for each request and answers with one. Whatever
 else it prints belongs on its standard error.
@@ -20,8 +20,8 @@ BEAT = 1.0  # seconds between two looks at the clock
 CHUNK = 65536  # bytes
 
 
-class Child:
-    """One process in a group of its own.
+class ChildProcess:
+    """A subprocess in a process group of its own, asked line by line.
 
     Args:
         name: of the processor, for messages.
@@ -58,7 +58,7 @@ class Child:
             raise
 
     def ask(self, request):
-        """Send one request; gives the answer.
+        """Send one request; returns the answer.
 
         Args:
             request: dict for JSON.
@@ -73,7 +73,7 @@ class Child:
         return answer
 
     def _wait(self, doing):
-        """The next line of the process, as a dict."""
+        """Read the next line of the process as a dict."""
         start, before = time.monotonic(), self.seconds
         with selectors.DefaultSelector() as ready:
             ready.register(self._process.stdout, selectors.EVENT_READ)
@@ -111,7 +111,7 @@ class Child:
             )
 
     def _obituary(self):
-        """Why the process ended, in its own words."""
+        """Error text for a process that ended, with its last output."""
         code = self._process.wait()
         how = f"exit code {code}"
         if code < 0:

@@ -1,4 +1,4 @@
-"""Packages of Debian in a folder of one's own: nothing of the system is changed.
+"""Debian packages, downloaded and unpacked into a folder without root rights.
 
 `apt-get download` checks signatures and hashes; `dpkg-deb` unpacks without installing.
 Works on Debian and its relatives, Ubuntu among them, without being root.
@@ -22,12 +22,12 @@ POLL = 0.5  # seconds between two looks at what has arrived
 
 
 def missing():
-    """Programs that this way needs and this system lacks."""
+    """Programs that apt and dpkg steps need and this system lacks."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
-class Archive:
-    """One suite of Debian for one architecture, asked through apt.
+class DebianSuite:
+    """One suite of Debian for one architecture, downloaded through apt.
 
     Args:
         name: of the part, for messages. folder: where lists and packages arrive.
@@ -50,8 +50,8 @@ class Archive:
         self._config.write_text(self._settings(architecture))
 
     def _settings(self, architecture):
-        """The system's settings, proxies among them, without hooks, on our folders."""
-        own = self.folder / "apt"
+        """apt's configuration: the system's proxies, no hooks, folders of our own."""
+        apt = self.folder / "apt"
         kept = [
             line
             for line in run(["apt-config", "dump"], self._name).splitlines()
@@ -62,9 +62,9 @@ class Archive:
             "Dir::Etc::parts": "/dev/null",
             "Dir::Etc::sourcelist": self._sources,
             "Dir::Etc::sourceparts": "/dev/null",
-            "Dir::State::lists": own / "lists",
-            "Dir::Cache": own,
-            "Dir::Cache::archives": own / "archives",
+            "Dir::State::lists": apt / "lists",
+            "Dir::Cache": apt,
+            "Dir::Cache::archives": apt / "archives",
             "APT::Architecture": architecture,
             "APT::Architectures": architecture,
             "APT::Sandbox::User": "root",
@@ -74,25 +74,25 @@ class Archive:
         return "\n".join([*kept, *ours]) + "\n"
 
     def _keyring(self):
-        """Debian's keys: the system's, or those that Ubuntu vouches for."""
+        """Debian's signing keys: the system's, or those in Ubuntu's keyring package."""
         system = pathlib.Path("/") / KEYRING
         if system.is_file():
             return system
-        own = self.folder / "keys"
-        if not (own / KEYRING).is_file():
-            own.mkdir(exist_ok=True)
+        keys = self.folder / "keys"
+        if not (keys / KEYRING).is_file():
+            keys.mkdir(exist_ok=True)
             get = ["apt-get", "download", "debian-archive-keyring"]
-            run(get, f"{self._name}: keys of Debian", cwd=own)
-            run(["dpkg-deb", "-x", *own.glob("*.deb"), own], self._name)
-        return own / KEYRING
+            run(get, f"{self._name}: keys of Debian", cwd=keys)
+            run(["dpkg-deb", "-x", *keys.glob("*.deb"), keys], self._name)
+        return keys / KEYRING
 
-    def _apt(self, *words):
+    def _apt(self, *arguments):
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
         environment["APT_CONFIG"] = str(self._config)
-        return {"args": ["apt-get", "-q", *words], "env": environment}
+        return {"args": ["apt-get", "-q", *arguments], "env": environment}
 
     def download(self, packages):
-        """Let packages arrive; those that are there already are only checked.
+        """Download packages; complete ones are only checked.
 
         Args:
             packages: names.
@@ -123,7 +123,7 @@ class Archive:
         return list(wanted)
 
     def _fetch(self, packages, wanted):
-        """Run apt-get download, saying how much has arrived."""
+        """Run apt-get download, with progress."""
         order, total = self._apt("download", *packages), sum(wanted.values())
         progress = Status(self._name, self._verbose)
         with subprocess.Popen(

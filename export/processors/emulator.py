@@ -1,4 +1,4 @@
-"""QEMU's user-mode emulator: this machine's programs on another processor."""
+"""QEMU's user-mode emulator: the worker script on another processor."""
 
 import os
 import pathlib
@@ -6,28 +6,28 @@ import platform
 import sys
 
 from keras_vit.export.processors import places, worker
-from keras_vit.export.processors.child import Child
+from keras_vit.export.processors.child import ChildProcess
 
 PYTHON = "usr/bin/python3.11"
 
 
 def qemu(architecture):
-    """Path of the emulator for an architecture."""
+    """Path of the emulator of an architecture."""
     return places.folder() / "qemu" / "usr/bin" / f"qemu-{architecture}"
 
 
-def command(target, words, tree=None, site=None):
-    """How to start the worker on a processor.
+def command(target, arguments, tree=None, site=None):
+    """Build the command that starts the worker on a processor.
 
     Args:
-        target: `targets.Target` of kind "emulator". words: for the worker.
+        target: `targets.Target` of kind "emulator". arguments: for the worker.
         tree, site: an arm64 system and its packages; None for the installed ones.
 
     Returns:
         list of words, and the environment as a dict.
     """
     start = [qemu(target.architecture), "-cpu", target.cpu]
-    script = [worker.__file__, *words]
+    script = [worker.__file__, *arguments]
     if target.architecture == platform.machine():
         paths = [path for path in sys.path if path]
         # -P: files beside the script must not hide packages of their name.
@@ -40,7 +40,7 @@ def command(target, words, tree=None, site=None):
 
 
 def _environment(paths, *more):
-    """A small one: the libraries and settings of this machine are not the other's.
+    """Environment variables of the emulated process, without this machine's libraries.
 
     Args:
         paths: where Python finds packages. *more: variables to keep if they are set.
@@ -58,12 +58,12 @@ def _environment(paths, *more):
     }
 
 
-def start(target, words, time_limit, verbose=1, **parts):
-    """A `Child` that runs the worker on a processor.
+def start(target, arguments, time_limit, verbose=1, **parts):
+    """Start a `ChildProcess` with the worker on a processor.
 
     Args:
-        target, words: as in `command`; **parts: its tree and site.
+        target, arguments: as in `command`; **parts: its tree and site.
         time_limit: seconds. verbose: 0 for silence.
     """
-    line, environment = command(target, words, **parts)
-    return Child(target.name, line, environment, time_limit, verbose)
+    line, environment = command(target, arguments, **parts)
+    return ChildProcess(target.name, line, environment, time_limit, verbose)

@@ -1,4 +1,4 @@
-"""Python environments of their own, for tools that pin what this one does not."""
+"""Virtual environments for tools that pin other versions than this package."""
 
 import os
 import subprocess
@@ -40,15 +40,15 @@ def make_environment(name, packages, check, verbose=1):
 
 
 def python_of(folder):
-    """The interpreter of an environment."""
+    """Path of an environment's interpreter."""
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def run(words, name, show=0, **options):
-    """Run a program of an installation to its end.
+def run(command, name, show=0, **options):
+    """Run an installation program to its end.
 
     Args:
-        words: program and arguments. name: of the part, for messages.
+        command: program and arguments. name: of the part, for messages.
         show: whether its standard output may be seen. **options: of subprocess.
 
     Returns:
@@ -57,10 +57,10 @@ def run(words, name, show=0, **options):
     Raises:
         OSError: when it fails, with its last words.
     """
-    words = [os.fspath(word) for word in words]
+    command = [os.fspath(word) for word in command]
     try:
         done = subprocess.run(
-            words,
+            command,
             stdin=subprocess.DEVNULL,
             stdout=None if show else subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -70,12 +70,12 @@ def run(words, name, show=0, **options):
         )
     except FileNotFoundError as err:
         raise FileNotFoundError(
-            f"{name}: needs the program {words[0]!r}, which is not there. Install it."
+            f"{name}: needs the program {command[0]!r}, which is not there. Install it."
         ) from err
     if done.returncode:
         last = " ".join((done.stderr.strip() or done.stdout or "").split())[-500:]
         raise OSError(
-            f"{name}: {' '.join(words[:3])} ended with {done.returncode}: {last}. "
+            f"{name}: {' '.join(command[:3])} ended with {done.returncode}: {last}. "
             "Mend that and start again: what has arrived is kept."
         )
     return done.stdout or ""

@@ -1,4 +1,4 @@
-"""What this machine can try files on, and what is missing for the rest."""
+"""List of the processors that files can run on, with what is missing."""
 
 from keras_vit.export.processors import parts, places
 from keras_vit.export.processors.native import native
@@ -6,7 +6,7 @@ from keras_vit.export.processors.targets import TARGETS
 
 
 def survey():
-    """The processor of this machine, and every row of the table with its state.
+    """List this machine's processor and every row of TARGETS with its state.
 
     Returns:
         dict of plain values: "native" as `native.native` gives; "processors", a list

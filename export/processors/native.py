@@ -1,4 +1,4 @@
-"""What the processor of this machine is called, and which instructions it has."""
+"""Name, architecture and instruction sets of this machine's processor."""
 
 import pathlib
 import platform
@@ -22,7 +22,7 @@ FEATURES = {
 
 
 def native():
-    """This machine's processor: {"name", "architecture", "features"}.
+    """Detect this machine's processor: {"name", "architecture", "features"}.
 
     `features` is None where the system does not tell.
     """
@@ -35,7 +35,7 @@ def native():
 
 
 def described(hidden=()):
-    """Name and features of this machine's processor, in words.
+    """Describe this machine's processor by name and features.
 
     Args:
         hidden: names of features that a runtime does not get to see.
@@ -47,7 +47,7 @@ def described(hidden=()):
 
 
 def known(flags):
-    """The features that matter, out of the names that a system gives.
+    """Map a system's flags to the instruction sets that matter here.
 
     >>> known({"avx2", "fma", "avx_vnni"})
     ['avx2', 'vnni']
@@ -56,7 +56,7 @@ def known(flags):
 
 
 def _flags():
-    """Names of instructions as the system gives them, or None."""
+    """Instruction flags as the system names them, or None."""
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         return flags_of(cpuinfo.read_text(errors="replace"))
@@ -72,7 +72,7 @@ def _flags():
 
 
 def flags_of(cpuinfo):
-    """The flags in the text of /proc/cpuinfo, of x86 or ARM; None without any.
+    """Parse the flags of /proc/cpuinfo, of x86 or ARM; None without any.
 
     >>> sorted(flags_of("processor : 0\\nFeatures : fp asimddp\\n"))
     ['asimddp', 'fp']

@@ -1,4 +1,4 @@
-"""What has to be installed for a processor of the table, part by part."""
+"""Installable parts of emulated processors: QEMU, Debian, runtimes, compilers."""
 
 import dataclasses
 import importlib.metadata
@@ -37,8 +37,8 @@ CHECK_LIMIT = 600.0  # seconds for a processor to say that it is there
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """Something that is installed as a whole.
+class InstallablePart:
+    """One part that is installed as a whole: name, size, builder, state.
 
     Args:
         name: of it. what: one sentence. megabytes: to download, about.
@@ -57,24 +57,24 @@ class Part:
     @property
     def state(self):
         """ "installed", "missing", or what is out of date, in words."""
-        note = places.note_of(self.name)
-        if note is None:
+        record = places.note_of(self.name)
+        if record is None:
             return "missing"
         for key, value in self.wanted().items():
-            if note.get(key) != value:
-                return f"made for {note.get(key)}, this is {value}"
+            if record.get(key) != value:
+                return f"made for {record.get(key)}, this is {value}"
         return "installed"
 
 
 def runtimes():
-    """Runtimes that are installed here, name on PyPI -> version."""
-    found = {}
+    """Installed runtimes, name on PyPI -> version."""
+    versions = {}
     for name in RUNTIMES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def unsupported():
@@ -97,10 +97,10 @@ def unsupported():
 
 
 def install_qemu(verbose=1):
-    """Put the emulators in their place."""
+    """Install QEMU's emulators into their folder."""
 
     def build(folder):
-        archive = debian.Archive(
+        archive = debian.DebianSuite(
             "qemu", places.downloads("qemu"), SUITE, "amd64", verbose
         )
         (package,) = archive.download(["qemu-user"])
@@ -113,10 +113,10 @@ def install_qemu(verbose=1):
 
 
 def install_arm64(verbose=1):
-    """Put a small Debian for ARM in its place: a C library and Python."""
+    """Install a small Debian for ARM: a C library and Python."""
 
     def build(folder):
-        archive = debian.Archive(
+        archive = debian.DebianSuite(
             "arm64", places.downloads("arm64"), ARM_SUITE, "arm64", verbose
         )
         packages, progress = archive.download(ARM_PACKAGES), Status("arm64", verbose)
@@ -132,7 +132,7 @@ def install_arm64(verbose=1):
 
 
 def install_arm64_runtimes(verbose=1):
-    """Put the runtimes of files in their place, in the versions of this Python."""
+    """Install the ARM runtimes in the versions of this Python's."""
     versions = runtimes()
 
     def build(folder):
@@ -157,21 +157,23 @@ def install_arm64_runtimes(verbose=1):
 
 
 def _pip(folder, package):
-    """The words that download a wheel for ARM, checked by pip's hashes."""
-    words = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
-    words += ["--no-deps", "--only-binary=:all:", "--implementation", "cp"]
-    words += ["--python-version", "3.11", "-d", folder]
+    """Build the pip command that downloads a wheel for ARM."""
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
+    command += ["--no-deps", "--only-binary=:all:", "--implementation", "cp"]
+    command += ["--python-version", "3.11", "-d", folder]
     for tag in TAGS:
         name = tag if tag.isdigit() else f"_{tag}"
-        words += ["--platform", f"manylinux{name}_aarch64"]
-    return [*words, "--quiet", package]
+        command += ["--platform", f"manylinux{name}_aarch64"]
+    return [*command, "--quiet", package]
 
 
 PARTS = {
     part.name: part
     for part in (
-        Part("qemu", "QEMU 10, from Debian 13", 81, install_qemu, dict, unsupported),
-        Part(
+        InstallablePart(
+            "qemu", "QEMU 10, from Debian 13", 81, install_qemu, dict, unsupported
+        ),
+        InstallablePart(
             "arm64",
             "Debian 12 and Python 3.11 for ARM",
             20,
@@ -179,7 +181,7 @@ PARTS = {
             dict,
             unsupported,
         ),
-        Part(
+        InstallablePart(
             "arm64-runtimes",
             "LiteRT and onnxruntime for ARM, as installed here",
             53,
@@ -188,7 +190,7 @@ PARTS = {
             unsupported,
         ),
         *(
-            Part(
+            InstallablePart(
                 tool.NAME,
                 what,
                 tool.MEGABYTES,
@@ -205,7 +207,7 @@ PARTS = {
 
 
 def install(names=(), verbose=1):
-    """Install what processors need; what is there already stays.
+    """Install what processors need; complete parts stay as they are.
 
     Args:
         names: of processors; none for all that this system can have.
@@ -242,7 +244,7 @@ def install(names=(), verbose=1):
 
 
 def _possible(todo, names, verbose):
-    """The parts that this system can have; refuses those that were asked for by name.
+    """The parts that this system supports; refuses others asked for by name.
 
     Raises:
         OSError: with the way out, when one of these, or all, cannot be had.
@@ -258,7 +260,7 @@ def _possible(todo, names, verbose):
 
 
 def obstacle(target):
-    """Why a processor cannot be tried, with the way out; "" when it can.
+    """Why a processor cannot be used, with the remedy; "" when it can.
 
     Args:
         target: `targets.Target`.

@@ -1,4 +1,4 @@
-"""Where the parts of the laboratory lie, and how one gets there whole or not at all."""
+"""The cache folder of installed parts; each part appears complete or not at all."""
 
 import json
 import shutil
@@ -10,12 +10,12 @@ NOTE = "part.json"
 
 
 def folder():
-    """The folder of all parts: `processors` in the cache of the package."""
+    """The folder of all parts: `processors` in the package's cache."""
     return cache_folder().absolute() / "processors"
 
 
 def note_of(name):
-    """What was noted when a part was installed, or None when it is not there.
+    """Read the installation record of a part, or None where it is missing.
 
     Args:
         name: of the part.
@@ -28,15 +28,15 @@ def note_of(name):
     return note if isinstance(note, dict) else None
 
 
-def place(name, build, note):
-    """Build a part beside its place, then rename: nobody ever finds half of one.
+def place(name, build, record):
+    """Build a part in a temporary folder, then rename it.
 
     One process at a time builds; a part that is there is replaced.
 
     Args:
         name: of the part.
         build: function of the folder to fill; an exception leaves nothing.
-        note: dict for JSON, kept with it; what `build` returns is added.
+        record: dict for JSON, kept with it; what `build` returns is added.
 
     Returns:
         `pathlib.Path` of the part.
@@ -52,13 +52,13 @@ def place(name, build, note):
     ):
         staging.mkdir()
         found = build(staging) or {}
-        (staging / NOTE).write_text(json.dumps({**note, **found}, indent=2) + "\n")
+        (staging / NOTE).write_text(json.dumps({**record, **found}, indent=2) + "\n")
         shutil.rmtree(folder() / "downloads" / name, ignore_errors=True)
     return target
 
 
 def downloads(name):
-    """The folder where what a part is made from arrives; kept until it is built."""
+    """The folder of downloads; kept until a part is built."""
     path = folder() / "downloads" / name
     path.mkdir(parents=True, exist_ok=True)
     return path

@@ -1,4 +1,4 @@
-"""A file opened on another processor; what goes in and comes out is as it is here."""
+"""A file opened on another processor, with the interface of a local runtime."""
 
 import numbers
 import pathlib
@@ -18,10 +18,10 @@ from keras_vit.export.runtime.runtimes import kind_of, open_file
 
 
 class Session:
-    """Answers from a `Child` that runs one file.
+    """Runs one file in a `ChildProcess`, with the interface of a runtime.
 
     Args:
-        child: `Child` that has loaded the file.
+        child: `ChildProcess` that has loaded the file.
 
     Attributes:
         facts: what the other side said of itself, plain values.
@@ -33,21 +33,27 @@ class Session:
 
     @property
     def seconds(self):
-        """Spent waiting so far."""
+        """Seconds spent waiting so far."""
         return self._child.seconds
 
     def __call__(self, **inputs):
-        """Answers to one call of the file, name -> array, as its own runtime gives."""
+        """Run one call of the file, name -> array, as its own runtime does."""
         folder = pathlib.Path(self._folder.name)
-        given, made = folder / "inputs.npz", folder / "outputs.npz"
-        np.savez(given, **{str(k): array for k, array in enumerate(inputs.values())})
-        request = {"inputs": str(given), "names": [*inputs], "outputs": str(made)}
+        inputs_file, outputs_file = folder / "inputs.npz", folder / "outputs.npz"
+        np.savez(
+            inputs_file, **{str(k): array for k, array in enumerate(inputs.values())}
+        )
+        request = {
+            "inputs": str(inputs_file),
+            "names": [*inputs],
+            "outputs": str(outputs_file),
+        }
         names = self._child.ask(request)["names"]
-        with np.load(made, allow_pickle=False) as found:
+        with np.load(outputs_file, allow_pickle=False) as found:
             return {name: found[str(k)] for k, name in enumerate(names)}
 
     def close(self):
-        """End the process, and remove what was exchanged."""
+        """End the process, and remove the exchanged files."""
         self._child.close()
         self._folder.cleanup()
 
@@ -58,39 +64,39 @@ class Session:
         self.close()
 
 
-def check(target, kind):
-    """Refuse what cannot be tried, before anything slow.
+def check(target, file_format):
+    """Refuse a target that cannot run the file, before any slow step.
 
     Args:
-        target: `targets.Target`. kind: format of the file.
+        target: `targets.Target`. file_format: format of the file.
 
     Raises:
         ValueError: for a format that the processor does not take.
         OSError: for what is not installed, with the way to get it.
     """
-    if kind not in target.formats:
+    if file_format not in target.formats:
         raise ValueError(
             f"on: {target.name} takes {' and '.join(target.formats)} files, got "
-            f"{kind}. Leave it out for this file."
+            f"{file_format}. Leave it out for this file."
         )
     if reason := parts.obstacle(target):
         raise OSError(f"{target.name}: {reason}.")
 
 
 def check_limit(time_limit):
-    """Make sure that a time limit is one.
+    """Check that a time limit is a number above 0.
 
     Raises:
-        ValueError: when it is no number of seconds above 0.
+        ValueError: when it is not a number of seconds above 0.
     """
     if not isinstance(time_limit, numbers.Real) or not time_limit > 0:
         raise ValueError(
-            f"time_limit: must be seconds above 0, got {time_limit!r}. 3600 is usual."
+            f"time_limit: must be seconds above 0, got {time_limit!r}. Use 3600."
         )
 
 
 def ready(names, path, time_limit=TIME_LIMIT):
-    """The processors that somebody asked for, all of which can be tried on a file.
+    """The targets of the names given, checked for a file.
 
     Args:
         names: one, a list, or None. path: of the file. time_limit: seconds.
@@ -99,14 +105,14 @@ def ready(names, path, time_limit=TIME_LIMIT):
         list of `targets.Target`.
 
     Raises:
-        ValueError: for a name that is not known, or a limit that is none.
+        ValueError: for a name that is not known, or an invalid time limit.
         OSError, ValueError: as `check`.
     """
-    found = targets.chosen(names)
+    chosen = targets.chosen(names)
     check_limit(time_limit)
-    for target in found:
+    for target in chosen:
         check(target, kind_of(path))
-    return found
+    return chosen
 
 
 def open_session(target, runtime, time_limit=TIME_LIMIT, verbose=1):
@@ -130,7 +136,7 @@ def open_session(target, runtime, time_limit=TIME_LIMIT, verbose=1):
 
 
 def compile_for(target, runtime, time_limit=TIME_LIMIT, verbose=1):
-    """Compile a file for a processor of kind "compiler": gives its `Trial`.
+    """Compile a file for a target of kind "compiler": returns its `ProcessorTrial`.
 
     Args:
         target, runtime, time_limit, verbose: as in `open_session`.
@@ -150,7 +156,7 @@ def _interpreted(target, runtime, time_limit, verbose):
 
 
 # Kind of target -> function of (target, runtime, time_limit, verbose): a `Session`,
-# or, of a compiler, a `Trial`.
+# or, of a compiler, a `ProcessorTrial`.
 WAYS = {
     targets.EMULATOR: _emulated,
     targets.INTERPRETER: _interpreted,
@@ -159,7 +165,7 @@ WAYS = {
 
 
 def run(target, path, images, signature=None, time_limit=TIME_LIMIT, verbose=1):
-    """Answers of a file on another processor.
+    """Run a file on another processor.
 
     Args:
         target: name in `targets.TARGETS`, or "native". path: `.tflite` or `.onnx` file.
@@ -173,9 +179,9 @@ def run(target, path, images, signature=None, time_limit=TIME_LIMIT, verbose=1):
     Raises:
         As `open_session`.
     """
-    found = targets.chosen([target])
+    chosen = targets.chosen([target])
     runtime = open_file(path, signature=signature)
-    if not found:
+    if not chosen:
         return runtime(images)
-    with open_session(found[0], runtime, time_limit, verbose) as session:
+    with open_session(chosen[0], runtime, time_limit, verbose) as session:
         return runtime.executed_by(session)(images)

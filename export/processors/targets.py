@@ -1,4 +1,4 @@
-"""Which processors a file can be tried on: one row each."""
+"""Target processors that a file can be run on: one row each."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ ARM, X86, MICRO, NPU = "aarch64", "x86_64", "microcontroller", "npu"
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """One processor, or what stands for one.
+    """One target processor, interpreter or compiler.
 
     Args:
         name: as `on` of `verify` and `--on` name it.
@@ -59,7 +59,7 @@ TARGETS = {row[0]: Target(*row) for row in _ROWS}
 
 
 def chosen(names):
-    """The rows that somebody asked for.
+    """Find the rows of the names given.
 
     Args:
         names: one name, or a list; None for none.

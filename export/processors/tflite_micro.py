@@ -1,4 +1,4 @@
-"""tflite-micro's interpreter: what a microcontroller runs, on this machine.
+"""tflite-micro's interpreter on this machine, as microcontrollers run it.
 
 It takes a file's first graph, knows neither names nor signatures, and says how large
 an arena the file needs. It lives in an environment of its own.
@@ -6,7 +6,7 @@ an arena the file needs. It lives in an environment of its own.
 
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.processors import places, tflite_micro_worker
-from keras_vit.export.processors.child import TIME_LIMIT, Child
+from keras_vit.export.processors.child import TIME_LIMIT, ChildProcess
 from keras_vit.export.processors.environment import make_environment, python_of
 from keras_vit.export.runtime import tflite_file
 
@@ -17,12 +17,12 @@ MEGABYTES = 25
 
 
 def install(verbose=1):
-    """Put the interpreter in its place."""
+    """Install the interpreter."""
     make_environment(NAME, PACKAGES, CHECK, verbose)
 
 
 def start(target, path, signature, time_limit=TIME_LIMIT, verbose=1):
-    """A `Child` that has loaded a file in the interpreter.
+    """Start a `ChildProcess` that has loaded a file in the interpreter.
 
     Args:
         target: `targets.Target`, for messages. path: `.tflite` file.
@@ -30,7 +30,7 @@ def start(target, path, signature, time_limit=TIME_LIMIT, verbose=1):
         time_limit: seconds to wait for it in all. verbose: 0 for silence.
 
     Returns:
-        `Child`; its `first` holds "arena_bytes", the memory that the file needs.
+        `ChildProcess`; its `first` holds "arena_bytes", the memory that the file needs.
 
     Raises:
         ChildProcessError: when the interpreter refuses the file, in its own words.
@@ -41,11 +41,11 @@ def start(target, path, signature, time_limit=TIME_LIMIT, verbose=1):
     # -P: files beside the script must not hide packages of their name.
     words = [python, "-P", tflite_micro_worker.__file__, path]
     words += [",".join(inputs), ",".join(outputs)]
-    return Child(target.name, words, {"LC_ALL": "C.UTF-8"}, time_limit, verbose)
+    return ChildProcess(target.name, words, {"LC_ALL": "C.UTF-8"}, time_limit, verbose)
 
 
 def first_graph(path, signature=None):
-    """Names of what goes into and comes out of a file's first graph, in its order.
+    """Names of inputs and outputs of a file's first graph, in its order.
 
     Args:
         path: `.tflite` file. signature: that must be that graph's, or None.
@@ -66,15 +66,15 @@ def first_graph(path, signature=None):
             f"{', '.join(keys) or 'none'}, got {signature!r}. Export that one alone."
         )
     sides = (named[0].inputs, graph.inputs), (named[0].outputs, graph.outputs)
-    found = []
+    tensor_names = []
     for entries, numbers in sides:
         names = {entry.tensorIndex: entry.name.decode() for entry in entries}
-        found.append([names[int(number)] for number in numbers])
-    return found
+        tensor_names.append([names[int(number)] for number in numbers])
+    return tensor_names
 
 
 def arena_bytes(path, time_limit=TIME_LIMIT):
-    """Memory that a file needs in tflite-micro, or None where that is not installed.
+    """Arena size of a file in tflite-micro, or None where that is not installed.
 
     On a 64-bit machine, whose pointers are twice as long as a microcontroller's: what
     the microcontroller needs is less.

@@ -1,4 +1,4 @@
-"""Runs one file in tflite-micro's interpreter; a script of its own.
+"""Worker script: runs one file in tflite-micro's interpreter.
 
 `tflite_micro_worker.py FILE INPUTS OUTPUTS` loads a file, whose inputs and outputs are
 called so, with commas between. It imports numpy and tflite_micro and nothing else. The
@@ -19,7 +19,7 @@ WORDS = 500  # characters of the interpreter's own
 
 
 def spoken(function):
-    """What a function gives, and what the interpreter wrote meanwhile.
+    """Call a function, and capture what the interpreter prints.
 
     It writes to the process's standard error from C++.
     """
@@ -38,29 +38,31 @@ def spoken(function):
 
 
 def load(path):
-    """An interpreter with a file in it."""
+    """Load a file into an interpreter."""
     from tflite_micro import runtime
 
     for arena in ARENAS:
-        made, words = spoken(
+        interpreter, printed = spoken(
             lambda size=arena: runtime.Interpreter.from_file(path, arena_size=size)
         )
-        if not isinstance(made, MemoryError):
+        if not isinstance(interpreter, MemoryError):
             break
-    if isinstance(made, Exception):
-        told = " ".join(words.split())[:WORDS]
-        raise RuntimeError(f"{type(made).__name__}: {made} {told}".strip())
-    return made
+    if isinstance(interpreter, Exception):
+        told = " ".join(printed.split())[:WORDS]
+        raise RuntimeError(
+            f"{type(interpreter).__name__}: {interpreter} {told}".strip()
+        )
+    return interpreter
 
 
 def arena(interpreter):
-    """Bytes that the interpreter has taken of its arena."""
+    """Bytes that the interpreter uses of its arena."""
     _, words = spoken(interpreter.print_allocations)
     return int(re.search(r"Arena allocation total (\d+)", words)[1])
 
 
 def answer(interpreter, inputs, outputs, request):
-    """Run once: arrays from one file into another."""
+    """Run once: input arrays from one file, output arrays to another."""
     import numpy as np
 
     with np.load(request["inputs"], allow_pickle=False) as given:
@@ -74,8 +76,8 @@ def answer(interpreter, inputs, outputs, request):
     return {"names": outputs}
 
 
-def main(words):
-    """Load, say so, serve."""
+def main(arguments):
+    """Load the file, report it, then answer requests."""
     from importlib import metadata
 
     answers = os.fdopen(os.dup(1), "w")
@@ -90,7 +92,7 @@ def main(words):
         answers.flush()
         return "error" not in value
 
-    path, (inputs, outputs) = words[0], (word.split(",") for word in words[1:])
+    path, (inputs, outputs) = arguments[0], (word.split(",") for word in arguments[1:])
     held = []
 
     def begin():

@@ -1,4 +1,4 @@
-"""What came of one file on one processor."""
+"""Result of running one file on one processor."""
 
 import dataclasses
 import math
@@ -10,8 +10,8 @@ NOT_TRIED = "not tried"
 
 
 @dataclasses.dataclass
-class Trial:
-    """How a file answers on a processor, beside Keras and beside this machine.
+class ProcessorTrial:
+    """Accuracy and differences of a file on one processor.
 
     Attributes:
         processor: its name. kind: as in `targets.Target`.
@@ -49,7 +49,7 @@ class Trial:
 
     @property
     def passed(self):
-        """Whether it was tried and there is nothing to complain about."""
+        """Whether it was run and no limit was exceeded."""
         return not self.reasons and not self.untried
 
     @property
@@ -100,18 +100,18 @@ class Trial:
 
 
 def columns(trials):
-    """Names of processors for a table of several files: those tried on any.
+    """Names of the processors that any of several files was run on.
 
     Args:
-        trials: list of {name: `Trial`}, one per file.
+        trials: list of {name: `ProcessorTrial`}, one per file.
     """
     return list(dict.fromkeys(name for found in trials for name in found))
 
 
 def cell(trials, name):
-    """What stands in a table for a file and a processor.
+    """Table cell of a file and a processor.
 
     Args:
-        trials: {name: `Trial`} of the file. name: of the processor.
+        trials: {name: `ProcessorTrial`} of the file. name: of the processor.
     """
     return trials[name].cell if name in trials else NOT_TRIED

@@ -1,5 +1,7 @@
-"""Vela, Arm's compiler for the NPUs Ethos-U: which operators it takes, and what it
-says of memory. It compiles a file and runs nothing."""
+"""Vela, Arm's compiler for the NPUs Ethos-U: supported operators and memory.
+
+It compiles a file and runs nothing.
+"""
 
 import collections
 import csv
@@ -14,7 +16,7 @@ import time
 from keras_vit.export.processors import places
 from keras_vit.export.processors.child import BEAT, TIME_LIMIT
 from keras_vit.export.processors.environment import make_environment, python_of
-from keras_vit.export.processors.trial import Trial
+from keras_vit.export.processors.trial import ProcessorTrial
 from keras_vit.progress import Status
 
 NAME = "vela"
@@ -28,8 +30,8 @@ MEMORIES = ("sram", "dram", "on_chip_flash", "off_chip_flash")
 
 
 @dataclasses.dataclass(frozen=True)
-class Compiled:
-    """What Vela says of one file.
+class VelaReport:
+    """Vela's report on one file: operators on NPU and CPU, memory.
 
     Attributes:
         accelerator: its configuration. version: of Vela.
@@ -63,7 +65,7 @@ class Compiled:
 
 
 def install(verbose=1):
-    """Put the compiler in its place."""
+    """Install the compiler."""
     make_environment(NAME, PACKAGES, CHECK, verbose)
 
 
@@ -75,7 +77,7 @@ def compile_file(path, accelerator, time_limit=TIME_LIMIT, verbose=0):
         time_limit: seconds. verbose: 1 shows how long it takes so far.
 
     Returns:
-        `Compiled`.
+        `VelaReport`.
 
     Raises:
         ChildProcessError: when Vela refuses the file, with its last words.
@@ -83,11 +85,13 @@ def compile_file(path, accelerator, time_limit=TIME_LIMIT, verbose=0):
     """
     python = python_of(places.folder() / NAME)
     with tempfile.TemporaryDirectory(prefix="keras_vit.") as folder:
-        words = [python, "-m", "ethosu.vela", "--accelerator-config", accelerator]
-        words += ["--show-cpu-operations", "--output-dir", folder]
-        words = [os.fspath(word) for word in (*words, pathlib.Path(path).absolute())]
+        command = [python, "-m", "ethosu.vela", "--accelerator-config", accelerator]
+        command += ["--show-cpu-operations", "--output-dir", folder]
+        command = [
+            os.fspath(word) for word in (*command, pathlib.Path(path).absolute())
+        ]
         status = Status(f"{accelerator}: Vela compiles", verbose)
-        code, said, errors = _run(words, folder, accelerator, time_limit, status)
+        code, said, errors = _run(command, folder, accelerator, time_limit, status)
         tables = sorted(pathlib.Path(folder).glob("*_summary_*.csv"))
         if code or not tables:
             last = " ".join((errors.strip() or said).split())[-500:]
@@ -100,12 +104,12 @@ def compile_file(path, accelerator, time_limit=TIME_LIMIT, verbose=0):
     return read(accelerator, _version(python), said, table)
 
 
-def _run(words, folder, accelerator, time_limit, status):
+def _run(command, folder, accelerator, time_limit, status):
     """(exit code, standard output, standard error) of a command in a folder."""
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
     text = {"text": True, "errors": "replace"}
     start = time.monotonic()
-    with subprocess.Popen(words, cwd=folder, **pipes, **text) as process:
+    with subprocess.Popen(command, cwd=folder, **pipes, **text) as process:
         try:
             while True:
                 spent = time.monotonic() - start
@@ -127,7 +131,7 @@ def _run(words, folder, accelerator, time_limit, status):
 
 
 def read(accelerator, version, text, table):
-    """`Compiled` out of what Vela printed and its table.
+    """Parse Vela's output and its table to a `VelaReport`.
 
     Args:
         accelerator, version: as there. text: its standard output.
@@ -140,7 +144,7 @@ def read(accelerator, version, text, table):
             "version: keras-vit processors --install vela."
         )
     left = [f"{kind} {name}" for where, kind, name in placed if where == "CPU"]
-    return Compiled(
+    return VelaReport(
         accelerator=accelerator,
         version=version,
         operators=len(placed),
@@ -160,7 +164,7 @@ def _version(python):
 
 
 def compiled(target, runtime, time_limit=TIME_LIMIT, verbose=1):
-    """`Trial` of compiling a file for a processor of the table.
+    """Compile a file for a target: returns its `ProcessorTrial`.
 
     It passes when no operator is left on the processor.
 
@@ -168,14 +172,14 @@ def compiled(target, runtime, time_limit=TIME_LIMIT, verbose=1):
         target: `targets.Target`. runtime: `Runtime` of the file here.
         time_limit: seconds. verbose: 0 for silence.
     """
-    start, trial = time.monotonic(), Trial(target.name, target.kind)
+    start, trial = time.monotonic(), ProcessorTrial(target.name, target.kind)
     try:
-        made = compile_file(runtime.path, target.cpu, time_limit, verbose)
+        report = compile_file(runtime.path, target.cpu, time_limit, verbose)
     except ChildProcessError as err:
         trial.reasons = [str(err)]
     else:
-        trial.facts, trial.told = dataclasses.asdict(made), str(made)
-        if made.left:
-            trial.reasons = [f"{len(made.left)} operators stay on the processor"]
+        trial.facts, trial.told = dataclasses.asdict(report), str(report)
+        if report.left:
+            trial.reasons = [f"{len(report.left)} operators stay on the processor"]
     trial.seconds = time.monotonic() - start
     return trial

@@ -1,4 +1,4 @@
-"""Runs one exported file on whatever processor it is started on; a script of its own.
+"""Worker script: runs one exported file on the processor that it is started on.
 
 It imports numpy and the file's runtime and nothing else, since these are all that an
 emulated machine has. `worker.py FILE SIGNATURE` loads a file, `worker.py --check NAME
@@ -17,7 +17,7 @@ BITS = {"dotprod": DOT, "fp16": HALF, "i8mm": INT8, "bf16": BFLOAT}
 
 
 def arm_features():
-    """What the system says of the processor's instructions, on ARM alone."""
+    """The kernel's flags of the processor's instruction sets, on ARM alone."""
     if platform.machine() != "aarch64":
         return []
     import ctypes
@@ -28,7 +28,7 @@ def arm_features():
 
 
 def open_tflite(path, signature):
-    """A function of {name: array} that gives the same, and the runtime's name."""
+    """Load a `.tflite` file: (function of {name: array}, the runtime's name)."""
     import ai_edge_litert
     from ai_edge_litert.interpreter import Interpreter
 
@@ -40,7 +40,7 @@ def open_tflite(path, signature):
 
 
 def open_onnx(path, signature):
-    """As `open_tflite`."""
+    """Load an `.onnx` file, as `open_tflite`."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -66,7 +66,7 @@ OPENERS = {".tflite": open_tflite, ".onnx": open_onnx}
 
 
 def answer(run, request):
-    """Run once: arrays from one file into another."""
+    """Run once: input arrays from one file, output arrays to another."""
     import numpy as np
 
     with np.load(request["inputs"], allow_pickle=False) as given:
@@ -78,7 +78,7 @@ def answer(run, request):
 
 
 def serve(run, say):
-    """Answer requests until there are no more."""
+    """Answer requests until the input ends."""
     for line in sys.stdin:
         try:
             say(answer(run, json.loads(line)))
@@ -87,12 +87,12 @@ def serve(run, say):
 
 
 def check(names):
-    """Import runtimes: what they are."""
+    """Import the runtimes: their names and versions."""
     return ", ".join(version(__import__(name)) for name in names)
 
 
-def main(words):
-    """Load, say so, serve."""
+def main(arguments):
+    """Load the file, report it, then answer requests."""
     import numpy
 
     # Runtimes write to standard output; answers go to a copy of it.
@@ -106,11 +106,11 @@ def main(words):
     facts = {"machine": platform.machine(), "features": arm_features()}
     facts["numpy"] = numpy.__version__
     try:
-        if words[0] == "--check":
-            say({**facts, "runtime": check(words[1:])})
+        if arguments[0] == "--check":
+            say({**facts, "runtime": check(arguments[1:])})
             return
-        kind = os.path.splitext(words[0])[1]
-        run, runtime = OPENERS[kind](*words)
+        kind = os.path.splitext(arguments[0])[1]
+        run, runtime = OPENERS[kind](*arguments)
     except Exception as err:
         say({"error": f"{type(err).__name__}: {str(err)[:300]}"})
         return

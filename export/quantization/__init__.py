@@ -1,16 +1,12 @@
-"""Quantization that holds on a Vision Transformer, on the graph of a `.tflite` file.
+"""Quantization of Vision Transformers, on the graph of a `.tflite` file.
 
-`graph` reads, edits and writes such a file. `folds`, `residual` and `overflow` rewrite
-it without changing what it computes, so that `dense` finds numbers that fit into
-8 bits; `observe` looks at calibration images, `static` puts all together for dense
-layers in integers, and `integer`, with `integer_writer`, `integer_norm` and
-`integer_gelu`, for every operator.
-`int4` rounds weights to 4 bits: `walk` leads calibration images through the graph,
-`gptq` rounds a layer on what it sees there, `heads` knows attention, `nibbles`
-how 4 bits lie in a file. `models` holds what can be done to a Keras model before, `qat`
-trains one under its integers, and `trained` takes these to the file.
-What images said can be kept: `calibrate` gives `Ranges`, and `sensitivity`
-tells which layers to spare.
+`recipe` is the record of a recipe, `recipes` the table of them. `calibration` observes
+activation ranges on images; `calibrate` keeps them as `Ranges`. `graph` reads, edits
+and writes a file's graph. `rewrites` change it without changing its outputs, so that
+its tensors fit into 8 bits: folded constants, a rotated residual stream, split outlier
+channels. `algorithms` round: static_int8, full_int8, int4 with GPTQ, and `sensitivity`,
+which tells the layers to keep in float. `prepare_model` rewrites Keras models, `qat`
+trains one under its quantization, `auto` chooses the smallest recipe.
 Everything works on the graph's structure, never on names of layers; what a rewrite
 does not recognise it leaves as it is.
 """

@@ -15,14 +15,14 @@ from keras_vit.export.quantization.recipe import AUTO
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import check_points
 from keras_vit.export.runtime.runtimes import open_file
-from keras_vit.export.runtime.staging import told_path
+from keras_vit.export.runtime.staging import display_path
 from keras_vit.intervals import percents, shown
 from keras_vit.progress import Bar, about
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
-    """One recipe that was tried.
+class AutoTrial:
+    """Accuracy and size of one recipe that "auto" tried.
 
     Args:
         quantization: its name, None for float32.
@@ -58,8 +58,8 @@ class Trial:
         )
 
 
-class Judge:
-    """Asks files about images and compares their choices with the Keras model's.
+class AccuracyJudge:
+    """Compares the top-1 predictions of files with the Keras model's.
 
     Args:
         reference: `Reference`, in float32.
@@ -96,14 +96,14 @@ class Judge:
 
     @property
     def notes(self):
-        """What the validation images say of themselves, and of what was left out."""
+        """Notes on the validation images and on skipped files."""
         return tuple(getattr(self._pair[0], "notes", ()))
 
     def _batches(self):
         return Batches(*self._pair, self._reference.contract)
 
-    def look(self, verbose):
-        """Let the Keras model choose, once for all recipes."""
+    def predict_with_keras(self, verbose):
+        """Compute the Keras model's predictions, once for all recipes."""
         choices, labels = [], []
         batches = self._batches()
         bar = Bar(batches.count, "batch", verbose)
@@ -117,7 +117,7 @@ class Judge:
 
     @property
     def count(self):
-        """How many images there are."""
+        """Number of images."""
         return len(self._choices)
 
     @property
@@ -127,8 +127,8 @@ class Judge:
             return None
         return 100.0 * float((self._choices == self._labels).mean())
 
-    def outlook(self, path, reasons):
-        """How long judging takes at most, about; from one image in the float32 file.
+    def longest_duration(self, path, reasons):
+        """Estimate the longest duration of judging, from one image in the float32 file.
 
         Args:
             path: of that file. reasons: {name: why it cannot be tried, or ""}.
@@ -146,40 +146,41 @@ class Judge:
         )
 
     def trial(self, quantization, path, size_bytes):
-        """Let a file choose too.
+        """Compute a file's predictions: `AutoTrial`.
 
         Args:
             quantization: its recipe. path: of the file. size_bytes: of it.
 
         Returns:
-            `Trial`.
+            `AutoTrial`.
         """
         runtime = open_file(path)
         runtime.order([tensor.name for tensor in self._reference.contract.outputs])
         answers = [runtime(images)[0] for images, _ in self._batches()]
         choices = np.concatenate(answers).argmax(axis=1)
         agreement = 100.0 * float((choices == self._choices).mean())
-        found = {"agreement": agreement, "lost": 100.0 - agreement}
+        figures = {"agreement": agreement, "lost": 100.0 - agreement}
         if self._labels is not None:
             right = int((choices == self._labels).sum())
-            found["top1"] = 100.0 * right / self.count
-            found["top1_interval"] = percents(right, self.count)
-            found["lost"] = self.top1 - found["top1"]
-        accepted = found["lost"] <= self.tolerance + 1e-9
-        return Trial(quantization, size_bytes, **found, accepted=accepted)
+            figures["top1"] = 100.0 * right / self.count
+            figures["top1_interval"] = percents(right, self.count)
+            figures["lost"] = self.top1 - figures["top1"]
+        accepted = figures["lost"] <= self.tolerance + 1e-9
+        return AutoTrial(quantization, size_bytes, **figures, accepted=accepted)
 
 
-def judge_of(quantization, reference, validation, tolerance):
-    """The `Judge` of quantization="auto"; None for a recipe, which needs no judge.
+def make_judge(quantization, reference, validation, tolerance):
+    """Make the `AccuracyJudge` of quantization="auto"; None for a named recipe.
 
     Args:
-        quantization: as in `to_tflite`. reference, validation, tolerance: of `Judge`.
+        quantization: as in `to_tflite`.
+        reference, validation, tolerance: of `AccuracyJudge`.
 
     Raises:
         ValueError: for validation images where they would mean nothing.
     """
     if quantization == AUTO:
-        return Judge(reference, validation, tolerance)
+        return AccuracyJudge(reference, validation, tolerance)
     if validation is not None:
         raise ValueError(
             "validation: goes with quantization='auto' only, got quantization="
@@ -189,10 +190,10 @@ def judge_of(quantization, reference, validation, tolerance):
 
 
 def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
-    """Try recipes from smallest to largest and keep the first that is good enough.
+    """Try recipes from smallest to largest and keep the first within the tolerance.
 
     Args:
-        path: file to write. judge: `Judge`.
+        path: file to write. judge: `AccuracyJudge`.
         hindrances: {`QuantizationRecipe`: why it cannot be tried, or ""}.
         write: function of (recipe, file, float32 file or None) that writes a file and
             gives its `Exported`; float32 comes first, and is converted once.
@@ -209,10 +210,10 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
     with files.replacing(path, overwrite) as temporary:
         plain = temporary.with_name(f"float32{path.suffix}")
         exported = {None: write(None, plain, None)}
-        say("auto: the Keras model looks at the validation images", verbose)
-        judge.look(verbose)
+        say("auto: Keras predictions for the validation images", verbose)
+        judge.predict_with_keras(verbose)
         reasons = {r.name: why for r, why in hindrances.items() if r.tried_by_auto}
-        say(judge.outlook(plain, reasons), verbose)
+        say(judge.longest_duration(plain, reasons), verbose)
         for name in order(hindrances):
             file = plain if name is None else temporary.with_name(name + path.suffix)
             trial = _try(judge, name, reasons.get(name), file, plain, exported, write)
@@ -226,19 +227,19 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
                 f"{path}: some recipe must keep top-1 within {judge.tolerance} points, "
                 f"got {'; '.join(map(str, tried))}. Raise the tolerance."
             )
-    chosen, note = exported[tried[-1].quantization], _grain(judge)
+    chosen, warning = exported[tried[-1].quantization], _resolution_warning(judge)
     result = dataclasses.replace(
         chosen,
         path=path,
         tried=tuple(tried),
-        notes=(*chosen.notes, *note, *judge.notes),
+        notes=(*chosen.notes, *warning, *judge.notes),
     )
-    say(str(dataclasses.replace(result, path=told_path(path))), verbose)
+    say(str(dataclasses.replace(result, path=display_path(path))), verbose)
     return result
 
 
 def order(recipes):
-    """Names of the recipes to try, from the smallest file to float32, which is None.
+    """Names of the recipes to try, from the smallest file to float32 (None).
 
     Args:
         recipes: `QuantizationRecipe`s.
@@ -248,7 +249,9 @@ def order(recipes):
     return [*(recipe.name for recipe in tried), None]
 
 
-def smallest_dressed(path, judge, hindrances, write, dress, overwrite=False, verbose=1):
+def smallest_with_adapter(
+    path, judge, hindrances, write, dress, overwrite=False, verbose=1
+):
     """As `smallest`, for a file with another adapter than the model's own.
 
     Recipes are judged by the model's own adapter, in a folder that goes away.
@@ -269,19 +272,19 @@ def smallest_dressed(path, judge, hindrances, write, dress, overwrite=False, ver
 
 
 def _try(judge, name, hindrance, file, plain, exported, write):
-    """`Trial` of one recipe; one that fails its proof is not good enough either."""
+    """Try one recipe: `AutoTrial`. One that fails verification is not good enough."""
     if hindrance:
-        return Trial(name, note=f"not tried: {hindrance}")
+        return AutoTrial(name, note=f"not tried: {hindrance}")
     try:
         if name is not None:
             exported[name] = write(name, file, plain)
     except (ExportMismatch, UnsupportedLayer) as err:
-        return Trial(name, note=f"failed: {err}")
+        return AutoTrial(name, note=f"failed: {err}")
     return judge.trial(name, file, exported[name].size_bytes)
 
 
-def _grain(judge):
-    """A warning when one image weighs more than the tolerance can tell."""
+def _resolution_warning(judge):
+    """Warn when one image weighs more than the tolerance."""
     grain = 100.0 / judge.count
     if grain <= judge.tolerance / 2:
         return ()

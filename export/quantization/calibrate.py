@@ -1,4 +1,4 @@
-"""Calibration images observed once, for any number of exports."""
+"""Calibration, once for any number of exports."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from keras_vit.export.runtime.console import say
 
 
 def calibrate(model, images, method=DEFAULT, verbose=1):
-    """Observe calibration images once, for any number of exports.
+    """Calibrate on images once, for any number of exports.
 
     Args:
         model: functional or Sequential Keras model that takes images.
@@ -43,10 +43,10 @@ def calibrate(model, images, method=DEFAULT, verbose=1):
     result = Ranges(fingerprint(reference.model), len(images), {}, {}, {})
     result.spans[signature(graph)] = hidden
     split_all(graph, result, 0)
-    found = statistics.see_all(graph, images, verbose, method)
+    observed = statistics.collect_statistics(graph, images, verbose, method)
     spans = result.spans.setdefault(signature(graph), {})
-    for number, ends in found.limits.items():
+    for number, ends in observed.limits.items():
         spans.setdefault(number, tuple(np.array([end], "float32") for end in ends))
-    result.narrow.update(found.narrow)
-    result.energies.update(found.energies)
+    result.narrow.update(observed.narrow)
+    result.energies.update(observed.energies)
     return result

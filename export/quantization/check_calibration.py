@@ -1,4 +1,4 @@
-"""Whether a recipe goes with calibration and signatures, before anything slow."""
+"""Checks of the recipe with calibration and signatures, before any slow step."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from keras_vit.ranges import keywords
 
 
 def check_calibration(recipes, quantization, calibration, reference, verbose=0):
-    """What a recipe learns ranges from, checked.
+    """Check and read what a recipe takes its ranges from.
 
     Args:
         recipes: table of the format. quantization: name of one, "auto", or None.
@@ -23,7 +23,7 @@ def check_calibration(recipes, quantization, calibration, reference, verbose=0):
             folder.
 
     Returns:
-        (N, H, W, C) float32, `Ranges`, `Trained`, or None.
+        (N, H, W, C) float32, `Ranges`, `TrainedIntegers`, or None.
 
     Raises:
         TypeError, ValueError: for images that are missing, not wanted or wrong, and
@@ -51,7 +51,7 @@ def check_calibration(recipes, quantization, calibration, reference, verbose=0):
 
 
 def _trained(recipes, reference, quantization, calibration):
-    """What a model was trained with, and images for what it did not learn."""
+    """Trained ranges of a model, with images for those that are missing."""
     plan = reference.trained
     plan.check(quantization, calibration)
     if not plan.needs_images:
@@ -66,7 +66,7 @@ def _trained(recipes, reference, quantization, calibration):
 
 
 def _ranges(recipes, quantization, calibration, model):
-    """Saved ranges of this model, for a recipe that needs nothing else."""
+    """Load saved ranges of this model, for a recipe that needs nothing else."""
     served = names(recipes, lambda recipe: recipe.needs == RANGES)
     if quantization not in served:
         takers = f"only {', '.join(served)} take" if served else "no recipe here takes"

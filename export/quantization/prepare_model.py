@@ -1,4 +1,4 @@
-"""Keras models made ready for integers: same answers, numbers that round better.
+"""Rewrites of Keras models before quantization: equal outputs, better rounding.
 
 Each function gives a new model and leaves the one it was given alone. All but
 `correct_bias` and `round_weights` are exact: the answers stay as they are, up to the
@@ -19,7 +19,7 @@ from keras_vit.layers.pooling import AttentionPooling, MeanPooling, TokenPooling
 
 
 def fold_norm_scale(model):
-    """Move scale and offset of layer norms into the dense layers that read them.
+    """Fold scale and offset of layer norms into the dense layers that read them.
 
     `(g * n + b) W + c = n (diag(g) W) + (b W + c)`: gamma becomes 1, beta 0, and all
     channels that the dense layer reads have one spread. Into a dense layer without
@@ -33,8 +33,8 @@ def fold_norm_scale(model):
     Returns:
         a new model of the same answers.
     """
-    made = copy_of(model)
-    for norm, readers in norm_readers(made):
+    folded = copy_of(model)
+    for norm, readers in norm_readers(folded):
         gamma, beta = _value(norm.gamma), _value(norm.beta)
         if any(dense.bias is None for dense in readers):
             if not gamma.all():
@@ -47,11 +47,11 @@ def fold_norm_scale(model):
             dense.kernel.assign(gamma[:, None] * kernel)
         norm.gamma.assign(np.ones_like(gamma))
         norm.beta.assign(np.zeros_like(beta))
-    return made
+    return folded
 
 
 def fold_layer_scale(model):
-    """Move the factors of layer scale into the dense layers before them.
+    """Fold layer scale into the dense layers before it.
 
     `g * (x W + b) = x (W diag(g)) + g b`, as converters do it. Source: Touvron et al.
     2021, arXiv:2103.17239, eq. (4), has the factors.
@@ -62,14 +62,14 @@ def fold_layer_scale(model):
     Returns:
         a new model of the same answers, all factors 1.
     """
-    made = copy_of(model)
-    for scale, dense in layer_scales(made):
+    folded = copy_of(model)
+    for scale, dense in layer_scales(folded):
         gamma = _value(scale.gamma)
         dense.kernel.assign(_value(dense.kernel) * gamma)
         if dense.bias is not None:
             dense.bias.assign(_value(dense.bias) * gamma)
         scale.gamma.assign(np.ones_like(gamma))
-    return made
+    return folded
 
 
 def layer_scales(model):
@@ -81,7 +81,7 @@ def layer_scales(model):
 
 
 def smooth(model, images, alpha=0.5):
-    """Migrate outliers of activations into weights, channel by channel.
+    """Migrate activation outliers into weights, channel by channel (SmoothQuant).
 
     Behind every layer norm, channel j is divided by
     `s_j = max|x_j|^alpha / max|W_j|^(1 - alpha)` and its weights multiplied by it; the
@@ -103,29 +103,29 @@ def smooth(model, images, alpha=0.5):
     """
     if not 0 <= alpha <= 1:
         raise ValueError(
-            f"smooth: alpha must be between 0 and 1, got alpha={alpha}. 0.5 is usual."
+            f"smooth: alpha must be between 0 and 1, got alpha={alpha}. Use 0.5."
         )
     check_range(model, images)
-    made = copy_of(model)
-    pairs, tops = norm_readers(made), {}
+    smoothed = copy_of(model)
+    pairs, tops = norm_readers(smoothed), {}
 
     def see(norm, inputs, outputs):
         top = np.abs(_value(outputs)).reshape(-1, outputs.shape[-1]).max(axis=0)
         tops[id(norm)] = np.maximum(top, tops.get(id(norm), 0))
         return outputs
 
-    with watched([norm for norm, _ in pairs], see):
+    with observing_layers([norm for norm, _ in pairs], see):
         for start in range(0, len(images), 32):
-            made(images[start : start + 32], training=False)
+            smoothed(images[start : start + 32], training=False)
     for norm, readers in pairs:
         weights = [np.abs(_value(d.kernel)).max(axis=1) for d in readers]
         weight = np.maximum.reduce(weights)
         _divide(norm, readers, _ratio(tops[id(norm)] ** alpha, weight ** (1 - alpha)))
-    return made
+    return smoothed
 
 
 def equalize(model):
-    """Balance weights that meet in a product, channel by channel.
+    """Balance weight ranges across layers, channel by channel.
 
     Values and the projection that reads them: `V_j / s`, `P_j * s`, since attention
     mixes tokens and not channels. Queries and keys: `Q_j / s`, `K_j * s`, since only
@@ -140,8 +140,10 @@ def equalize(model):
     Returns:
         a new model of the same answers.
     """
-    made = copy_of(model)
-    for block in (b for b in made._flatten_layers() if isinstance(b, TransformerBlock)):
+    equalized = copy_of(model)
+    for block in (
+        b for b in equalized._flatten_layers() if isinstance(b, TransformerBlock)
+    ):
         attention = block.attention
         qkv, proj = attention.qkv, attention.proj
         kernel, back = _value(qkv.kernel), _value(proj.kernel)
@@ -155,11 +157,11 @@ def equalize(model):
         if qkv.bias is not None:
             qkv.bias.assign(_value(qkv.bias) / scale.reshape(-1))
         proj.kernel.assign(back * scale[2][:, None])
-    return made
+    return equalized
 
 
 def correct_bias(model, reference, images):
-    """Give every dense layer the mean output back that rounding took from it.
+    """Restore each dense layer's mean output after rounding, by its bias.
 
     Layer by layer, on the outputs of the layers corrected before it. Source: Nagel et
     al. 2019, arXiv:1906.04721, section 4.2 (theirs: from statistics of batch norms;
@@ -178,8 +180,8 @@ def correct_bias(model, reference, images):
         ValueError: for models of different layers, or images of another range.
     """
     check_range(reference, images)
-    made = copy_of(model)
-    layers, wanted = dense_layers(made), dense_layers(reference)
+    corrected = copy_of(model)
+    layers, wanted = dense_layers(corrected), dense_layers(reference)
     if [d.kernel.shape for d in layers] != [d.kernel.shape for d in wanted]:
         raise ValueError(
             f"correct_bias: model and reference must have the same dense layers, got "
@@ -191,7 +193,7 @@ def correct_bias(model, reference, images):
         means[id(dense)] = _mean(outputs)
         return outputs
 
-    with watched(wanted, keep):
+    with observing_layers(wanted, keep):
         reference(images, training=False)
     twins = dict(zip(map(id, layers), map(id, wanted), strict=True))
 
@@ -202,13 +204,13 @@ def correct_bias(model, reference, images):
         dense.bias.assign(_value(dense.bias) + lost)
         return outputs + keras.ops.convert_to_tensor(lost, outputs.dtype)
 
-    with watched(layers, correct):
-        made(images, training=False)
-    return made
+    with observing_layers(layers, correct):
+        corrected(images, training=False)
+    return corrected
 
 
 def round_weights(model, bits=8):
-    """Round the kernels of dense layers, to see what that alone does to a model.
+    """Round the kernels of dense layers, to measure the effect on a model.
 
     Source: Krishnamoorthi 2018, arXiv:1806.08342, section 3.1.2.
 
@@ -218,25 +220,25 @@ def round_weights(model, bits=8):
     Returns:
         a new model with rounded kernels in float.
     """
-    made = copy_of(model)
-    for dense in dense_layers(made):
+    rounded = copy_of(model)
+    for dense in dense_layers(rounded):
         integers, scale = quantize_weight(_value(dense.kernel).T, bits)
         dense.kernel.assign((integers * scale[:, None]).T)
-    return made
+    return rounded
 
 
 def copy_of(model):
-    """The same layers, weights and notes, to be changed apart."""
-    made = keras.models.clone_model(model)
-    made.set_weights(model.get_weights())
+    """Copy a model with its weights and notes, for separate changes."""
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
     for note in ("preprocessing", "labels"):
         if hasattr(model, note):
-            setattr(made, note, getattr(model, note))
-    return made
+            setattr(clone, note, getattr(model, note))
+    return clone
 
 
 def dense_layers(model):
-    """Every dense layer, those inside other layers too, in order."""
+    """List every dense layer, nested ones too, in order."""
     layers = model._flatten_layers()
     return [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
 
@@ -261,8 +263,8 @@ def norm_readers(model):
 
 
 def _readers(layer, outputs):
-    """Dense layers behind a layer, through pooling; [] if something else reads it."""
-    found = []
+    """Dense layers behind a layer, through pooling; [] if another layer reads it."""
+    readers = []
     if id(layer.output) in outputs:
         return []
     for node in layer._outbound_nodes:
@@ -275,24 +277,24 @@ def _readers(layer, outputs):
             behind = [reader] if isinstance(reader, keras.layers.Dense) else []
         if not behind:
             return []
-        found += behind
-    return found
+        readers += behind
+    return readers
 
 
 @contextlib.contextmanager
-def watched(layers, see):
-    """Let `see(layer, inputs, outputs)` look at layers and give what goes on."""
+def observing_layers(layers, see):
+    """Call `see(layer, inputs, outputs)` at each layer, and use what it returns."""
 
     def compute(layer, inputs):
         return see(layer, inputs, type(layer).call(layer, inputs))
 
-    with replaced(layers, compute):
+    with replacing_method(layers, compute):
         yield
 
 
 @contextlib.contextmanager
-def replaced(layers, compute, method="call"):
-    """Let `compute(layer, *inputs)` stand in for a method, and put that back."""
+def replacing_method(layers, compute, method="call"):
+    """Replace a method by `compute(layer, *inputs)` inside the block."""
 
     def call(layer, *inputs, training=None):
         return compute(layer, *inputs)

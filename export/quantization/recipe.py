@@ -1,17 +1,17 @@
-"""What is known about one quantization recipe, in one row."""
+"""The record of one quantization recipe."""
 
 import dataclasses
 from collections.abc import Callable
 
-# What a recipe must be given besides the float32 file.
+# Inputs of a recipe besides the float32 file.
 NOTHING, RANGES, IMAGES = "nothing", "ranges", "images"
-# Not a recipe, but the choice of one by trying them.
+# Not a recipe: the choice of one by validation images.
 AUTO = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
 class QuantizationRecipe:
-    """Everything about a recipe that depends on which one it is.
+    """Everything that depends on the recipe, in one row.
 
     A format has one table of them, `RECIPES`; a new recipe is a new row there.
 
@@ -48,12 +48,12 @@ class QuantizationRecipe:
 
     @property
     def calibrated(self):
-        """Whether it needs calibration images, or ranges that were made of some."""
+        """Whether it needs calibration images, or saved ranges."""
         return self.needs != NOTHING
 
 
 def table(*recipes):
-    """Rows by name, in their order.
+    """Build the table of recipes by name.
 
     Args:
         *recipes: `QuantizationRecipe` of one format.
@@ -65,5 +65,5 @@ def table(*recipes):
 
 
 def names(recipes, kept=lambda recipe: True):
-    """Names of those recipes of a table that fulfil a condition, in their order."""
+    """Names of the recipes of a table that satisfy a condition, in order."""
     return tuple(recipe.name for recipe in recipes.values() if kept(recipe))

@@ -1,4 +1,4 @@
-"""The recipes for `.tflite` files: one row each."""
+"""The quantization recipes for `.tflite` files: one row each."""
 
 import os
 
@@ -88,11 +88,11 @@ RECIPES = table(
 
 
 def apply_recipe(recipe, source, target, calibration=None, verbose=1, mode="none"):
-    """Round a float32 `.tflite` file.
+    """Quantize a float32 `.tflite` file.
 
     Args:
         recipe: a row of `RECIPES`. source, target: files, not the same.
-        calibration: images, `Ranges` or `Trained`, for a recipe that needs some.
+        calibration: images, `Ranges` or `TrainedIntegers`, where a recipe needs some.
         verbose: 0 for no progress. mode: value range of the images, see
             `keras_vit.preprocess_input`.
     """

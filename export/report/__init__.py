@@ -1,1 +1,1 @@
-"""What `export_all` found out, for people: a page, pictures, a model card, advice."""
+"""The report of `export_all`: HTML page, pictures, model card, advice."""

@@ -1,4 +1,4 @@
-"""Which of the exported files to ship, and why, from what was measured."""
+"""Advice on which exported file to ship, from accuracy, size and latency."""
 
 import dataclasses
 import shlex
@@ -24,7 +24,7 @@ UNSAID = "MODEL.keras"
 
 @dataclasses.dataclass(frozen=True)
 class Advice:
-    """One answer to "which file should I ship?".
+    """The advised file for one use, with the reason.
 
     Args:
         use: where the file shall run.
@@ -62,13 +62,13 @@ def good_enough(artefact):
 
 
 def is_integer(artefact):
-    """Whether hardly anything in a file is computed in floats."""
+    """Whether nearly all multiplications of a file are in integers."""
     found = artefact.inspection
     return bool(found) and found["compute"]["integer"] > 0.99
 
 
 def advise(artefacts):
-    """The best file for every use there is a file for, the phone's first.
+    """Choose the best file for every use, phones first.
 
     Best is the smallest product of size and time among the files that lose at most
     half a point; when none does, the one that loses least.
@@ -115,7 +115,7 @@ def _cost(artefact):
 
 
 def _half(artefacts):
-    """What 16-bit arithmetic on a GPU would do to the activations."""
+    """Warn where activations overflow 16-bit floats on a GPU."""
     known = [a.half for a in artefacts if a.half and a.precision in FLOATS]
     bad = [half for half in known if not half["fits"]]
     if not bad:
@@ -127,7 +127,7 @@ def _half(artefacts):
 
 
 def is_ready(artefact, labels):
-    """Whether an app can use a file as it is: pixels in, named probabilities out.
+    """Whether an app can use a file as it is: pixels in, labelled probabilities out.
 
     Args:
         artefact: `Verification` of the file. labels: class names, or None.
@@ -141,7 +141,7 @@ def is_ready(artefact, labels):
 
 
 def app_command(advice, contract, labels, model_file=None):
-    """The words that make the advised file one for an app; "" where none do.
+    """Build the command that makes an app's file; "" where there is none.
 
     Args:
         advice: list of `Advice`. contract: of the model. labels: class names, or None.
@@ -156,16 +156,16 @@ def app_command(advice, contract, labels, model_file=None):
             continue
         if (recipe or FLOAT32) not in (platform.recipe, *platform.recipes):
             continue
-        words = ["keras-vit", "export", str(model_file or UNSAID), "app/"]
-        words += ["--for", platform.name]
+        command = ["keras-vit", "export", str(model_file or UNSAID), "app/"]
+        command += ["--for", platform.name]
         if recipe != platform.recipe:
-            words += ["--quantization", recipe or FLOAT32]
-        words += (
+            command += ["--quantization", recipe or FLOAT32]
+        command += (
             ["--calibration", "FOLDER"] if recipe and RECIPES[recipe].calibrated else []
         )
-        words += [] if labels else ["--class-names", "FILE"]
-        words += [] if contract.stated else ["--preprocess", "mode=MODE"]
-        return shlex.join(words)
+        command += [] if labels else ["--class-names", "FILE"]
+        command += [] if contract.stated else ["--preprocess", "mode=MODE"]
+        return shlex.join(command)
     return ""
 
 
@@ -176,7 +176,7 @@ def reference_of(artefacts):
 
 
 def _why(artefact, artefacts):
-    """Size, time and accuracy in one sentence."""
+    """Size, latency and accuracy in one sentence."""
     parts, reference = [f"{artefact.size_bytes / 1e6:.2f} MB"], reference_of(artefacts)
     if reference is not None and reference is not artefact:
         size = artefact.size_bytes / reference.size_bytes

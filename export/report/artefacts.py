@@ -1,4 +1,4 @@
-"""Every file that can be made of a model: its name, format and recipe."""
+"""The kinds of file that can be exported: name, format and recipe."""
 
 import dataclasses
 import hashlib
@@ -17,7 +17,7 @@ FLOAT_SECONDS = (1.32, 0.31)
 
 @dataclasses.dataclass(frozen=True)
 class Artefact:
-    """One kind of file.
+    """One kind of file: a format and a recipe.
 
     Args:
         name: as `formats` of `export_all` names it.
@@ -43,32 +43,34 @@ class Artefact:
 
     @property
     def usual(self):
-        """Whether it is made when nobody says which."""
+        """Whether it is made by default."""
         return self.recipe is None or self.recipe.usual
 
     @property
     def from_ranges(self):
-        """Whether saved ranges are as good as calibration images."""
+        """Whether saved ranges may replace calibration images."""
         return self.recipe is not None and self.recipe.needs == RANGES
 
     def cost(self, parameters):
-        """What writing it takes, to be compared with that of others."""
+        """CPU seconds of writing it, relative to the others."""
         least, more = FLOAT_SECONDS if self.recipe is None else self.recipe.seconds
         return least + more * parameters / 1e6
 
     @property
     def share(self):
-        """Size on disk while it is made, in sizes of the float32 model, about."""
+        """Estimated disk space while it is made, in sizes of the float32 model."""
         return MARGIN + (1.0 if self.recipe is None else self.recipe.size_share)
 
 
-def _family(kind, recipes):
-    """float32 first, then each recipe; names start with the kind."""
+def _family(file_format, recipes):
+    """Artefacts of one format: float32 first, then each recipe."""
     rounded = [
-        Artefact(f"{kind}_{name}", kind, f"model_{name}.{kind}", recipe)
+        Artefact(
+            f"{file_format}_{name}", file_format, f"model_{name}.{file_format}", recipe
+        )
         for name, recipe in recipes.items()
     ]
-    return [Artefact(kind, kind, f"model.{kind}"), *rounded]
+    return [Artefact(file_format, file_format, f"model.{file_format}"), *rounded]
 
 
 ARTEFACTS = {
@@ -82,7 +84,7 @@ ARTEFACTS = {
 
 
 def chosen(formats, calibration):
-    """The artefacts to make, float32 before what is made from it.
+    """Choose the artefacts to make, float32 before those made from it.
 
     Args:
         formats: names; "all"; or None for the usual ones that the images allow.
@@ -107,26 +109,28 @@ def chosen(formats, calibration):
     for name in names:
         check_choice("formats", name, tuple(ARTEFACTS))
     if not names:
-        raise ValueError("formats: must name at least one. Leave it out for all.")
-    made = [a for a in ARTEFACTS.values() if a.name in names]
-    needing = [a.name for a in made if lacks_images(a)]
+        raise ValueError(
+            "formats: must name at least one, got none. Leave it out for all."
+        )
+    artefacts = [a for a in ARTEFACTS.values() if a.name in names]
+    needing = [a.name for a in artefacts if lacks_images(a)]
     if needing:
         raise ValueError(
             f"calibration: images must be given for {', '.join(needing)}, got "
             f"{'ranges' if ranges else None}. Pass 32 to 128 training images, or leave "
             "these formats out."
         )
-    return made
+    return artefacts
 
 
 class Fingerprint:
-    """What images a figure comes from: how many, and a hash of their values."""
+    """Number of images and a hash of their values, to identify a data set."""
 
     def __init__(self):
         self._hash, self._count, self._labelled = hashlib.sha256(), 0, False
 
     def add(self, images, labels=None, outputs=None):
-        """Count in one batch; fits `verify_all`'s observe."""
+        """Add one batch; fits `verify_all`'s observe."""
         self._hash.update(images.astype("<f4").tobytes())
         self._count += len(images)
         self._labelled = self._labelled or labels is not None
@@ -141,7 +145,7 @@ class Fingerprint:
 
 
 def fingerprint(images):
-    """`Fingerprint` of an array, or of `Ranges`, as plain values; None for None."""
+    """`Fingerprint` of an array or of `Ranges` as plain values; None for None."""
     if images is None:
         return None
     if isinstance(images, Ranges):

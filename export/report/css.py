@@ -1,4 +1,4 @@
-"""The look of the report: light and dark, phone and desktop, no network."""
+"""CSS of the report: light and dark, phone and desktop, no network."""
 
 CSS = """
 :root {

@@ -1,4 +1,4 @@
-"""The picture of top-1 of every file, with what the images leave open."""
+"""Chart of each file's top-1 with its 95% interval."""
 
 import html
 
@@ -10,7 +10,7 @@ LEFT, RIGHT, TOP, BOTTOM = 170, 76, 30, 30
 
 
 def draw(artefacts):
-    """A line per file: top-1 as a dot, its interval as a bar, Keras as a dashed line.
+    """Draw a line per file: top-1 as a dot, its interval as a bar, Keras dashed.
 
     Args:
         artefacts: list of `keras_vit.export.Verification`.
@@ -56,13 +56,13 @@ def _keras(x, bottom):
 
 def _bar(artefact, y, across):
     low, high = map(across, artefact.top1_interval)
-    kind = grade(artefact)
+    loss_grade = grade(artefact)
     return (
         f'<text x="{LEFT - 14}" y="{y + 5:.1f}" class="end">'
         f"{html.escape(label_of(artefact))}</text>"
         f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y:.1f}" y2="{y:.1f}" '
-        f'class="bar {kind}"/>'
+        f'class="bar {loss_grade}"/>'
         f'<circle cx="{across(artefact.top1):.1f}" cy="{y:.1f}" r="5" '
-        f'class="bubble {kind}"/>'
+        f'class="bubble {loss_grade}"/>'
         f'<text x="{WIDTH - RIGHT + 12}" y="{y + 5:.1f}">{artefact.top1:.2f}%</text>'
     )

@@ -1,4 +1,4 @@
-"""What `export_all` made and found out, as one object."""
+"""The result of `export_all`."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ FOR_AN_APP = "for an app, with pixels in and class names out"
 
 @dataclasses.dataclass
 class ExportReport:
-    """What `export_all` made and found out.
+    """Result of `export_all`: files, verifications, advice.
 
     Attributes:
         directory: where everything lies.
@@ -54,12 +54,12 @@ class ExportReport:
 
     @property
     def complete(self):
-        """Whether no proof lacks labels or images that somebody may count on."""
+        """Whether no verification lacks labels or images."""
         return not any(a.lost for a in self.artefacts)
 
     @property
     def html(self):
-        """Path of the page."""
+        """Path of the HTML report."""
         return self.directory / "report.html"
 
     @property
@@ -73,25 +73,27 @@ class ExportReport:
         return advise(self.artefacts)
 
     def verb(self, artefact):
-        """What to do with an advised file: "ship" what an app can use as it is."""
+        """What to do with an advised file: "ship", or "start from"."""
         return "ship" if is_ready(artefact, self.labels) else "best is"
 
     @property
     def app_command(self):
-        """What makes the advised file one for an app; "" where one is there."""
+        """The command that makes an app's file of the advised one, or ""."""
         if any(is_ready(a.artefact, self.labels) for a in self.advice):
             return ""
         return app_command(self.advice, self.contract, self.labels, self.model_file)
 
     def to_dict(self):
         """Plain values, for JSON."""
-        note = self.preprocessing
+        preprocessing = self.preprocessing
         return {
             "created": self.created,
             "passed": self.passed and self.complete,
             "model": self.model,
             "labels": self.labels,
-            "preprocessing": None if note is None else note.get_config(),
+            "preprocessing": None
+            if preprocessing is None
+            else preprocessing.get_config(),
             "preprocessing_found": self.contract.found,
             "advice": [advice.to_dict() for advice in self.advice],
             "app_command": self.app_command,
@@ -121,18 +123,18 @@ class ExportReport:
 
     @property
     def processors(self):
-        """Names of the processors that files were tried on, beside this machine's."""
+        """Names of the other processors that files were run on."""
         return columns(a.processors for a in self.artefacts)
 
     @property
     def elsewhere(self):
-        """Which processors were not tried, in words."""
+        """Processors that were not run, in words."""
         rest = [name for name in TARGETS if name not in self.processors]
         return f"{NOT_TRIED} on {', '.join(rest)}" if rest else "tried everywhere"
 
     @property
     def last_words(self):
-        """What failed, which file to ship, where the report lies: a line each."""
+        """Failures, the file to ship, and the path of the report: a line each."""
         failed = [f"{name}: FAILED: {why}" for name, why in self.failures.items()]
         ship = [
             f"{a.use}: {self.verb(a.artefact)} {a.artefact.path.name}. {a.caution}"

@@ -1,11 +1,11 @@
-"""A handful of test images to look at: what the model said, and where it looked."""
+"""A sample of validation images, with predictions and attention maps."""
 
 import dataclasses
 
 import numpy as np
 
 from keras_vit import introspect
-from keras_vit.export.report.gallery_choice import Kept
+from keras_vit.export.report.gallery_choice import BalancedSample
 from keras_vit.export.report.svg import data_uri, with_heat
 from keras_vit.layers import TransformerBlock
 from keras_vit.preprocess import to_pixels
@@ -13,7 +13,7 @@ from keras_vit.preprocess import to_pixels
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """One image of the report.
+    """One image of the report: prediction, label, attention map.
 
     Attributes:
         image, attention: data URIs; the second is None without blocks.
@@ -30,12 +30,12 @@ class Picture:
 
     @property
     def wrong(self):
-        """Whether the choice is known to be wrong."""
+        """Whether the prediction is known to be wrong."""
         return self.true is not None and self.chosen != self.true
 
 
 class Gallery:
-    """Collects images of all classes while batches pass by; some mistakes come first.
+    """Samples images of all classes from batches; some mistakes come first.
 
     Args:
         contract: of the model. count: how many images to show.
@@ -45,10 +45,13 @@ class Gallery:
         self._contract = contract
         self._count = count
         classes = contract.outputs[0].shape[-1] or 1
-        self._right, self._wrong = Kept(count, classes), Kept(count, classes)
+        self._right, self._wrong = (
+            BalancedSample(count, classes),
+            BalancedSample(count, classes),
+        )
 
     def add(self, images, labels, outputs):
-        """Look at one batch; fits `verify_all`'s observe."""
+        """Add one batch; fits `verify_all`'s observe."""
         for index, image in enumerate(images):
             chosen, share = self._choice([output[index] for output in outputs])
             true = None if labels is None else int(labels[index])
@@ -58,7 +61,7 @@ class Gallery:
             kept.add(group, (image, chosen, share, true))
 
     def _choice(self, outputs):
-        """(class, its share) of one image."""
+        """(predicted class, its probability) of one image."""
         scores, output = np.asarray(outputs[0], "float64"), self._contract.outputs[0]
         if scores.ndim != 1 or output.name == "features":
             return None, 0.0
@@ -68,7 +71,7 @@ class Gallery:
         return chosen, float(1.0 / np.exp(scores - scores.max()).sum())
 
     def pictures(self, model):
-        """Finish: up to a third mistakes, then others, evenly over the classes.
+        """Choose up to a third mistakes, then others, evenly over the classes.
 
         Args:
             model: whose attention is shown, when it is made of our blocks.
@@ -96,7 +99,7 @@ class Gallery:
         return Picture(data_uri(pixels), overlay, chosen, share, true)
 
     def _pixels(self, image):
-        """0 to 255; of an unknown range from the darkest to the brightest value."""
+        """Convert to 0 to 255; an unknown range from minimum to maximum."""
         if self._contract.stated:
             return to_pixels(image, self._contract.mode)
         low, high = float(image.min()), float(image.max())
@@ -104,7 +107,7 @@ class Gallery:
 
 
 def _attention(model, images):
-    """One map per image, or None where there is nothing to look at."""
+    """One attention map per image, or None for a model without."""
     names = {layer.name for layer in model.layers}
     blocks = any(isinstance(layer, TransformerBlock) for layer in model.layers)
     if not blocks or "patch_encoder" not in names:

@@ -1,10 +1,10 @@
-"""Some of many images, spread evenly over their classes, while they pass by."""
+"""A sample of a stream of images, balanced over classes."""
 
 import bisect
 import collections
 
 
-class Kept:
+class BalancedSample:
     """A few of many images, spread evenly over their classes.
 
     Every class gives its first image before any gives its second. Where there are more
@@ -25,7 +25,7 @@ class Kept:
         return len(self._rows)
 
     def add(self, group, row):
-        """Look at one image. group: its class. row: what is kept of it."""
+        """Offer one image. group: its class. row: what is kept of it."""
         key = self._rounds[group], _apart(group, self._bits)
         self._rounds[group] += 1
         if len(self._rows) == self._count and key > self._rows[-1][0]:
@@ -34,7 +34,7 @@ class Kept:
         del self._rows[self._count :]
 
     def take(self, most, shown=()):
-        """The first, of classes that were not shown yet before the others.
+        """Take the first images, of new classes before the others.
 
         Args:
             most: how many. shown: classes of images that are shown already.
@@ -49,7 +49,7 @@ class Kept:
 
 
 def _apart(number, bits):
-    """A rank by which numbers of so many bits come far apart: their bits reversed.
+    """Bit-reversed rank, which spreads numbers of so many bits evenly.
 
     >>> sorted(range(8), key=lambda k: _apart(k, 3))
     [0, 4, 2, 6, 1, 5, 3, 7]

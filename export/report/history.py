@@ -1,4 +1,4 @@
-"""Training curves, however they were kept."""
+"""Training curves, read from a History, a dict or a CSV log."""
 
 import csv
 import os
@@ -11,7 +11,7 @@ MODELS = ("best.keras", "last.keras")  # that a run writes beside it
 
 
 def beside(model):
-    """The log of the training run that a model file is from.
+    """Find the training log beside a model file.
 
     Args:
         model: path of `best.keras` or `last.keras` in the folder of a run, or the
@@ -33,7 +33,7 @@ def beside(model):
 
 
 def read_history(history):
-    """Bring curves to a common form.
+    """Convert training curves to a common form.
 
     Args:
         history: a dict of lists (one number per epoch), a Keras `History`, None or
@@ -60,7 +60,7 @@ def read_history(history):
 
 
 def source_of(history):
-    """The file that curves come from, as text; None for what was handed over."""
+    """File name of the curves as text; None for curves passed in memory."""
     return os.fspath(history) if isinstance(history, (str, os.PathLike)) else None
 
 
@@ -82,7 +82,7 @@ def _number(text):
 
 
 def panels(history):
-    """Put training and validation curves of one quantity together.
+    """Group training and validation curves of one metric.
 
     Args:
         history: as `read_history` returns.
@@ -94,13 +94,13 @@ def panels(history):
     >>> panels({"loss": [1.0], "val_loss": [2.0], "lr": [0.1]})
     {'loss': {'training': [1.0], 'validation': [2.0]}}
     """
-    found = {}
+    curves = {}
     for name, values in history.items():
         title = name.removeprefix("val_")
         if title in ("epoch", "lr", "learning_rate"):
             continue
         kind = "validation" if name.startswith("val_") else "training"
-        found.setdefault(title, {})[kind] = values
+        curves.setdefault(title, {})[kind] = values
     ranks = {"loss": 0, "accuracy": 1}
-    order = sorted(found, key=lambda title: ranks.get(title, 2 - ("acc" in title)))
-    return {title: dict(sorted(found[title].items())) for title in order[:4]}
+    order = sorted(curves, key=lambda title: ranks.get(title, 2 - ("acc" in title)))
+    return {title: dict(sorted(curves[title].items())) for title in order[:4]}

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else."""
+"""The report as one self-contained HTML file."""
 
 import html
 
@@ -23,7 +23,7 @@ HEADS = (
 
 
 def render(report):
-    """Write the page.
+    """Render the page.
 
     Args:
         report: `keras_vit.export.ExportReport`.
@@ -85,7 +85,7 @@ def _pill(text, good, more=""):
 
 
 def _ship(report):
-    """The answer that most readers came for, before anything else."""
+    """The section on which file to ship, before anything else."""
     advice = report.advice
     if not advice:
         return ""
@@ -118,7 +118,7 @@ def _caution(advice):
 
 
 def _tiles(artefact, reference):
-    """Three large numbers: how much smaller, how much faster, top-1."""
+    """Three headline numbers: compression, speed-up, top-1."""
     tiles = []
     if reference is not None and reference is not artefact:
         size = reference.size_bytes / artefact.size_bytes
@@ -168,14 +168,14 @@ def _artefacts(report):
         f'<p class="soft below">Compared with the Keras model on '
         f"{images} images. Difference: the largest of any output value. Noise: signal "
         "to noise of the outputs. Top-1: in small figures where it lies with 95% "
-        f"certainty. {_told(report)}Agreement: images where both choose the same "
-        "class. Time: processor time for one image against Keras, medians of "
+        f"certainty. {_top1_heading(report)}Agreement: images where both choose the "
+        "same class. Time: processor time for one image against Keras, medians of "
         f"interleaved runs. {_elsewhere(report)}</p>"
     )
 
 
-def _told(report):
-    """What the column beside top-1 says."""
+def _top1_heading(report):
+    """Heading of the column beside top-1."""
     known = [a.change for a in report.artefacts if a.change is not None]
     if not known:
         return ""
@@ -186,7 +186,7 @@ def _told(report):
 
 
 def _elsewhere(report):
-    """What the columns of other processors say, and which there are not."""
+    """Footnote on the columns of other processors."""
     rest = _text(report.elsewhere).capitalize()
     if not report.processors:
         return f"{rest}."
@@ -207,7 +207,7 @@ def _cells(values):
 
 
 def _spanned(value):
-    """Two lines of a cell as one thing, for phones; nothing stays nothing."""
+    """Wrap two lines of a cell for narrow screens; "" stays ""."""
     return f"<span>{value}</span>" if "<small>" in value else value
 
 
@@ -274,7 +274,7 @@ def _scored(value, interval):
 
 
 def _change(change):
-    """Points gained, and under them which images flipped."""
+    """Points of top-1 gained, and below them how many predictions flipped."""
     if change is None:
         return ""
     if not change.changed:

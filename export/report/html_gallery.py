@@ -1,10 +1,10 @@
-"""The test images of the report's page, with what the model said of each."""
+"""The report's section of validation images with predictions."""
 
 import html
 
 
 def gallery(report):
-    """The section's body.
+    """Render the section's body.
 
     Args:
         report: `keras_vit.export.ExportReport`.
@@ -27,7 +27,7 @@ def gallery(report):
 
 
 def _choice(report):
-    """Which of the images these are, in words."""
+    """Describe how the images were sampled."""
     shown, pictures = len(report.pictures), report.pictures
     text = f"{shown} of {report.validation['images']} images"
     if pictures[0].chosen is None:

@@ -1,4 +1,4 @@
-"""The pictures of the report's page: all files at once, noise, training."""
+"""The report's charts: size against latency, signal-to-noise, training curves."""
 
 import html
 import math
@@ -8,7 +8,7 @@ from keras_vit.export.report import history as curves_of
 
 
 def all_files(artefacts):
-    """Size, time and top-1 of every file; "" for fewer than two."""
+    """Chart of size, latency and top-1 of every file; "" for fewer than two."""
     drawn = pareto.draw(artefacts)
     if not drawn:
         return ""
@@ -27,7 +27,7 @@ def all_files(artefacts):
 
 
 def _bars(artefacts):
-    """Top-1 of every file with its interval."""
+    """Chart of each file's top-1 with its interval."""
     drawn = error_bars.draw(artefacts)
     if not drawn:
         return ""
@@ -43,7 +43,7 @@ def _bars(artefacts):
 
 
 def layers(artefacts):
-    """How the signal-to-noise ratio falls through the model, per file."""
+    """Chart of the signal-to-noise ratio per block and file."""
     known = [a for a in artefacts if a.layers and a.layers.points]
     known = [a for a in known if a.precision != "float32"]
     if not known:
@@ -51,13 +51,13 @@ def layers(artefacts):
     names = list(known[0].layers.points)
     cards = []
     for artefact in known:
-        found = artefact.layers
-        series = {"dB": list(found.points.values())}  # gaps where identical
+        report = artefact.layers
+        series = {"dB": list(report.points.values())}  # gaps where identical
         drawn = svg.curves(series, f"{artefact.path.name}, dB by block")
-        same = sum(value == math.inf for value in found.points.values())
-        more = f"; identical at {same} of {len(found.points)} points" if same else ""
-        where = found.first_wrong or found.noisiest
-        kind = "wrong first at" if found.first_wrong else "most noise added at"
+        same = sum(value == math.inf for value in report.points.values())
+        more = f"; identical at {same} of {len(report.points)} points" if same else ""
+        where = report.first_wrong or report.noisiest
+        kind = "wrong first at" if report.first_wrong else "most noise added at"
         said = f"{kind} {html.escape(where)}" if where else "no noise"
         cards.append(
             f'<div class="card"><h3>{html.escape(artefact.path.name)}</h3>{drawn}'
@@ -71,7 +71,7 @@ def layers(artefacts):
 
 
 def training(report):
-    """The curves of the training, and where they were found."""
+    """Chart of the training curves, with their source."""
     cards = []
     for title, series in curves_of.panels(report.history).items():
         drawn = svg.curves(series, f"{title} over epochs")
@@ -94,7 +94,7 @@ def training(report):
 
 
 def _named(title):
-    """What a number of the training is called.
+    """Display name of a training metric.
 
     >>> _named("top1"), _named("log_loss")
     ('Top-1', 'Log loss')

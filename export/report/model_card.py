@@ -1,4 +1,4 @@
-"""The model card: what the files are, where they come from, what they score."""
+"""The model card: files, provenance, accuracy."""
 
 import json
 
@@ -18,7 +18,7 @@ tags: [keras_vit, vision-transformer{formats}]
 
 
 def render(report):
-    """Write the card.
+    """Render the card.
 
     Args:
         report: `keras_vit.export.ExportReport`.
@@ -120,12 +120,14 @@ def _measured(report):
 
 
 def _faces(report):
-    note, contract = report.preprocessing, report.contract
+    preprocessing, contract = report.preprocessing, report.contract
     lines = [f"- input `{contract.image}`"]
     lines += [f"- output `{tensor}`" for tensor in contract.outputs]
-    if note is not None:
+    if preprocessing is not None:
         found = f" ({contract.found})" if contract.found else ""
-        lines.append(f"- preprocessing: `{json.dumps(note.get_config())}`{found}")
+        lines.append(
+            f"- preprocessing: `{json.dumps(preprocessing.get_config())}`{found}"
+        )
     else:
         lines.append(f"- preprocessing: unknown; {UNKNOWN}")
     if report.labels:

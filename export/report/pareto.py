@@ -1,4 +1,4 @@
-"""The picture of size, time and accuracy of all files at once."""
+"""Pareto chart of size, latency and accuracy of all files."""
 
 import html
 import math
@@ -13,7 +13,7 @@ SOME = 1.5  # points lost that are called "some", not "much"
 
 
 def label_of(artefact):
-    """A short name for a file.
+    """Short name of a file.
 
     >>> import pathlib, types
     >>> label_of(types.SimpleNamespace(path=pathlib.Path("model_int4.tflite")))
@@ -29,7 +29,7 @@ def label_of(artefact):
 
 
 def grade(artefact):
-    """How much accuracy a file loses: "fine", "some" or "much"."""
+    """Grade of a file's accuracy loss: "fine", "some" or "much"."""
     points = lost(artefact) or 0.0
     if good_enough(artefact):
         return "fine"
@@ -37,7 +37,7 @@ def grade(artefact):
 
 
 def draw(artefacts):
-    """Draw every file by size and time, both as logarithms, coloured by accuracy.
+    """Draw every file by size and latency on log axes, coloured by accuracy loss.
 
     A line joins the files that no other beats in both, among those that lose at most
     half a point.
@@ -55,10 +55,12 @@ def draw(artefacts):
     places = [(across(a.size_bytes / 1e6), up(a.milliseconds)) for a in artefacts]
     parts = [_across(across), _up(up), _front(artefacts, places)]
     grades = [grade(a) for a in artefacts]
-    for (x, y), kind in zip(places, grades, strict=True):
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" class="bubble {kind}"/>')
+    for (x, y), loss_grade in zip(places, grades, strict=True):
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" class="bubble {loss_grade}"/>'
+        )
     texts = [_text(a) for a in artefacts]
-    for text, kind, (x, y), box in zip(
+    for text, loss_grade, (x, y), box in zip(
         texts, grades, places, spread(places, texts), strict=True
     ):
         # A label left of its bubble ends there, whatever the letters' real width.
@@ -70,7 +72,7 @@ def draw(artefacts):
                 'class="leader"/>'
             )
         parts.append(
-            f'<text x="{left:.1f}" y="{line:.1f}" class="name {kind}{side}">'
+            f'<text x="{left:.1f}" y="{line:.1f}" class="name {loss_grade}{side}">'
             f"{html.escape(text)}</text>"
         )
     return (
@@ -80,7 +82,7 @@ def draw(artefacts):
 
 
 def _text(artefact):
-    """Name of a file, and what it loses where the images show that it does."""
+    """Name of a file, with its accuracy loss where that is significant."""
     points, change = lost(artefact), artefact.change
     if points is None or (change is not None and not change.certain):
         return label_of(artefact)
@@ -88,7 +90,7 @@ def _text(artefact):
 
 
 class Axis:
-    """A logarithmic axis that holds all values with some room around.
+    """A logarithmic axis with margins around all values.
 
     Args:
         values: above 0. start, end: where it begins and ends, in px.
@@ -101,18 +103,18 @@ class Axis:
         self._start, self._end = start, end
 
     def __call__(self, value):
-        """Place of a value in px."""
+        """Position of a value in px."""
         share = (math.log10(value) - self._low) / (self._high - self._low)
         return self._start + share * (self._end - self._start)
 
     @property
     def ticks(self):
-        """Round numbers on the axis: 1, 2, 5 and their like, seven at most."""
-        found = []
+        """Round tick values on the axis: 1, 2, 5 and their powers, seven at most."""
+        ticks = []
         for power in range(math.floor(self._low), math.ceil(self._high) + 1):
-            found += [digit * 10.0**power for digit in (1, 2, 5)]
-        found = [v for v in found if self._low <= math.log10(v) <= self._high]
-        return found if len(found) <= 7 else found[:: -(-len(found) // 7)]
+            ticks += [digit * 10.0**power for digit in (1, 2, 5)]
+        ticks = [v for v in ticks if self._low <= math.log10(v) <= self._high]
+        return ticks if len(ticks) <= 7 else ticks[:: -(-len(ticks) // 7)]
 
 
 def _across(axis):
@@ -137,7 +139,7 @@ def _up(axis):
 
 
 def _front(artefacts, places):
-    """The line through what nothing else beats in size and time."""
+    """Draw the Pareto front of size and latency."""
     good = [p for a, p in zip(artefacts, places, strict=True) if grade(a) == "fine"]
     best = [
         (x, y)
@@ -153,7 +155,7 @@ def _front(artefacts, places):
 
 
 def spread(places, texts):
-    """Where labels go so that none covers another or a bubble.
+    """Place labels so that none covers another or a bubble.
 
     Args:
         places: [(x, y)] of the bubbles. texts: one label each.
@@ -162,7 +164,7 @@ def spread(places, texts):
         [(left, top, right, bottom)], in px.
     """
     taken = [(x - 10, y - 10, x + 10, y + 10) for x, y in places]
-    found = {}
+    boxes = {}
     for index in sorted(range(len(places)), key=lambda k: places[k][1]):
         x, y = places[index]
         width = LETTER * len(texts[index])
@@ -175,12 +177,12 @@ def spread(places, texts):
             (x + 14, y - 12, x + 14 + width, y + 6),
         )
         taken.append(box)
-        found[index] = box
-    return [found[index] for index in range(len(places))]
+        boxes[index] = box
+    return [boxes[index] for index in range(len(places))]
 
 
 def _tries(x, y, width):
-    """Boxes for a label: beside, then ever farther above and below."""
+    """Candidate boxes of a label: beside, then farther above and below."""
     for step in range(12):
         for sign in (1, -1):
             middle = y + sign * step * LINE * 0.6

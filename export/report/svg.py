@@ -1,4 +1,4 @@
-"""Small pictures that travel inside a page: curves as SVG, images as data URIs."""
+"""SVG charts and images as data URIs, for a self-contained page."""
 
 import base64
 import html
@@ -36,7 +36,7 @@ def data_uri(pixels):
 
 
 def with_heat(pixels, weights):
-    """Lay an attention map over an image.
+    """Overlay an attention map on an image.
 
     Args:
         pixels: (H, W, C) uint8. weights: (h, w) float, any range.
@@ -51,7 +51,7 @@ def with_heat(pixels, weights):
     size = (grey.shape[1] * scale, grey.shape[0] * scale)
     grey = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.NEAREST))
     weights = weights - weights.min()
-    # A few register-like tokens would otherwise outshine everything else.
+    # Clip the map, or a few outlier tokens would hide everything else.
     weights = weights / max(float(np.percentile(weights, 96)), 1e-12)
     weights = Image.fromarray(weights.astype("float32"))
     weights = np.asarray(weights.resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
@@ -62,7 +62,7 @@ def with_heat(pixels, weights):
 
 
 def _colour(values):
-    """(...) in 0..1 -> (..., 3) in 0..255."""
+    """Map (...) in 0..1 to colours (..., 3) in 0..255."""
     steps = np.linspace(0, 1, len(HEAT))
     channels = [np.interp(values, steps, HEAT[:, c]) for c in range(3)]
     return np.stack(channels, axis=-1)
@@ -104,7 +104,7 @@ def curves(series, title):
 
 
 def _finite(values):
-    """(epoch, value) of the values that are numbers."""
+    """(epoch, value) of the finite values."""
     pairs = enumerate(math.nan if value is None else float(value) for value in values)
     return [(epoch, value) for epoch, value in pairs if math.isfinite(value)]
 
@@ -129,7 +129,7 @@ def _line(points, place, index):
 
 
 def nice_ticks(low, high, count=5):
-    """Round numbers that cover most of a range.
+    """Round tick values that cover most of a range.
 
     >>> nice_ticks(0.13, 2.4)
     [0.5, 1.0, 1.5, 2.0]

@@ -1,1 +1,1 @@
-"""Exported files in their runtimes: opened, called, timed, their answers compared."""
+"""Exported files in their runtimes: loaded, run, timed, compared."""

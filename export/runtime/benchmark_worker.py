@@ -1,4 +1,4 @@
-"""A process that loads one exported file and runs it when told to.
+"""Worker process: loads one exported file and runs it on request.
 
 `keras_vit.export.benchmark` starts it as a script, one per file: it imports nothing
 but the file's own runtime, so that its memory is what an application would need. It
@@ -16,7 +16,7 @@ SIDE = 256  # px of an image to decode
 
 
 def peak_bytes():
-    """Largest memory this process has held, in bytes."""
+    """Peak memory of this process, in bytes."""
     status = pathlib.Path("/proc/self/status")
     if status.is_file():
         # The other way counts the process that started this one, too.
@@ -30,7 +30,7 @@ def peak_bytes():
 
 
 def load_tflite(path, threads, signature):
-    """A function of one input, its shape and dtype."""
+    """Load a `.tflite` file: a function of one input, its shape and dtype."""
     from ai_edge_litert.interpreter import Interpreter
 
     base = peak_bytes()
@@ -44,7 +44,7 @@ def load_tflite(path, threads, signature):
 
 
 def load_onnx(path, threads, signature):
-    """As `load_tflite`."""
+    """Load an `.onnx` file, as `load_tflite`."""
     import onnxruntime
 
     base = peak_bytes()
@@ -56,15 +56,15 @@ def load_onnx(path, threads, signature):
     session = onnxruntime.InferenceSession(
         path, options, providers=["CPUExecutionProvider"]
     )
-    (given,) = session.get_inputs()
-    shape = [side if isinstance(side, int) else None for side in given.shape]
+    (argument,) = session.get_inputs()
+    shape = [side if isinstance(side, int) else None for side in argument.shape]
     kinds = {"tensor(float)": "float32", "tensor(float16)": "float16"}
-    dtype = kinds.get(given.type, given.type[7:-1])
-    return lambda x: session.run(None, {given.name: x}), shape, dtype, base
+    dtype = kinds.get(argument.type, argument.type[7:-1])
+    return lambda x: session.run(None, {argument.name: x}), shape, dtype, base
 
 
 def load_savedmodel(path, threads, signature):
-    """As `load_tflite`."""
+    """Load a SavedModel, as `load_tflite`."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -81,7 +81,7 @@ def load_savedmodel(path, threads, signature):
 
 
 def load_keras(path, threads, signature):
-    """As `load_tflite`."""
+    """Load a `.keras` file, as `load_tflite`."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     import keras
 
@@ -114,12 +114,12 @@ LOADERS = {
 }
 
 
-def make_image(shape, dtype, given):
-    """One input: the given image, or noise of the right shape."""
+def make_image(shape, dtype, path):
+    """Make one input: the given image, or random pixels of the shape."""
     import numpy as np
 
-    if given:
-        image = np.load(given)
+    if path:
+        image = np.load(path)
         if np.dtype(dtype).kind == "O" and image.dtype.kind == "S":
             image = image.astype(object)  # numpy has no other way to save bytes
         fits = len(shape) == image.ndim and all(
@@ -137,17 +137,17 @@ def make_image(shape, dtype, given):
             f"images: needed for a file of open size, got none for {tuple(shape)}. "
             "Pass images=."
         )
-    noise, kind = np.random.default_rng(0), np.dtype(dtype)
-    if kind.kind == "O":
+    noise, input_dtype = np.random.default_rng(0), np.dtype(dtype)
+    if input_dtype.kind == "O":
         return np.array([encoded(noise)] * math.prod(sides), object).reshape(sides)
-    if kind.kind in "iu":
-        low, high = np.iinfo(kind).min, np.iinfo(kind).max + 1
-        return noise.integers(max(low, -128), min(high, 256), sides).astype(kind)
-    return noise.uniform(-1, 1, sides).astype(kind)
+    if input_dtype.kind in "iu":
+        low, high = np.iinfo(input_dtype).min, np.iinfo(input_dtype).max + 1
+        return noise.integers(max(low, -128), min(high, 256), sides).astype(input_dtype)
+    return noise.uniform(-1, 1, sides).astype(input_dtype)
 
 
 def encoded(noise):
-    """A JPEG of noise, for files that decode images: SavedModels alone.
+    """Encode random pixels as JPEG, for SavedModels that decode images.
 
     Args:
         noise: `numpy.random.Generator`.
@@ -158,15 +158,15 @@ def encoded(noise):
     return tf.io.encode_jpeg(pixels).numpy()
 
 
-def main(kind, path, threads, given, signature):
-    """Load, answer, then run once per line until there are no more."""
+def main(file_format, path, threads, image_path, signature):
+    """Load the file, report it, then run once per line of input."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a runtime prints is not an answer
     start = time.perf_counter()
     try:
-        run, shape, dtype, base = LOADERS[kind](path, int(threads), signature)
+        run, shape, dtype, base = LOADERS[file_format](path, int(threads), signature)
         loaded = time.perf_counter() - start
-        image = make_image(shape, dtype, given)
+        image = make_image(shape, dtype, image_path)
         run(image)
     except Exception as err:  # the parent raises it again
         print(json.dumps({"error": f"{type(err).__name__}: {err}"}), file=answers)

@@ -1,4 +1,4 @@
-"""What reaches the terminal: our own lines, and converters' only when they fail."""
+"""Console output: progress lines, and converters' messages only when they fail."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ import tempfile
 
 @contextlib.contextmanager
 def quiet():
-    """Hold back what the block writes to the two standard streams.
+    """Capture what the block writes to stdout and stderr; show it on failure.
 
     When the block fails, the last lines become a note of the exception.
     """
@@ -38,7 +38,7 @@ def quiet():
 
 
 def _release(caught):
-    """Loggers that were set up inside the block write to the real stream from now on.
+    """Point loggers that were set up inside the block to the real stream.
 
     TensorFlow sets up its own at its first warning.
     """

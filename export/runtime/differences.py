@@ -1,4 +1,4 @@
-"""Numbers that say how far an exported file is from the Keras model."""
+"""Difference measures of an exported file and the Keras model: dB, tolerance."""
 
 import dataclasses
 import math
@@ -42,7 +42,7 @@ def decibels(value):
 
 
 def differs(largest):
-    """The largest difference of two outputs in words.
+    """The largest difference of two outputs, in words.
 
     >>> differs(0.0123), differs(0.0)
     ('largest difference 0.012', 'outputs identical')
@@ -51,13 +51,13 @@ def differs(largest):
 
 
 def check_points(name, value, optional=False):
-    """Make sure that points of top-1 are some.
+    """Check that a value is points of top-1, 0 to 100.
 
     Args:
         name: of the argument. value: of it. optional: whether None will do.
 
     Raises:
-        ValueError: when it is no number from 0 to 100.
+        ValueError: when it is not a number from 0 to 100.
     """
     if optional and value is None:
         return
@@ -70,7 +70,7 @@ def check_points(name, value, optional=False):
 
 @dataclasses.dataclass
 class Tally:
-    """Running sums over batches of expected and obtained outputs."""
+    """Running difference sums over batches of expected and obtained outputs."""
 
     count: int = 0
     largest: float = 0.0
@@ -81,7 +81,7 @@ class Tally:
     finite: bool = True
 
     def add(self, expected, got):
-        """Count in one pair of arrays of the same shape."""
+        """Add one pair of arrays of the same shape."""
         expected, got = np.asarray(expected, "float64"), np.asarray(got, "float64")
         self.finite = self.finite and bool(np.isfinite(got).all())
         difference = np.abs(np.nan_to_num(got) - expected)
@@ -110,11 +110,11 @@ class Tally:
 
     @property
     def tolerance(self):
-        """Largest difference that float32 arithmetic explains."""
+        """Largest difference that float32 rounding explains."""
         return max(ABSOLUTE, RELATIVE * self.loudest)
 
     def complaint(self, precision):
-        """Why these outputs are not those of the model; "" when they are.
+        """Which limit these outputs exceed; "" for none.
 
         float32 files must stay within `tolerance`; files with smaller weights
         must keep a signal-to-noise ratio of `Precision.min_snr_db`.
@@ -138,7 +138,7 @@ class Tally:
 
 
 def check_interface(where, contract, runtime):
-    """Compare names, dtypes and shapes of a file with what was promised.
+    """Compare names, dtypes and shapes of a file with its `Contract`.
 
     Args:
         where: path, for the message.
@@ -153,27 +153,27 @@ def check_interface(where, contract, runtime):
         ("inputs", (contract.image,), inputs),
         ("outputs", contract.outputs, outputs),
     )
-    for kind, wanted, found in pairs:
-        shown = as_meant(wanted, found)
+    for side, wanted, obtained in pairs:
+        shown = dequantized(wanted, obtained)
         if sorted(map(str, wanted)) != sorted(map(str, shown)):
             raise ExportMismatch(
-                f"{where}: must have the {kind} {', '.join(map(str, wanted))}, got "
-                f"{', '.join(map(str, found)) or 'none'}. Export the model again."
+                f"{where}: must have the {side} {', '.join(map(str, wanted))}, got "
+                f"{', '.join(map(str, obtained)) or 'none'}. Export the model again."
             )
 
 
-def as_meant(wanted, found):
-    """Tensors of a file, with floats in place of codes unless codes are wanted.
+def dequantized(wanted, outputs):
+    """Dequantize a file's integer outputs, where floats are expected.
 
     Args:
-        wanted, found: `keras_vit.export.io.io_spec.Tensor`s.
+        wanted, outputs: `keras_vit.export.io.io_spec.TensorSpec`s.
     """
     exact = {(tensor.name, tensor.dtype) for tensor in wanted}
-    return [t if (t.name, t.dtype) in exact else t.meaning for t in found]
+    return [t if (t.name, t.dtype) in exact else t.meaning for t in outputs]
 
 
 def check_answers(where, contract, precision, expected, got):
-    """Compare what a file answers with what the Keras model answers.
+    """Compare a file's outputs with the Keras model's.
 
     Args:
         where: path, for the message.
@@ -188,29 +188,31 @@ def check_answers(where, contract, precision, expected, got):
         ExportMismatch: naming output, what differs, where and by how much.
     """
     total = Tally()
-    for tensor, wanted, found in zip(contract.outputs, expected, got, strict=True):
-        if wanted.shape != found.shape or wanted.dtype != found.dtype:
+    for tensor, wanted, obtained in zip(contract.outputs, expected, got, strict=True):
+        if wanted.shape != obtained.shape or wanted.dtype != obtained.dtype:
             raise ExportMismatch(
                 f"{where}: output {tensor.name!r} must be {wanted.dtype} "
-                f"{wanted.shape}, got {found.dtype} {found.shape}. Export it again."
+                f"{wanted.shape}, got {obtained.dtype} {obtained.shape}. Export it "
+                "again."
             )
         one = Tally()
-        one.add(wanted, found)
+        one.add(wanted, obtained)
         complaint = one.complaint(precision)
         if complaint:
             raise ExportMismatch(
                 f"{where}: output {tensor.name!r} must equal the Keras model's, got "
-                f"{complaint}; {worst(wanted, found)}. Try another format."
+                f"{complaint}; {largest_difference(wanted, obtained)}. Try another "
+                "format."
             )
-        total.add(wanted, found)
+        total.add(wanted, obtained)
     return total
 
 
-def worst(expected, got):
-    """Say where two arrays differ most.
+def largest_difference(expected, got):
+    """Describe where two arrays differ most.
 
     >>> import numpy as np
-    >>> worst(np.zeros((2, 3)), np.eye(2, 3) * [[1.0], [2.0]])
+    >>> largest_difference(np.zeros((2, 3)), np.eye(2, 3) * [[1.0], [2.0]])
     'worst at index (1, 1): expected 0, got 2'
     """
     difference = np.abs(np.asarray(got, "float64") - np.asarray(expected, "float64"))

@@ -1,10 +1,10 @@
-"""How far a file may be off, by what its weights are stored in."""
+"""Limits of a file's output error, by the precision of its weights."""
 
 from typing import NamedTuple
 
 
 class Precision(NamedTuple):
-    """Limits for files of one precision.
+    """Limits of the output error for files of one precision.
 
     Args:
         min_snr_db: signal-to-noise ratio of the outputs that a file must keep; None

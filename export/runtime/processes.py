@@ -1,4 +1,4 @@
-"""Processes that run one file each: starting, asking and ending them."""
+"""Benchmark processes, each running one file."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ KINDS = {".tflite": "tflite", ".onnx": "onnx", ".keras": "keras"}
 
 
 def kind_of(path):
-    """ "tflite", "onnx", "keras" or "savedmodel" by the name; None for others."""
+    """Format by the file name: "tflite", "onnx", "keras" or "savedmodel"; else None."""
     path = pathlib.Path(path)
     if (path / "saved_model.pb").is_file():
         return "savedmodel"
@@ -46,15 +46,15 @@ class Worker:
         self._path = path
         self._errors = tempfile.TemporaryFile("w+", errors="replace")
         with tempfile.TemporaryDirectory() as folder:
-            given = ""
+            image_path = ""
             if image is not None:
-                given = os.path.join(folder, "image.npy")
-                np.save(given, image)
-            words = [kind_of(path), os.path.abspath(path), str(threads), given]
-            words.append(signature)
+                image_path = os.path.join(folder, "image.npy")
+                np.save(image_path, image)
+            arguments = [kind_of(path), os.path.abspath(path), str(threads), image_path]
+            arguments.append(signature)
             self._process = subprocess.Popen(
                 # -P: files beside the script must not hide packages, as onnx.py would.
-                [sys.executable, "-P", benchmark_worker.__file__, *words],
+                [sys.executable, "-P", benchmark_worker.__file__, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -69,7 +69,7 @@ class Worker:
         self.load_ms, self.base_bytes = ready["load_ms"], ready["base_bytes"]
 
     def run(self):
-        """Run once: {"wall_ms", "processor_ms", "peak_bytes"}."""
+        """Run the file once: {"wall_ms", "processor_ms", "peak_bytes"}."""
         with contextlib.suppress(BrokenPipeError):  # `_answer` says why it ended
             self._process.stdin.write("run\n")
             self._process.stdin.flush()
@@ -90,7 +90,7 @@ class Worker:
         return answer
 
     def close(self):
-        """End the process, also one that is busy."""
+        """End the process, also when it is busy."""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
@@ -103,7 +103,7 @@ class Worker:
 
 
 def _environment():
-    """Packages from where this process has them, no messages, the same backend."""
+    """Environment of the worker: our packages, no messages, the same backend."""
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
@@ -113,7 +113,7 @@ def _environment():
 
 
 def litert_benchmark(path, threads, rounds):
-    """Median latency that the tool `litert-benchmark` tells, in ms.
+    """Median latency by the tool `litert-benchmark`, in ms.
 
     Args:
         path: `.tflite` file. threads: to use. rounds: how many runs.

@@ -1,4 +1,4 @@
-"""Who made a file: versions of packages, and the machine."""
+"""Provenance of a file: package versions and the machine."""
 
 import importlib.metadata
 import os
@@ -26,17 +26,17 @@ def _version(distribution):
 
 
 def versions():
-    """Name -> version of everything that had a hand in the files."""
-    found = {name: _version(name) for name in PACKAGES}
+    """Versions of the packages that made the files."""
+    installed = {name: _version(name) for name in PACKAGES}
     return {
         "keras_vit": keras_vit.__version__,
         "python": platform.python_version(),
-        **{name: value for name, value in found.items() if value},
+        **{name: value for name, value in installed.items() if value},
     }
 
 
 def machine():
-    """What the figures were measured on."""
+    """Description of the machine that the figures were measured on."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -46,7 +46,7 @@ def machine():
 
 
 def _processor():
-    """The processor's name, as the system tells it."""
+    """The processor's name by the system."""
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""Exported files as callables: load one in its own runtime and ask it for answers."""
+"""Runtimes of exported files: load a file and call it like a function."""
 
 import collections
 import copy
@@ -8,13 +8,13 @@ import pathlib
 import numpy as np
 
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.io.io_spec import SERVE, Tensor
+from keras_vit.export.io.io_spec import SERVE, TensorSpec
 from keras_vit.export.runtime import tflite_file
 from keras_vit.export.runtime.console import quiet
 
 
 class Runtime:
-    """A loaded file; calling it is the same for every format.
+    """A loaded file; called in the same way for every format.
 
     Args:
         path: the file.
@@ -22,7 +22,7 @@ class Runtime:
         signature: which one to call; None for the file's first.
 
     Attributes:
-        inputs, outputs: lists of `Tensor`.
+        inputs, outputs: lists of `TensorSpec`.
         signature: name of the one that is called, or None where there are none.
         signatures: names of all ways to call the file.
     """
@@ -36,7 +36,7 @@ class Runtime:
         self._load(threads)
 
     def _choose(self, names):
-        """The signature to call, out of those that the file has."""
+        """Choose the signature to call."""
         self.signatures = tuple(names)
         first = SERVE if SERVE in names else next(iter(names), None)
         chosen = first if self._asked is None else self._asked
@@ -49,7 +49,7 @@ class Runtime:
         return chosen
 
     def __call__(self, images):
-        """Answers for (B, H, W, C) float32: a list of numpy arrays, one per output.
+        """Compute outputs for (B, H, W, C) float32: a list of numpy arrays.
 
         A file with a fixed batch is asked piece by piece. One with an integer image
         gets codes for floats, and floats come back for the codes it gives.
@@ -66,13 +66,13 @@ class Runtime:
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def _run(self, images):
-        """Answers of one call, floats for codes."""
+        """Run one call, with dequantized outputs."""
         image = self.inputs[0]
         answers = self.execute(**{image.name: image.to_codes(images)})
         return [tensor.to_values(answers[tensor.name]) for tensor in self.outputs]
 
     def executed_by(self, execute):
-        """The same file with its calls made elsewhere.
+        """Copy the runtime with its calls run elsewhere.
 
         Args:
             execute: function of the input by its name; gives a dict of arrays.
@@ -82,27 +82,27 @@ class Runtime:
         return twin
 
     def order(self, names):
-        """Give the outputs in this order of names from now on."""
+        """Set the order of the outputs by name."""
         self.outputs = sorted(self.outputs, key=lambda tensor: names.index(tensor.name))
 
     @functools.cached_property
     def operators(self):
-        """How often each operator stands in the file."""
+        """Number of each operator in the file."""
         return dict(sorted(self._operators().items()))
 
     @property
     def arena_bytes(self):
-        """Memory in tflite-micro that the file notes, or None."""
+        """Arena size in tflite-micro by the file's metadata, or None."""
         return None
 
     @property
     def precision(self):
-        """What weights are stored in: "float32", "float16", "int8" or "int4"."""
+        """Precision of the weights: "float32", "float16", "int8" or "int4"."""
         return "float32"
 
 
 class SavedModelRuntime(Runtime):
-    """A TensorFlow SavedModel, through its signature `serving_default`."""
+    """A TensorFlow SavedModel, called through its signature `serving_default`."""
 
     format = "savedmodel"
 
@@ -133,11 +133,11 @@ class SavedModelRuntime(Runtime):
 
 
 def _spec(name, spec):
-    return Tensor(name, spec.dtype.name, tuple(spec.shape))
+    return TensorSpec(name, spec.dtype.name, tuple(spec.shape))
 
 
 class LiteRTRuntime(Runtime):
-    """A `.tflite` file in the LiteRT interpreter, as on a phone's processor."""
+    """A `.tflite` file in the LiteRT interpreter, on the CPU as on a phone."""
 
     format, kernels = "tflite", "AUTO"
 
@@ -162,13 +162,13 @@ class LiteRTRuntime(Runtime):
 
     @property
     def arena_bytes(self):
-        """Memory in tflite-micro that the file notes, or None."""
+        """Arena size in tflite-micro by the file's metadata, or None."""
         noted = tflite_file.noted(self.path, tflite_file.ARENA)
         return None if noted is None else int(noted)
 
     @functools.cached_property
     def audit(self):
-        """`flatbuffer.Audit` of the file."""
+        """`Audit` of the file."""
         return tflite_file.audit(self.path)
 
     def _operators(self):
@@ -180,7 +180,7 @@ class LiteRTRuntime(Runtime):
 
 
 class PlainRuntime(LiteRTRuntime):
-    """A `.tflite` file in LiteRT's reference kernels, which define what is right.
+    """A `.tflite` file in LiteRT's reference kernels, which define the right result.
 
     The faster ones round the sums of dense layers and convolutions elsewhere.
     """
@@ -189,19 +189,19 @@ class PlainRuntime(LiteRTRuntime):
 
 
 def _details(details):
-    """LiteRT's description of tensors; open sizes are -1 there and None here."""
+    """LiteRT's tensor descriptions; open sizes are -1 there and None here."""
     tensors = []
     for name, detail in sorted(details.items()):
         shape = detail["shape_signature"] if len(detail["shape_signature"]) else ()
         shape = tuple(None if side < 0 else int(side) for side in shape)
         dtype, (scale, zero) = np.dtype(detail["dtype"]), detail["quantization"]
         scale = float(scale) if scale and dtype.kind in "iu" else None
-        tensors.append(Tensor(name, dtype.name, shape, scale, int(zero)))
+        tensors.append(TensorSpec(name, dtype.name, shape, scale, int(zero)))
     return tensors
 
 
 class OnnxRuntime(Runtime):
-    """An `.onnx` file in onnxruntime, on the processor."""
+    """An `.onnx` file in onnxruntime, on the CPU."""
 
     format = "onnx"
 
@@ -221,7 +221,7 @@ class OnnxRuntime(Runtime):
 
     @functools.cached_property
     def _contents(self):
-        """How often each operator occurs, and the types of constant arrays."""
+        """Number of each operator, and the dtypes of constants."""
         import onnx
 
         graph = onnx.load(self.path, load_external_data=False).graph
@@ -239,14 +239,14 @@ class OnnxRuntime(Runtime):
 
 
 def _argument(argument):
-    """onnxruntime's description of a tensor; open sizes are names there."""
+    """onnxruntime's tensor description; open sizes are names there."""
     shape = tuple(side if isinstance(side, int) else None for side in argument.shape)
     dtype = argument.type.removeprefix("tensor(").removesuffix(")")
-    return Tensor(argument.name, {"float": "float32"}.get(dtype, dtype), shape)
+    return TensorSpec(argument.name, {"float": "float32"}.get(dtype, dtype), shape)
 
 
 def open_session(model, threads=1):
-    """An onnxruntime session on the processor, which says errors only.
+    """Open an onnxruntime session on the CPU that logs errors only.
 
     Args:
         model: path of a file, or its bytes. threads: processor threads.
@@ -261,7 +261,7 @@ def open_session(model, threads=1):
 
 
 def onnxruntime():
-    """The onnxruntime module.
+    """Import the onnxruntime module.
 
     Raises:
         ImportError: with the line that installs it.
@@ -293,20 +293,20 @@ def open_file(path, threads=1, signature=None):
             an `.onnx` file, which has none to choose.
         ExportMismatch: for a file without the signature that exports have.
     """
-    kind = _recognise(pathlib.Path(path))
-    if signature not in (None, SERVE) and kind is OnnxRuntime:
+    runtime = _recognise(pathlib.Path(path))
+    if signature not in (None, SERVE) and runtime is OnnxRuntime:
         raise ValueError(
             f"signature: must be None for {path}, since .onnx files have one, got "
             f"{signature!r}. Leave it out."
         )
     try:
-        return kind(path, threads, signature)
+        return runtime(path, threads, signature)
     except (ImportError, ExportMismatch):
         raise
     except Exception as err:
         raise ValueError(
-            f"{path}: must be a readable {kind.format} file, got {type(err).__name__}: "
-            f"{str(err).strip()[:300]} Export it again."
+            f"{path}: must be a readable {runtime.format} file, got "
+            f"{type(err).__name__}: {str(err).strip()[:300]} Export it again."
         ) from err
 
 
@@ -323,7 +323,7 @@ def kind_of(path):
 
 
 def _recognise(path):
-    """The runtime for a path."""
+    """Runtime class of a path."""
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: no such file or folder. Export first, with to_tflite for example."

@@ -1,4 +1,4 @@
-"""Several files that appear in a folder together, or not at all."""
+"""A staging folder, so that several files appear together or not at all."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ HIDDEN = ".export."
 
 @contextlib.contextmanager
 def staging(directory, names, room, overwrite=False):
-    """A hidden folder whose content moves into `directory` when all went well.
+    """Make a hidden folder whose content moves into `directory` on success.
 
     Args:
         directory: made when missing. names: of all files that may come into it; the
@@ -44,10 +44,10 @@ def staging(directory, names, room, overwrite=False):
             directory.rmdir()
 
 
-def told_path(path):
-    """A path as it is told: of a file that waits in a hidden folder, the name alone.
+def display_path(path):
+    """Path for messages: of a file in a staging folder, the name alone.
 
-    >>> str(told_path(pathlib.Path("out/.export.x1/m.tflite")))
+    >>> str(display_path(pathlib.Path("out/.export.x1/m.tflite")))
     'm.tflite'
     """
     path = pathlib.Path(path)

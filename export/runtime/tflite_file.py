@@ -1,4 +1,4 @@
-"""What stands in a .tflite file: operators, ranks, weight types, read off its bytes."""
+"""Facts of a .tflite file: operators, ranks, weight dtypes, read from its bytes."""
 
 import collections
 import dataclasses
@@ -15,7 +15,7 @@ STATEFUL = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE")
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """The facts that decide whether phones accept a file.
+    """Facts of a file that decide whether phones accept it.
 
     Args:
         operators: name -> how often. Custom ones read "CUSTOM:name".
@@ -60,7 +60,7 @@ def audit(path):
 
 
 def load(path):
-    """A file as the schema's `ModelT`, all its values inside.
+    """Read a file as the schema's `ModelT`, with all weights.
 
     Larger files hold their values behind the flatbuffer.
 
@@ -82,7 +82,7 @@ def load(path):
 
 
 def noted(path, name):
-    """Bytes that a `.tflite` file's metadata holds under a name, or None."""
+    """Bytes that a `.tflite` file's metadata stores under a name, or None."""
     from ai_edge_litert import schema_py_generated as schema
 
     with open(path, "rb") as file:
@@ -101,7 +101,7 @@ def _read(model, schema):
     operators, highest = collections.Counter(), (0, "", "")
     open_tensors, weights = [], set()
     for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
-        makers, given = {}, {graph.Inputs(i) for i in range(graph.InputsLength())}
+        makers, inputs = {}, {graph.Inputs(i) for i in range(graph.InputsLength())}
         for operator in (graph.Operators(i) for i in range(graph.OperatorsLength())):
             code = codes[operator.OpcodeIndex()]
             name = operator_name(code, names)
@@ -115,30 +115,30 @@ def _read(model, schema):
             signature = tensor.ShapeSignatureLength()
             if any(tensor.ShapeSignature(i) < 0 for i in range(signature)):
                 open_tensors.append(label)
-            constant = index not in makers and index not in given
+            constant = index not in makers and index not in inputs
             if constant and rank > 1:
                 weights.add(types[tensor.Type()])
     weights -= {"INT32", "INT64"}
-    found = (model.SignatureDefs(i) for i in range(model.SignatureDefsLength()))
-    found = sorted(found, key=lambda signature: signature.SubgraphIndex())
+    signatures = (model.SignatureDefs(i) for i in range(model.SignatureDefsLength()))
+    signatures = sorted(signatures, key=lambda signature: signature.SubgraphIndex())
     return Audit(
         dict(operators),
         highest,
         tuple(open_tensors),
         frozenset(weights),
-        tuple(signature.SignatureKey().decode() for signature in found),
+        tuple(signature.SignatureKey().decode() for signature in signatures),
     )
 
 
 def operator_name(code, names):
-    """What the schema calls an operator; custom ones read "CUSTOM:name"."""
+    """The schema's name of an operator; custom ones read "CUSTOM:name"."""
     value = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     name = names.get(value, f"BUILTIN_{value}")
     return f"CUSTOM:{code.CustomCode().decode()}" if name == "CUSTOM" else name
 
 
 def check(path, facts, static):
-    """Refuse what delegates on phones refuse.
+    """Refuse a file that delegates on phones refuse.
 
     Args:
         path: for the message. facts: `Audit`. static: whether every shape

@@ -1,4 +1,4 @@
-"""Who is faster, measured so that a busy machine does not decide."""
+"""Interleaved timing, so that load on the machine affects all files alike."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ WARM_UP = 2
 
 
 def interleaved(calls, image, seconds=4.0, least=3):
-    """Time several callables on one image, taking turns.
+    """Time several callables on one image, in turns.
 
     Processor seconds are counted, not seconds on the wall: other programs then
     disturb little, and a runtime that uses more threads gains nothing.

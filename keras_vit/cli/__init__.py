@@ -29,7 +29,7 @@ from keras_vit.cli.messages import Help, in_options, options_of
 from keras_vit.cli.option_rules import UsageError
 from keras_vit.errors import KerasViTError
 
-# What a user can cause and mend: one line, no traceback.
+# Errors that a user can fix: one line, no traceback.
 EXPECTED = (
     KerasViTError,
     ValueError,
@@ -38,7 +38,7 @@ EXPECTED = (
     ImportError,
     ArithmeticError,
 )
-# What was asked for cannot be: an unknown name or field, a value out of range, a file
+# Wrong usage: an unknown name or field, a value out of range, a file
 # that is missing or in the way. Anything else was begun, and failed.
 ASKED_WRONGLY = (
     UsageError,
@@ -55,7 +55,7 @@ eval "$(register-python-argcomplete keras-vit)"."""
 
 
 def parser():
-    """The parser of all sub-commands."""
+    """Build the parser of all sub-commands."""
     top = argparse.ArgumentParser(
         prog="keras-vit",
         description="Vision Transformers in Keras: from images to a verified file.",
@@ -82,15 +82,15 @@ def _add_common(command):
     )
     loudness = command.add_mutually_exclusive_group()
     loudness.add_argument(
-        "--quiet", action="store_true", help="no progress and no notes on the way"
+        "--quiet", action="store_true", help="print no progress and no notes"
     )
     loudness.add_argument(
         "--verbose",
         action="store_true",
-        help="all of it: lines instead of bars, and what the libraries say",
+        help="print log lines instead of progress bars, and the libraries' messages",
     )
     command.add_argument(
-        "--debug", action="store_true", help="show the traceback of an error"
+        "--debug", action="store_true", help="print the traceback of an error"
     )
 
 
@@ -108,9 +108,9 @@ def main(argv=None):
         SystemExit: with 143 on SIGTERM, after what was half-written is removed; with
             2 when the words are none of the command.
     """
-    words = parser()
-    _complete(words)
-    args = words.parse_args(argv)
+    arguments = parser()
+    _complete(arguments)
+    args = arguments.parse_args(argv)
     args.words = list(sys.argv[1:] if argv is None else argv)
     if args.verbose:
         _command.start_loudly()
@@ -125,7 +125,7 @@ def main(argv=None):
     except EXPECTED as err:
         if args.debug:
             raise
-        return _refuse(err, args.command, words)
+        return _refuse(err, args.command, arguments)
     try:
         if args.json or text:  # else all was said on the way
             print(json.dumps(answer, indent=2, default=str) if args.json else text)
@@ -135,17 +135,17 @@ def main(argv=None):
     return code
 
 
-def _complete(words):
-    """Answer the shell that asks how a word could go on; ends the process then."""
+def _complete(arguments):
+    """Answer a shell's request for completion; ends the process then."""
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
-        argcomplete.autocomplete(words)
+        argcomplete.autocomplete(arguments)
 
 
-def _refuse(err, command, words):
-    """Say what is wrong, in the words of the command: its exit code."""
-    options = options_of(words, command)
+def _refuse(err, command, arguments):
+    """Print an error in the command's words; returns the exit code."""
+    options = options_of(arguments, command)
     said = _needs.other_backend(getattr(err, "name", None)) or str(err)
     text = in_options(said, options, fields="set" in options)
     print(f"keras-vit {command}: {text}", file=sys.stderr)
@@ -155,7 +155,7 @@ def _refuse(err, command, words):
 
 @contextlib.contextmanager
 def _tidy_on_sigterm():
-    """Let SIGTERM end the block as an exception does, so that it cleans up.
+    """Convert SIGTERM to an exception inside the block, so that it cleans up.
 
     By default it ends a process at once. A handler of somebody else's stays, and so
     does the default outside the main thread, where signals do not arrive.

@@ -1,4 +1,4 @@
-"""`keras-vit export --for`: the one file that an app needs, with its code."""
+"""`keras-vit export --for`: the file for an app, with its code."""
 
 import pathlib
 
@@ -15,7 +15,7 @@ from keras_vit.cli.training import load_prepared
 
 
 def add_platform(command):
-    """Add the option that names where an app runs."""
+    """Add the option that names the app's platform."""
     command.add_argument(
         "--for",
         dest="target",
@@ -27,7 +27,7 @@ def add_platform(command):
 
 
 def check_usage(args):
-    """Options that do not go with --for, found before anything slow.
+    """Refuse options that do not go with --for, before any slow step.
 
     Raises:
         UsageError: for one of them.

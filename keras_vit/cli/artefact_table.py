@@ -1,10 +1,10 @@
-"""What `keras-vit export` of a folder made, as a table for the terminal."""
+"""Table of the files that `keras-vit export` wrote to a folder."""
 
 from keras_vit.cli.table import table
 
 
 def summary(report):
-    """The table of artefacts for the terminal; `export_all` said the rest."""
+    """Table of artefacts for the terminal; `export_all` printed the rest."""
     from keras_vit.export.processors.trial import cell
 
     head = ["file", "MB", "largest difference", "top-1 %", "against Keras", "time"]
@@ -27,14 +27,14 @@ def summary(report):
 
 
 def _share(value, interval):
-    """Percents with their interval in a cell."""
+    """Format a percentage with its interval for a cell."""
     from keras_vit.intervals import shown
 
     return "" if value is None else f"{value:.2f} ({shown(interval)})"
 
 
 def _keras(report):
-    """What the column beside top-1 compares with: a line, or none."""
+    """The line on Keras' top-1 below the table, or none."""
     known = [a for a in report.artefacts if a.change is not None]
     if not known:
         return []

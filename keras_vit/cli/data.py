@@ -28,48 +28,50 @@ def add_commands(commands):
         "--on-bad-image",
         choices=("refuse", "skip"),
         default="refuse",
-        help="what to do with a file that is no image",
+        help="what to do with a file that cannot be decoded",
     )
     prepare.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing output"
     )
     prepare.set_defaults(run=run_prepare)
     label = commands.add_parser(
-        "pseudo-label", help="let a teacher label images, for the recipe noisy_student"
+        "pseudo-label", help="label images by a teacher, for recipe noisy_student"
     )
     label.add_argument("model", help="the teacher: a .keras file or a checkpoint")
     label.add_argument("folder", help="images, in folders of any depth")
     label.add_argument("--labelled", required=True, help="folder:PATH with the classes")
     label.add_argument("--output", required=True, help=".npz, read with pseudo:OUTPUT")
     label.add_argument(
-        "--confidence", type=float, default=0.3, help="least probability, 0..1"
+        "--confidence", type=float, default=0.3, help="lowest top-1 probability, 0..1"
     )
     label.add_argument(
-        "--per-class", type=positive, help="images (default: their mean)"
+        "--per-class", type=positive, help="images kept (default: their mean)"
     )
-    label.add_argument("--batch-size", type=positive, default=64, help="images at once")
+    label.add_argument("--batch-size", type=positive, default=64, help="images a step")
     add_preprocess(label)
     label.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing output"
     )
     label.set_defaults(run=run_label)
     _add_data(commands)
     inspect = commands.add_parser(
-        "inspect-data", help="draw a training batch as the model sees it"
+        "inspect-data", help="draw a training batch after augmentation"
     )
     inspect.add_argument(
         "data", help="digits, folder:PATH, tfds:NAME, tfds:PATH or vtab:TASK"
     )
     inspect.add_argument("--output", required=True, help="picture, such as batch.png")
     inspect.add_argument("--recipe", default="finetune", help="see `keras-vit recipes`")
-    inspect.add_argument("--augment", help="see docs/data.md (default: the recipe's)")
     inspect.add_argument(
-        "--image-size", type=positive, help="px (default: the recipe's)"
+        "--augment", help="augmentation, see docs/data.md (default: the recipe's)"
+    )
+    inspect.add_argument(
+        "--image-size", type=positive, help="side in px (default: the recipe's)"
     )
     inspect.add_argument("--batch-size", type=positive, default=16, help="images drawn")
-    inspect.add_argument("--step", type=int, default=0, help="number of the batch")
+    inspect.add_argument("--step", type=int, default=0, help="training step to draw")
     inspect.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing output"
     )
     add_fields(inspect)
     inspect.set_defaults(run=run_inspect)
@@ -78,7 +80,7 @@ def add_commands(commands):
 def _add_data(commands):
     look = commands.add_parser(
         "data",
-        help="what a folder of images holds: splits, classes, what is left out, "
+        help="count the splits and classes of a folder of images, with skipped files, "
         "imbalance, duplicates",
     )
     look.add_argument("path", help="folder, or digits, folder:PATH, tfds:NAME")
@@ -86,7 +88,7 @@ def _add_data(commands):
         "--sheet", metavar="PNG", help="draw some images of every class (default: no)"
     )
     look.add_argument(
-        "--quick", action="store_true", help="go by names alone, open no file"
+        "--quick", action="store_true", help="read file names only, open no file"
     )
     look.add_argument(
         "--overwrite", action="store_true", help="replace the PNG if it exists"
@@ -95,7 +97,7 @@ def _add_data(commands):
 
 
 def run_data(args):
-    """Count, name what is left out, look for duplicates, draw a sheet."""
+    """Count images per class and split, with skipped files and duplicates."""
     from keras_vit import files, image_overview
 
     kind, _, rest = args.path.partition(":")
@@ -104,22 +106,22 @@ def run_data(args):
         return _run_source(args)
     if args.sheet:
         files.check_target(args.sheet, args.overwrite)
-    found = image_overview.look_at(path, args.quick, verbose=loudness(args))
-    answer = found.to_dict()
-    lines = [_counts(found), *(f"note: {note}" for note in found.scan.notes)]
-    lines += found.lines()
+    overview = image_overview.look_at(path, args.quick, verbose=loudness(args))
+    answer = overview.to_dict()
+    lines = [_counts(overview), *(f"note: {note}" for note in overview.scan.notes)]
+    lines += overview.lines()
     if args.sheet:
-        notes = image_overview.draw_samples(found, args.sheet, args.overwrite)
+        notes = image_overview.draw_samples(overview, args.sheet, args.overwrite)
         answer |= {"sheet": args.sheet, "notes": answer["notes"] + notes}
         lines += [f"sheet: {args.sheet}", *notes]
-    if found.refusal:
-        lines.append(f"training refuses it: {found.refusal}")
-    return answer, "\n".join(lines), 1 if found.refusal else 0
+    if overview.refusal:
+        lines.append(f"training refuses it: {overview.refusal}")
+    return answer, "\n".join(lines), 1 if overview.refusal else 0
 
 
-def _counts(found):
-    """A line per class, a column per split."""
-    counts, scan = found.counts(), found.scan
+def _counts(overview):
+    """Table of a line per class, a column per split."""
+    counts, scan = overview.counts(), overview.scan
     rows = [[name, *(c[name] for c in counts.values())] for name in scan.class_names]
     total = sum(sum(column.values()) for column in counts.values())
     head = f"{scan.root}: {scan.layout}, {len(rows)} classes, {total} images\n"
@@ -129,7 +131,7 @@ def _counts(found):
 
 
 def _run_source(args):
-    """Classes and counts of what is no folder."""
+    """Classes and counts of a data source that is not a folder."""
     from keras_vit import training
     from keras_vit.cli.option_rules import UsageError
 
@@ -148,7 +150,7 @@ def _run_source(args):
 
 
 def run_prepare(args):
-    """Write the set, then say how to read it."""
+    """Write the data set, then say how to read it."""
     from keras_vit import training
 
     answer = training.prepare(
@@ -165,7 +167,7 @@ def run_prepare(args):
 
 
 def run_label(args):
-    """Label the images, then say how to train on them."""
+    """Pseudo-label the images, then say how to train on them."""
     from keras_vit import files, training
 
     files.check_target(args.output, args.overwrite)
@@ -189,7 +191,7 @@ def run_label(args):
 
 
 def run_inspect(args):
-    """Draw the batch, then name its images."""
+    """Draw the batch, then list its images."""
     from keras_vit import training
 
     fields = {name: getattr(args, name) for name in ("augment", "image_size")}

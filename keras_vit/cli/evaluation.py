@@ -1,4 +1,4 @@
-"""`keras-vit evaluate`: scores of a classifier, or probes of many encoders."""
+"""`keras-vit evaluate`: accuracy of a classifier, or probes of several encoders."""
 
 import pathlib
 
@@ -23,7 +23,7 @@ def add_commands(commands):
     """Add the sub-command to the parser."""
     evaluate = commands.add_parser(
         "evaluate",
-        help="accuracy, calibration, mistakes, or probes of the features; the loss of "
+        help="accuracy, calibration, mistakes, or probes of features; the loss of "
         "a model that learns without labels",
     )
     evaluate.add_argument(
@@ -36,12 +36,12 @@ def add_commands(commands):
     add_data(evaluate)
     add_preprocess(evaluate)
     evaluate.add_argument(
-        "--per-class", action="store_true", help="also a line per class"
+        "--per-class", action="store_true", help="also print accuracy per class"
     )
     evaluate.add_argument(
         "--confusion",
         metavar="PNG",
-        help="draw which classes are taken for which (default: no)",
+        help="draw the confusion matrix (default: no)",
     )
     evaluate.add_argument(
         "--overwrite", action="store_true", help="replace the PNG if it exists"
@@ -56,25 +56,25 @@ def add_commands(commands):
         "--probe",
         type=words,
         metavar="KIND[,KIND]",
-        help=f"instead: {', '.join(PROBES)}, learnt on the features of the training "
-        "split; the heads are not used; a table with a row per model (default: scores "
-        "of the head)",
+        help=f"probes instead: {', '.join(PROBES)}, trained on the features of the "
+        "training split; the heads are not used; a table with a row per model "
+        "(default: scores of the head)",
     )
     evaluate.add_argument(
         "--pooling",
         choices=("token", "gap"),
-        help="for --probe, of models that give all tokens (default: the model's own)",
+        help="pooling of the tokens, for --probe (default: the model's own)",
     )
     evaluate.add_argument(
         "--picture",
         metavar="PNG",
-        help="for --probe depth: draw accuracy over depth (default: no)",
+        help="draw accuracy over depth, for --probe depth (default: no)",
     )
     evaluate.set_defaults(run=run_evaluate)
 
 
 def run_evaluate(args):
-    """Every score of a split, or probes on it."""
+    """Score a classifier on a split, or run probes."""
     if args.probe is not None:
         return run_probes(args)
     _only_scores(args)
@@ -96,12 +96,12 @@ def run_evaluate(args):
     answer = {"data": info.source, **_judged(args, info), **report.to_dict()}
     lines = [str(report)]
     if labels is not None:
-        found = training.evaluate.real_share(report.outcomes, labels)
-        answer["real"] = found
-        excluded = f"{found['count']} images, {found['excluded']} without a label"
-        ends = percents(round(found["real"] * found["count"]), found["count"])
-        found["real_interval"] = [end / 100.0 for end in ends]
-        lines.append(f"ReaL {found['real']:.2%} ({shown(ends)}), {excluded}")
+        real = training.evaluate.real_share(report.outcomes, labels)
+        answer["real"] = real
+        excluded = f"{real['count']} images, {real['excluded']} without a label"
+        ends = percents(round(real["real"] * real["count"]), real["count"])
+        real["real_interval"] = [end / 100.0 for end in ends]
+        lines.append(f"ReaL {real['real']:.2%} ({shown(ends)}), {excluded}")
     lines.append(_scored(answer, info))
     if args.per_class:
         lines.append(_classes(answer["per_class"]))
@@ -116,42 +116,42 @@ def run_evaluate(args):
 
 
 def _run_own_loss(args, model):
-    """The loss of what learns without labels; there is nothing else to score."""
+    """Report the loss of a self-supervised model, its only score."""
     if args.confusion or args.real or args.per_class:
         raise UsageError(
-            f"{args.model}: has learnt without labels, got options about classes. "
+            f"{args.model}: is self-supervised and has no classes, got class options. "
             "Leave out --confusion, --real and --per-class, or add --probe linear."
         )
     from keras_vit import training
 
     data, info = open_split(args, model)
-    found = training.evaluate.own_loss(model, data, loudness(args))
-    text = f"loss {found['loss']:.4f}, {found['count']} images"
-    if "bits_per_pixel" in found:
+    scores = training.evaluate.own_loss(model, data, loudness(args))
+    text = f"loss {scores['loss']:.4f}, {scores['count']} images"
+    if "bits_per_pixel" in scores:
         text = (
-            f"{found['nats_per_pixel']:.4f} nats per pixel, "
-            f"{found['bits_per_pixel']:.4f} bits, {found['count']} images"
+            f"{scores['nats_per_pixel']:.4f} nats per pixel, "
+            f"{scores['bits_per_pixel']:.4f} bits, {scores['count']} images"
         )
-    answer = {"data": info.source, **_judged(args, info), **found}
+    answer = {"data": info.source, **_judged(args, info), **scores}
     return answer, f"{text}\n{_scored(answer, info)}", 0
 
 
 def _judged(args, info):
-    """Which images were scored, and what was left out."""
+    """Which images were scored and which skipped, as plain values."""
     split = args.split or info.test_split
     shares = {"split": split, "counts": info.counts}
     return {**shares, "skipped": list(info.skipped), "notes": list(info.notes)}
 
 
 def _scored(answer, info):
-    """The same in a line."""
+    """Which images were scored and which skipped, in a line."""
     counts = ", ".join(f"{name} {count}" for name, count in info.counts.items())
     skipped = f"; {len(info.skipped)} files left out" if info.skipped else ""
     return f"scored: split {answer['split']!r} of {info.source} ({counts}){skipped}"
 
 
 def _only_scores(args):
-    """Scores are those of one classifier."""
+    """Refuse options of probes for the scores of a classifier."""
     if len(args.models) > 1 or args.pooling or args.picture:
         raise UsageError(
             "--probe: needed for several models, --pooling and --picture, got none. "
@@ -161,7 +161,7 @@ def _only_scores(args):
 
 
 def _real_labels(args, info):
-    """Reassessed labels of the images, before anything slow, or None."""
+    """Load ReaL labels of the images, before any slow step, or None."""
     if args.real is None:
         return None
     from keras_vit import training
@@ -171,7 +171,7 @@ def _real_labels(args, info):
 
 
 def _classes(rows):
-    """A line per class, worst first."""
+    """Table of a line per class, the lowest accuracy first."""
     rows = sorted(rows, key=lambda row: row["f1"])
     head = ["class", "images", "recall", "precision", "f1"]
     keys = ("recall", "precision", "f1")
@@ -184,7 +184,7 @@ def _classes(rows):
 
 
 def run_probes(args):
-    """What simple classifiers read out of the features, a row per model."""
+    """Run probes on the features, a row per model."""
     if args.confusion or args.real or args.per_class:
         raise UsageError(
             "--probe: learns a classifier of its own, got options about the head of "
@@ -204,7 +204,7 @@ def run_probes(args):
     training.evaluate.check_kinds(args.probe, KINDS)
     if args.picture:
         check_picture(args.picture, args.overwrite)
-    found = training.evaluate.compare(
+    comparison = training.evaluate.compare(
         _encoders(args),
         args.data,
         args.probe,
@@ -214,31 +214,33 @@ def run_probes(args):
         args.on_bad_image,
         loudness(args),
     )
-    answer, lines = found.to_dict(), [str(found)]
+    answer, lines = comparison.to_dict(), [str(comparison)]
     if args.picture:
-        path = found.plot_depths(args.picture, args.overwrite)
+        path = comparison.plot_depths(args.picture, args.overwrite)
         answer["picture"] = str(path)
         lines.append(f"picture: {path}")
-    answer["known_within_points"] = widest(found.counts[1])
-    lines.append("{}, {:,} images to learn from, {:,} scored".format(*_counts(found)))
+    answer["known_within_points"] = widest(comparison.counts[1])
     lines.append(
-        f"95%: a share is known to within {widest(found.counts[1]):.1f} points"
+        "{}, {:,} images to learn from, {:,} scored".format(*_counts(comparison))
+    )
+    lines.append(
+        f"95%: a share is known to within {widest(comparison.counts[1]):.1f} points"
     )
     return answer, "\n".join(lines), 0
 
 
-def _counts(found):
-    return f"{found.data} ({found.split})", *found.counts
+def _counts(comparison):
+    return f"{comparison.data} ({comparison.split})", *comparison.counts
 
 
 def _encoders(args):
-    """Name -> model, or "pixels"; every file is there before the first is read."""
+    """Name -> model, or "pixels"; every path is checked before the first is loaded."""
     import keras
 
     from keras_vit import training, weights
 
     paths = {word: word.removeprefix(RANDOM) for word in args.models}
-    found, loaded = {}, {PIXELS: PIXELS}
+    encoders, loaded = {}, {PIXELS: PIXELS}
     for word, path in paths.items():
         if path not in loaded:
             loaded[path] = prepared(weights.load(path), args)
@@ -246,12 +248,12 @@ def _encoders(args):
         if word.startswith(RANDOM) and path != PIXELS:
             keras.utils.set_random_seed(0)
             model = prepared(training.evaluate.untrained(model), args)
-        found[_name(word, paths)] = model
-    return found
+        encoders[_name(word, paths)] = model
+    return encoders
 
 
 def _name(word, paths):
-    """The file's name without its end, and its folder where that says more."""
+    """File name without its suffix, and its folder where that tells more."""
 
     def short(text):
         path = pathlib.Path(paths[text])

@@ -1,4 +1,4 @@
-"""`keras-vit export` and `demo`: files for phones."""
+"""`keras-vit export` and `demo`: export to TFLite, ONNX and SavedModel."""
 
 import pathlib
 import time
@@ -31,7 +31,7 @@ def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
     export = commands.add_parser(
         "export",
-        help="write a model for other runtimes",
+        help="export a model to TFLite, ONNX or SavedModel",
         description="Writes one file, proved in its own runtime, or a folder with "
         "every format, each judged on real images, and a report that says which one "
         "to ship; or, with --for, the one file that an app needs, with its code.",
@@ -45,35 +45,38 @@ def add_commands(commands):
     export.add_argument(
         "--quantization",
         metavar="RECIPE",
-        help="for one file or --for: float16, int4 and others, or auto, the smallest "
-        "that keeps top-1 on --images (default: float32, or the platform's)",
+        help="quantization recipe of one file or --for: float16, int4 and others, or "
+        "auto, the smallest that keeps top-1 on --images (default: float32, or the "
+        "platform's)",
     )
     export.add_argument(
         "--tolerance",
         type=points,
         metavar="POINTS",
-        help="of top-1 that auto, or a file of a folder, may lose (default: 0.5; in a "
+        help="top-1 that auto, or a file of a folder, may lose (default: 0.5; in a "
         "folder int4 files 1.5)",
     )
     export.add_argument(
         "--formats",
         type=words,
         metavar="NAME,NAME",
-        help="for a folder: such as tflite,tflite_dynamic_int8,onnx, or all (default: "
-        "the usual ones)",
+        help="formats of a folder, such as tflite,tflite_dynamic_int8,onnx, or all "
+        "(default: the usual ones)",
     )
     _add_data(export)
     export.add_argument(
-        "--layers", action="store_true", help="for a folder: noise block by block too"
+        "--layers",
+        action="store_true",
+        help="for a folder: also signal-to-noise per block",
     )
     add_processors(export)
     _add_face(export)
     add_preprocess(export)
     export.add_argument(
-        "--dynamic-batch", action="store_true", help="take any number of images"
+        "--dynamic-batch", action="store_true", help="accept any batch size"
     )
     export.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing output"
     )
     add_data(export, required=False)
     export.set_defaults(run=run_export)
@@ -81,38 +84,36 @@ def add_commands(commands):
 
 
 def _add_data(export):
-    """What files are calibrated and judged with, and what the report shows."""
+    """Add options of calibration, validation and the report."""
     export.add_argument(
         "--calibration",
         metavar="FOLDER",
-        help="training images, at least 32, for recipes with fixed ranges; or a file "
-        "of saved ranges (default: none)",
+        help="calibration images: 32 or more of the training images; or a file of "
+        "saved ranges (default: none)",
     )
     add_images(export)
     export.add_argument(
         "--history",
         metavar="CSV",
-        help="log of the training, for the report, or none (default: that of the run)",
+        help="training log for the report, or none (default: that of the run)",
     )
 
 
 def _add_demo(commands):
-    demo = commands.add_parser("demo", help="images to verified files, on real digits")
+    demo = commands.add_parser("demo", help="train, export and verify on real digits")
     demo.add_argument(
         "--output", default="keras_vit_demo", help="folder for everything"
     )
-    demo.add_argument("--seed", type=int, default=0, help="of everything random")
+    demo.add_argument("--seed", type=int, default=0, help="random seed")
+    demo.add_argument("--epochs", type=positive, help="training epochs (default: 90)")
     demo.add_argument(
-        "--epochs", type=positive, help="fewer for a quick look (default: 90)"
-    )
-    demo.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing output"
     )
     demo.set_defaults(run=run_demo)
 
 
 def _add_face(export):
-    """Add the options that say what one file takes and gives."""
+    """Add options of one file's inputs and outputs."""
     face = export.add_argument_group("what one file takes and gives")
     face.add_argument(
         "--preprocessing",
@@ -124,7 +125,7 @@ def _add_face(export):
         "--input-size",
         type=sides,
         metavar="PX|H,W",
-        help="of those pixels (default: the model's)",
+        help="image size of those pixels (default: the model's)",
     )
     face.add_argument(
         "--softmax", action="store_true", help="give probabilities instead of logits"
@@ -133,15 +134,17 @@ def _add_face(export):
         "--top",
         type=positive,
         metavar="N",
-        help="give the N best classes only (default: all)",
+        help="give the top N classes only (default: all)",
     )
     face.add_argument(
-        "--class-names", metavar="FILE", help="one per line (default: the model's own)"
+        "--class-names",
+        metavar="FILE",
+        help="labels, one per line (default: the model's)",
     )
 
 
 def _face(args):
-    """The options of `_add_face` that were given, as keyword arguments."""
+    """Signature options that were given, as keyword arguments."""
     given = {"preprocessing": args.preprocessing, "input_size": args.input_size}
     given |= {"top": args.top, "classifier_activation": args.softmax and "softmax"}
     given["labels"] = _class_names(args)
@@ -149,7 +152,7 @@ def _face(args):
 
 
 def _class_names(args):
-    """The lines of the file that --class-names names, or None."""
+    """Read the class names of --class-names, or None."""
     if not args.class_names:
         return None
     path = pathlib.Path(args.class_names)
@@ -166,7 +169,7 @@ def _class_names(args):
 
 
 def run_export(args):
-    """One file, or all formats with a report."""
+    """Export one file, or all formats with a report."""
     target = pathlib.Path(args.output)
     options = {"overwrite": args.overwrite, "verbose": loudness(args)}
     if args.target:
@@ -207,7 +210,7 @@ def run_export(args):
 
 
 def _check_usage(args, folder):
-    """Options that go with a folder, and those that go with one file.
+    """Refuse options of a folder with one file, and the reverse.
 
     Raises:
         UsageError: when they are mixed.
@@ -226,12 +229,12 @@ def _check_usage(args, folder):
     if folder and wrong:
         raise UsageError(f"{wrong[0]}: goes with one file. Leave it out.")
     if not folder:
-        given = {"--formats": args.formats, "--history": args.history}
-        given |= {"--layers": args.layers, "--on": args.on}
+        options = {"--formats": args.formats, "--history": args.history}
+        options |= {"--layers": args.layers, "--on": args.on}
         if not auto:
-            given["--tolerance"] = args.tolerance is not None
-            given.update({"--images": args.images, "--data": args.data})
-        wrong = [name for name, value in given.items() if value]
+            options["--tolerance"] = args.tolerance is not None
+            options.update({"--images": args.images, "--data": args.data})
+        wrong = [name for name, value in options.items() if value]
         if wrong:
             raise UsageError(
                 f"{wrong[0]}: goes with a folder, got the file {args.output!r}. "
@@ -239,22 +242,22 @@ def _check_usage(args, folder):
             )
 
 
-def _check_recipe(args, kind):
-    """The recipe must exist, and get calibration images if it needs some.
+def _check_recipe(args, file_format):
+    """Check that the recipe exists, and that its calibration images are given.
 
     Raises:
         UsageError: when it does not.
     """
     from keras_vit.export.report.artefacts import ARTEFACTS
 
-    made = {a.quantization: a for a in ARTEFACTS.values() if a.kind == kind}
-    if args.quantization not in (*made, "auto"):
-        known = [*filter(None, made), "auto"]
+    artefacts = {a.quantization: a for a in ARTEFACTS.values() if a.kind == file_format}
+    if args.quantization not in (*artefacts, "auto"):
+        known = [*filter(None, artefacts), "auto"]
         raise UsageError(
-            f"--quantization: must be one of {', '.join(known)} for .{kind}, got "
-            f"{args.quantization!r}.{likely(args.quantization, known)}"
+            f"--quantization: must be one of {', '.join(known)} for .{file_format}, "
+            f"got {args.quantization!r}.{likely(args.quantization, known)}"
         )
-    needs = args.quantization != "auto" and made[args.quantization].calibrated
+    needs = args.quantization != "auto" and artefacts[args.quantization].calibrated
     if needs and not args.calibration:
         raise UsageError(
             f"--calibration: needed for {args.quantization}. Give a folder with at "
@@ -262,7 +265,7 @@ def _check_recipe(args, kind):
         )
     if args.calibration and not needs and args.quantization != "auto":
         raise UsageError(
-            f"--calibration: means nothing with --quantization {args.quantization}. "
+            f"--calibration: is not used with --quantization {args.quantization}. "
             "Leave it out."
         )
 
@@ -297,20 +300,20 @@ def _export_all(args, options):
 
 
 def _history(args):
-    """The log of the training that was named, or that lies beside the model."""
+    """Training log by its option, or beside the model."""
     from keras_vit.export.report.history import beside
     from keras_vit.export.runtime.console import say
 
     if args.history is not None:
         return False if args.history == "none" else args.history
-    found, obstacle = beside(args.model)
+    log, obstacle = beside(args.model)
     verbose = loudness(args)
-    if found is not None:
+    if log is not None:
         more = "found beside the model; --history none leaves it out"
-        say(f"history: {found}, {more}", verbose)
+        say(f"history: {log}, {more}", verbose)
     elif obstacle:
         say(f"history: left out of the report: {obstacle}", verbose)
-    return found
+    return log
 
 
 def run_demo(args):

@@ -1,4 +1,4 @@
-"""`keras-vit inspect`: a page that shows what a model looks at and what it learnt."""
+"""`keras-vit inspect`: a page of attention maps, filters and token norms."""
 
 import pathlib
 
@@ -10,21 +10,21 @@ from keras_vit.cli.training import add_preprocess, load_prepared
 def add_commands(commands):
     """Add the sub-command of this file to the parser."""
     command = commands.add_parser(
-        "inspect", help="a page with what a model looks at and what it learnt"
+        "inspect", help="write a page of attention maps, filters and token norms"
     )
     command.add_argument("model", help="a .keras file or a checkpoint")
     command.add_argument("images", nargs="+", metavar="IMAGE", help="image files")
-    command.add_argument("--output", default="inside.html", help="the page")
+    command.add_argument("--output", default="inside.html", help="HTML page")
     command.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing page"
     )
-    command.add_argument("--top", type=positive, default=5, help="names per image")
+    command.add_argument("--top", type=positive, default=5, help="classes per image")
     add_preprocess(command)
     command.set_defaults(run=run_inspect)
 
 
 def run_inspect(args):
-    """Read the pictures first: they are the quickest to be wrong."""
+    """Write the page; pictures are read first, as the quickest to fail."""
     from keras_vit import introspect
 
     if pathlib.Path(args.output).suffix not in (".html", ".htm"):
@@ -35,30 +35,30 @@ def run_inspect(args):
     pictures = {path: _picture(path) for path in args.images}
     introspect.drawing.figure(1, 1)  # matplotlib is there
     model = load_prepared(args)
-    found = introspect.inspect_model(
+    inspection = introspect.inspect_model(
         model, pictures, top=args.top, verbose=loudness(args)
     )
-    page = introspect.render_page(found, pathlib.Path(args.model).stem)
+    page = introspect.render_page(inspection, pathlib.Path(args.model).stem)
     with files.replacing(args.output, args.overwrite) as path:
         path.write_text(page, encoding="utf-8")
     answer = {
         "page": str(pathlib.Path(args.output).absolute()),
         "images": {
             sight.name: [{"label": n, "probability": p} for n, p in sight.guesses]
-            for sight in found.sights
+            for sight in inspection.sights
         },
-        "distance_px": found.distances.tolist(),
+        "distance_px": inspection.distances.tolist(),
     }
     lines = [
         f"{sight.name}: {sight.guesses[0][0]} {sight.guesses[0][1]:.1%}"
-        for sight in found.sights
+        for sight in inspection.sights
         if sight.guesses
     ]
     return answer, "\n".join([*lines, f"page: {answer['page']}"]), 0
 
 
 def _picture(path):
-    """Decode one image file, or say what to do."""
+    """Decode one image file, or raise an error with the remedy."""
     from keras_vit import preprocess
 
     if not pathlib.Path(path).is_file():

@@ -1,4 +1,4 @@
-"""`keras-vit train --workers N`: start N processes, watch them, end them together."""
+"""`keras-vit train --workers N`: N processes, started, watched and ended together."""
 
 import json
 import os
@@ -18,7 +18,7 @@ LINES = 12  # of what a worker said last
 
 
 def launch(args):
-    """Train in several processes of this machine.
+    """Train in several processes on this machine.
 
     Every process runs the same command; the first shows its progress here. When one
     ends badly the others are ended too, and the last words of it are shown.
@@ -42,7 +42,7 @@ def launch(args):
         logs = [os.path.join(folder, str(n)) for n in range(args.workers)]
         processes = _start(words, logs)
         handlers = {
-            number: signal.signal(number, lambda n, frame: _tell(processes, n))
+            number: signal.signal(number, lambda n, frame: _send_signal(processes, n))
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
@@ -53,9 +53,9 @@ def launch(args):
                 signal.signal(number, handler)
 
 
-def _without_workers(words):
-    """The words of the command but --workers N."""
-    kept, rest = [], iter(words)
+def _without_workers(arguments):
+    """The command's words without --workers N."""
+    kept, rest = [], iter(arguments)
     for word in rest:
         if word == "--workers":
             next(rest)
@@ -64,8 +64,8 @@ def _without_workers(words):
     return kept
 
 
-def _start(words, logs):
-    """One process per log; the first writes to this screen, all complain to theirs."""
+def _start(arguments, logs):
+    """Start one process per log; the first also prints to this screen."""
     addresses = free_addresses(len(logs))
     folder = os.path.dirname(logs[0])  # is removed, also when a worker cannot do so
     processes = []
@@ -75,7 +75,7 @@ def _start(words, logs):
         with open(log, "wb") as said:
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "keras_vit", *words],
+                    [sys.executable, "-m", "keras_vit", *arguments],
                     env={**os.environ, "TF_CONFIG": config, "TMPDIR": folder},
                     stdout=None if number == 0 else subprocess.DEVNULL,
                     stderr=said,
@@ -86,7 +86,7 @@ def _start(words, logs):
 
 
 def free_addresses(count):
-    """Addresses of this machine that nobody listens on."""
+    """Free network addresses of this machine."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -96,15 +96,15 @@ def free_addresses(count):
     return found
 
 
-def _tell(processes, number):
-    """Pass a signal on to all that still run."""
+def _send_signal(processes, number):
+    """Send a signal to all running processes."""
     for process in processes:
         if process.poll() is None:
             process.send_signal(number)
 
 
 def _watch(processes, logs):
-    """Wait for all; when one ends badly, end the others: the exit code."""
+    """Wait for all processes; end the others when one fails. Returns the exit code."""
     while any(process.poll() is None for process in processes):
         codes = [process.poll() for process in processes]
         bad = next((k for k, code in enumerate(codes) if code), None)
@@ -120,18 +120,18 @@ def _watch(processes, logs):
 
 
 def _end(processes, grace):
-    """SIGTERM, and SIGKILL for those that do not end in time."""
-    _tell(processes, signal.SIGTERM)
+    """Send SIGTERM, and SIGKILL to those that do not end in time."""
+    _send_signal(processes, signal.SIGTERM)
     end = time.monotonic() + grace
     while time.monotonic() < end and any(p.poll() is None for p in processes):
         time.sleep(0.1)
-    _tell(processes, signal.SIGKILL)
+    _send_signal(processes, signal.SIGKILL)
     for process in processes:
         process.wait()
 
 
 def _report(number, code, count, log):
-    """Say who ended how, and how to go on: the exit code."""
+    """Print which worker failed, and how to resume: the exit code."""
     with open(log, encoding="utf-8", errors="replace") as file:
         said = file.read().splitlines()[-LINES:]
     how, when = f"ended with exit code {code}", "Once that is mended, the"

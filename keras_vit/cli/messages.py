@@ -1,4 +1,4 @@
-"""Messages of the library in the words of the command, and help with every default."""
+"""Error messages with command options in place of Python arguments."""
 
 import argparse
 import re
@@ -10,7 +10,7 @@ VALUE = r"""(?:'[^'\n]*'|"[^"\n]*"|\([^()\n]*\)|\.\.\.|[\w+-]+(?:\.\d+)?)"""
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Says the default of each option that takes a value, unless its text does."""
+    """Adds the default of each option that takes a value to its help text."""
 
     def _get_help_string(self, action):
         flag = action.nargs == 0
@@ -21,7 +21,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def in_options(text, options, fields=False):
-    """A message with the options of the command instead of Python's arguments.
+    """Replace Python's arguments in a message by the command's options.
 
     Args:
         text: of an error. options: name in Python -> option of the command.

@@ -1,10 +1,10 @@
-"""Facts about a model, for a person and for a program."""
+"""Description of a model, for people and for programs."""
 
 from keras_vit.cli import saved
 
 
 def counted(name):
-    """Facts of a name as `describe` gives them, without Keras; None where it is needed.
+    """Facts of a named model as `describe` gives them, without Keras; else None.
 
     A name is looked up in the tables, a `.keras` file read off its headers.
     """
@@ -37,7 +37,7 @@ def counted(name):
 
 
 def find(name):
-    """A saved model, or the outline of a named one: (model, row of the tables).
+    """Load a saved model, or an abstract named one: (model, row of the tables).
 
     A published name has the size, the classes and the head of its own row.
     """
@@ -52,7 +52,7 @@ def find(name):
 
 
 def _published(row):
-    """The outline of a published checkpoint: its size, classes and head."""
+    """Abstract model of a published checkpoint: size, classes and head."""
     from keras_vit import imagenet, models, weights
 
     side = row.options and dict(row.options).get("image_size") or row.image_size
@@ -72,14 +72,14 @@ def _published(row):
 
 
 def describe(model, row=None):
-    """Facts as plain values: numbers are numbers, sizes are bytes.
+    """Describe a model as plain values.
 
     Args:
         model: Keras model. row: `Checkpoint` of a published one, or None.
     """
     from keras_vit.models.input_range import stated
 
-    note, found = stated(model)
+    preprocessing, source = stated(model)
     facts = {
         "name": model.name if row is None else row.name,
         "input": list(model.input_shape[1:]),
@@ -87,18 +87,18 @@ def describe(model, row=None):
         "parameters": model.count_params(),
         "size": model.count_params() * 4,
         "layers": len(model.layers),
-        "preprocessing": None if note is None else note.get_config(),
+        "preprocessing": None if preprocessing is None else preprocessing.get_config(),
         "labels": getattr(model, "labels", None),
     }
-    if found:
-        facts["note"] = found
+    if source:
+        facts["note"] = source
     if row is not None:
         facts |= {"top1": row.score, "licence": row.licence, "url": row.url}
     return facts
 
 
 def lines(facts):
-    """The same for a person, a line per fact."""
+    """Describe a model in lines for people."""
     size, labels = facts["size"] / 2**20, facts["labels"]
     names = None if labels is None else ", ".join(labels[:10])
     more = f" and {len(labels) - 10} more" if labels and len(labels) > 10 else ""
@@ -115,7 +115,7 @@ def lines(facts):
 
 
 def _output(model):
-    """The shape of what a model gives; one that learns without labels has a loss."""
+    """Output shape of a model; of a self-supervised one, its loss."""
     from keras_vit.models.pretraining import PretrainingModel
 
     if isinstance(model, PretrainingModel):

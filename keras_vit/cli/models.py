@@ -1,4 +1,4 @@
-"""`keras-vit list` and `keras-vit show`: what there is."""
+"""`keras-vit list` and `keras-vit show`: models and checkpoints."""
 
 import pathlib
 
@@ -9,11 +9,13 @@ from keras_vit.cli.table import table
 
 def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
-    listing = commands.add_parser("list", help="models and published checkpoints")
-    listing.add_argument("pattern", nargs="?", default="*", help="like '*B*16*'")
+    listing = commands.add_parser("list", help="list models and published checkpoints")
+    listing.add_argument(
+        "pattern", nargs="?", default="*", help="name pattern like '*B*16*'"
+    )
     listing.set_defaults(run=run_list)
     show = commands.add_parser(
-        "show", help="what a model, a checkpoint or a file is, without building it"
+        "show", help="describe a model, a checkpoint or a file, without building it"
     )
     name = show.add_argument(
         "name", help="a name of `keras-vit list`, a file, a run's folder, or hf://..."
@@ -24,7 +26,7 @@ def add_commands(commands):
 
 
 def complete(prefix, **_):
-    """Names of models and checkpoints, and files, for a shell that completes words."""
+    """Complete names of models, checkpoints and files for a shell."""
     import argcomplete
 
     from keras_vit.weights import list_checkpoints
@@ -34,14 +36,14 @@ def complete(prefix, **_):
 
 
 def run_list(args):
-    """Models first, then checkpoints; both from tables, without Keras."""
+    """List models, then checkpoints, from tables and without Keras."""
     from keras_vit.weights import list_checkpoints
 
     rows = [_row(name) for name in variants.list_models(args.pattern)]
     names = list_checkpoints(args.pattern)
     if not rows and not names:
         raise ValueError(
-            f"no model or checkpoint matches {args.pattern!r}. "
+            f"pattern: must match a model or checkpoint, got {args.pattern!r}. "
             "Try `keras-vit list` without a pattern, or '*B*16*'."
         )
     head = ["model", "parameters", "width", "depth", "heads", "patch px", "px"]
@@ -68,7 +70,7 @@ def _row(name):
 
 
 def run_show(args):
-    """A file is described from its header; a name from the tables."""
+    """Describe a file by its header, or a name by the tables."""
     from keras_vit import weights
 
     args.name = weights.places.find(args.name)

@@ -1,4 +1,4 @@
-"""Options that do not go together: wrong usage, found before anything slow."""
+"""Checks of options: wrong usage is refused before any slow step."""
 
 import math
 from argparse import ArgumentTypeError
@@ -13,11 +13,11 @@ PLATFORMS = ("android", "ios", "web", "microcontroller", "server")
 
 
 class UsageError(ValueError):
-    """The words of the command contradict each other; exit code 2."""
+    """Options contradict each other; exit code 2."""
 
 
 def loudness(args):
-    """0 for --quiet and --json, 2 for --verbose, else 1, as `verbose` of functions."""
+    """Verbosity: 0 for --quiet and --json, 2 for --verbose, else 1."""
     if args.json or args.quiet:
         return 0
     return 2 if args.verbose else 1
@@ -35,7 +35,7 @@ def check_there(args):
 
 
 def positive(text):
-    """A whole number above 0, for argparse.
+    """Parse a whole number above 0, for argparse.
 
     >>> positive("3")
     3
@@ -46,7 +46,7 @@ def positive(text):
 
 
 def numbers(text):
-    """Whole numbers above 0 with commas between, for argparse.
+    """Parse whole numbers above 0, separated by commas, for argparse.
 
     >>> numbers("1,4")
     (1, 4)
@@ -55,7 +55,7 @@ def numbers(text):
 
 
 def points(text):
-    """Points of top-1, 0 to 100, for argparse.
+    """Parse points of top-1, 0 to 100, for argparse.
 
     >>> points("0.5")
     0.5
@@ -70,7 +70,7 @@ def points(text):
 
 
 def sides(text):
-    """A side, or height and width with a comma between, in px, for argparse.
+    """Parse a side, or height and width with a comma between, in px, for argparse.
 
     >>> sides("48"), sides("48,64")
     (48, (48, 64))
@@ -82,7 +82,7 @@ def sides(text):
 
 
 def platform(text):
-    """Where an app runs, for argparse.
+    """Parse the name of an app's platform, for argparse.
 
     >>> platform("ios")
     'ios'
@@ -95,7 +95,7 @@ def platform(text):
 
 
 def words(text):
-    """Words with commas between, for argparse.
+    """Parse words separated by commas, for argparse.
 
     >>> words("tflite, onnx")
     ['tflite', 'onnx']

@@ -1,4 +1,4 @@
-"""What images show, of `keras-vit predict`: files and folders, the bad ones named."""
+"""Predictions of `keras-vit predict`, with unreadable images listed."""
 
 import csv
 import pathlib
@@ -14,11 +14,11 @@ from keras_vit.progress import Bar
 BATCH = 32
 
 
-def listed(words):
-    """Paths of images: files as they are, all images of folders.
+def listed(arguments):
+    """Paths of images: files as given, all images of folders.
 
     Args:
-        words: paths.
+        arguments: paths.
 
     Returns:
         List of texts, and sentences on what is left out of folders.
@@ -26,10 +26,10 @@ def listed(words):
     Raises:
         ValueError: for a folder without images.
     """
-    found, notes = [], []
-    for word in words:
+    paths, notes = [], []
+    for word in arguments:
         if not pathlib.Path(word).is_dir():
-            found.append(word)
+            paths.append(word)
             continue
         tree = image_files.look_through(word)
         notes += image_files.notes_of(tree.all_left_out(), tree.path)
@@ -37,12 +37,12 @@ def listed(words):
         if not inside:
             said = "".join(f"; {note}" for note in notes)
             raise ValueError(f"{word}: must hold images, got none{said}.")
-        found += inside
-    return found, notes
+        paths += inside
+    return paths, notes
 
 
 def predict_all(args, model, paths):
-    """Names with probabilities for each image, best first.
+    """Top classes with probabilities of each image.
 
     Args:
         args: of the command. model: classifier. paths: of images.
@@ -53,22 +53,22 @@ def predict_all(args, model, paths):
     Raises:
         ValueError: for a model without a head.
     """
-    note, found, bad = inspection.preparation(model), {}, {}
+    preprocessing, predictions, bad = inspection.preparation(model), {}, {}
     bar = Bar(len(paths), "image", verbose=loudness(args) if args.csv else 0)
     for start in range(0, len(paths), BATCH):
         part = paths[start : start + BATCH]
         images = {}
         for path in part:
             try:
-                images[path] = preprocess.preprocess_image_file(path, note)
+                images[path] = preprocess.preprocess_image_file(path, preprocessing)
             except (OSError, ValueError) as err:
                 bad[path] = str(err)
         if images:
             outputs = model(np.stack(list(images.values())), training=False)
             for row, path in enumerate(images):
-                found[path] = _names(args, model, outputs, row)
+                predictions[path] = _names(args, model, outputs, row)
         bar.add(len(part))
-    return found, bad
+    return predictions, bad
 
 
 def _names(args, model, outputs, row):
@@ -81,12 +81,12 @@ def _names(args, model, outputs, row):
     return names
 
 
-def told(args, paths, found, bad, notes):
-    """(answer, text, exit code) of the command; bad images are named on stderr."""
+def format_predictions(args, paths, predictions, bad, notes):
+    """(result, text, exit code) of the command; unreadable images go to stderr."""
     answer = {
         path: {"error": bad[path]}
         if path in bad
-        else [{"label": name, "probability": p} for name, p in found[path]]
+        else [{"label": name, "probability": p} for name, p in predictions[path]]
         for path in paths
     }
     said = [*(f"note: {note}" for note in notes), *bad.values()]
@@ -96,18 +96,18 @@ def told(args, paths, found, bad, notes):
         print("\n".join(said), file=sys.stderr, end="\n" if said else "")
     code = 1 if bad and args.on_bad_image == "refuse" else 0
     if args.csv:
-        _write(args, paths, found, bad)
-        return answer, f"{args.csv}: {len(found)} images", code
+        _write(args, paths, predictions, bad)
+        return answer, f"{args.csv}: {len(predictions)} images", code
     lines = []
-    for path in found:
+    for path in predictions:
         lines.append(path)
-        lines += [f"  {p:6.1%}  {name}" for name, p in found[path]]
+        lines += [f"  {p:6.1%}  {name}" for name, p in predictions[path]]
     return answer, "\n".join(lines), code
 
 
-def _write(args, paths, found, bad):
-    """A line per image: the best names with their probabilities, or what is wrong."""
-    most = max((len(names) for names in found.values()), default=1)
+def _write(args, paths, predictions, bad):
+    """Write a CSV line per image: top classes with probabilities, or the error."""
+    most = max((len(names) for names in predictions.values()), default=1)
     head = ["file"]
     for k in range(1, most + 1):
         end = "" if k == 1 else f"_{k}"
@@ -117,7 +117,7 @@ def _write(args, paths, found, bad):
             table = csv.writer(file)
             table.writerow([*head, "error"])
             for path in paths:
-                pairs = found.get(path, ())
+                pairs = predictions.get(path, ())
                 cells = [part for name, p in pairs for part in (name, f"{p:.6f}")]
                 blank = [""] * (2 * most - len(cells))
                 table.writerow([path, *cells, *blank, bad.get(path, "")])

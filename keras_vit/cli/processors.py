@@ -1,4 +1,4 @@
-"""`keras-vit processors`: which processors a file can be tried on from here."""
+"""`keras-vit processors`: processors that exported files can run on."""
 
 from keras_vit.cli.option_rules import loudness
 from keras_vit.cli.table import table
@@ -8,7 +8,7 @@ def add_commands(commands):
     """Add the sub-command of this file to the parser."""
     command = commands.add_parser(
         "processors",
-        help="processors that files can be tried on from here",
+        help="list the processors that exported files can be run on",
         description="Lists this machine's processor and those that can be emulated, "
         "with what is missing. --install sets up what is missing in the cache of the "
         "package, without changing the system.",
@@ -24,7 +24,7 @@ def add_commands(commands):
 
 
 def run_processors(args):
-    """List, after installing if asked."""
+    """List the processors, after installing if asked."""
     from keras_vit.export.processors import install
     from keras_vit.export.processors.listing import survey
 
@@ -38,12 +38,14 @@ def run_processors(args):
     return {**found, "installed": installed}, told + _listed(found), 0
 
 
-def _listed(found):
-    """The survey for people."""
-    own = found["native"]
-    features = own["features"]
-    told = "features not told by the system" if features is None else " ".join(features)
-    runtimes = [f"{name} {version}" for name, version in found["runtimes"].items()]
+def _listed(survey):
+    """Format the survey for people."""
+    native = survey["native"]
+    features = native["features"]
+    feature_names = (
+        "features not told by the system" if features is None else " ".join(features)
+    )
+    runtimes = [f"{name} {version}" for name, version in survey["runtimes"].items()]
     rows = [
         [
             row["name"],
@@ -52,20 +54,20 @@ def _listed(found):
             " ".join(row["formats"]),
             row["stands_for"],
         ]
-        for row in found["processors"]
+        for row in survey["processors"]
     ]
     # Rows that lack the same are told once.
     reasons = {}
-    for row in found["processors"]:
+    for row in survey["processors"]:
         if not row["ready"]:
             reasons.setdefault(row["missing"], []).append(row["name"])
     lines = [
-        f"native: {own['name']}, {own['architecture']}: {told}",
+        f"native: {native['name']}, {native['architecture']}: {feature_names}",
         f"runtimes here: {', '.join(runtimes) or 'none'}",
         "",
         table(rows, ["processor", "state", "kind", "formats", "stands for"]),
         "",
         *(f"{', '.join(names)}: {reason}." for reason, names in reasons.items()),
-        f"parts lie in {found['folder']}",
+        f"parts lie in {survey['folder']}",
     ]
     return "\n".join(lines)

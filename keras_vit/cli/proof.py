@@ -1,4 +1,4 @@
-"""`keras-vit verify` and `benchmark`: what exported files are worth."""
+"""`keras-vit verify` and `benchmark` of exported files."""
 
 import pathlib
 
@@ -23,7 +23,7 @@ def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
     verify = commands.add_parser(
         "verify",
-        help="hold an exported file against Keras",
+        help="compare an exported file with the Keras model",
         description="Runs an exported file and the Keras model on the same images: "
         "top-1 and top-5 of both, agreement, noise, operators, what GPUs and NPUs "
         "refuse. Exit code 1 when the file is not the model any more.",
@@ -33,17 +33,15 @@ def add_commands(commands):
     verify.add_argument(
         "--layers",
         action="store_true",
-        help="also block by block: where the numbers go wrong, and whether 16-bit "
+        help="also the signal-to-noise ratio of each block, and whether 16-bit "
         "floats can hold them",
     )
-    verify.add_argument(
-        "--signature", help="of a file with several (default: the first)"
-    )
+    verify.add_argument("--signature", help="signature to call (default: the first)")
     verify.add_argument(
         "--max-points-lost",
         type=points,
         metavar="POINTS",
-        help="of top-1 that the file may lose (default: 0.5, of int4 files 1.5)",
+        help="top-1 that the file may lose (default: 0.5, of int4 files 1.5)",
     )
     add_processors(verify)
     add_images(verify)
@@ -66,10 +64,10 @@ def add_commands(commands):
         metavar="N,N",
         help="numbers of processor threads (default: 1 and all cores)",
     )
-    bench.add_argument("--rounds", type=positive, default=30, help="turns of each file")
     bench.add_argument(
-        "--signature", help="of a file with several (default: the first)"
+        "--rounds", type=positive, default=30, help="timed runs of each file"
     )
+    bench.add_argument("--signature", help="signature to call (default: the first)")
     bench.add_argument(
         "--cross-check",
         action="store_true",
@@ -79,13 +77,13 @@ def add_commands(commands):
 
 
 def add_processors(command):
-    """Add the options that try files on other processors too."""
+    """Add options that run files on other processors."""
     command.add_argument(
         "--on",
         type=words,
         default=[],
         metavar="NAME,NAME",
-        help="processors to try it on too, such as cortex-a76,haswell; `keras-vit "
+        help="processors to run it on too, such as cortex-a76,haswell; `keras-vit "
         "processors` lists them (default: this machine alone)",
     )
     command.add_argument(
@@ -93,21 +91,21 @@ def add_processors(command):
         type=positive,
         default=3600,
         metavar="SECONDS",
-        help="for a file on one of these processors (default: 3600)",
+        help="time limit of a file on one of these processors (default: 3600)",
     )
 
 
 def add_images(command):
-    """Add the options that name image files to judge by."""
+    """Add options of validation images."""
     command.add_argument(
         "--images",
         metavar="FOLDER",
-        help="image files to judge by, prepared as the model says (default: --data)",
+        help="validation images, preprocessed as the model says (default: --data)",
     )
     command.add_argument(
         "--labels",
         metavar="CSV",
-        help="lines `file name,class` for --images, the class as index or name "
+        help="label table of --images: lines `file name,class`, an index or a name "
         "(default: the folders' names, where they are the model's labels)",
     )
     command.add_argument(
@@ -120,7 +118,7 @@ def add_images(command):
 
 
 def check_images(args, required):
-    """Refuse options that contradict each other, before the model is loaded.
+    """Refuse contradicting image options, before the model is loaded.
 
     Raises:
         UsageError: for both or none of --images and --data, or --labels alone.
@@ -142,8 +140,8 @@ def check_images(args, required):
 
 
 def validation_images(args, model):
-    """The images that the options ask for, for `verify` and its like."""
-    from keras_vit.export.images.batches import Noted
+    """Load the validation images of `verify` and `export`."""
+    from keras_vit.export.images.batches import BatchesWithNotes
     from keras_vit.export.images.image_folder import LabelledFolder
     from keras_vit.export.runtime.console import say
     from keras_vit.models.input_range import stated
@@ -152,7 +150,7 @@ def validation_images(args, model):
     if not args.images:
         data, info = load_split(args, model)
         skipped = [f"left out: {path}" for path in info.skipped]
-        return Noted(data, [*info.notes, *skipped])
+        return BatchesWithNotes(data, [*info.notes, *skipped])
     names, shape = labels_of(model), model.outputs[0].shape
     classes = shape[-1] if len(shape) == 2 else None
     note, _ = stated(model)
@@ -164,7 +162,7 @@ def validation_images(args, model):
 
 
 def run_verify(args):
-    """Compare a file with the model it was made from."""
+    """Compare a file with its Keras model."""
     check_images(args, required=True)
     if not pathlib.Path(args.artefact).exists():
         raise FileNotFoundError(f"{args.artefact}: no such file or folder.")
@@ -194,7 +192,7 @@ def run_verify(args):
 
 
 def run_benchmark(args):
-    """Time every file."""
+    """Benchmark every file."""
     from keras_vit import export
 
     result = export.benchmark(

@@ -1,4 +1,4 @@
-"""`keras-vit plot`: what a training run wrote down, as a picture."""
+"""`keras-vit plot`: loss and accuracy of training runs."""
 
 import pathlib
 
@@ -7,19 +7,21 @@ from keras_vit.cli.table import table
 
 def add_commands(commands):
     """Add the sub-command to the parser."""
-    plot = commands.add_parser("plot", help="draw the curves of training runs")
+    plot = commands.add_parser(
+        "plot", help="draw the loss and accuracy of training runs"
+    )
     plot.add_argument(
         "runs", nargs="+", metavar="RUN", help="folder of a run, or its history.csv"
     )
     plot.add_argument("--output", default="curves.png", help="picture, .png")
     plot.add_argument(
-        "--overwrite", action="store_true", help="replace what lies there"
+        "--overwrite", action="store_true", help="replace an existing picture"
     )
     plot.set_defaults(run=run_plot)
 
 
 def run_plot(args):
-    """Draw, and say what came out in the last epoch and at best."""
+    """Draw the curves, and print the metrics of the last and the best epoch."""
     from keras_vit import lettering
     from keras_vit.training.logging import plot_history
 
@@ -34,11 +36,11 @@ def run_plot(args):
     for name, numbers in runs.items():
         answer[name] = {key: values[-1] for key, values in numbers.items()}
         best = {"val_top1": max, "val_loss": min}
-        found = {k: choose(numbers[k]) for k, choose in best.items() if k in numbers}
+        result = {k: choose(numbers[k]) for k, choose in best.items() if k in numbers}
         epochs = max(map(len, numbers.values()))
-        texts = [f"{k} {value:.4f}" for k, value in found.items()]
+        texts = [f"{k} {value:.4f}" for k, value in result.items()]
         rows.append([name, str(epochs), ", ".join(texts)])
     lines = [table(rows, ["run", "epochs", "best"]), str(path)]
     note = lettering.undrawable(runs)
-    found = {"picture": str(path), "last": answer, "notes": [note] if note else []}
-    return found, "\n".join([*lines, *found["notes"]]), 0
+    result = {"picture": str(path), "last": answer, "notes": [note] if note else []}
+    return result, "\n".join([*lines, *result["notes"]]), 0

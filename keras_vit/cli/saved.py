@@ -1,4 +1,4 @@
-"""What stands in a `.keras` file of ours, read off its headers without Keras."""
+"""Facts of a `.keras` file of ours, read from its headers without Keras."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ STATES = "seed_generator"  # of dropout: variables, and no weights
 
 
 def facts(path):
-    """Facts as `showing.describe` gives them, or None where Keras must be asked.
+    """Facts as `model_facts.describe` gives them, or None where Keras is needed.
 
     That is so for models of other classes, for those that state no pixel range
     themselves, and for outputs whose shape does not stand in the file.
@@ -40,7 +40,7 @@ def facts(path):
             if entry.compress_type != zipfile.ZIP_STORED:
                 return None
         with open(path, "rb") as file:
-            count = _count(Part(file, entry))
+            count = _count(ArchiveMember(file, entry))
         return {
             "name": config["name"],
             "input": config["layers"][0]["config"]["batch_shape"][1:],
@@ -54,8 +54,8 @@ def facts(path):
     return None
 
 
-class Part(io.RawIOBase):
-    """One stored entry of an archive as a file, of which only what is asked is read.
+class ArchiveMember(io.RawIOBase):
+    """One stored entry of an archive as a seekable file.
 
     Args:
         file: the archive, opened to read bytes. entry: `zipfile.ZipInfo`.
@@ -68,20 +68,20 @@ class Part(io.RawIOBase):
         self._file, self._size, self._at = file, entry.file_size, 0
 
     def readable(self):
-        """Yes."""
+        """Return True, as a file opened for reading does."""
         return True
 
     def seekable(self):
-        """Yes."""
+        """Return True, as a file on disk does."""
         return True
 
     def seek(self, offset, whence=io.SEEK_SET):
-        """As every file's."""
+        """Move the position, as every file does."""
         self._at = offset + (0, self._at, self._size)[whence]
         return self._at
 
     def readinto(self, buffer):
-        """As every file's."""
+        """Read into a buffer, as every file does."""
         count = max(0, min(len(buffer), self._size - self._at))
         self._file.seek(self._start + self._at)
         got = self._file.readinto(memoryview(buffer)[:count])
@@ -90,7 +90,7 @@ class Part(io.RawIOBase):
 
 
 def _output(config):
-    """The shape of the one output without its batch, or None."""
+    """Shape of the only output without its batch, or None."""
     (name, *_) = config["output_layers"]
     if not isinstance(name, str):
         (name, *_), *others = config["output_layers"]
@@ -108,7 +108,7 @@ def _output(config):
 
 
 def _count(file):
-    """How many numbers the weights of all layers are."""
+    """Number of weights of all layers."""
     import h5py
 
     counts = []

@@ -2,7 +2,7 @@
 
 
 def table(rows, head):
-    """Align rows under a head, numbers to the right.
+    """Align rows under a heading, numbers to the right.
 
     Args:
         rows: list of lists of values. head: list of column names.

@@ -31,7 +31,7 @@ def add_commands(commands):
         nargs="?",
         const=True,
         metavar="PICTURE.svg",
-        help="start nothing: print steps, learning rate, parameters and memory, and "
+        help="do not train: print steps, learning rate, parameters and memory, and "
         "draw the learning rate into the file, if one is named (default: train)",
     )
     train.add_argument(
@@ -44,7 +44,7 @@ def add_commands(commands):
         "--workers",
         type=positive,
         metavar="N",
-        help="start N processes here that train one model (default: this one)",
+        help="train one model in N processes of this machine (default: one)",
     )
     train.add_argument(
         "--overwrite", action="store_true", help="replace an earlier run"
@@ -53,7 +53,7 @@ def add_commands(commands):
         "--more-epochs",
         type=positive,
         metavar="N",
-        help="more for the finished run in --output (default: a new run)",
+        help="further epochs for the finished run in --output (default: a new run)",
     )
     _add_recipe(train)
     add_fields(train)
@@ -61,38 +61,38 @@ def add_commands(commands):
 
 
 def _add_recipe(train):
-    """Add options for the fields of a recipe that are changed most often."""
+    """Add options of the recipe fields that are changed most often."""
     train.add_argument(
-        "--epochs", type=positive, help="passes over the images (default: the recipe's)"
+        "--epochs", type=positive, help="passes over the data (default: the recipe's)"
     )
     train.add_argument(
         "--batch-size", type=positive, help="images per step (default: the recipe's)"
     )
-    train.add_argument("--image-size", type=positive, help="px (default: the recipe's)")
     train.add_argument(
-        "--seed", type=int, help="of everything random (default: the recipe's)"
+        "--image-size", type=positive, help="side in px (default: the recipe's)"
     )
+    train.add_argument("--seed", type=int, help="random seed (default: the recipe's)")
     train.add_argument(
         "--on-bad-image",
         choices=("refuse", "skip", "stop"),
-        help="what to do with a file that is no image (default: the recipe's, refuse)",
+        help="what to do with an undecodable file (default: the recipe's, refuse)",
     )
     train.add_argument(
         "--random-weights",
         action="store_true",
         default=None,
-        help="let a recipe that goes on from trained weights begin with random ones",
+        help="allow random initial weights in a fine-tuning recipe",
     )
     train.add_argument(
         "--patience",
         type=positive,
         metavar="EPOCHS",
-        help="end the run after so many without a better score (default: the recipe's)",
+        help="early stopping after so many without a gain (default: the recipe's)",
     )
 
 
 def run_train(args):
-    """Train, then say where everything is."""
+    """Train, then print the paths of the results."""
     if args.workers is not None:
         sys.exit(launch(args))
     if args.dry_run is None and args.output is None:
@@ -119,7 +119,7 @@ def run_train(args):
 
 
 def _run_longer(args):
-    """More epochs for a finished run, whose recipe is written down."""
+    """Train a finished run for more epochs, with its recorded recipe."""
     from keras_vit import training
 
     given = {**read_overrides(args), "model": args.model, "dry_run": args.dry_run}
@@ -142,7 +142,7 @@ def _run_longer(args):
 
 
 def _trained(args, result):
-    """What a run has reached."""
+    """Print the metrics of a run."""
     answer = {
         "model": str(pathlib.Path(args.output) / "best.keras"),
         "best_epoch": result.best_epoch,
@@ -171,7 +171,7 @@ def _onwards(args, result):
 
 
 def _run_dry(args, recipe, strategy):
-    """What a run would be."""
+    """Print the plan of a run without training."""
     from keras_vit import files, training
 
     picture = None if args.dry_run is True else args.dry_run

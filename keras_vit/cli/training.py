@@ -1,4 +1,4 @@
-"""`keras-vit recipes` and `predict`; options that several commands have."""
+"""`keras-vit recipes` and `predict`; options shared by several commands."""
 
 import ast
 import dataclasses
@@ -17,25 +17,25 @@ RANGE = frozenset({"mode", "mean", "std", "scale"})
 def add_commands(commands):
     """Add the sub-commands of this file to the parser."""
     recipes = commands.add_parser("recipes", help="list the training recipes")
-    recipes.add_argument("name", nargs="?", help="show all of this one")
+    recipes.add_argument("name", nargs="?", help="recipe to show in full")
     recipes.set_defaults(run=run_recipes)
-    predict = commands.add_parser("predict", help="say what images show")
+    predict = commands.add_parser("predict", help="classify images")
     predict.add_argument("model", help="a .keras file or a checkpoint")
     predict.add_argument(
         "images", nargs="+", metavar="IMAGE", help="image files, or folders of them"
     )
-    predict.add_argument("--top", type=positive, default=5, help="names per image")
+    predict.add_argument("--top", type=positive, default=5, help="classes per image")
     _add_answers(predict)
     add_preprocess(predict)
     predict.set_defaults(run=run_predict)
 
 
 def _add_answers(command):
-    """Add the options that say what becomes of the answers, and of bad images."""
+    """Add options of the predictions' output and of unreadable images."""
     command.add_argument(
         "--csv",
         metavar="FILE",
-        help="write a line per image instead of printing (default: print)",
+        help="CSV with a row per image, instead of printing (default: print)",
     )
     command.add_argument(
         "--overwrite", action="store_true", help="replace the CSV if it exists"
@@ -44,13 +44,13 @@ def _add_answers(command):
         "--on-bad-image",
         choices=("refuse", "skip"),
         default="refuse",
-        help="what to do with a file that is no image; the others are answered either "
-        "way, and the exit code is 1 with refuse, 0 with skip (default: refuse)",
+        help="what to do with a file that cannot be decoded; the others are answered "
+        "either way, and the exit code is 1 with refuse, 0 with skip (default: refuse)",
     )
 
 
 def add_data(command, required=True):
-    """Add the options that say which images."""
+    """Add options that name the data."""
     command.add_argument(
         "--data",
         required=required,
@@ -65,30 +65,29 @@ def add_data(command, required=True):
     command.add_argument(
         "--by-order",
         action="store_true",
-        help="take the n-th class, in sorted order, for the n-th output of the model, "
+        help="match classes to outputs by sorted order: the n-th to the n-th output, "
         "instead of going by the names of its labels",
     )
     command.add_argument(
-        "--batch-size", type=positive, default=64, help="images at once"
+        "--batch-size", type=positive, default=64, help="images per step"
     )
     command.add_argument(
         "--on-bad-image",
         choices=("refuse", "skip"),
         default="refuse",
-        help="what to do with a file that is no image",
+        help="what to do with a file that cannot be decoded",
     )
 
 
 def add_preprocess(command):
-    """Add the option that changes how images are prepared."""
+    """Add the option that changes the preprocessing."""
     command.add_argument(
         "--preprocess",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="prepare images in another way than the model says, such as "
-        "mode=imagenet; may be repeated; `keras-vit show MODEL` names the fields "
-        "(default: as the model says)",
+        help="change the preprocessing, such as mode=imagenet; may be repeated; "
+        "`keras-vit show MODEL` names the fields (default: as the model says)",
     )
 
 
@@ -104,7 +103,7 @@ def add_fields(command):
 
 
 def read_overrides(args):
-    """Options that were given, and each --set FIELD=VALUE, as keyword arguments."""
+    """Recipe options that were given, with --set FIELD=VALUE, as keyword arguments."""
     names = ("epochs", "batch_size", "image_size", "seed", "on_bad_image")
     names += ("random_weights", "patience")
     found = {name: getattr(args, name, None) for name in names}
@@ -113,21 +112,21 @@ def read_overrides(args):
 
 
 def read_fields(texts, option):
-    """FIELD=VALUE texts as keyword arguments; a value is a number, tuple or word."""
-    found = {}
+    """Parse FIELD=VALUE texts to keyword arguments: numbers, tuples or words."""
+    fields = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise ValueError(f"{option}: must be FIELD=VALUE, got {text!r}.")
         try:
-            found[name.replace("-", "_")] = ast.literal_eval(value)
+            fields[name.replace("-", "_")] = ast.literal_eval(value)
         except (SyntaxError, ValueError):
-            found[name.replace("-", "_")] = value
-    return found
+            fields[name.replace("-", "_")] = value
+    return fields
 
 
 def run_recipes(args):
-    """One line per recipe, read off their files; or the page of one with its fields."""
+    """List the recipes, or print one with its fields."""
     if args.name is None:
         rows = recipe_lines()
         return {"recipes": dict(rows)}, table(rows, ["recipe", "for"]), 0
@@ -140,7 +139,7 @@ def run_recipes(args):
 
 
 def recipe_lines():
-    """[name, what for] of every recipe, without running any of their code.
+    """[name, summary] of every recipe, without running its code.
 
     The names are those of the files; a file with ROWS has a recipe for each.
     """
@@ -148,21 +147,23 @@ def recipe_lines():
     rows = []
     for file in pathlib.Path(place, "recipes").glob("*.py"):
         page = ast.parse(file.read_text(encoding="utf-8"))
-        made = {
+        summaries = {
             node.targets[0].id: node.value
             for node in page.body
             if isinstance(node, ast.Assign)
         }
-        names = [file.stem] if "RECIPE" in made else []
-        if "RECIPES" in made and "ROWS" in made:
-            names = [f"{file.stem}_{row}" for row in ast.literal_eval(made["ROWS"])]
+        names = [file.stem] if "RECIPE" in summaries else []
+        if "RECIPES" in summaries and "ROWS" in summaries:
+            names = [
+                f"{file.stem}_{row}" for row in ast.literal_eval(summaries["ROWS"])
+            ]
         said = ast.get_docstring(page).split("\n")[0]
         rows += [[name, said] for name in names]
     return sorted(rows)
 
 
 def load_prepared(args):
-    """The model that the options name, with their way to prepare images."""
+    """Load a model with the preprocessing that the options name."""
     check_there(args)
     from keras_vit import weights
 
@@ -170,7 +171,7 @@ def load_prepared(args):
 
 
 def check_classifier(name, model):
-    """Refuse a model that has learnt without labels.
+    """Refuse a self-supervised model.
 
     Args:
         name: as it was given. model: that was found.
@@ -180,14 +181,14 @@ def check_classifier(name, model):
     if isinstance(model, PretrainingModel):
         raise ValueError(
             f"{name}: must be a classifier, got a {type(model).__name__}, which "
-            "has learnt without labels. Judge its features with `keras-vit evaluate "
-            "--probe linear,knn`, or make a classifier of it: `keras-vit train --model "
-            f"{name}`."
+            "is self-supervised (trained without labels). Judge its features with "
+            "`keras-vit evaluate --probe linear,knn`, or make a classifier of it: "
+            f"`keras-vit train --model {name}`."
         )
 
 
 def prepared(model, args):
-    """A model with the way to prepare images that the options say.
+    """Set the model's preprocessing by the options.
 
     What its file did not tell, and was guessed, is said on the way.
     """
@@ -203,35 +204,35 @@ def prepared(model, args):
             f"{', '.join(sorted(fields.keys() - known))}. `keras-vit show` tells what "
             "the model says."
         )
-    note, found = stated(model)
+    preprocessing, source = stated(model)
     if fields:
-        model.preprocessing = _changed(model, note, fields)
-    note = stated(model)[0]
-    if note is not None and note.mode == CUSTOM:
-        where = f"{keywords(note.range)} of pixels / 255"
+        model.preprocessing = _changed(model, preprocessing, fields)
+    preprocessing = stated(model)[0]
+    if preprocessing is not None and preprocessing.mode == CUSTOM:
+        where = f"{keywords(preprocessing.range)} of pixels / 255"
         print(f"note: images are brought to the range of {where}", file=sys.stderr)
     report = getattr(model, "loading_report", None)
-    for said in (*(() if report is None else report.notes), found):
+    for said in (*(() if report is None else report.notes), source):
         if said and not fields.keys() & RANGE:
             print(f"note: {said}", file=sys.stderr)
     return model
 
 
-def _changed(model, note, fields):
-    """A preparation with other fields; of a model without one, the range is needed."""
+def _changed(model, preprocessing, fields):
+    """Change fields of a preprocessing; without one, a range is required."""
     from keras_vit import preprocess
     from keras_vit.models.input_range import UNKNOWN
 
-    if note is None and not fields.keys() & RANGE:
+    if preprocessing is None and not fields.keys() & RANGE:
         raise ValueError(f"--preprocess: needs a range as well: {UNKNOWN}.")
-    if note is None:
+    if preprocessing is None:
         size = tuple(side or 224 for side in model.input_shape[1:3])
-        note = preprocess.Preprocessing(image_size=size)
-    return note.changed(**fields)
+        preprocessing = preprocess.Preprocessing(image_size=size)
+    return preprocessing.changed(**fields)
 
 
 def load_split(args, model):
-    """The images that the options ask for, prepared for a model."""
+    """Load the images that the options name, preprocessed for a model."""
     from keras_vit.models.output_activation import labels_of
 
     if args.data is None:
@@ -252,7 +253,7 @@ def load_split(args, model):
 
 
 def open_split(args, model, labels=None):
-    """The images that the options name, as a model takes them; see `load_split`."""
+    """Open the images that the options name; see `load_split`."""
     from keras_vit import training
 
     return training.load_split(
@@ -267,7 +268,7 @@ def open_split(args, model, labels=None):
 
 
 def _preparation(model):
-    """A model's way to prepare images, or that of a model inside.
+    """Preprocessing of a model, or of a model inside.
 
     Raises:
         ValueError: when nothing says which pixels it takes.
@@ -281,14 +282,14 @@ def _preparation(model):
 
 
 def run_predict(args):
-    """Names with probabilities, best first."""
+    """Print top classes with probabilities."""
     check_there(args)
     if args.csv:
         files.check_target(args.csv, args.overwrite)
-    from keras_vit.cli.predict import listed, predict_all, told
+    from keras_vit.cli.predict import format_predictions, listed, predict_all
 
     paths, notes = listed(args.images)
     model = load_prepared(args)
     check_classifier(args.model, model)
     found, bad = predict_all(args, model, paths)
-    return told(args, paths, found, bad, notes)
+    return format_predictions(args, paths, found, bad, notes)

@@ -1,4 +1,4 @@
-"""Looking inside a trained model: functions that give numpy arrays, and their pictures.
+"""Introspection of a trained model: attention, filters, positions, token norms.
 
 Each `plot_*` draws what the function of that name gave, as a matplotlib figure.
 """

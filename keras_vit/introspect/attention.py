@@ -1,4 +1,4 @@
-"""Who looks at whom: attention maps of an ordinary, already trained model."""
+"""Attention maps of a trained model."""
 
 import numpy as np
 from keras import ops
@@ -9,7 +9,7 @@ from keras_vit.introspect.layout import blocks_of, probe_of, runner, token_layou
 
 
 def attention_maps(model, images):
-    """Attention weights of every block.
+    """Compute the attention weights of every block.
 
     Args:
         model: made by this package.
@@ -33,7 +33,7 @@ def attention_maps(model, images):
 
 
 def check_room(blocks, count):
-    """Refuse to keep more maps at a time than this machine can hold.
+    """Refuse to keep more attention maps at a time than fit into memory.
 
     Args:
         blocks: whose maps. count: images at a time.
@@ -46,7 +46,7 @@ def check_room(blocks, count):
 
 
 def maps_of(blocks, tokens):
-    """Attention of each block for its input tokens, as in `attention_maps`."""
+    """Attention weights of each block for its input tokens, as in `attention_maps`."""
     return [
         ops.convert_to_numpy(block.attention_weights(x))
         for block, x in zip(blocks, tokens, strict=True)
@@ -54,7 +54,7 @@ def maps_of(blocks, tokens):
 
 
 def readout_attention(model, images):
-    """What the vector that the head reads has looked at in the last step.
+    """Attention of the pooled vector in the last block.
 
     The class token's attention in the last block (the mean of both tokens of a
     DeiT), the mean over the patches for mean pooling, or the probe's attention for
@@ -80,12 +80,12 @@ def readout_attention(model, images):
 
 
 def probe_rows(probe, tokens):
-    """What an attention pooling looks at, mean over its heads: (B, T)."""
+    """Weights of attention pooling, mean over its heads: (B, T)."""
     return ops.convert_to_numpy(probe.attention_weights(tokens))[:, :, 0].mean(axis=1)
 
 
 def reader_rows(maps, layout):
-    """What the tokens that the head reads look at, in every block and head.
+    """Attention of the tokens that the head reads, per block and head.
 
     Args:
         maps: of `attention_maps`. layout: `TokenLayout` of the model.
@@ -97,7 +97,7 @@ def reader_rows(maps, layout):
 
 
 def plot_attention_maps(maps, layout, index=0):
-    """Draw what the head's tokens look at: a column per block, a row per head.
+    """Draw the attention of the head's tokens: a column per block, a row per head.
 
     Every tile is scaled to its own largest value, prefix tokens left out.
 
@@ -113,7 +113,7 @@ def plot_attention_maps(maps, layout, index=0):
 
 
 def draw_heads(tiles):
-    """`plot_attention_maps` of tiles that are already there, (L, A, h, w)."""
+    """Draw `plot_attention_maps` from tiles that are computed, (L, A, h, w)."""
     tiles = tiles / np.maximum(tiles.max(axis=(2, 3), keepdims=True), 1e-12)
     tiles = tiles.transpose(1, 0, 2, 3)
     heads, depth, h, w = tiles.shape

@@ -1,4 +1,4 @@
-"""How far heads look: the receptive field of attention, in pixels."""
+"""Mean attention distance of heads: their receptive field, in pixels."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from keras_vit.introspect.layout import blocks_of, stream, token_layout
 
 
 def attention_distance(model, images, batch_size=16, verbose=0):
-    """Mean distance between a patch and what it looks at, per block and head.
+    """Mean attention distance per block and head, in px.
 
         D(l, a) = 1/(B N) sum over images b and patches i, j of
                   A(b, l, a, i, j) |p_i - p_j|
@@ -44,7 +44,7 @@ def attention_distance(model, images, batch_size=16, verbose=0):
 
 
 def distances_of(maps, layout):
-    """`attention_distance` of maps that are already there."""
+    """`attention_distance` of computed attention maps."""
     start, far = len(layout.prefix), patch_distances(layout)
     sums = [np.einsum("baij,ij->a", m[:, :, start:, start:], far) for m in maps]
     return np.stack(sums) / (len(maps[0]) * len(far))

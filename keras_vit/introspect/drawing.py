@@ -1,4 +1,4 @@
-"""What all pictures of this room share: colours, axes, tiles, light on a photograph.
+"""Drawing helpers of this room: colours, axes, tiles, heat maps.
 
 Figures are matplotlib's, made without pyplot: nothing is kept, no window opens.
 """
@@ -16,7 +16,7 @@ GAP = 1  # between tiles, in cells of a tile
 
 
 def figure(width, height, rows=1, columns=1, widths=None):
-    """An empty figure with its axes.
+    """Make an empty figure with its axes.
 
     Args:
         width, height: inches. rows, columns: of axes. widths: shares of the columns.
@@ -51,7 +51,7 @@ def figure(width, height, rows=1, columns=1, widths=None):
 
 
 def _quiet(axes):
-    """No frame; words and ticks in the page's own colours."""
+    """Remove the frame; text and ticks take the page's colours."""
     axes.tick_params(which="both", colors=SOFT, labelsize=8, length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -61,7 +61,7 @@ def _quiet(axes):
 
 
 def letter(texts):
-    """Give texts of a figure a font that has their letters, as Pillow's pictures do.
+    """Set a font that has the letters of a figure's texts.
 
     Args:
         texts: list of `matplotlib.text.Text`.
@@ -77,13 +77,13 @@ def letter(texts):
 
 
 def rule(axes):
-    """Thin horizontal lines behind a chart."""
+    """Draw thin horizontal grid lines behind a chart."""
     axes.grid(axis="y", color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
 
 
 def colour_bar(drawn, image, axes, label, shrink=0.8):
-    """What the colours of an image mean, beside it."""
+    """Draw a colour bar beside an image."""
     bar = drawn.colorbar(image, ax=axes, shrink=shrink, pad=0.03, format="{x:g}")
     bar.ax.yaxis.set_minor_formatter("{x:g}")
     bar.outline.set_visible(False)
@@ -92,7 +92,7 @@ def colour_bar(drawn, image, axes, label, shrink=0.8):
 
 
 def among(rank, count, name="viridis"):
-    """The colour of one of several things, neither too dark nor too pale.
+    """Colour of one of several series, neither too dark nor too pale.
 
     Args:
         rank: 0 to count - 1. name: of a matplotlib colour map.
@@ -125,7 +125,7 @@ def mosaic(axes, tiles, colours, low, high):
 
 
 def number_tiles(axes, shape, step=1):
-    """Count the rows and columns of a mosaic, from 1.
+    """Number the rows and columns of a mosaic, from 1.
 
     Args:
         axes: of `mosaic`. shape: (R, C, h, w) of its tiles.
@@ -138,7 +138,7 @@ def number_tiles(axes, shape, step=1):
 
 
 def three_channels(picture):
-    """(H, W, C) -> (H, W, 3): one channel or two become grey, of others three stay."""
+    """(H, W, C) -> (H, W, 3): one or two channels become grey, of more three stay."""
     if picture.shape[-1] >= 3:
         return picture[..., :3]
     return np.repeat(picture[..., :1], 3, axis=-1)
@@ -160,7 +160,7 @@ def enlarge(weights, size):
 
 
 def lit(picture, weights):
-    """A picture times a map that is divided by its largest value.
+    """Multiply a picture by a map scaled to a maximum of 1.
 
     Args:
         picture: (H, W, 3) uint8. weights: (h, w) float, 0 or more.
@@ -174,7 +174,7 @@ def lit(picture, weights):
 
 
 def heated(picture, weights, brightest=97):
-    """A map in colours of heat over a grey picture.
+    """Overlay a heat map on a grey picture.
 
     Args:
         picture: (H, W, 3) uint8. weights: (h, w) float, any range.

@@ -1,4 +1,4 @@
-"""Pictures that travel inside a page: figures as SVG text, photographs as JPEG."""
+"""Images inside a page: figures as SVG text, photographs as JPEG."""
 
 import base64
 import html
@@ -19,7 +19,7 @@ ENLARGED = 1.4  # px of the page for each point of a figure
 
 
 def svg(figure, alt):
-    """A matplotlib figure as `<svg>`, in the colours and type of the page.
+    """Convert a matplotlib figure to `<svg>`, in the page's colours and type.
 
     Args:
         figure: `matplotlib.figure.Figure`, drawn in the colours of `drawing`.
@@ -50,7 +50,7 @@ def svg(figure, alt):
 
 
 def image(pixels, alt):
-    """A photograph as `<img>`.
+    """Convert a photograph to `<img>`.
 
     Args:
         pixels: (H, W, 3) uint8. alt: what it shows.
@@ -71,7 +71,7 @@ def image(pixels, alt):
 
 
 def large_enough(pixels, least=192):
-    """Repeat the pixels of a small picture, so that a map over it stays smooth.
+    """Repeat the pixels of a small picture, so that a heat map stays smooth.
 
     Args:
         pixels: (H, W, 3) uint8. least: px of the longer side.
@@ -84,7 +84,7 @@ def large_enough(pixels, least=192):
 
 
 def thumbnail(pixels, side=112):
-    """A small copy, the longer side at most `side` px."""
+    """Shrink a picture to a longer side of at most `side` px."""
     from PIL import Image
 
     small = Image.fromarray(np.ascontiguousarray(pixels))

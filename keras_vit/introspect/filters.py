@@ -1,4 +1,4 @@
-"""What the first layer looks for: principal components of its filters."""
+"""Principal components of the patch embedding's filters."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from keras_vit.layers import Patches, StdConv
 
 
 def embedding_filters(model, count=28):
-    """Sum up the filters that make tokens of patches as a few pictures.
+    """Compute the principal components of the patch embedding's filters.
 
     The kernel of the patch projection, (P*P*C, D), holds D filters. With X the (D,
     P*P*C) matrix of filters, centred over the filters, and X = U S V' its singular
@@ -52,7 +52,7 @@ def embedding_filters(model, count=28):
 
 
 def _kernel(model):
-    """(P, P, C, D) float64, of the layer that sees the image."""
+    """Kernel of the layer that reads the image, (P, P, C, D) float64."""
     seeing = [
         layer
         for layer in transformer_of(model).layers

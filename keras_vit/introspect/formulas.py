@@ -1,10 +1,10 @@
-"""What the page says about each finding: what to see in it, and how it is computed."""
+"""Captions and formulas of the page's sections."""
 
 from typing import NamedTuple
 
 
 class Formula(NamedTuple):
-    """Words beside a picture.
+    """Title, caption, formula and source of one section.
 
     Attributes:
         title: of the section. lead: what to look for. text: the formula.

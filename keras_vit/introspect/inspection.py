@@ -1,4 +1,4 @@
-"""All findings about one model and a few pictures, in one forward pass per picture."""
+"""Inspection of a model on a few pictures, in one forward pass per picture."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ GREY = np.array([0.299, 0.587, 0.114], "float32")  # as PIL makes grey of colour
 
 @dataclasses.dataclass(frozen=True)
 class Sight:
-    """What a model made of one picture.
+    """Attention, predictions and norms of one picture.
 
     Attributes:
         name: of the picture. pixels: (H, W, C) uint8, as the model saw it.
@@ -50,7 +50,7 @@ class Sight:
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What `inspect_model` found out.
+    """Result of `inspect_model`.
 
     Attributes:
         facts: name -> value, about the model. layout: `TokenLayout`.
@@ -69,7 +69,7 @@ class Inspection:
 
 
 def inspect_model(model, pictures, preprocessing=None, top=5, verbose=1):
-    """Find out everything that a page shows.
+    """Compute attention maps, distances, filters and norms for the page.
 
     Args:
         model: made by this package.
@@ -86,25 +86,25 @@ def inspect_model(model, pictures, preprocessing=None, top=5, verbose=1):
     """
     if not pictures:
         raise ValueError("pictures: needs at least one, got none. Name an image file.")
-    note, model = preparation(model, preprocessing), transformer_of(model)
-    see, found = _watch(model, top), []
+    prepare, model = preparation(model, preprocessing), transformer_of(model)
+    see, sights = _watch(model, top), []
     bar = Bar(len(pictures), "picture", verbose)
     for name, picture in pictures.items():
-        pixels = _pixels(picture, note, model.input_shape[-1])
-        found.append(see(name, pixels, preprocess_input(pixels, mode=note.range)))
+        pixels = _pixels(picture, prepare, model.input_shape[-1])
+        sights.append(see(name, pixels, preprocess_input(pixels, mode=prepare.range)))
         bar.add(1)
     return Inspection(
         _facts(model),
         token_layout(model),
-        [sight for sight, _ in found],
-        np.mean([distances for _, distances in found], axis=0),
+        [sight for sight, _ in sights],
+        np.mean([distances for _, distances in sights], axis=0),
         _or_reason(position_similarity, model),
         _or_reason(embedding_filters, model),
     )
 
 
 def _watch(model, top):
-    """A function from a picture to its `Sight` and distances, in one forward pass."""
+    """Make a function from a picture to its `Sight` and distances."""
     blocks, layout, probe = blocks_of(model), token_layout(model), probe_of(model)
     last = [] if probe is None else [probe.input]
     tokens = [block.input for block in blocks] + [block.output for block in blocks]
@@ -112,34 +112,34 @@ def _watch(model, top):
     depth = len(blocks)
 
     def see(name, pixels, image):
-        found = run(image[None])
-        maps = maps_of(blocks, found[:depth])
-        rows = layout.readers if probe is None else probe_rows(probe, found[-1])
+        tensors = run(image[None])
+        maps = maps_of(blocks, tensors[:depth])
+        rows = layout.readers if probe is None else probe_rows(probe, tensors[-1])
         sight = Sight(
             name,
             np.round(pixels).clip(0, 255).astype("uint8"),
-            guesses(model, found[2 * depth], top),
+            guesses(model, tensors[2 * depth], top),
             layout.to_grid(roll(maps, rows))[0],
             layout.to_grid(reader_rows(maps, layout))[0],
-            norms_of(found[depth : 2 * depth]),
+            norms_of(tensors[depth : 2 * depth]),
         )
         return sight, distances_of(maps, layout)
 
     return see
 
 
-def preparation(model, given=None):
-    """The model's way to prepare pictures, at the size that it takes.
+def preparation(model, preprocessing=None):
+    """The model's preprocessing, at its image size.
 
     Args:
-        model: with `preprocessing`. given: `Preprocessing` to take instead.
+        model: with `preprocessing`. preprocessing: `Preprocessing` to take instead.
 
     Raises:
         ValueError: when neither says how, or pictures have no colours.
     """
-    note = given or stated(model)[0]
+    result = preprocessing or stated(model)[0]
     shape = tuple(model.input_shape[1:])
-    if note is None:
+    if result is None:
         raise ValueError(
             f"model: must say how its pictures are prepared, got {model.name!r} "
             f"without preprocessing: {UNKNOWN}. Or pass preprocessing=keras_vit."
@@ -150,19 +150,19 @@ def preparation(model, given=None):
             f"model: must take pictures of one or three channels, got {shape[-1]}. "
             "Pass arrays to the functions of keras_vit.introspect instead."
         )
-    return note if None in shape[:2] else note.resized(shape[:2])
+    return result if None in shape[:2] else result.resized(shape[:2])
 
 
-def _pixels(picture, note, channels):
-    """Resized and cropped, (H, W, C) float32 of 0 to 255."""
+def _pixels(picture, preprocessing, channels):
+    """Resize and crop a picture, (H, W, C) float32 of 0 to 255."""
     picture = np.asarray(picture, "float32")
     if channels == 1:
         picture = (picture @ GREY)[..., None]
-    return ops.convert_to_numpy(note.resize_images(picture))
+    return ops.convert_to_numpy(preprocessing.resize_images(picture))
 
 
 def guesses(model, outputs, top=5):
-    """Name the likeliest classes of the first image.
+    """Name the top classes of the first image.
 
     Args:
         model: with `labels`, or the 1,000 classes of ImageNet, or numbered.
@@ -183,7 +183,7 @@ def guesses(model, outputs, top=5):
 
 
 def _facts(model):
-    """What stands under the title of the page."""
+    """Facts under the title of the page."""
     blocks = blocks_of(model)
     return {
         "name": model.name,
@@ -195,7 +195,7 @@ def _facts(model):
 
 
 def _or_reason(look, model):
-    """What a function gives, or why it refuses."""
+    """Result of a function, or the reason why it refuses."""
     try:
         return look(model)
     except ValueError as err:

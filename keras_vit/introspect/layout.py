@@ -1,4 +1,4 @@
-"""What stands where in a model's row of tokens, and which of them the head reads."""
+"""Layout of a model's tokens: prefix, patches, and those that the head reads."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ from keras_vit.progress import Bar
 
 @dataclasses.dataclass(frozen=True)
 class TokenLayout:
-    """The row of tokens between the blocks of a model.
+    """Prefix tokens, patch grid and head tokens of a model.
 
     Attributes:
         prefix: names of the tokens before the patches: "class", "distillation",
@@ -39,16 +39,16 @@ class TokenLayout:
     readers: np.ndarray
 
     def patches(self, values):
-        """Drop the prefix: (..., T) -> (..., N)."""
+        """Drop the prefix tokens: (..., T) -> (..., N)."""
         return values[..., len(self.prefix) :]
 
     def to_grid(self, values):
-        """Drop the prefix and lay out the rest: (..., T) -> (..., h, w)."""
+        """Drop the prefix tokens and reshape: (..., T) -> (..., h, w)."""
         return self.patches(values).reshape(*values.shape[:-1], *self.grid)
 
 
 def token_layout(model):
-    """Say what the tokens of a model are.
+    """Find the token layout of a model.
 
     Args:
         model: made by this package, or stacked by hand from its layers.
@@ -70,7 +70,7 @@ def token_layout(model):
 
 
 def _readers(model, encoder):
-    """(T,) shares; see `TokenLayout`."""
+    """Share of each token in what the head reads, (T,); see `TokenLayout`."""
     start, count = encoder.prefix_tokens, encoder.grid[0] * encoder.grid[1]
     shares = np.zeros(start + count, "float32")
     kinds = (TokenPooling, MeanPooling, AttentionPooling)
@@ -86,19 +86,19 @@ def _readers(model, encoder):
 
 
 def probe_of(model):
-    """The `AttentionPooling` that asks the last tokens, or None."""
+    """The `AttentionPooling` behind the last block, or None."""
     layers = transformer_of(model).layers
     pools = (layer for layer in layers if isinstance(layer, AttentionPooling))
     return next(pools, None)
 
 
 def transformer_of(model):
-    """The Vision Transformer that a model is, or that it trains without labels."""
+    """The Vision Transformer that a model is or trains."""
     return model.encoder if isinstance(model, EncoderModel) else model
 
 
 def encoder_of(model):
-    """The layer that makes tokens of patches.
+    """The layer that embeds patches.
 
     Raises:
         ValueError: when there is none.
@@ -115,26 +115,27 @@ def blocks_of(model):
     return _layers(model, TransformerBlock)
 
 
-def _layers(model, kind):
+def _layers(model, layer_class):
     layers = transformer_of(model).layers
-    found = [layer for layer in layers if isinstance(layer, kind)]
-    if not found and pixel_trunk(model) is not None:
+    matches = [layer for layer in layers if isinstance(layer, layer_class)]
+    if not matches and pixel_trunk(model) is not None:
         raise ValueError(
             f"model: must cut images into patches, got {model.name!r}, an image GPT, "
             "which reads single pixels. Look at it with "
             "keras_vit.introspect.plot_completion, or with `keras-vit evaluate --probe "
             "depth`."
         )
-    if not found:
+    if not matches:
         raise ValueError(
-            f"model: has no {kind.__name__}, got {model.name!r}. Pass the Vision "
-            "Transformer itself; one inside another model is model.get_layer(NAME)."
+            f"model: has no {layer_class.__name__}, got {model.name!r}. Pass the "
+            "Vision Transformer itself; one inside another model is "
+            "model.get_layer(NAME)."
         )
-    return found
+    return matches
 
 
 def runner(model, tensors):
-    """A function from images to some tensors of a model, in one forward pass.
+    """Make a function from images to inner tensors of a model.
 
     Args:
         model: functional, or with such an encoder.
@@ -155,7 +156,7 @@ def runner(model, tensors):
 
 
 def stream(model, tensors, images, batch_size, verbose=0):
-    """Some tensors of a model, batch by batch, as `runner` gives them.
+    """Yield inner tensors of a model, batch by batch, as `runner` gives them.
 
     Args:
         model, tensors: as in `runner`. images: (B, H, W, C).

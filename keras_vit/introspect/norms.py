@@ -1,4 +1,4 @@
-"""How large tokens are: patches that a model uses as a notepad stand out."""
+"""Token norms: patches of outlier norm, which the model uses as registers."""
 
 import numpy as np
 from keras import ops
@@ -8,7 +8,7 @@ from keras_vit.introspect.layout import blocks_of, stream
 
 
 def token_norms(model, images, batch_size=16, verbose=0):
-    """Length of every token after every block.
+    """Norm of every token after every block.
 
         n(b, l, t) = sqrt(sum over channels of x(b, l, t, channel)^2)
 
@@ -38,20 +38,20 @@ def token_norms(model, images, batch_size=16, verbose=0):
 
 
 def norms_of(tokens):
-    """(B, L, T) lengths of a list of (B, T, D) tensors."""
+    """Norms (B, L, T) of a list of (B, T, D) tensors."""
     wide = [ops.cast(x, "float32") for x in tokens]
     lengths = [ops.sqrt(ops.sum(ops.square(x), axis=-1)) for x in wide]
     return np.stack([ops.convert_to_numpy(x) for x in lengths], axis=1)
 
 
 def outlier_ratio(norms, layout):
-    """The largest patch norm after the last block, over the median: (B,)."""
+    """Largest patch norm after the last block over the median: (B,)."""
     last = layout.patches(norms[:, -1])
     return last.max(axis=1) / np.maximum(np.median(last, axis=1), 1e-12)
 
 
 def plot_token_norms(norms, layout):
-    """Draw how norms grow through the blocks, and where the last ones stand out.
+    """Draw token norms over the blocks, with the outliers after the last.
 
     Left: of all patches the median, the range of nine in ten and the largest, with
     the mean of each prefix token. Right: the patches of the first image after the last

@@ -1,4 +1,4 @@
-"""What was found inside a model, as one HTML file that needs nothing else."""
+"""The inspection as one self-contained HTML file."""
 
 import html
 import pathlib
@@ -59,7 +59,7 @@ def _lead(name):
 
 
 def _how(name):
-    """The exact formula, folded away."""
+    """The formula of a section, folded away."""
     formula = FORMULAS[name]
     return (
         "<details><summary>How it is computed</summary>"
@@ -84,7 +84,7 @@ def _header(inspection, title):
 
 
 def _sight(sight, inspection):
-    """One picture: what the model says, where it looked, block by block."""
+    """Section of one picture: predictions and attention, block by block."""
     pixels = large_enough(drawing.three_channels(sight.pixels))
     mean = sight.heads.mean(axis=1)  # (L, h, w)
     norms = inspection.layout.to_grid(sight.norms[0, -1])
@@ -109,7 +109,7 @@ def _sight(sight, inspection):
 
 
 def _peak(values):
-    """Where a map is largest, in words."""
+    """Describe where a map is largest."""
     if not isinstance(values, np.ndarray):
         return ""
     row, column = np.unravel_index(values.argmax(), values.shape)
@@ -129,7 +129,7 @@ def _guesses(guesses):
 
 
 def _percent(share):
-    """A share in words, never 0 for what is only small."""
+    """Format a share in percent, small ones never as 0."""
     return f"{share:.1%}" if share >= 0.001 else "&lt; 0.1%"
 
 
@@ -178,30 +178,30 @@ def _distance(inspection):
     )
 
 
-def _learnt(name, found, draw):
-    """A section about the weights alone; or why there is nothing to show."""
-    inside = f'<p class="soft">{_text(found)}</p>'
-    if not isinstance(found, str):
-        inside = f"{draw(found)}{_how(name)}"
+def _learnt(name, result, draw):
+    """A section on the weights alone, or the reason why it is missing."""
+    inside = f'<p class="soft">{_text(result)}</p>'
+    if not isinstance(result, str):
+        inside = f"{draw(result)}{_how(name)}"
     return (
         f"<section><h2>{FORMULAS[name].title}</h2>{_lead(name)}"
         f'<div class="card">{inside}</div></section>'
     )
 
 
-def _similarity(found):
-    h, w = found.shape[:2]
+def _similarity(inspection):
+    h, w = inspection.shape[:2]
     alt = (
         f"{h} by {w} tiles, each the cosine similarity of one patch's position "
-        f"embedding with all others, from {found.min():.2f} to 1"
+        f"embedding with all others, from {inspection.min():.2f} to 1"
     )
-    return svg(plot_position_similarity(found), alt)
+    return svg(plot_position_similarity(inspection), alt)
 
 
-def _filters(found):
-    count, height, width, _ = found.shape
+def _filters(inspection):
+    count, height, width, _ = inspection.shape
     alt = f"The first {count} principal components of the filters, {height}x{width} px"
-    return svg(plot_embedding_filters(found), alt)
+    return svg(plot_embedding_filters(inspection), alt)
 
 
 def _norms(inspection):

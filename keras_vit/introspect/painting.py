@@ -1,4 +1,4 @@
-"""What models that learn without labels paint, beside what they were given."""
+"""Pictures of self-supervised models: input beside reconstruction."""
 
 import numpy as np
 from keras import ops
@@ -9,7 +9,7 @@ from keras_vit.preprocess import to_pixels
 
 
 def plot_reconstruction(model, images, seed=0):
-    """Draw images, what a masked autoencoder sees of them, and what it paints.
+    """Draw images, their visible patches, and a masked autoencoder's reconstruction.
 
     Args:
         model: `MaskedAutoencoder`. images: (B, H, W, 3), prepared. seed: of the draw.
@@ -29,7 +29,7 @@ def plot_reconstruction(model, images, seed=0):
 
 
 def plot_completion(model, images, share=0.5, paintings=3, seed=0, verbose=1):
-    """Draw images, their upper part, and what an image GPT makes of the rest.
+    """Draw images, their upper part and the completion by an image GPT.
 
     Args:
         model: `ImageGPT`. images: (B, H, W, 3) in -1..1. share: of the rows that are
@@ -60,7 +60,7 @@ def plot_completion(model, images, share=0.5, paintings=3, seed=0, verbose=1):
 
 
 def _table(rows, names):
-    """One row of pictures per name."""
+    """Draw one row of pictures per name."""
     count = len(rows[0])
     figure, axes = drawing.figure(1.1 * count + 0.6, 1.1 * len(rows), len(rows), count)
     axes = np.reshape(axes, (len(rows), count))

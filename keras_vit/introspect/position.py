@@ -1,4 +1,4 @@
-"""What a model has learnt about places: position embeddings, compared."""
+"""Cosine similarity of position embeddings."""
 
 import numpy as np
 from keras import ops
@@ -14,7 +14,7 @@ REASONS = {
 
 
 def position_similarity(model):
-    """Compare the position embedding of every patch with that of every other.
+    """Cosine similarity of every patch's position embedding with all others.
 
         S(i, j) = e_i . e_j / (|e_i| |e_j|)
 
@@ -49,7 +49,7 @@ def position_similarity(model):
 
 
 def plot_position_similarity(similarity):
-    """Draw one tile per patch: how close its embedding is to all others.
+    """Draw one tile per patch: the similarity of its position embedding to all others.
 
     Grids of more than 16 patches per side are thinned: every second, third, ... tile.
 

@@ -1,4 +1,4 @@
-"""Attention through all blocks at once: where what the head reads came from."""
+"""Attention rollout: attention through all blocks, back to the patches."""
 
 import numpy as np
 from keras import ops
@@ -9,7 +9,7 @@ from keras_vit.introspect.layout import blocks_of, probe_of, stream, token_layou
 
 
 def attention_rollout(model, images, batch_size=16, verbose=0):
-    """Follow attention from what the head reads back to the patches of the image.
+    """Compute attention rollout from the head's tokens back to the patches.
 
     With A_l the attention of block l, averaged over heads, and I for the residual
     branch, A'_l = (A_l + I) / 2 is what block l mixes, and
@@ -43,15 +43,15 @@ def attention_rollout(model, images, batch_size=16, verbose=0):
     check_room(blocks, min(batch_size, len(images)))
     inputs = [block.input for block in blocks]
     inputs += [] if probe is None else [probe.input]
-    found = []
+    maps = []
     for tokens in stream(model, inputs, images, batch_size, verbose):
         rows = layout.readers if probe is None else probe_rows(probe, tokens[-1])
-        found.append(roll(maps_of(blocks, tokens[: len(blocks)]), rows))
-    return layout.to_grid(np.concatenate(found))
+        maps.append(roll(maps_of(blocks, tokens[: len(blocks)]), rows))
+    return layout.to_grid(np.concatenate(maps))
 
 
 def roll(maps, rows):
-    """`attention_rollout` of maps that are already there.
+    """`attention_rollout` of computed attention maps.
 
     Args:
         maps: of `attention_maps`.
@@ -72,7 +72,7 @@ def roll(maps, rows):
 
 
 def plot_attention_rollout(rollouts, pictures):
-    """Draw each picture beside itself, lit where the attention came from.
+    """Draw each picture beside its rollout map.
 
     The second is the picture times the map, interpolated and divided by its largest
     value, as in fig. 6 of the ViT paper.

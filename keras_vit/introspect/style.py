@@ -1,4 +1,4 @@
-"""The look of the page: light and dark, phone and desktop, no network."""
+"""CSS of the page: light and dark, phone and desktop, no network."""
 
 CSS = """
 :root {

@@ -1,4 +1,4 @@
-"""The parts a Vision Transformer is made of; they know shapes, not files or epochs."""
+"""Layers of a Vision Transformer; they know shapes, not files or epochs."""
 
 from keras_vit.layers.attention import Attention
 from keras_vit.layers.conv import (

@@ -1,4 +1,4 @@
-"""Multi-head self-attention that can show its weights."""
+"""Multi-head self-attention, with its attention weights available."""
 
 import math
 
@@ -9,7 +9,7 @@ from keras_vit.layers.norm import LayerNorm
 
 
 def uniform_of_square(width):
-    """Glorot uniform for one (D, D) matrix, whatever it is stacked with.
+    """Glorot uniform initialiser for stacked (D, D) matrices, each scaled by itself.
 
     A fused query-key-value kernel is three such matrices side by side; taking
     the fan-out of the stack would shrink each of them.
@@ -20,7 +20,7 @@ def uniform_of_square(width):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class Attention(keras.layers.Layer):
-    """Let every token look at every other token.
+    """Multi-head self-attention over all tokens.
 
     One fused query-key-value projection, and no tensor above rank 4, so that
     the graph stays small on phones. The softmax runs in float32 under 16-bit
@@ -132,7 +132,7 @@ class Attention(keras.layers.Layer):
         return query * (1.0 / math.sqrt(width)), key, value
 
     def _offset_logits(self, query):
-        """Logits of each query with the embedding of (key index - query index)."""
+        """Relative position logits of each query by (key index - query index)."""
         length = query.shape[2]
         logits = ops.matmul(query, ops.transpose(self.offsets))  # (B, A, T, 2T-1)
         logits = ops.pad(logits, ((0, 0), (0, 0), (0, 0), (0, 1)))
@@ -142,7 +142,7 @@ class Attention(keras.layers.Layer):
         return skewed[:, :, :, length - 1 :]  # (B, A, T, T)
 
     def scores(self, query, key):
-        """How well each query fits each key, scaled: (B, A, T, T), before softmax."""
+        """Scaled query-key products: (B, A, T, T), before softmax."""
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         if self.relative_position:
             scores = scores + self._offset_logits(query)
@@ -154,7 +154,7 @@ class Attention(keras.layers.Layer):
         return ops.softmax(ops.cast(scores, wide), axis=-1)
 
     def attention_weights(self, tokens):
-        """Who looks at whom: (B, A, T, T) float32, rows sum to 1, before dropout."""
+        """Attention weights: (B, A, T, T) float32, rows sum to 1, before dropout."""
         query, key, _ = self._heads(tokens)
         return self._attend(query, key)
 

@@ -1,16 +1,16 @@
-"""Blocks that look back only, and remember what they have seen."""
+"""Causal transformer blocks with a key-value cache."""
 
 import math
 
 import keras
 from keras import ops
 
-HIDDEN = -1e10  # logit of a position that must not be seen
+HIDDEN = -1e10  # logit of a masked position
 
 
 @keras.saving.register_keras_serializable("keras_vit")
 class RMSNorm(keras.layers.Layer):
-    """Scale every token to a root mean square of 1, without moving its mean.
+    """Normalise every token to a root mean square of 1, without centring.
 
     Args:
         epsilon: added to the mean square.
@@ -58,7 +58,7 @@ def quick_gelu(x):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class CausalBlock(keras.layers.Layer):
-    """Mix each token with those before it, then within itself.
+    """Causal transformer block: masked self-attention, then an MLP per token.
 
     Args:
         heads: attention heads, a divisor of D. mlp_dim: hidden units.
@@ -143,7 +143,7 @@ class CausalBlock(keras.layers.Layer):
         return self.proj(ops.reshape(x, (-1, length, width))), cache
 
     def _mask(self, rows, columns, start, dtype):
-        """(S, T) to add to the logits: what lies ahead is out of sight."""
+        """Causal mask (S, T) to add to the logits."""
         if not self.causal:
             return ops.zeros((rows, columns), dtype)
         places = ops.expand_dims(start + ops.arange(rows), 1)

@@ -79,12 +79,12 @@ class StdConv(keras.layers.Layer):
 
     @property
     def margin(self):
-        """Zeros put on each side by hand, px; 0 where the convolution pads."""
+        """Explicit zero padding per side, px; 0 where the convolution pads."""
         # With a step of 1 both kinds of padding are the same.
         return self.size // 2 if self.padding != "same" and self.strides > 1 else 0
 
     def standardised_kernel(self):
-        """The kernel that is convolved with, (size, size, C, filters)."""
+        """The standardised kernel, (size, size, C, filters)."""
         kernel = ops.convert_to_tensor(self.kernel)
         if not self.baked:
             kernel = kernel - ops.mean(kernel, axis=(0, 1, 2), keepdims=True)
@@ -248,7 +248,7 @@ class BottleneckUnit(keras.layers.Layer):
         self._build_pair(self.conv3, self.norm3, shape)
 
     def _build_pair(self, conv, norm, shape):
-        """Build both, return the shape that comes out."""
+        """Build convolution and norm; returns the output shape."""
         conv.build(shape)
         shape = conv.compute_output_shape(shape)
         norm.build(shape)

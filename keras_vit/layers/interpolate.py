@@ -1,4 +1,4 @@
-"""Interpolation in one dimension, as matrices: for images, positions and kernels.
+"""One-dimensional interpolation matrices, for images, positions and kernels.
 
 Every library resizes a little differently. Written as one matrix per axis, the
 differences are a few numbers in one table and the result is the same on every
@@ -26,7 +26,7 @@ def _weight(method, distance):
 
 
 def matrix(old, new, method="bilinear", antialias=False):
-    """Weights of `old` samples in each of `new` samples.
+    """Interpolation weights of `old` samples in each of `new` samples.
 
     Centres are half-pixel, (i + 0.5) old/new - 0.5, but for "zoom", whose
     corners coincide: i (old-1)/(new-1).
@@ -64,7 +64,7 @@ def matrix(old, new, method="bilinear", antialias=False):
 
 
 def _taps(old, centres, method):
-    """A fixed number of taps around each centre, repeated at the edge."""
+    """Interpolate by a fixed number of taps around a centre, repeated at the edge."""
     reach = int(REACH[method])
     first = np.floor(centres).astype(int)
     rows = np.arange(len(centres))
@@ -76,7 +76,7 @@ def _taps(old, centres, method):
 
 
 def _widened(old, centres, method, stretch):
-    """The kernel stretched over all samples that an output covers."""
+    """Antialiased weights: the kernel stretched over all samples of an output."""
     support = REACH[method] * stretch
     low = np.maximum(np.floor(centres - support + 1.0), 0)
     high = np.minimum(np.floor(centres + support + 1.0), old)
@@ -87,7 +87,7 @@ def _widened(old, centres, method, stretch):
 
 
 def _area(old, new):
-    """Share of each source sample in the interval that an output covers."""
+    """Area weights: the share of each source sample in an output's interval."""
     edges = np.arange(new + 1) * (old / new)
     low = np.maximum(edges[:-1, None], np.arange(old))
     high = np.minimum(edges[1:, None], np.arange(1, old + 1))

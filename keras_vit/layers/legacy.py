@@ -1,4 +1,4 @@
-"""Keras' old format of whole models, `.h5`, which cannot rebuild these layers."""
+"""Refusal of Keras' legacy `.h5` format of whole models."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ WRITER = "save_model_to_hdf5"  # of Keras
 
 
 def refuse_h5(always=False):
-    """Refuse what nothing could load again.
+    """Refuse to save `.h5`, which cannot be loaded again.
 
     Keras writes a whole model into `.h5` without a word, and finds out when it is
     loaded that it has no place for the classes of other packages.
@@ -34,7 +34,7 @@ def refuse_h5(always=False):
 
 
 def _remove_begun():
-    """Remove the file that Keras has opened, and emptied, before it asks for a config.
+    """Remove the empty file that Keras opens before it asks for a config.
 
     Its path is known in the function that called us through Keras alone. A file that
     the user opened is left to the user.

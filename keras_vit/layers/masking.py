@@ -1,10 +1,10 @@
-"""Choose tokens, hide them, and put them back where they were."""
+"""Random token masking: split, gather and restore tokens."""
 
 from keras import ops
 
 
 def choose(noise, kept):
-    """Split the tokens of each sample into kept and hidden ones, by a draw.
+    """Split the tokens of each sample at random into kept and masked ones.
 
     Those with the smallest noise are kept, in the order of their noise.
 
@@ -27,7 +27,7 @@ def choose(noise, kept):
 
 
 def take(tokens, ids):
-    """Tokens at chosen places.
+    """Gather tokens at given indices.
 
     Args:
         tokens: (B, T, D). ids: (B, K) int.
@@ -39,7 +39,7 @@ def take(tokens, ids):
 
 
 def restore(tokens, filler, restore_ids):
-    """Put kept tokens back in place, with one token in all the gaps.
+    """Put kept tokens back in order, with the mask token in the gaps.
 
     Args:
         tokens: (B, K, D), the kept tokens in shuffled order.

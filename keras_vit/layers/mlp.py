@@ -1,4 +1,4 @@
-"""The two dense layers of a block, and the forms of GELU that checkpoints use."""
+"""The MLP of a block, and the GELU variants of checkpoints."""
 
 import math
 
@@ -51,7 +51,7 @@ def get_activation(name):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class MLP(keras.layers.Layer):
-    """Let every token think alone: widen, GELU, narrow.
+    """Two dense layers with GELU between, on each token alone.
 
     Args:
         hidden: units of the wide layer.

@@ -1,4 +1,4 @@
-"""Layer normalisation, spelt so that mobile converters can fold and quantise it."""
+"""Layer normalisation and LayerScale, in operators that converters fold."""
 
 import keras
 from keras import ops
@@ -61,7 +61,7 @@ class LayerNorm(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class LayerScale(keras.layers.Layer):
-    """Scale each channel of a residual branch, starting close to zero.
+    """Scale each channel of a residual branch by a small learned factor.
 
     Args:
         init: first value of every factor.

@@ -1,4 +1,4 @@
-"""Turn patches into tokens: project, prepend the class token, add positions."""
+"""Patch embedding: projection, class token, position embeddings."""
 
 import keras
 from keras import ops
@@ -25,7 +25,7 @@ def square_grid(count):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class PatchEncoder(keras.layers.Layer):
-    """Give each patch a vector, a place, and the company of a class token.
+    """Project patches, prepend the class token, add position embeddings.
 
     The prefix tokens are added as a constant to a zero-padded grid, not
     concatenated: no operator then depends on the batch size.
@@ -97,7 +97,7 @@ class PatchEncoder(keras.layers.Layer):
 
     @property
     def prefix_tokens(self):
-        """Tokens that stand before the grid."""
+        """Number of tokens before the patches."""
         return self.class_tokens + self.registers
 
     def build(self, input_shape):
@@ -136,7 +136,7 @@ class PatchEncoder(keras.layers.Layer):
         return table
 
     def _constant(self):
-        """What is added to the zero-padded patches: (1, prefix + N, D) or None."""
+        """Sum of class token, registers and positions: (1, prefix + N, D) or None."""
         parts = [p for p in (self.class_token, self.register_tokens) if p is not None]
         table = None if self.table is None else self.table.table()
         if not parts:
@@ -151,7 +151,7 @@ class PatchEncoder(keras.layers.Layer):
         return prefix + table
 
     def place(self, tokens):
-        """Put the prefix before projected patches, and add positions.
+        """Prepend the prefix tokens to projected patches, and add positions.
 
         Args:
             tokens: (B, N, D), `projection` of the patches.

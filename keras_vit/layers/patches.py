@@ -1,4 +1,4 @@
-"""Cut an image into patches."""
+"""Patch extraction."""
 
 import keras
 from keras import ops
@@ -30,7 +30,7 @@ def pair(value, name):
 
 
 def patch_grid(image_size, patch_size):
-    """Count the rows and columns of patches in an image.
+    """Number of rows and columns of patches in an image.
 
     Args:
         image_size: (H, W) px. patch_size: (rows, columns) px.
@@ -64,7 +64,7 @@ def patch_grid(image_size, patch_size):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class Patches(keras.layers.Layer):
-    """Cut images into patches, so that each becomes one token.
+    """Cut images into patches, one token each.
 
     Two reshapes and one transpose, none above rank 4 and none that depends on
     the batch size, so that every converter accepts it.

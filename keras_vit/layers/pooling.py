@@ -1,4 +1,4 @@
-"""From many tokens to one vector per image."""
+"""Pooling of tokens to one vector per image."""
 
 import math
 
@@ -13,7 +13,7 @@ POOLINGS = ("token", "gap", "map")
 
 @keras.saving.register_keras_serializable("keras_vit")
 class TokenPooling(keras.layers.Layer):
-    """Read one token: the class token, as the ViT paper does.
+    """Pool by one token: the class token, as in the ViT paper.
 
     Args:
         index: which token.
@@ -38,7 +38,7 @@ class TokenPooling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class MeanPooling(keras.layers.Layer):
-    """Average the patch tokens, leaving out what stands before them.
+    """Pool by the mean of the patch tokens, without the prefix.
 
     Args:
         prefix: tokens before the patches. Count.
@@ -64,7 +64,7 @@ class MeanPooling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class AttentionPooling(keras.layers.Layer):
-    """Let one learned query ask all tokens, then pass the answer through an MLP.
+    """Pool by attention with one learned query, then an MLP.
 
     Args:
         heads: attention heads A. mlp_dim: hidden units of the MLP.
@@ -118,7 +118,7 @@ class AttentionPooling(keras.layers.Layer):
         return ops.transpose(x, (0, 2, 1, 3))
 
     def attention_weights(self, tokens):
-        """What the probe looks at: (B, A, 1, T) float32, rows sum to 1."""
+        """Attention weights of the query: (B, A, 1, T) float32, rows sum to 1."""
         width = tokens.shape[-1] // self.heads
         probe = ops.cast(self.probe, self.compute_dtype)
         query = self._split(self.query(probe)) * (1.0 / math.sqrt(width))

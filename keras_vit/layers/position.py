@@ -1,4 +1,4 @@
-"""Position tables: what is added to each token so that order is not lost."""
+"""Position embedding tables, added to the tokens."""
 
 import keras
 import numpy as np
@@ -45,7 +45,7 @@ def sincos2d(grid, width, temperature=10000.0, reach_last=True):
 
 
 class PositionTable(keras.layers.Layer):
-    """A table with one row per token; `table()` gives it to whoever adds it.
+    """Base class of a table with one row per token, which `table()` returns.
 
     Args:
         grid: (h, w), patches.

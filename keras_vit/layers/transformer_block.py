@@ -1,4 +1,4 @@
-"""One encoder block: attention and MLP, each on a normalised residual branch."""
+"""Transformer encoder block: attention and MLP, pre-norm residual branches."""
 
 import keras
 
@@ -9,7 +9,7 @@ from keras_vit.layers.norm import LayerNorm, LayerScale
 
 @keras.saving.register_keras_serializable("keras_vit")
 class TransformerBlock(keras.layers.Layer):
-    """Mix information between tokens, then within each token.
+    """Pre-norm transformer block: attention between tokens, then an MLP per token.
 
     `x = x + drop(scale(attention(norm(x))))`, then the same with the MLP.
 

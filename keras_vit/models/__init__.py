@@ -1,4 +1,4 @@
-"""One paper, one file: models built from `keras_vit.layers`.
+"""Models, built from `keras_vit.layers`: one paper per file.
 
 Every file is imported here: Keras loads a saved model of a class that it knows.
 """

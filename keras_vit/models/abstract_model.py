@@ -1,4 +1,4 @@
-"""Models that are shapes only: what a weight would be, without allocating it."""
+"""Abstract models: weight shapes without memory."""
 
 import concurrent.futures
 
@@ -6,7 +6,7 @@ import keras
 
 
 def outline(build, *args, **options):
-    """Call a function that builds a model, without giving its weights values.
+    """Build a model without allocating its weights.
 
     Keras notes such weights in a list of the current thread, and fills all of them
     the next time it works out a shape; so this runs in a thread of its own, whose

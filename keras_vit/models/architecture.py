@@ -1,4 +1,4 @@
-"""Every number that defines a Vision Transformer, in one checked record."""
+"""The hyperparameters of a Vision Transformer, in one checked record."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from keras_vit.preprocess import Preprocessing
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The arguments of `VisionTransformer`.
+    """Hyperparameters of `VisionTransformer`.
 
     Args:
         image_size: side in px, or (H, W).
@@ -153,7 +153,7 @@ class Architecture:
 
     @property
     def class_tokens(self):
-        """Tokens that heads read."""
+        """Number of tokens that heads read."""
         return int(self.class_token) + int(self.distilled)
 
     def _check_counts(self):

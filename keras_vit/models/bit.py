@@ -1,4 +1,4 @@
-"""Big Transfer: a ResNet-v2 with group norms and standardised kernels.
+"""Big Transfer: ResNet-v2 with group norm and weight standardisation.
 
 Kolesnikov et al. 2019, "Big Transfer (BiT)", arXiv:1912.11370: the convolutional
 network that the ViT paper measures itself against. Constants of big_transfer.
@@ -25,7 +25,7 @@ POOLINGS = ("gap", None)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BiTArchitecture:
-    """The arguments of `BigTransfer`.
+    """Hyperparameters of `BigTransfer`.
 
     Args:
         image_size: side in px, or (H, W); (None, None) takes images of any size.
@@ -122,7 +122,7 @@ class BiTArchitecture:
 
 
 def BigTransfer(**options):
-    """Build a Big Transfer ResNet from its numbers, with random weights.
+    """Build a Big Transfer ResNet with random weights.
 
     Layers are named `root`, `stage1_unit1` and so on, `norm`, `pool`, `head`.
 
@@ -166,7 +166,7 @@ def build(arch):
 
 
 def _root(images, arch):
-    """Image -> features at a quarter of its size, neither normed nor rectified."""
+    """Stem: features at a quarter of the image size, before norm and ReLU."""
     conv = StdConv(
         WIDTH * arch.width_factor,
         7,

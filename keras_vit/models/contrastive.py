@@ -1,16 +1,16 @@
-"""What models have in common that learn by telling images apart."""
+"""Base class of contrastive models, their projection head, and loss helpers."""
 
 import keras
 from keras import ops
 
 from keras_vit.models.pretraining import EncoderModel, encoder_architecture
 
-# What telling images apart fixes about an encoder: one vector per image.
+# Architecture fields that contrastive learning fixes: one vector per image.
 CONTRASTED = {"include_top": False, "distilled": False, "stem": None}
 
 
 class ContrastiveModel(EncoderModel):
-    """A Vision Transformer that learns which two views are of the same image.
+    """A Vision Transformer trained by a contrastive loss over two views.
 
     All images of a step are compared with each other, on however many devices. Heads
     and loss compute in float32, whatever the encoder computes in.
@@ -44,13 +44,13 @@ class ContrastiveModel(EncoderModel):
         if steps:
             raise ValueError(
                 f"gradient_accumulation_steps: must be None for {self.name!r}, whose "
-                f"loss compares all images of a step, got {steps}. Use a larger batch "
+                f"loss compares all images of a batch, got {steps}. Use a larger batch "
                 "on more devices."
             )
         return super().make_train_function(force)
 
     def flat(self, images):
-        """(B, 2, H, W, C) -> (2 B, H, W, C), the views of an image in a row."""
+        """Flatten views: (B, 2, H, W, C) -> (2 B, H, W, C)."""
         if len(images.shape) != 5 or images.shape[1] != 2:
             raise ValueError(
                 f"{self.name}: takes two views of each image, (B, 2, H, W, C), got "
@@ -62,7 +62,7 @@ class ContrastiveModel(EncoderModel):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """The loss of what `call` gave; labels and weights are not looked at."""
+        """Contrastive loss of `call`'s outputs; labels and weights are unused."""
         # Not by `add_loss` in `call`: devices that wait for each other in the middle
         # of it would find the losses of all of them in the model's one list.
         return self.compare(y_pred)
@@ -76,7 +76,7 @@ class ContrastiveModel(EncoderModel):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class ContrastHead(keras.layers.Layer):
-    """Dense layers with batch norm behind each, and ReLU between them.
+    """Projection head: dense layers with batch norm, and ReLU between.
 
     Statistics are those of all devices together, as the papers have it: on TensorFlow
     they are summed over the devices, on JAX a batch is one array wherever it lies.
@@ -135,12 +135,12 @@ class ContrastHead(keras.layers.Layer):
 
 
 def unit(rows):
-    """Vectors of length 1, (B, D)."""
+    """Normalise vectors to length 1, (B, D)."""
     return rows * ops.rsqrt(ops.sum(ops.square(rows), axis=-1, keepdims=True) + 1e-12)
 
 
 def own_places(rows, everyone, first):
-    """Which of all rows are these: (b, B) float32, 1 where they are.
+    """One-hot rows of these among all images: (b, B) float32.
 
     Args:
         rows: (b, D). everyone: (B, D). first: place of the first of `rows`.

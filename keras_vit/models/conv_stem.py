@@ -1,4 +1,4 @@
-"""A few 3x3 convolutions in front of a Vision Transformer: patches of features.
+"""Convolutional stem: a few 3x3 convolutions in place of the patch embedding.
 
 Xiao et al. 2021, "Early Convolutions Help Transformers See Better", arXiv:2106.14881:
 with such a stem a transformer learns from fewer images and steps, and cares less about
@@ -9,7 +9,7 @@ import keras
 
 
 def strides(channels):
-    """Step of each convolution: 2 where the number of channels changes, else 1.
+    """Stride of each convolution: 2 where the number of channels changes, else 1.
 
     The first changes it, from the colours of the image. This is the rule behind every
     stem of the paper.
@@ -22,7 +22,7 @@ def strides(channels):
 
 
 def shrink(channels):
-    """How many px of the image stand behind one feature, per side.
+    """Stride of the stem in px, per side.
 
     >>> shrink((48, 96, 192, 384))
     16

@@ -1,4 +1,4 @@
-"""What a model says about an image before any head: once, or at every depth."""
+"""Feature extraction: one vector per image, at the end or at every depth."""
 
 import keras
 from keras import ops
@@ -9,7 +9,7 @@ from keras_vit.models.image_gpt_features import EVERY, PixelFeatures, pixel_feat
 
 
 def encoder(model, pooling=None):
-    """Cut off what is not an encoder: heads, decoders, projections.
+    """Cut off heads, decoders and projections.
 
     Args:
         model: (B, H, W, C) -> (B, K) with a last Dense layer, or (B, D) features; or
@@ -55,7 +55,7 @@ def encoder(model, pooling=None):
 
 
 def every_depth(model, pooling=None):
-    """Read a model at every depth: what each block takes in, and the end.
+    """Make a model of the features at every depth.
 
     At depth l stand the tokens that block l takes in, behind the block's own first
     norm, made one vector; at the last depth those behind the last norm.
@@ -98,7 +98,7 @@ def every_depth(model, pooling=None):
 
 
 class _Depths(keras.layers.Layer):
-    """One vector for what each block takes in, behind its norm, and for the end.
+    """Pools the normalised input of each block, and the final features.
 
     Args:
         blocks: of a model. pool: layer, (B, T, D) -> (B, D).
@@ -123,12 +123,12 @@ class _Depths(keras.layers.Layer):
 
 
 def has_depths(model):
-    """Whether `every_depth` can read a model."""
+    """Whether `every_depth` supports a model."""
     return pixel_trunk(model) is not None or bool(_blocks(_inside(model, None)[0]))
 
 
 def pixel_trunk(model):
-    """The `ImageGPT` that a model is or reads, or None."""
+    """The `ImageGPT` that a model is or wraps, or None."""
     if isinstance(model, ImageGPT):
         return model
     readers = [part for part in _layers(model) if isinstance(part, PixelFeatures)]
@@ -136,7 +136,7 @@ def pixel_trunk(model):
 
 
 def untrained(model):
-    """The same model with new random weights: what its wiring is worth alone.
+    """Copy a model with new random weights, as a baseline of probes.
 
     The palette of an image GPT is kept, for it is not learnt by training.
 
@@ -150,7 +150,7 @@ def untrained(model):
 
 
 def _inside(model, pooling):
-    """The encoder that a model has inside, or the model, and how it is pooled."""
+    """The encoder inside a model, or the model, and its pooling."""
     inner = getattr(model, "encoder", None)
     if not isinstance(inner, keras.Model):
         return model, pooling
@@ -171,7 +171,7 @@ def _gives_tokens(model, outputs):
 
 
 def _pool(model, pooling):
-    """A layer that makes one vector of all tokens of a model."""
+    """Make the pooling layer of a model's tokens."""
     embed = model.get_layer("patch_encoder")
     if pooling == "gap":
         return MeanPooling(embed.prefix_tokens)
@@ -184,7 +184,7 @@ def _pool(model, pooling):
 
 
 def _end(layers, blocks, pool):
-    """What stands behind the last block, normalised, as one vector."""
+    """Final features, normalised and pooled."""
     if "fc_norm" in layers:  # the norm behind the pooling
         return layers["fc_norm"](pool(blocks[-1].output))
     end = layers["norm"].output if "norm" in layers else blocks[-1].output

@@ -1,4 +1,4 @@
-"""Painting with an image GPT, one pixel after the other."""
+"""Sampling of images from an image GPT, pixel by pixel."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from keras.src.utils import io_utils
 
 
 class Sampler(keras.Model):
-    """The painting loop as a model, so that `predict` compiles it on every backend.
+    """The sampling loop as a model, so that `predict` compiles it on every backend.
 
     Args:
         model: `ImageGPT`. temperature, top_k: see `sample`.
@@ -49,7 +49,7 @@ class Sampler(keras.Model):
         return ops.concatenate([known[:, 1:], painted], axis=1)
 
     def _step(self, numbers, caches, start):
-        """Scores (B, V) after the last of some pixels, and the fuller caches."""
+        """Logits (B, V) after the last pixel, and the updated caches."""
         x, fuller = self.gpt.embed(numbers, start=start), []
         for block, cache in zip(self.gpt.blocks, caches, strict=True):
             x, cache = block(x, cache=cache, start=start)
@@ -57,7 +57,7 @@ class Sampler(keras.Model):
         return self.gpt.head(self.gpt.norm(x[:, -1:]))[:, 0], tuple(fuller)
 
     def _choose(self, logits, noise):
-        """(B, V) scores and draws -> (B, 1) numbers."""
+        """Sample from logits: (B, V) and random draws -> (B, 1) numbers."""
         if self.top_k is not None:
             least = ops.top_k(logits, self.top_k)[0][:, -1:]
             logits = ops.where(logits < least, -1e10, logits)
@@ -66,7 +66,7 @@ class Sampler(keras.Model):
 
 
 def sample(model, known=None, count=1, temperature=1.0, top_k=None, seed=0, verbose=1):
-    """Paint images, or the rest of images.
+    """Sample images, or the rest of images.
 
     Keys and values of painted pixels are kept, so that each pixel costs one step and
     not the whole image again. The same seed paints the same images.
@@ -104,11 +104,11 @@ def sample(model, known=None, count=1, temperature=1.0, top_k=None, seed=0, verb
 
 
 def _check(model, known, count, temperature, top_k):
-    """Known pixels with the start token in front, (B, 1 + n) int32."""
+    """Prepend the start token to the known pixels, (B, 1 + n) int32."""
     if model.objective != "autoregressive":
         raise ValueError(
-            f"model: must paint in order, got objective={model.objective!r}. Use one "
-            "with objective='autoregressive'."
+            f"model: must be autoregressive, got objective={model.objective!r}. Use "
+            "one with objective='autoregressive'."
         )
     if not temperature > 0:
         raise ValueError(f"temperature: must be above 0, got {temperature!r}. Use 1.0.")

@@ -1,10 +1,10 @@
-"""What stands behind the features of every classifier."""
+"""The classification head."""
 
 import keras
 
 
 def classifier(arch, name):
-    """A linear head that starts at zero, as every reference does for transfer.
+    """A linear head with zero initial weights, as in every reference for transfer.
 
     Args:
         arch: record with `classes`, `head_bias` and `dtype`.
@@ -20,7 +20,7 @@ def classifier(arch, name):
 
 
 def activate(logits, arch):
-    """Logits, or what `classifier_activation` of the record makes of them."""
+    """Apply the record's `classifier_activation` to logits."""
     if arch.classifier_activation is None:
         return logits
     try:
@@ -37,6 +37,6 @@ def activate(logits, arch):
 
 
 def wide(dtype):
-    """The policy for logits: float32 where the model computes in 16 bits."""
+    """Dtype policy of logits: float32 under mixed precision."""
     policy = keras.dtype_policies.get(dtype)
     return "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy

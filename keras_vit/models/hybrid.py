@@ -1,4 +1,4 @@
-"""A ResNet, or any other network, in front of a Vision Transformer.
+"""Hybrid: a ResNet, or any other network, in front of a Vision Transformer.
 
 Patches are cut from its features.
 
@@ -16,7 +16,7 @@ WIDTH = 64  # channels of the root
 
 @keras.saving.register_keras_serializable("keras_vit")
 class RootPool(keras.layers.Layer):
-    """Halve the resolution by the maximum of 3x3 windows, padded as TensorFlow does.
+    """Max pooling of 3x3 windows with stride 2, padded as TensorFlow does.
 
     Call:
         x: (B, H, W, C). Returns: (B, ceil(H/2), ceil(W/2), C).
@@ -31,7 +31,7 @@ class RootPool(keras.layers.Layer):
 
 
 def shrink(stem):
-    """How many px of the image stand behind one feature, per side.
+    """Stride of the ResNet in px, per side.
 
     >>> shrink(()), shrink((3, 4, 9))
     (4, 16)
@@ -40,7 +40,7 @@ def shrink(stem):
 
 
 def is_model(stem):
-    """Whether a stem is a network of the caller's own, not units per stage."""
+    """Whether a stem is a custom model, not units per stage."""
     return isinstance(stem, keras.Model)
 
 
@@ -57,17 +57,22 @@ def feature_size(image_size, stem, channels=3):
     if not is_model(stem):
         return tuple(-(-side // shrink(stem)) for side in image_size)
     image = (*image_size, channels)
-    given = [tuple(tensor.shape) for tensor in getattr(stem, "inputs", None) or ()]
-    made = [tuple(tensor.shape) for tensor in getattr(stem, "outputs", None) or ()]
-    fits = len(given) == 1 and all(
-        side in (None, own) for side, own in zip(given[0][1:], image, strict=False)
+    input_shapes = [
+        tuple(tensor.shape) for tensor in getattr(stem, "inputs", None) or ()
+    ]
+    output_shapes = [
+        tuple(tensor.shape) for tensor in getattr(stem, "outputs", None) or ()
+    ]
+    fits = len(input_shapes) == 1 and all(
+        side in (None, wanted)
+        for side, wanted in zip(input_shapes[0][1:], image, strict=False)
     )
-    if not fits or [len(shape) for shape in (*given, *made)] != [4, 4]:
+    if not fits or [len(shape) for shape in (*input_shapes, *output_shapes)] != [4, 4]:
         raise ValueError(
             f"stem: must be a functional or Sequential model that makes one feature "
             f"map (B, h, w, F) of one image (B, {', '.join(map(str, image))}), got "
-            f"{stem.name!r} with inputs {given} and outputs {made}. Build it with "
-            "include_top=False and this image size."
+            f"{stem.name!r} with inputs {input_shapes} and outputs {output_shapes}. "
+            "Build it with include_top=False and this image size."
         )
     return tuple(stem.compute_output_shape((None, *image))[1:3])
 

@@ -1,4 +1,4 @@
-"""Image GPT: a Transformer that paints an image pixel by pixel.
+"""Image GPT: an autoregressive Transformer over pixels.
 
 Chen et al. 2020, "Generative Pretraining from Pixels" (ICML 2020), and its code.
 """
@@ -24,7 +24,7 @@ FARTHEST = 2.0  # of 0 that a value of -1..1 may lie after an augmentation
 
 @keras.saving.register_keras_serializable("keras_vit")
 class ImageGPT(PretrainingModel):
-    """Predict each pixel from those before it, in raster order, by palette number.
+    """Predict the palette number of each pixel from the pixels before, in raster order.
 
     `compile(optimizer)` without a loss, then `fit(images)`: the loss, in nats per
     pixel, is inside. `keras_vit.models.generate` paints images with it.
@@ -144,23 +144,23 @@ class ImageGPT(PretrainingModel):
         if len(inputs.shape) == 2:
             return ops.cast(inputs, "int32")
         self.check_images(inputs)
-        kind, far = keras.backend.standardize_dtype(inputs.dtype), 0.0
+        dtype, far = keras.backend.standardize_dtype(inputs.dtype), 0.0
         if isinstance(inputs, np.ndarray) and inputs.size:
             far = np.abs(inputs.astype("float32")).max()
-        if "int" in kind or far > FARTHEST:
+        if "int" in dtype or far > FARTHEST:
             raise ValueError(
-                f"{self.name}: takes images in -1..1, got {kind} as far as {far:.3g}. "
+                f"{self.name}: takes images in -1..1, got {dtype} as far as {far:.3g}. "
                 "Divide bytes by 127.5 and take 1 away."
             )
         return quantize(inputs, self.palette)
 
     def before(self, tokens):
-        """What stands before each place: the start token, then the pixels but one."""
+        """Inputs of the prediction: the start token, then all pixels but the last."""
         start = ops.full_like(tokens[:, :1], self.colors)
         return ops.concatenate([start, tokens[:, :-1]], axis=1)
 
     def embed(self, numbers, mask=None, start=0):
-        """Vectors of palette numbers, with positions.
+        """Embed palette numbers, with positions.
 
         Args:
             numbers: (B, S) int, V for the start token. mask: (B, S), true where the
@@ -303,7 +303,7 @@ ImageGPT_S, ImageGPT_M, ImageGPT_L = map(_named, SIZES)
 
 
 def bits(nats):
-    """Nats -> bits.
+    """Convert nats to bits.
 
     >>> round(bits(2.0895), 4)
     3.0145

@@ -1,4 +1,4 @@
-"""What an image GPT has learnt, for other uses: features and a classifier."""
+"""Features and classifier of an image GPT."""
 
 import keras
 from keras import ops
@@ -10,7 +10,7 @@ EVERY = "every"  # block: one vector for each depth
 
 @keras.saving.register_keras_serializable("keras_vit")
 class PixelFeatures(keras.layers.Layer):
-    """Mean over all pixels of what a block of an image GPT takes in.
+    """Features of an image GPT: mean over all pixels of a block's input.
 
     Args:
         trunk: `ImageGPT`.
@@ -65,7 +65,7 @@ class PixelFeatures(keras.layers.Layer):
 
 
 def pixel_features(model, block=None):
-    """A model that gives the features of one block, for probes.
+    """Make a model of one block's features, for probes.
 
     Args:
         model: `ImageGPT`. block: 0 to its depth; None is the depth. The paper's best
@@ -97,7 +97,7 @@ def make_classifier(
     name="classifier",
     **unknown,
 ):
-    """See `classifier_from`: a linear head on the mean of all pixels."""
+    """Put a linear head on the mean of all pixels; see `classifier_from`."""
     if unknown:
         raise TypeError(
             "options: a classifier of an image GPT takes generative, labels and name, "

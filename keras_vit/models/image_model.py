@@ -1,4 +1,4 @@
-"""A functional Keras model that remembers how its images must be prepared."""
+"""Functional Keras model with its preprocessing and labels."""
 
 import keras
 
@@ -9,7 +9,7 @@ from keras_vit.preprocess import Preprocessing
 
 @keras.saving.register_keras_serializable("keras_vit")
 class ImageModel(keras.Model):
-    """`keras.Model` of the functional kind, with two notes attached.
+    """Functional `keras.Model` with preprocessing and labels attached.
 
     Both notes are saved in the `.keras` file. Everything else is Keras' own
     functional model: `get_layer`, `clone_model`, surgery on outputs.
@@ -25,7 +25,7 @@ class ImageModel(keras.Model):
     def compile(
         self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, **options
     ):
-        """As Keras' own; a crossentropy of probabilities is told that it gets logits.
+        """Compile as Keras does; losses of probabilities get from_logits=True.
 
         Warns of it. Raises ValueError for a loss of probabilities that cannot be told.
         """
@@ -34,13 +34,13 @@ class ImageModel(keras.Model):
         super().compile(optimizer, loss, loss_weights, metrics, **options)
 
     def call(self, inputs, training=None, mask=None, **options):
-        """As Keras' own; warns when it is trained inside a model with a wrong loss."""
+        """Call as Keras does; warns of a wrong loss around it in training."""
         if training:
             warn_of_loss_around(self)
         return super().call(inputs, training=training, mask=mask, **options)
 
     def compile_from_config(self, config):
-        """As Keras' own, which does nothing where `compile` is another."""
+        """Compile from a config, which Keras skips where `compile` is overridden."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)

@@ -1,4 +1,4 @@
-"""Which pixels a model takes: what it says, or what can be found inside of it."""
+"""A model's preprocessing: as stated, or found in its first layers."""
 
 import keras
 import numpy as np
@@ -8,12 +8,12 @@ from keras_vit import ranges
 from keras_vit.preprocess import Preprocessing
 from keras_vit.ranges import Range
 
-# What may stand between the image and the model: layers that act on values alone.
+# Layers allowed before the model: elementwise ones.
 VALUES = (
     "Rescaling", "Normalization", "Activation",
     "TrueDivide", "Divide", "Multiply", "Subtract", "Add",
 )  # fmt: skip
-# And those that leave values as they are, when nothing is trained.
+# Layers that are the identity in inference.
 SAME = (
     "Identity", "Cast", "Dropout", "Resizing", "CenterCrop", "StopGradient",
     "AutoContrast", "CutMix", "MixUp", "RandAugment", "AugMix", "Pipeline",
@@ -28,7 +28,7 @@ UNKNOWN = (
 
 
 def stated(model):
-    """How images must be prepared, and where that was found.
+    """Preprocessing of a model, and where it was found.
 
     A model inside that has a note counts, through layers in front of it that only
     shift and scale; so does a layer that brings pixels to a range of its own.
@@ -50,7 +50,7 @@ def stated(model):
 
 
 def assumed(model, size=None):
-    """`stated`, with the usual range where nothing states one.
+    """Preprocessing as `stated`, else the usual range.
 
     Args:
         model: `keras.Model`. size: (H, W) px; None for that of the model's input.
@@ -58,12 +58,12 @@ def assumed(model, size=None):
     Returns:
         (`Preprocessing`, sentence on what was found or guessed, or None).
     """
-    note, found = stated(model)
-    if note is None:
+    preprocessing, source = stated(model)
+    if preprocessing is None:
         size = tuple(model.input_shape[1:3]) if size is None else size
         guess = "images are brought to -1 to 1, which is a guess: "
         return Preprocessing(image_size=size), guess + UNKNOWN
-    return note, found
+    return preprocessing, source
 
 
 def _found(graph, size):
@@ -91,13 +91,13 @@ def _found(graph, size):
 
 
 def _readers(graph, tensor):
-    """(operation, its output) of each that reads a tensor."""
-    found = []
+    """(operation, its output) of each reader of a tensor."""
+    readers = []
     for operation in graph.operations:
         for node in operation._inbound_nodes:
             if any(one is tensor for one in node.input_tensors):
-                found.append((operation, node.output_tensors[0]))
-    return found
+                readers.append((operation, node.output_tensors[0]))
+    return readers
 
 
 def _is_front(operation):
@@ -110,7 +110,7 @@ def _is_front(operation):
 
 
 def _affine(graph, front):
-    """(slope, offset) per channel of what stands in front, or None for no line."""
+    """(scale, offset) per channel of the layers in front, or None if not linear."""
     if front is graph.inputs[0]:
         return np.ones(1), np.zeros(1)
     shape = [side or 32 for side in graph.inputs[0].shape[1:]]
@@ -124,20 +124,20 @@ def _affine(graph, front):
     return (slope, rows[0]) if straight and np.all(slope > 0) else None
 
 
-def _in_front_of(note, affine, size, name):
-    """The note of a model inside, as the layers in front of it want the pixels.
+def _in_front_of(preprocessing, affine, size, name):
+    """Preprocessing of a nested model, adjusted for the layers in front of it.
 
     It takes (x / 255 - mean) / std; they give slope * x + offset.
     """
     slope, offset = affine
-    rows = ranges.numbers(note.range) or ((0.0,), (ranges.PIXEL,))
+    rows = ranges.numbers(preprocessing.range) or ((0.0,), (ranges.PIXEL,))
     mean, std = map(np.array, rows)
     if not (np.all(slope == 1) and np.all(offset == 0)):
         found = Range(_row(mean + std * offset), _row(std * slope))
-        note = note.changed(mean=found.mean, std=found.std)
+        preprocessing = preprocessing.changed(mean=found.mean, std=found.std)
     if None not in size:
-        note = note.resized(size)
-    return note, f"images are prepared as the model {name!r} inside says"
+        preprocessing = preprocessing.resized(size)
+    return preprocessing, f"images are prepared as the model {name!r} inside says"
 
 
 def _row(values):

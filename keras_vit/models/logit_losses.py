@@ -1,4 +1,4 @@
-"""Losses and scores of probabilities, for models that give logits.
+"""Losses and metrics of probabilities, set to logits where a model gives logits.
 
 Keras' string "sparse_categorical_crossentropy" expects probabilities. On logits it
 clips them to 0..1, its gradient is zero almost everywhere, and training stands still.
@@ -8,7 +8,7 @@ import warnings
 
 import keras
 
-# Function of Keras -> its class, which can be told that it gets logits.
+# Keras' loss function -> its class, which takes from_logits.
 CLASSES = {
     "binary_crossentropy": "BinaryCrossentropy",
     "binary_focal_crossentropy": "BinaryFocalCrossentropy",
@@ -16,17 +16,17 @@ CLASSES = {
     "categorical_focal_crossentropy": "CategoricalFocalCrossentropy",
     "sparse_categorical_crossentropy": "SparseCategoricalCrossentropy",
 }
-# These take probabilities and nothing else.
+# Losses of probabilities without from_logits.
 PROBABILITIES = ("KLDivergence", "kl_divergence", "CategoricalGeneralizedCrossEntropy")
 PASSING = (keras.layers.Dropout, keras.layers.Identity)
 
 
-def of_logits(model, wanted, kind):
-    """What `compile` was asked for, told that it gets logits where it does.
+def of_logits(model, wanted, module_name):
+    """Set losses or metrics of `compile` to from_logits=True for a model of logits.
 
     Args:
         model: functional. wanted: a loss or scores: names, functions, objects, lists or
-            dicts of them. kind: "losses" or "metrics", as Keras calls them.
+            dicts of them. module_name: "losses" or "metrics", as Keras calls them.
 
     Returns:
         The same, with every crossentropy of probabilities made one of logits.
@@ -34,7 +34,7 @@ def of_logits(model, wanted, kind):
     Raises:
         ValueError: for a loss that takes probabilities and nothing else.
     """
-    found, changed = _walked(model, wanted, kind)
+    converted, changed = _converted(model, wanted, module_name)
     if changed:
         warnings.warn(
             f"compile: {model.name!r} gives logits, and {', '.join(changed)} expects "
@@ -42,11 +42,11 @@ def of_logits(model, wanted, kind):
             "Say so yourself, or build the model with classifier_activation='softmax'.",
             stacklevel=3,
         )
-    return found
+    return converted
 
 
 def warn_of_loss_around(inner):
-    """Warn when a model that calls ours is trained on logits as probabilities.
+    """Warn when an outer model treats our logits as probabilities.
 
     Keras compiles a model of the user's own without asking us; while it is called to
     train, Keras knows which model that is.
@@ -59,7 +59,7 @@ def warn_of_loss_around(inner):
     if outer is inner or loss is None or not getattr(outer, "outputs", None):
         return
     try:
-        changed = _walked(outer, loss, "losses")[1]
+        changed = _converted(outer, loss, "losses")[1]
     except ValueError as err:
         changed = [str(err)]
     if changed:
@@ -72,8 +72,8 @@ def warn_of_loss_around(inner):
         )
 
 
-def _walked(model, wanted, kind):
-    """(what `of_logits` gives, names of what had to be told)."""
+def _converted(model, wanted, module_name):
+    """(losses as `of_logits` gives them, names of the changed ones)."""
     graph = getattr(model, "_functional", model)  # of a Sequential
     pairs = zip(graph.output_names, graph.outputs, strict=True)
     raw, changed = {name: is_raw(tensor) for name, tensor in pairs}, []
@@ -84,39 +84,39 @@ def _walked(model, wanted, kind):
         if isinstance(item, list | tuple):
             places = raw.values() if len(raw) == len(item) > 1 else [here] * len(item)
             return type(item)(map(walk, item, places))
-        return _told(item, kind, model.name, changed) if here else item
+        return _from_logits(item, module_name, model.name, changed) if here else item
 
     return walk(wanted, all(raw.values())), changed
 
 
-def _told(item, kind, model, changed):
-    """One loss or score, told that it gets logits; anything else as it is."""
-    module, found = getattr(keras, kind), item
+def _from_logits(item, module_name, model, changed):
+    """Set one loss or metric to from_logits=True; other values stay as they are."""
+    module, loss = getattr(keras, module_name), item
     if isinstance(item, str):
         try:
-            found = module.get(item)
+            loss = module.get(item)
         except ValueError:
             return item
-    function = getattr(found, "__name__", None)
-    name = item if isinstance(item, str) else function or type(found).__name__
+    function = getattr(loss, "__name__", None)
+    name = item if isinstance(item, str) else function or type(loss).__name__
     if function in CLASSES:
         changed.append(repr(name))
         return getattr(module, CLASSES[function])(from_logits=True, name=function)
-    if not type(found).__module__.startswith("keras.") and function is None:
+    if not type(loss).__module__.startswith("keras.") and function is None:
         return item
-    if kind == "losses" and (function or type(found).__name__) in PROBABILITIES:
+    if module_name == "losses" and (function or type(loss).__name__) in PROBABILITIES:
         raise ValueError(
             f"loss: {name} compares probabilities, got {model!r}, which gives logits. "
             "Build it with classifier_activation='softmax'."
         )
-    if getattr(found, "from_logits", None) is False:
+    if getattr(loss, "from_logits", None) is False:
         changed.append(repr(name))
-        return type(found).from_config({**found.get_config(), "from_logits": True})
+        return type(loss).from_config({**loss.get_config(), "from_logits": True})
     return item
 
 
 def is_raw(tensor):
-    """Whether a dense layer without an activation made a symbolic tensor."""
+    """Whether a tensor is the output of a dense layer without activation."""
     layer, node, index = tensor._keras_history
     if isinstance(layer, keras.Model) and getattr(layer, "outputs", None):
         return is_raw(layer.outputs[index])

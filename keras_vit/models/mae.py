@@ -1,4 +1,4 @@
-"""Masked autoencoder: hide most of an image, and learn by painting it again.
+"""Masked autoencoder: reconstruct the masked patches of an image.
 
 He et al. 2021, "Masked Autoencoders Are Scalable Vision Learners", arXiv:2111.06377.
 """
@@ -18,7 +18,7 @@ from keras_vit.models.pretraining import (
 
 @keras.saving.register_keras_serializable("keras_vit")
 class MaskedAutoencoder(MaskedModel):
-    """A Vision Transformer that sees a quarter of the patches, and a small decoder.
+    """A Vision Transformer on a quarter of the patches, with a small decoder.
 
     `compile(optimizer)` without a loss, then `fit(images)`: the loss is inside. Labels
     are not looked at. `classifier_from(model, classes)` gives a classifier with the
@@ -122,7 +122,7 @@ class MaskedAutoencoder(MaskedModel):
         return {"patches": patches, "mask": mask}
 
     def encode(self, images, noise=None, training=None):
-        """Latent tokens of what is seen.
+        """Encode the visible patches to latent tokens.
 
         Args:
             images: (B, H, W, C). noise: (B, N) or None. training: as in `call`.
@@ -170,7 +170,7 @@ class MaskedAutoencoder(MaskedModel):
         return ops.sum(error * mask) / ops.sum(mask)
 
     def reconstruct(self, images, seed=0):
-        """What the model sees, and what it paints.
+        """Return the visible patches and the reconstruction.
 
         Args:
             images: (B, H, W, C), prepared. seed: of the draw.
@@ -236,11 +236,11 @@ class MaskedAutoencoder(MaskedModel):
 
 
 def _kept(count, ratio):
-    """Patches that are seen, of `count`."""
+    """Number of visible patches, of `count`."""
     kept = int(count * (1 - ratio)) if is_share(ratio) else 0
     if not 0 < kept < count:
         raise ValueError(
-            f"mask_ratio: must hide some of the {count} patches and leave some, got "
+            f"mask_ratio: must mask some of the {count} patches and keep some, got "
             f"{ratio!r}. Use mask_ratio=0.75."
         )
     return kept

@@ -1,4 +1,4 @@
-"""Masked patch prediction: guess the colours of patches that were hidden.
+"""Masked patch prediction: predict the colours of corrupted patches.
 
 Dosovitskiy et al. 2021, arXiv:2010.11929, appendix B.1.2. No code of it is public; what
 the paper leaves open is decided here, and said.
@@ -25,7 +25,7 @@ MASKED, REPLACED = 0.8, 0.1  # shares of the corrupted patches; the rest is kept
 
 @keras.saving.register_keras_serializable("keras_vit")
 class MaskedPatchPrediction(MaskedModel):
-    """A Vision Transformer that predicts what corrupted patches looked like.
+    """A Vision Transformer that predicts the colours of corrupted patches.
 
     Of the corrupted patches 80% become a learned token, 10% another patch of the same
     image, 10% stay. Corruption acts on the projected patches, before positions are
@@ -105,7 +105,7 @@ class MaskedPatchPrediction(MaskedModel):
         return {"scores": scores, "mask": mask}
 
     def corrupt(self, projected, training=None):
-        """Hide, replace or keep some of the projected patches.
+        """Mask, replace or keep some of the projected patches, at random.
 
         Args:
             projected: (B, N, D). training: whether each call draws anew.
@@ -130,7 +130,7 @@ class MaskedPatchPrediction(MaskedModel):
         return corrupted * replaced + (1 - corrupted) * projected, mask
 
     def prediction_loss(self, images, scores, mask):
-        """Mean over the corrupted patches: cross-entropy, or squared error per value.
+        """Mean loss of the corrupted patches: cross-entropy, or squared error.
 
         Args:
             images: (B, H, W, 3). scores: see `Returns` of the class. mask: (B, N).
@@ -151,7 +151,7 @@ class MaskedPatchPrediction(MaskedModel):
         return ops.sum(error * mask) / ops.sum(mask)
 
     def targets(self, images):
-        """What is to be predicted.
+        """Targets of the prediction.
 
         Returns:
             (B, N) or (B, N, 16) int32 colours, or (B, N, P*P*3) float32 values.

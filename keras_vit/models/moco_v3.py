@@ -1,4 +1,4 @@
-"""MoCo v3: find the image again by what a slower copy of the encoder says of it.
+"""MoCo v3: contrastive learning with a momentum encoder.
 
 Chen, Xie and He 2021, "An Empirical Study of Training Self-Supervised Vision
 Transformers", arXiv:2104.02057.
@@ -21,7 +21,7 @@ from keras_vit.models.contrastive import (
 
 @keras.saving.register_keras_serializable("keras_vit")
 class MoCoV3(ContrastiveModel):
-    """An encoder that predicts what its own average says of another view.
+    """An encoder trained to predict its momentum encoder's output for another view.
 
     The patch projection stays as it was drawn, positions are fixed sines and cosines.
     `compile(optimizer)` without a loss, then `fit` on pairs of views, which
@@ -96,7 +96,7 @@ class MoCoV3(ContrastiveModel):
         return ContrastHead(units, dtype="float32", name=name)
 
     def _fix_patches(self):
-        """Random patch projection that does not learn."""
+        """Freeze a random patch projection."""
         projection = self.encoder.get_layer("patch_encoder").projection
         drawn = keras.initializers.GlorotUniform()
         projection.kernel.assign(drawn(projection.kernel.shape))
@@ -115,7 +115,7 @@ class MoCoV3(ContrastiveModel):
             weight.trainable = False  # the layer's flag would switch batch norm off
 
     def _pairs(self):
-        """Weights and their averages; statistics of batch norm are each head's own."""
+        """Weights and their moving averages, without batch norm statistics."""
         for mine, other in (
             (self.encoder, self.momentum_encoder),
             (self.projector, self.momentum_projector),
@@ -125,11 +125,11 @@ class MoCoV3(ContrastiveModel):
                     yield one, two
 
     def begin(self, steps):
-        """Let the momentum grow to 1 over so many steps from here."""
+        """Set the number of steps in which the momentum grows to 1."""
         self.run.assign([0.0, float(steps)])
 
     def momentum_at(self, step, steps):
-        """Share that the average keeps: `1 - (1 - m) (1 + cos(pi t / T)) / 2`.
+        """Momentum of a step: `1 - (1 - m) (1 + cos(pi t / T)) / 2`.
 
         Args:
             step: t. steps: T; 0 for a momentum that stays.
@@ -150,7 +150,7 @@ class MoCoV3(ContrastiveModel):
         return {"predictions": predictions, "keys": ops.stop_gradient(keys)}
 
     def _each_view(self, features, heads, training):
-        """(2 B, D), views in a row -> (B, 2, D'): norms see one view at a time."""
+        """(2 B, D) -> (B, 2, D'): batch norm of one view at a time."""
         pairs = ops.reshape(features, (-1, 2, features.shape[-1]))
         views = [pairs[:, 0], pairs[:, 1]]
         for head in heads:
@@ -158,14 +158,14 @@ class MoCoV3(ContrastiveModel):
         return ops.stack([unit(view) for view in views], axis=1)
 
     def follow(self):
-        """Bring the average a step nearer to the weights; count the step."""
+        """Update the momentum encoder by one step; count the step."""
         keep = self.momentum_at(self.run[0], self.run[1])
         for mine, other in self._pairs():
             other.assign(keep * other + (1.0 - keep) * mine)
         self.run.assign(self.run + ops.array([1.0, 0.0]))
 
     def compare(self, answer):
-        """How hard it is to find the key of the other view among those of all images.
+        """InfoNCE loss of queries against the keys of all images.
 
         With s the cosine over the temperature tau, `2 tau` times the mean over images
         of `-s(q, own key) + log sum over all keys k of exp(s(q, k))`, q the prediction
@@ -185,7 +185,7 @@ class MoCoV3(ContrastiveModel):
         return one + self._find(queries[:, 1], keys[:, 0])
 
     def _find(self, queries, keys):
-        """The loss of one way round: (b, D') and (b, D')."""
+        """Loss of one direction: (b, D') and (b, D')."""
         keys, place = self.gather(keys)
         own = own_places(queries, keys, place)
         scores = ops.matmul(queries, ops.transpose(keys)) / self.temperature

@@ -1,4 +1,4 @@
-"""What the scores of a model are: logits, probabilities, or features."""
+"""Meaning of a model's output: logits, probabilities or features."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ DROPOUTS = (
 
 
 def ending(model):
-    """What the scores of a model went through last.
+    """Last activation of a model's scores.
 
     Args:
         model: `keras.Model` of any origin. Models inside of it are looked into; of a
@@ -33,7 +33,7 @@ def ending(model):
 
 
 def meaning(tensor):
-    """What an output of a functional model stands for.
+    """Meaning of an output of a functional model.
 
     Models inside, dropout, casts and what only changes the shape are looked through.
 
@@ -54,7 +54,7 @@ def meaning(tensor):
 
 
 def scales(operation, inputs):
-    """Whether an operation brings logits to another temperature, and no more.
+    """Whether an operation only scales logits by a temperature.
 
     Args:
         operation: Keras'. inputs: its input tensors.
@@ -75,7 +75,7 @@ def scales(operation, inputs):
 
 
 def origin(tensor):
-    """What makes an output: (operation, its inputs).
+    """The operation that computes an output: (operation, its inputs).
 
     Args:
         tensor: symbolic output; what `meaning` looks through is passed over.
@@ -92,7 +92,7 @@ def origin(tensor):
 
 
 def labels_of(model):
-    """Class names of a model: its own, or those of a model inside that scores.
+    """Class names of a model, or of a model inside that gives the scores.
 
     Args:
         model: `keras.Model` of any origin.
@@ -121,7 +121,7 @@ def labels_of(model):
 
 
 def _passes(operation):
-    """Whether scores are the same behind it."""
+    """Whether an operation keeps the meaning of scores."""
     if isinstance(operation, keras.layers.Activation):
         return operation.activation is keras.activations.linear
     return isinstance(operation, DROPOUTS) or type(operation).__name__ in PASSING
@@ -145,7 +145,7 @@ def _of_operation(operation):
 
 
 def _scores(operation):
-    """Whether a layer gives a number per class: dense, or a convolution of a place."""
+    """Whether a layer computes one score per class: dense, or a 1x1 convolution."""
     if isinstance(operation, keras.layers.Conv2D):
         shape = operation.output.shape
         return tuple(shape[1:3]) == (1, 1)

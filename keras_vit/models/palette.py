@@ -1,11 +1,11 @@
-"""Colours by number: a few hundred that stand for all."""
+"""Colour palettes of image GPT: a few hundred colours for all pixels."""
 
 import numpy as np
 from keras import ops
 
 
 def grid_palette(colors=512):
-    """Colours on an even grid, the same number of levels per channel.
+    """Palette on an even grid, the same number of levels per channel.
 
     Args:
         colors: a cube, such as 512 = 8^3.
@@ -31,7 +31,7 @@ def grid_palette(colors=512):
 
 
 def fit_palette(images, colors=512, seed=0):
-    """The colours that come closest to those of some images.
+    """Fit a palette to images by k-means.
 
     Args:
         images: (B, H, W, 3) in -1..1. colors: how many. seed: of the search.
@@ -62,7 +62,7 @@ def fit_palette(images, colors=512, seed=0):
 
 
 def read_palette(path):
-    """Colours from a file that `np.save` wrote; nothing else is read off the disk.
+    """Read a palette from a file that `np.save` wrote.
 
     Args:
         path: of an .npy file with (V, 3) numbers.
@@ -74,9 +74,11 @@ def read_palette(path):
         ValueError: for another file. FileNotFoundError: without one.
     """
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        right = found.ndim == 2 and found.shape[1] == 3 and found.dtype.kind == "f"
-        shown = f"{found.dtype} of shape {found.shape}"
+        palette = np.load(path, mmap_mode="r", allow_pickle=False)
+        right = (
+            palette.ndim == 2 and palette.shape[1] == 3 and palette.dtype.kind == "f"
+        )
+        shown = f"{palette.dtype} of shape {palette.shape}"
     except (ValueError, AttributeError, EOFError) as err:  # no array, or several
         right, shown = False, f"what is no such file ({err})"
     if not right:
@@ -84,11 +86,11 @@ def read_palette(path):
             f"palette: must be an .npy file of (colours, 3) floats, got {shown} in "
             f"{str(path)!r}. Write one with np.save(path, fit_palette(images, 512))."
         )
-    return np.array(found, "float32")
+    return np.array(palette, "float32")
 
 
 def quantize(images, palette):
-    """Number of the nearest colour of each pixel, row by row.
+    """Number of the nearest palette colour of each pixel, row by row.
 
     Args:
         images: (B, H, W, 3) in -1..1. palette: (V, 3).

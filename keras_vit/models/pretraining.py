@@ -1,4 +1,4 @@
-"""What models that learn without labels have in common; and the way to a classifier."""
+"""Base classes of self-supervised models, and their conversion to classifiers."""
 
 import dataclasses
 import numbers
@@ -17,7 +17,7 @@ from keras_vit.words import check_names
 
 
 class PretrainingModel(keras.Model):
-    """A model whose `call` adds its own loss: it learns from images alone.
+    """Base class of self-supervised models: `call` adds the model's own loss.
 
     Args:
         image_shape: (H, W, C). preprocessing: `keras_vit.Preprocessing`.
@@ -48,10 +48,10 @@ class PretrainingModel(keras.Model):
         return (None, *self.image_shape)
 
     def begin(self, steps):
-        """Hear how many updates the run has that begins; most need not know."""
+        """Receive the number of updates of a run; most models ignore it."""
 
     def gather(self, rows):
-        """The rows of all devices, and the place of the first of these.
+        """Gather the rows of all devices, with the index of this device's first.
 
         Here one device has all of them. Who shares a batch out puts another function
         in the place of this one.
@@ -65,7 +65,7 @@ class PretrainingModel(keras.Model):
         return rows, 0
 
     def share(self, count):
-        """How many images all devices have, and the place of the first that is here.
+        """Number of images on all devices, with the index of this device's first.
 
         Replaced as `gather` is.
 
@@ -78,7 +78,7 @@ class PretrainingModel(keras.Model):
         return count, 0
 
     def draw(self, shape, training, axis=0):
-        """Uniform numbers: new ones while training, the same ones otherwise.
+        """Draw uniform random numbers: new ones in training, fixed ones otherwise.
 
         Devices that share a batch draw for all of it, and each takes what belongs to
         its own images: these get the same numbers on any number of devices.
@@ -98,7 +98,7 @@ class PretrainingModel(keras.Model):
         return numbers if total is shape[axis] else ops.slice(numbers, starts, shape)
 
     def check_images(self, images):
-        """See to it that images are of the size that the model was built for.
+        """Check that images have the model's size.
 
         Raises:
             ValueError: when they are not.
@@ -121,7 +121,7 @@ class PretrainingModel(keras.Model):
 
 
 class EncoderModel(PretrainingModel):
-    """A model that trains an encoder which is a Vision Transformer.
+    """A self-supervised model whose encoder is a Vision Transformer.
 
     Args:
         arch: `Architecture` of the encoder. seed: of the draws.
@@ -142,7 +142,7 @@ class EncoderModel(PretrainingModel):
         self.encoder = vit.build(arch)
 
     def fix_positions(self):
-        """Fixed sines and cosines in the encoder, in the spacing of `fixed_table`."""
+        """Set fixed sine-cosine positions in the encoder, as in `fixed_table`."""
         table = self.encoder.get_layer("patch_encoder").table
         table.embedding.assign(fixed_table(self.arch.grid, self.arch.width))
         table.trainable = False
@@ -152,7 +152,7 @@ class EncoderModel(PretrainingModel):
         for name in ("image_size", "patch_size", "width", "depth", "heads", "mlp_dim"):
             if options.get(name, getattr(self.arch, name)) != getattr(self.arch, name):
                 raise ValueError(
-                    f"{name}: is that of the model, {getattr(self.arch, name)!r}, got "
+                    f"{name}: must be the model's, {getattr(self.arch, name)!r}, got "
                     f"{options[name]!r}. Leave it out."
                 )
         pooled = {"pooling": pooling} if pooling else self.pooled
@@ -176,7 +176,7 @@ class EncoderModel(PretrainingModel):
         return {**options, "seed": self.seed}
 
 
-# What hiding parts of an image fixes about its encoder.
+# Architecture fields that masking fixes.
 MASKING = {
     "include_top": False,
     "pooling": None,
@@ -190,7 +190,7 @@ MASKING = {
 
 
 class MaskedModel(EncoderModel):
-    """A Vision Transformer that learns by what is hidden from it.
+    """A Vision Transformer trained by masking.
 
     Attributes:
         encoder: functional model, images -> tokens (B, 1 + N, D).
@@ -199,7 +199,7 @@ class MaskedModel(EncoderModel):
     fixed = MASKING
 
     def run_blocks(self, tokens, training):
-        """Tokens behind the embedding -> tokens behind the last norm."""
+        """Run tokens through the blocks and the final norm."""
         layers = self.encoder.get_layer
         if self.arch.norm_input:
             tokens = layers("norm_input")(tokens)
@@ -209,7 +209,7 @@ class MaskedModel(EncoderModel):
 
 
 def encoder_architecture(name, mode, options, fixed):
-    """The encoder of an `EncoderModel`.
+    """Architecture of an `EncoderModel`'s encoder.
 
     Args:
         name: of the model. mode: range of the images unless options say it.
@@ -234,7 +234,7 @@ def encoder_architecture(name, mode, options, fixed):
 
 
 def is_share(value, most=False):
-    """Whether a value is a number between 0 and 1; with `most`, 1 is one too."""
+    """Whether a value is a number between 0 and 1; with `most`, 1 included."""
     return isinstance(value, numbers.Real) and (0 < value < 1 or (most and value == 1))
 
 
@@ -245,7 +245,7 @@ def fixed_table(grid, width):
 
 
 def classifier_from(model, classes, pooling=None, **options):
-    """A classifier that begins with what a model has learnt without labels.
+    """Make a classifier of a self-supervised model's trained encoder.
 
     Args:
         model: `MaskedAutoencoder`, `MaskedPatchPrediction`, `SimCLR`, `MoCoV3` or

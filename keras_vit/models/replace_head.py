@@ -1,4 +1,4 @@
-"""A trained model for other classes, or in another precision."""
+"""Head replacement: a trained model for other classes, or in another precision."""
 
 from keras_vit.models.pretraining import PretrainingModel
 
@@ -7,13 +7,13 @@ KEPT = ("head", "head_dist", "mean_of_heads", "predictions")  # float32 as a rul
 
 
 def has_head(model):
-    """Whether `adapt` can give a model another head."""
+    """Whether `adapt` can replace a model's head."""
     layers = getattr(model, "layers", None) or ()
     return bool({layer.name for layer in layers} & set(HEADS))
 
 
 def adapt(model, classes=None, dtype=None):
-    """Build a model again with another head or precision; other weights are copied.
+    """Rebuild a model with another head or precision; other weights are copied.
 
     Args:
         model: made by this package, with a head; or, for another precision alone, one

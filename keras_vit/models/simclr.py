@@ -1,4 +1,4 @@
-"""SimCLR: two views of an image are nearer to each other than to all other images.
+"""SimCLR: contrastive learning of two views against all other images.
 
 Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual
 Representations", arXiv:2002.05709.
@@ -17,7 +17,7 @@ from keras_vit.models.contrastive import (
 
 @keras.saving.register_keras_serializable("keras_vit")
 class SimCLR(ContrastiveModel):
-    """An encoder, a small head that is thrown away later, and the loss NT-Xent.
+    """An encoder with a projection head, trained by the loss NT-Xent.
 
     `compile(optimizer)` without a loss, then `fit` on pairs of views, which
     `load_data(..., augment="simclr")` gives: the loss is inside. Labels are not looked
@@ -65,7 +65,7 @@ class SimCLR(ContrastiveModel):
         return ops.reshape(vectors, (-1, 2, self.projection_dim))
 
     def compare(self, vectors):
-        """NT-Xent: how hard it is to find the other view among all images.
+        """NT-Xent loss over all images of a batch.
 
         With s the cosine of two views over the temperature, the mean over all views i,
         j the other view of the same image, of
@@ -89,7 +89,7 @@ class SimCLR(ContrastiveModel):
         return 0.5 * (one + other)
 
     def _half(self, rows, same, other, own):
-        """Mean over the rows of one view; `same` are all of that view."""
+        """Mean loss over the rows of one view; `same` are all of that view."""
         alike = ops.matmul(rows, ops.transpose(same)) / self.temperature
         across = ops.matmul(rows, ops.transpose(other)) / self.temperature
         scores = ops.concatenate([across, alike - 1e9 * own], axis=1)

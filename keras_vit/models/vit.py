@@ -1,4 +1,4 @@
-"""Vision Transformer: the functional-model factory, features, and named variants.
+"""Vision Transformer: the functional model and its feature extractor.
 
 Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", arXiv:2010.11929.
 """
@@ -27,7 +27,7 @@ from keras_vit.words import check_names
 
 
 def VisionTransformer(**options):
-    """Build a Vision Transformer from its numbers, with random weights.
+    """Build a Vision Transformer with random weights.
 
     Layers are named `patches`, `patch_encoder`, `block_0` and so on, `norm`,
     `pool`, `pre_logits`, `head`; `model.get_layer` and `feature_extractor` use
@@ -157,7 +157,7 @@ def _head(tokens, arch):
 
 
 def feature_extractor(model, blocks=(-1,), layout="tokens"):
-    """Cut a model so that it gives the tokens after chosen blocks.
+    """Make a model that returns the tokens after chosen blocks.
 
     Args:
         model: made by this package.

@@ -1,4 +1,4 @@
-"""File formats in, models out; and models back into files.
+"""Reading and writing of weight files.
 
 Names are imported when they are first asked for: the tables of published checkpoints
 need no Keras.
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """A public name or a file of this room, imported when it is first asked for."""
+    """Import a public name or a module of this room when it is first used."""
     place = f"keras_vit.weights.{_HOME.get(name, name)}"
     if name.startswith("_") or importlib.util.find_spec(place) is None:
         raise AttributeError(f"module 'keras_vit.weights' has no attribute {name!r}")

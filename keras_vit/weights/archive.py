@@ -1,4 +1,4 @@
-"""Zip archives from strangers: everything is checked before anything is unpacked."""
+"""Zip archives from untrusted sources, checked before they are unpacked."""
 
 import contextlib
 import zipfile
@@ -15,7 +15,7 @@ MEMBERS = 200_000
 
 @contextlib.contextmanager
 def reading(where):
-    """Turn everything a damaged archive can raise into one clear error."""
+    """Convert every error of a damaged archive to a CheckpointError."""
     try:
         yield
     except CheckpointError:
@@ -36,7 +36,7 @@ def _damaged(where, err):
 
 
 def members(path):
-    """The members of an archive, after checking their sizes.
+    """List the members of an archive, after checking their sizes.
 
     Args:
         path: of the file.
@@ -58,13 +58,13 @@ def members(path):
             f"that claim {total} bytes in {len(infos)} members. "
             "This is no file of weights; do not open it."
         )
-    found = {info.filename: info for info in infos}
-    if len(found) != len(infos):
+    by_name = {info.filename: info for info in infos}
+    if len(by_name) != len(infos):
         raise CheckpointError(
             f"{path}: every member must have its own name, got {len(infos)} members "
-            f"with {len(found)} names. Use a clean copy."
+            f"with {len(by_name)} names. Use a clean copy."
         )
-    return found
+    return by_name
 
 
 def read(path, info, limit=None):
@@ -85,6 +85,6 @@ def read(path, info, limit=None):
 
 
 def comment(path):
-    """The free text at the end of the archive, bytes."""
+    """The archive's comment, bytes."""
     with reading(path), zipfile.ZipFile(path) as archive:
         return archive.comment

@@ -1,4 +1,4 @@
-"""What every reader hands over: named arrays, their shapes known before any is read."""
+"""Named arrays of a weight file, with shapes known before any is read."""
 
 import collections.abc
 import math
@@ -26,7 +26,7 @@ DTYPES = {
 
 
 class Entry(NamedTuple):
-    """One array that has not been read yet."""
+    """One array that is not read yet."""
 
     shape: tuple
     dtype: str  # a key of DTYPES, or what the file calls it
@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 
 class ArrayFile(collections.abc.Mapping):
-    """The arrays of a file by name, and the notes that travel with them.
+    """The arrays of a file by name, with its metadata.
 
     A `Mapping` of name -> `Entry`. Nothing is read until `array` is called;
     every size was checked against the file before.
@@ -111,7 +111,7 @@ class ArrayFile(collections.abc.Mapping):
         return shape
 
     def renamed(self, rename):
-        """The same arrays under other names.
+        """Rename arrays.
 
         Args:
             rename: name -> new name.
@@ -132,7 +132,7 @@ class ArrayFile(collections.abc.Mapping):
         return result
 
     def without(self, reasons):
-        """Leave arrays out, keeping a note of why.
+        """Skip arrays, with a reason for each.
 
         Args:
             reasons: name -> reason, or None to keep it.
@@ -150,7 +150,7 @@ class ArrayFile(collections.abc.Mapping):
 
 
 def listed(names, limit=4):
-    """A few names for a message."""
+    """Format a few names for a message."""
     names = sorted(names)
     if not names:
         return "no arrays at all"
@@ -159,7 +159,7 @@ def listed(names, limit=4):
 
 
 def decode(raw, dtype, shape):
-    """Bytes of a file -> numpy array; every float becomes float32.
+    """Decode bytes of a file to a numpy array; every float becomes float32.
 
     Args:
         raw: buffer of exactly the right size.
@@ -175,7 +175,7 @@ def decode(raw, dtype, shape):
 
 
 def check_shape(where, name, shape):
-    """Refuse shapes that no weight has, such as (0, 10**30), before numpy sees them.
+    """Refuse shapes that no weight has, such as (0, 10**30).
 
     Raises:
         CheckpointError: for more than 8 axes, or an axis beyond 2**40.
@@ -188,7 +188,7 @@ def check_shape(where, name, shape):
 
 
 def byte_count(where, name, dtype, shape):
-    """Bytes that an array takes, refusing types that are not numbers.
+    """Bytes of an array; refuses dtypes that are not numbers.
 
     Raises:
         CheckpointError: for a type that cannot be read.

@@ -1,4 +1,4 @@
-"""Names of google-research/big_vision: ViT, SigLIP's image tower, FlexiViT, DeiT-III.
+"""Weights of google-research/big_vision: ViT, SigLIP's image tower, FlexiViT, DeiT-III.
 
 The same blocks as vit_jax under a prefix; positions stand at the top and leave
 the class token out, or are computed and not stored at all.
@@ -20,7 +20,7 @@ MAP_PARTS = ("probe", "LayerNorm_0/", "MlpBlock_0/", google.ATTENTION + "/")
 
 
 def _prefix(arrays):
-    """Where the image tower's names begin, or None."""
+    """Prefix of the image tower's names, or None."""
     for prefix in PREFIXES:
         if f"{prefix}{ROOT}" in arrays:
             return prefix
@@ -29,7 +29,7 @@ def _prefix(arrays):
 
 
 def recognises(arrays):
-    """Flax names without vit_jax's position table."""
+    """Whether names are Flax names without vit_jax's position table."""
     return _prefix(arrays) is not None
 
 
@@ -57,12 +57,12 @@ def read(arrays, request):
     if POSITION not in arrays:
         size = image_size_needed(arrays, request)
         note = "no positions in the file: sincos2d, as big_vision computes them."
-        found = {"position": "sincos2d", "position_prefix": False, "image_size": size}
-        return Facts({**options, **found}, None, "zoom", (note,))
-    found, grid = position(
+        fields = {"position": "sincos2d", "position_prefix": False, "image_size": size}
+        return Facts({**options, **fields}, None, "zoom", (note,))
+    fields, grid = position(
         arrays, POSITION, int(options["class_token"]), stride, request
     )
-    return Facts({**options, **found}, grid, "zoom")
+    return Facts({**options, **fields}, grid, "zoom")
 
 
 def rules(options):

@@ -1,4 +1,4 @@
-"""Names of Big Transfer: the files of its authors, and timm's.
+"""Weights of Big Transfer: the files of its authors, and timm's.
 
 Both hold the same network; timm adds another epsilon to the variance of kernels.
 """
@@ -21,23 +21,23 @@ PARTS = {"a": "1", "b": "2", "c": "3"}
 
 
 def recognises(arrays):
-    """The root under big_transfer's name, numbered or not."""
+    """Whether names have big_transfer's root, numbered or not."""
     return any(_plain(name) == ROOT for name in arrays)
 
 
 def recognises_timm(arrays):
-    """A root without a norm in front of units that begin with one."""
+    """Whether names have a root without norm and pre-activation units."""
     before = "stages.0.blocks.0.norm1.weight" in arrays
     return TIMM_ROOT in arrays and before and "stem.norm.weight" not in arrays
 
 
 def _plain(name):
-    """Without the numbers that TensorFlow gave to layers of the same kind."""
+    """Remove TensorFlow's numbers of layers of the same kind."""
     return re.sub(r"(standardized_conv2d|group_norm|conv2d)_\d+(?=/)", r"\1", name)
 
 
 def normalise(arrays):
-    """One spelling of each name."""
+    """Normalise the spelling of each name."""
     return arrays.renamed(_plain)
 
 
@@ -87,23 +87,23 @@ def _units(arrays, pattern, first):
     Raises:
         CheckpointError: when a stage or a unit is missing.
     """
-    found = {}
+    units = {}
     for match in filter(None, (re.match(pattern, name) for name in arrays)):
-        found.setdefault(int(match[1]), set()).add(int(match[2]))
-    whole = sorted(found) == list(range(first, first + len(found))) and all(
-        numbers == set(range(first, first + len(numbers))) for numbers in found.values()
+        units.setdefault(int(match[1]), set()).add(int(match[2]))
+    whole = sorted(units) == list(range(first, first + len(units))) and all(
+        numbers == set(range(first, first + len(numbers))) for numbers in units.values()
     )
-    if not found or not whole:
+    if not units or not whole:
         raise CheckpointError(
             f"{arrays.where}: stages and units must be numbered from {first} without a "
-            f"gap, got stages {sorted(found)[:20]}. The file is incomplete; fetch it "
+            f"gap, got stages {sorted(units)[:20]}. The file is incomplete; fetch it "
             "again."
         )
-    return tuple(len(found[stage]) for stage in sorted(found))
+    return tuple(len(units[stage]) for stage in sorted(units))
 
 
 def rules(options):
-    """The table of big_transfer's names, for one architecture."""
+    """Rules of big_transfer's names, for one architecture."""
     table = [
         Rule((ROOT,), ("root/kernel",)),
         *pair([Rule(("resnet/group_norm",), ("norm",))], GROUP_NORM),
@@ -123,7 +123,7 @@ def rules(options):
 
 
 def timm_rules(options):
-    """The table of timm's names, for one architecture."""
+    """Rules of timm's names, for one architecture."""
     table = [
         Rule((TIMM_ROOT,), ("root/kernel",), "conv_oihw"),
         *pair([Rule(("norm",), ("norm",))], TIMM_NORM),
@@ -155,7 +155,7 @@ def _numbers(options):
 
 
 def facts_of(model):
-    """Read the architecture off the layers of a model, for `save_checkpoint`.
+    """Read the architecture from the layers of a model, for `save_checkpoint`.
 
     Returns:
         Fields of `BiTArchitecture` that matter to a file, or None when it is no

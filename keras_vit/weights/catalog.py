@@ -104,7 +104,7 @@ def list_checkpoints(pattern="*"):
 
 
 def find(name):
-    """The row of a name.
+    """Find the row of a name.
 
     Raises:
         ValueError: for a name that is not in the tables, with the nearest one.
@@ -119,7 +119,7 @@ def find(name):
 
 
 def find_for(function, tag, image_size=None):
-    """The row of a model and what it was trained on: "augreg_in21k_ft_in1k".
+    """Find the row of a model and its training data: "augreg_in21k_ft_in1k".
 
     Args:
         function: name of the model's function, such as "ViT_B16".
@@ -132,15 +132,15 @@ def find_for(function, tag, image_size=None):
     """
     if tag in rows():
         return rows()[tag]
-    own = [row for row in rows().values() if row.variant == function]
-    for row in own:
+    rows_of_variant = [row for row in rows().values() if row.variant == function]
+    for row in rows_of_variant:
         if row.name == f"{function}.{tag}":
             return row
-    fitting = [row for row in own if row.tag == tag]
+    fitting = [row for row in rows_of_variant if row.tag == tag]
     if fitting:
         wanted = image_size or 224
         return min(fitting, key=lambda row: abs(row.image_size - wanted))
-    known = ", ".join(dict.fromkeys(repr(row.tag) for row in own)) or "none"
+    known = ", ".join(dict.fromkeys(repr(row.tag) for row in rows_of_variant)) or "none"
     raise ValueError(
         f"weights: must be an existing file, or one of {function}'s checkpoints "
         f"({known}), got {str(tag)!r}. See keras_vit.list_checkpoints()."
@@ -148,13 +148,13 @@ def find_for(function, tag, image_size=None):
 
 
 def by_file(name):
-    """The row whose file is called that, if no other file is."""
+    """Find the row of a file name, if it is unique."""
     fitting = [row for row in rows().values() if row.url.split("/")[-1] == name]
     return fitting[0] if len({row.url for row in fitting}) == 1 else None
 
 
 def preparation(row):
-    """The `Preprocessing` of a row."""
+    """Build the `Preprocessing` of a row."""
     from keras_vit.preprocess import Preprocessing  # `keras-vit list` needs no Keras
 
     size = (row.image_size, row.image_size)
@@ -162,7 +162,7 @@ def preparation(row):
 
 
 def prepared(row, family):
-    """`Preprocessing.get_config` of a row, or of a model of a family; needs no Keras.
+    """Preprocessing of a row as plain values; needs no Keras.
 
     Args:
         row: of the tables, or None. family: as `variants` calls it.

@@ -1,4 +1,4 @@
-"""The public face of loading: a path or a name in, a model out."""
+"""Public functions that load a model from a path or a name."""
 
 import pathlib
 
@@ -31,7 +31,7 @@ def from_checkpoint(
     verbose=1,
     **overrides,
 ):
-    """Build the model that a file of published weights belongs to, and load them.
+    """Build the model of a weight file, and load its weights.
 
     The architecture is read off the names and shapes; files of Big Transfer give
     a `BigTransfer`, all others a `VisionTransformer`. Position embeddings are
@@ -103,7 +103,7 @@ def locate(path_or_name, verbose=1):
 
 
 def prepare(path, row, heads, stored_grid, wishes, skip=()):
-    """Open a file, with what the catalogue knows about it filled in.
+    """Open a file, and fill in what the catalogue knows of it.
 
     Returns:
         (`reading.Opened`, `facts.Request`, wishes).
@@ -128,7 +128,7 @@ def prepare(path, row, heads, stored_grid, wishes, skip=()):
 
 
 def _is_imagenet(opened, wishes, published):
-    """Whether the head is one of 1,000 classes that the file does not name.
+    """Whether the head has 1,000 classes without names.
 
     One that we saved without names has none, unless it is in the catalogue.
     """
@@ -144,7 +144,7 @@ def _pair_or_none(size, name):
 
 
 def from_variant(weights, variant, numbers, function, classes=None, **wishes):
-    """The published weights of one variant, for `create`.
+    """Published weights of one variant, for `create`.
 
     Args:
         weights: path or name. variant: its name, for messages.
@@ -170,16 +170,16 @@ def from_variant(weights, variant, numbers, function, classes=None, **wishes):
     if classes is not None:
         wishes["classes"] = classes
     opened, request, wishes = prepare(path, row, numbers.get("heads"), None, wishes)
-    found = {"distilled": False, **opened.facts.options}
-    found |= {k: v for k, v in wishes.items() if k == "patch_size"}
+    options = {"distilled": False, **opened.facts.options}
+    options |= {k: v for k, v in wishes.items() if k == "patch_size"}
     expected = dict(numbers)
-    for patched in (found, expected):
+    for patched in (options, expected):
         if "patch_size" in patched:
             patched["patch_size"] = pair(patched["patch_size"], "patch_size")
     other = [
-        f"{key}={found.get(key)} instead of {value}"
+        f"{key}={options.get(key)} instead of {value}"
         for key, value in expected.items()
-        if found.get(key) != value
+        if options.get(key) != value
     ]
     if other:
         raise WeightsMismatch(

@@ -1,4 +1,4 @@
-"""What a file says about its model: the common part of every family's reading."""
+"""Architecture facts of a weight file: the part shared by all families."""
 
 import math
 import re
@@ -10,7 +10,7 @@ from keras_vit.weights.arrays import listed
 
 
 class Request(NamedTuple):
-    """What the caller knows and a file may not say."""
+    """Facts that the caller gives where the file does not tell."""
 
     heads: int | None = None
     image_size: tuple | None = None  # (H, W) px
@@ -19,7 +19,7 @@ class Request(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What was read off a file."""
+    """Architecture facts read from a file."""
 
     options: dict  # fields of the family's record
     grid: tuple | None  # (h, w) of the stored positions, None without
@@ -28,7 +28,7 @@ class Facts(NamedTuple):
 
 
 class Family(NamedTuple):
-    """How the files of one code base are read."""
+    """The reader functions of one code base."""
 
     name: str
     recognises: object  # ArrayFile -> bool, by names alone
@@ -54,7 +54,7 @@ class Family(NamedTuple):
 
 
 def blocks(arrays, pattern):
-    """Number of blocks, whose names must count from 0 without a gap.
+    """Number of blocks; their names must count from 0 without a gap.
 
     Args:
         arrays: `ArrayFile`.
@@ -63,22 +63,22 @@ def blocks(arrays, pattern):
     Raises:
         CheckpointError: when there are none, or one is missing.
     """
-    found = {int(m[1]) for m in (re.match(pattern, name) for name in arrays) if m}
-    if not found:
+    numbers = {int(m[1]) for m in (re.match(pattern, name) for name in arrays) if m}
+    if not numbers:
         raise CheckpointError(
             f"{arrays.where}: must hold the blocks of a Vision Transformer, got none, "
             f"but {listed(arrays)}. It is another network, or a part of one."
         )
-    if found != set(range(len(found))):
+    if numbers != set(range(len(numbers))):
         raise CheckpointError(
             f"{arrays.where}: blocks must be numbered from 0 without a gap, got "
-            f"{sorted(found)[:20]}. The file is incomplete; fetch it again."
+            f"{sorted(numbers)[:20]}. The file is incomplete; fetch it again."
         )
-    return len(found)
+    return len(numbers)
 
 
 def heads_of(arrays, request, width, depth, mlp_dim):
-    """Attention heads where the arrays do not tell: (heads, sentence or None).
+    """Number of heads where the arrays do not tell: (heads, note or None).
 
     Raises:
         CheckpointError: when only the caller can know.
@@ -96,7 +96,7 @@ def heads_of(arrays, request, width, depth, mlp_dim):
 
 
 def position(arrays, name, prefix, stride, request, always=False):
-    """Read the grid, the prefix rows and the image size off a position table.
+    """Read grid, prefix tokens and image size from a position table.
 
     Args:
         arrays: `ArrayFile`. name: of a (1, T, D) table in it.
@@ -113,21 +113,21 @@ def position(arrays, name, prefix, stride, request, always=False):
         CheckpointError: when the rows are no square and nobody says what else.
     """
     rows = arrays.shape(name, 3)[1]
-    found = {}
+    options = {}
     for before in dict.fromkeys((prefix,) if always else (prefix, 0)):
         grid = _grid(rows - before, stride, request)
         if grid is not None:
-            found[before] = grid
-    if not found:
+            options[before] = grid
+    if not options:
         raise CheckpointError(
             f"{arrays.where}: {rows} positions with {prefix} tokens before the patches "
             f"make no square grid, got image_size={request.image_size}. Pass "
             "image_size=(H, W) or stored_grid=(rows, columns) of the file."
         )
     likely = _likely(stride, request)
-    exact = [before for before, grid in found.items() if grid in likely]
-    before = exact[0] if exact else next(iter(found))
-    grid = found[before]
+    exact = [before for before, grid in options.items() if grid in likely]
+    before = exact[0] if exact else next(iter(options))
+    grid = options[before]
     size = request.image_size or tuple(
         side * px for side, px in zip(grid, stride, strict=True)
     )
@@ -135,7 +135,7 @@ def position(arrays, name, prefix, stride, request, always=False):
 
 
 def _likely(stride, request):
-    """Grids of the image sizes that somebody named."""
+    """Patch grids of the image sizes that the caller or config names."""
     sizes = [size for size in (request.image_size, request.usual_size) if size]
     return [tuple(s // p for s, p in zip(z, stride, strict=True)) for z in sizes]
 
@@ -154,7 +154,7 @@ def _grid(count, stride, request):
 
 
 def image_size_needed(arrays, request):
-    """The image size, where positions are computed and not stored.
+    """Image size where positions are computed and not stored.
 
     Raises:
         CheckpointError: when the caller does not say it.

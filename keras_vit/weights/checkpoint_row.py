@@ -1,11 +1,11 @@
-"""What is known about one published checkpoint."""
+"""The record of one published checkpoint."""
 
 import re
 from typing import NamedTuple
 
 
 class Checkpoint(NamedTuple):
-    """One row of the tables.
+    """One row of the catalogue.
 
     Attributes:
         variant: function that builds the model, such as "ViT_B16".

@@ -1,4 +1,4 @@
-"""How images are prepared, out of the configurations that timm and transformers write.
+"""Preprocessing from the configurations of timm and transformers.
 
 Every key that changes pixels is read or named. A value that makes no sense is an error
 with the name of its key; one that exists elsewhere but not here is replaced, and said.
@@ -12,7 +12,7 @@ OURS = {
     "nearest": "nearest", "bilinear": "bilinear", "bicubic": "bicubic",
     "box": "area", "area": "area",
 }  # fmt: skip
-# What stands in for a filter that we lack: the one whose weights are nearest.
+# Replacement of filters that we lack: the one whose weights are nearest.
 STAND_INS = {"lanczos": "bicubic", "hamming": "bilinear", "random": "bicubic"}
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = (
@@ -30,7 +30,7 @@ WIDE = 384  # px; from here on ConvNeXt's processor squashes
 
 
 class Keys:
-    """A configuration whose values are checked when they are asked for.
+    """A configuration whose values are checked on access.
 
     Args:
         where: file, for messages. config: dict.
@@ -43,26 +43,26 @@ class Keys:
         self.where, self._config, self.notes = where, config, []
 
     def get(self, name, default=None):
-        """A value as it is; null counts as absent."""
+        """Value of a key; null counts as absent."""
         value = self._config.get(name)
         return default if value is None else value
 
     def switch(self, name, default):
-        """true or false."""
+        """Read a boolean."""
         value = self.get(name, default)
         if not isinstance(value, bool):
             self.refuse(name, "true or false", value)
         return value
 
     def number(self, name, default):
-        """A number above 0."""
+        """Read a number above 0."""
         value = self.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             self.refuse(name, "a number above 0", value)
         return float(value)
 
     def row(self, name, default, reason):
-        """One number, or one per channel; an absent one is said."""
+        """Read one number, or one per channel; a missing one is noted."""
         value = self.get(name)
         if value is None:
             self.notes.append(f"{name} is not given; took {list(default)}, {reason}.")
@@ -74,7 +74,7 @@ class Keys:
         return tuple(map(float, row))
 
     def filter(self, name, default):
-        """Our name of an interpolation, by Pillow's number or anybody's name."""
+        """Interpolation by Pillow's number or a name."""
         value = self.get(name, default)
         known = isinstance(value, int) and not isinstance(value, bool)
         if known and 0 <= value < len(FILTERS):
@@ -90,7 +90,7 @@ class Keys:
         return taken
 
     def sides(self, name, default):
-        """((rows, columns), whether it is the short side), of all ways to write it."""
+        """((rows, columns), whether it is the short side), in any spelling."""
         value = self.get(name, default)
         if isinstance(value, dict):
             short = value.get("shortest_edge") or value.get("longest_edge")
@@ -109,7 +109,7 @@ class Keys:
         return pair
 
     def refuse(self, name, rule, value):
-        """Name the key whose value makes no sense."""
+        """Raise the error that names the key with an invalid value."""
         raise CheckpointError(
             f"{self.where}: {name!r} must be {rule}, got {str(value)[:60]!r}. Repair "
             "the file, or pass preprocessing=keras_vit.Preprocessing(...)."
@@ -173,7 +173,7 @@ def hugging_face(where, config, image_size):
 
 
 def _range(keys):
-    """mean, std and scale, as do_rescale and do_normalize leave them."""
+    """mean, std and scale after do_rescale and do_normalize."""
     kind = str(keys.get("image_processor_type", keys.get("feature_extractor_type", "")))
     usual = CLIP if kind.startswith(("CLIP", "Bit", "ChineseCLIP")) else HALF
     scale = 1.0
@@ -189,7 +189,7 @@ def _range(keys):
 
 
 def _geometry(keys, image_size):
-    """resize, crop and interpolation."""
+    """Resize, crop and interpolation."""
     (rows, columns), short = keys.sides("size", list(image_size))
     crop = 1.0
     if keys.get("crop_pct") is not None:  # ConvNeXt, LeViT: size is what is left

@@ -1,4 +1,4 @@
-"""What named models are, counted from the tables: reading about one builds none."""
+"""Parameter counts of named models from tables, without building one."""
 
 from keras_vit import variants
 
@@ -9,7 +9,7 @@ STEM = 4  # beside the units of a hybrid's ResNet
 
 
 def outline(variant, side=SIDE, classes=CLASSES, patch_size=None):
-    """Sizes of a named model.
+    """Parameters, layers and sizes of a named model.
 
     Args:
         variant: as `variants.parse` gives it. side: of the image, px.
@@ -47,7 +47,7 @@ def _named(variant):
 
 
 def _body(variant, size, side, patch_size=None):
-    """Parameters without heads; of a hybrid, as if its patches were cut from pixels."""
+    """Parameters without heads; of a hybrid, as with a patch embedding."""
     width, mlp = size.width, size.mlp
     patch = patch_size or variant.patch_size
     px = 32 if variant.family == "R" else patch  # R+Ti/16 really is /32
@@ -63,7 +63,7 @@ def _head(width, classes):
 
 
 def _beside(variant, classes):
-    """How many layers there are beside blocks or units."""
+    """Number of layers besides blocks or units."""
     family = variant.family if variant.family in BESIDE else "ViT"
     count = BESIDE[family]
     if family == "ViT" and variant.stem is not None:

@@ -1,4 +1,4 @@
-"""What a file is, said from its header alone; needs no Keras."""
+"""Description of a weight file from its header; needs no Keras."""
 
 import dataclasses
 import pathlib
@@ -11,7 +11,7 @@ from keras_vit.weights.report import Description
 
 
 def describe(path, heads=None, image_size=None):
-    """Say what a file is, from its header alone.
+    """Describe a file from its header.
 
     Args:
         path: file or folder.
@@ -49,7 +49,7 @@ def describe(path, heads=None, image_size=None):
 
 
 def _facts(arrays, path, heads, image_size):
-    """(options, left out, sentences); what the file does not tell is a sentence."""
+    """(options, skipped arrays, notes); facts that are missing become notes."""
     row = catalog.by_file(pathlib.Path(path).name)
     usual = None if row is None else (row.image_size, row.image_size)
     side = (

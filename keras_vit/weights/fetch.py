@@ -1,4 +1,4 @@
-"""Downloads: once, resumable, one process at a time, checked ever after.
+"""Downloads with resume, a lock and a checksum.
 
 Files lie under the Keras home, in `keras_vit/`. The SHA-256 of a file is written
 beside it when it first arrives and compared at every later use: published
@@ -25,7 +25,7 @@ LOCK_POLL = 0.1  # seconds
 
 
 class NotOnServer(CheckpointError):
-    """The server is there, and says that the file is not, or not for everybody."""
+    """The server answers that the file is missing or private."""
 
 
 def cache_folder():
@@ -35,7 +35,7 @@ def cache_folder():
 
 
 def fetch(row, verbose=1):
-    """The file or folder of a published checkpoint, downloaded if need be.
+    """Path of a published checkpoint, downloaded if missing.
 
     Args:
         row: `checkpoint_row.Checkpoint`.
@@ -56,7 +56,7 @@ def fetch(row, verbose=1):
 
 
 def download(url, path, starts=None, verbose=1):
-    """Download a file unless it is there; check its hash if it is.
+    """Download a file if missing; check its hash if not.
 
     An interrupted download goes on where it stopped, if the server can.
 
@@ -92,7 +92,7 @@ def download(url, path, starts=None, verbose=1):
 
 @contextlib.contextmanager
 def locked(path):
-    """Let one process at a time through; the lock ends with the process.
+    """Lock so that one process runs at a time; the lock ends with the process.
 
     Args:
         path: of the lock file, which stays.
@@ -104,7 +104,7 @@ def locked(path):
 
 
 def _try_lock(file):
-    """Take the lock of an open file: whether it worked."""
+    """Lock an open file: whether it worked."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -130,10 +130,10 @@ def _record(path):
 
 
 def _check(url, path):
-    """Compare a file with what was noted when it arrived; note it if it is new."""
-    record, found = _record(path), sha256(path)
+    """Compare a file's hash with its record; record it if it is new."""
+    record, digest = _record(path), sha256(path)
     if not record.is_file():  # somebody put the file there by hand
-        _note(url, path, found)
+        _note(url, path, digest)
         return
     try:
         expected = json.loads(record.read_text())["sha256"]
@@ -142,9 +142,9 @@ def _check(url, path):
             f"{record}: must be the note of a download, got damage ({err!r}). "
             "Delete it to trust the file as it is."
         ) from err
-    if found != expected:
+    if digest != expected:
         raise CheckpointError(
-            f"{path}: must have SHA-256 {expected}, got {found}. The file has changed "
+            f"{path}: must have SHA-256 {expected}, got {digest}. The file has changed "
             "since it was downloaded; delete it and its note to fetch it again."
         )
 
@@ -156,7 +156,7 @@ def _note(url, path, digest):
 
 
 def _download(url, path, starts, verbose):
-    """Fetch into a .part file, then rename."""
+    """Download to a .part file, then rename."""
     part = path.with_name(f"{path.name}.part")
     tag = path.with_name(f"{path.name}.part.etag")
     begin = part.stat().st_size if part.is_file() and tag.is_file() else 0
@@ -189,7 +189,7 @@ def _download(url, path, starts, verbose):
 
 
 def _note_tag(tag, response):
-    """Remember which version is being downloaded, so that halves fit together."""
+    """Record the version that is downloaded, so that parts fit together."""
     version = response.headers.get("ETag") or response.headers.get("Last-Modified")
     if version:
         tag.write_text(version)
@@ -198,7 +198,7 @@ def _note_tag(tag, response):
 
 
 def _receive(response, part, begin, verbose):
-    """Append what the server sends; its length must be what it said."""
+    """Append the response; its length must be what the server states."""
     length = response.headers.get("Content-Length")
     total = None if length is None else begin + int(length)
     if total is not None:

@@ -1,4 +1,4 @@
-"""Which reader opens a path: told by the first bytes, never by the name alone."""
+"""File formats, recognised by the first bytes, and their readers."""
 
 import json
 import pathlib
@@ -19,7 +19,7 @@ READABLE = "an .npz, .safetensors or .pth file, or a folder with config.json"
 
 
 def open_checkpoint(path):
-    """Open any file or folder of weights, without reading an array.
+    """Open a file or folder of weights, without reading an array.
 
     Args:
         path: of a file, or of a Hugging Face, timm or keras-hub folder.
@@ -49,7 +49,7 @@ def open_checkpoint(path):
 
 
 def _reader(path, head):
-    """The function that reads a file beginning with these bytes."""
+    """The reader of a file that begins with these bytes."""
     if head[:2] == b"PK":
         return _zip_reader(path)
     if head[8:9] == b"{":
@@ -97,7 +97,7 @@ def _zip_reader(path):
 
 
 def _configs_beside(path):
-    """Configuration that stands beside a .safetensors file."""
+    """Configurations beside a .safetensors file."""
     beside = path.with_name(f"{path.stem}.config.json")
     if not beside.is_file() and path.name.startswith(("model", "pytorch_model")):
         beside = path.with_name("config.json")
@@ -111,7 +111,7 @@ def _configs_beside(path):
 
 
 def read_json(path):
-    """A JSON object.
+    """Read a JSON object.
 
     Raises:
         CheckpointError: for anything else.
@@ -119,18 +119,18 @@ def read_json(path):
     try:
         if path.stat().st_size > JSON_LIMIT:
             raise ValueError(f"more than {JSON_LIMIT} bytes")
-        found = json.loads(path.read_text("utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError(f"a {type(found).__name__}")
+        content = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__}")
     except (ValueError, RecursionError) as err:
         raise CheckpointError(
             f"{path}: must be a JSON object, got {err}. Fetch the folder again."
         ) from err
-    return found
+    return content
 
 
 def _open_folder(folder):
-    """A Hugging Face, timm or keras-hub folder."""
+    """Open a Hugging Face, timm or keras-hub folder."""
     if (folder / "config.json").is_file():
         if (folder / "model.weights.h5").is_file():
             return read_preset(folder)
@@ -155,7 +155,7 @@ def _open_folder(folder):
 
 
 def shards(where):
-    """File name -> names of its arrays, from an index that is not trusted.
+    """File name -> names of its arrays, from a checked index.
 
     Args:
         where: path of the index.
@@ -168,21 +168,21 @@ def shards(where):
         raise CheckpointError(
             f"{where}: must have a weight_map of name to file. Fetch the folder again."
         )
-    found = {}
+    names_of = {}
     for name, shard in sorted(table.items()):
-        found.setdefault(str(shard), set()).add(name)
-    kind = pathlib.Path(where).name.split(".")[1]
-    for shard in found:
-        if pathlib.PurePath(shard).name != shard or not shard.endswith(f".{kind}"):
+        names_of.setdefault(str(shard), set()).add(name)
+    suffix = pathlib.Path(where).name.split(".")[1]
+    for shard in names_of:
+        if pathlib.PurePath(shard).name != shard or not shard.endswith(f".{suffix}"):
             raise CheckpointError(
-                f"{where}: shards must be .{kind} files in the same folder, got "
+                f"{where}: shards must be .{suffix} files in the same folder, got "
                 f"{shard[:80]!r}. Do not use this folder."
             )
-    return found
+    return names_of
 
 
 def _open_shards(folder, index):
-    """Several files, named by an index."""
+    """Open several files by their index."""
     where, entries = folder / index, {}
     table = shards(where)
     for shard, names in table.items():

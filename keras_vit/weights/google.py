@@ -1,4 +1,4 @@
-"""Names and shapes of google-research/vision_transformer: ViT, AugReg, SAM, hybrids.
+"""Weights of google-research/vision_transformer: ViT, AugReg, SAM, hybrids.
 
 Published files number modules across classes (LayerNorm_0,
 MultiHeadDotProductAttention_1, LayerNorm_2, MlpBlock_3), newer exports per
@@ -27,7 +27,7 @@ HEADS_OUT = (("/kernel", "/kernel", "heads_out"), ("/bias", "/bias", "same"))
 
 
 def recognises(arrays):
-    """Flax names with the position table where vit_jax puts it."""
+    """Whether names are Flax names with vit_jax's position table."""
     return "embedding/kernel" in arrays and POSITION in arrays
 
 
@@ -43,12 +43,12 @@ def per_class(name):
 
 
 def normalise(arrays):
-    """One spelling for both module numberings, one name per block."""
+    """Normalise both module numberings and the names of blocks."""
     return unstacked(arrays.renamed(per_class))
 
 
 def unstacked(arrays):
-    """Split arrays that hold all blocks along a leading axis."""
+    """Split arrays that stack all blocks along a leading axis."""
     if not any(name.startswith(STACK) for name in arrays):
         return arrays
     result = ArrayFile(arrays.where, arrays.format, {}, arrays.notes, arrays.left_out)
@@ -86,7 +86,7 @@ def read(arrays, request):
 
 
 def patch_stride(options):
-    """(rows, columns) px of the image per patch."""
+    """Stride of patches in px of the image, (rows, columns)."""
     stem = options["stem"]
     step = 1 if stem is None else 4 * 2 ** max(len(stem) - 1, 0)  # hybrid.shrink
     return tuple(side * step for side in options["patch_size"])
@@ -143,7 +143,7 @@ def units(arrays):
 
 
 def rules(options, position_name=POSITION):
-    """The table of names, for one architecture."""
+    """Rules of the names, for one architecture."""
     block = [
         *pair([single("LayerNorm_0", "norm1"), single("LayerNorm_1", "norm2")], NORM),
         *pair([_fused(ATTENTION, "attention/qkv")], HEADS_IN),
@@ -169,7 +169,7 @@ def _fused(file, model):
 
 
 def _inside(block):
-    """Put the rules of one block under the names of block {i}."""
+    """Prefix the rules of one block by its name."""
     return [
         rule._replace(
             files=tuple(f"Transformer/encoderblock_{{i}}/{n}" for n in rule.files),
@@ -180,7 +180,7 @@ def _inside(block):
 
 
 def _pooling():
-    """Attention pooling, which only big_vision has."""
+    """Rules of attention pooling, which only big_vision has."""
     attention = f"MAPHead_0/{ATTENTION}"
     separate = [
         single(f"{attention}/{part}", f"pool/{part}")
@@ -197,10 +197,10 @@ def _pooling():
 
 
 def _stem(stem):
-    """The ResNet in front of a hybrid."""
+    """Rules of a hybrid's ResNet."""
     if stem is None:
         return []
-    found = [
+    stem_rules = [
         Rule(("conv_root/kernel",), ("stem_root/kernel",)),
         *pair([single("gn_root", "stem_norm")], GROUP_NORM),
     ]
@@ -208,14 +208,14 @@ def _stem(stem):
         for unit in range(1, count + 1):
             ours, theirs = f"stage{stage}_unit{unit}", f"block{stage}/unit{unit}"
             for part in ("1", "2", "3", "_proj"):
-                found.append(
+                stem_rules.append(
                     Rule(
                         (f"{theirs}/conv{part}/kernel",), (f"{ours}/conv{part}/kernel",)
                     )
                 )
                 norm = single(f"{theirs}/gn{part}", f"{ours}/norm{part}")
-                found += pair([norm], GROUP_NORM)
-    return found
+                stem_rules += pair([norm], GROUP_NORM)
+    return stem_rules
 
 
 FAMILY = Family("google", recognises, normalise, read, rules)

@@ -1,4 +1,4 @@
-"""Names and configuration of Hugging Face transformers: ViT, DeiT, ViTMAE.
+"""Weights and configuration of Hugging Face transformers: ViT, DeiT, ViTMAE.
 
 The hub's names (transformers 4 and earlier) and the shorter in-memory names of
 transformers 5 are both read; the table uses the hub's.
@@ -37,12 +37,12 @@ ACTIVATIONS = {
 
 
 def recognises(arrays):
-    """transformers' patch projection, with or without the model's prefix."""
+    """Whether names have transformers' patch projection, with or without prefix."""
     return any(name.endswith(f"{PATCH}.weight") for name in arrays)
 
 
 def normalise(arrays):
-    """The hub's names without prefix; MAE's decoder is set aside."""
+    """Remove the prefix; MAE's decoder is set aside."""
     arrays = arrays.renamed(_canonical)
     return arrays.without(_other_part)
 
@@ -64,21 +64,21 @@ def _other_part(name):
 
 
 class Config(dict):
-    """config.json with checked look-ups; only these values are believed."""
+    """config.json with checked values."""
 
     def __init__(self, arrays):
         super().__init__(arrays.notes.get("config") or {})
         self.where = arrays.where
 
     def whole(self, name, default=None):
-        """A whole number above 0."""
+        """Read a whole number above 0."""
         value = self.get(name, default)
         if type(value) is not int or value < 1:
             self._refuse(name, "a whole number above 0", value)
         return value
 
     def number(self, name, default):
-        """A number between 0 and 1."""
+        """Read a number between 0 and 1."""
         value = self.get(name, default)
         if type(value) not in (int, float) or not 0 < value < 1:
             self._refuse(name, "between 0 and 1", value)
@@ -159,7 +159,7 @@ def _position(arrays, config, options, request):
 
 
 def _top(arrays, config):
-    """What stands behind the blocks."""
+    """Norm, pooling and head of the model."""
     if any("decoder" in reason for reason in arrays.left_out.values()):
         return {"include_top": False, "pooling": None}
     head = _head(arrays)
@@ -180,7 +180,7 @@ def _head(arrays):
 
 
 def rules(options):
-    """The table of names, for one architecture."""
+    """Rules of the names, for one architecture."""
     distilled = options.get("distilled")
     token, extra = "embeddings.cls_token", "embeddings.distillation_token"
     embeddings = [Rule((token,), ("patch_encoder/class_token",))]

@@ -1,4 +1,4 @@
-"""Any repository of the Hugging Face hub, by its address: "hf://OWNER/NAME".
+"""Repositories of the Hugging Face hub, by the address "hf://OWNER/NAME".
 
 Plain HTTP, so that neither huggingface_hub nor transformers nor timm is needed.
 `HF_ENDPOINT` names another server with the same paths, such as a mirror.
@@ -19,7 +19,7 @@ WEIGHTS = ("model.safetensors", INDEX, "pytorch_model.bin", TORCH_INDEX)
 
 
 def fetch_repository(address, verbose=1):
-    """The folder of a repository, downloaded if need be.
+    """Folder of a repository, downloaded if missing.
 
     Configuration first and weights last: once the weights lie there, the folder is
     whole, and no network is needed any more.
@@ -35,13 +35,13 @@ def fetch_repository(address, verbose=1):
         ValueError: for an address of another form.
         CheckpointError: when it cannot be downloaded, or holds no weights.
     """
-    found = ADDRESS.fullmatch(address)
-    if found is None or ".." in address:
+    match = ADDRESS.fullmatch(address)
+    if match is None or ".." in address:
         raise ValueError(
             f"weights: an address must be hf://OWNER/NAME or hf://OWNER/NAME@REVISION, "
             f"got {address!r}. An example is hf://google/vit-base-patch16-224."
         )
-    repository, revision = found[1], found[2] or "main"
+    repository, revision = match[1], match[2] or "main"
     server = os.environ.get("HF_ENDPOINT", ENDPOINT).rstrip("/")
     host = urllib.parse.urlsplit(server).netloc.replace(":", "_")
     folder = cache_folder().joinpath(host, *repository.split("/"), revision)
@@ -67,7 +67,7 @@ def fetch_repository(address, verbose=1):
 
 
 def _get_first(get, names):
-    """Download the first of the files that is there: its name, or None."""
+    """Download the first file that exists: its name, or None."""
     for name in names:
         try:
             get(name)

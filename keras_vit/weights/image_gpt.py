@@ -1,4 +1,4 @@
-"""Image GPT's files: transformers, and the names of the TensorFlow checkpoint."""
+"""Weights of image GPT: transformers' names and those of the TensorFlow checkpoint."""
 
 import math
 import re
@@ -55,7 +55,7 @@ OTHERS = re.compile(
 
 
 def load(model_class, path, heads=None, image_size=None, **wishes):
-    """Build an image GPT from a file, and fill it; see `ImageGPT.from_checkpoint`."""
+    """Build an image GPT and load its weights; see `ImageGPT.from_checkpoint`."""
     arrays = open_checkpoint(locate(path)[0])
     hugging = any(name.endswith("wte.weight") for name in arrays)
     arrays = _plain(arrays.renamed(_short).without(_reason))
@@ -81,17 +81,17 @@ def _reason(name):
 
 
 def _plain(arrays):
-    """The start token as a row; no leading axis of 1 before matrices."""
-    found = {}
+    """Reshape the start token to a row, and drop leading axes of 1."""
+    plain = {}
     for name, entry in arrays.items():
         shape = entry.shape
         if name == "sos":
             shape = (1, shape[-1])
         elif len(shape) > 1 and shape[0] == 1 and not name.endswith("_proj"):
             shape = shape[1:]
-        found[name] = Entry(shape, entry.dtype, _reshaped(entry, shape))
+        plain[name] = Entry(shape, entry.dtype, _reshaped(entry, shape))
     result = ArrayFile(
-        arrays.where, arrays.format, found, arrays.notes, arrays.left_out
+        arrays.where, arrays.format, plain, arrays.notes, arrays.left_out
     )
     result.origin = dict(arrays.origin)
     return result
@@ -148,7 +148,7 @@ def _tensorflow(arrays, heads):
 
 
 def _fill(model, arrays, rules):
-    """Give every weight its array; the palette keeps its values."""
+    """Load every weight; the palette keeps its values."""
     numbers = mapping.Numbers(model.heads, (1, 1), 3)
     skip = () if model.use_bias else ("h.*.bias",)
 

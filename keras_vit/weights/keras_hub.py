@@ -1,4 +1,4 @@
-"""Preset folders of keras-hub's ViT: config.json and model.weights.h5.
+"""Presets of keras-hub's ViT: config.json and model.weights.h5.
 
 Layout read off keras-hub 0.32: Keras' own HDF5 layout of layer attributes, the
 head in a separate task.weights.h5.
@@ -107,7 +107,7 @@ def _dataset(path, name):
 
 
 def recognises(arrays):
-    """The layer names of keras-hub's ViTBackbone."""
+    """Whether names are those of keras-hub's ViTBackbone."""
     return f"{EMBEDDING}patch_embedding/vars/0" in arrays
 
 
@@ -165,7 +165,7 @@ def read(arrays, request):
 
 
 def _top(arrays):
-    """A head is called dense, or dense_1 behind a hidden layer."""
+    """Rules of the head, called dense, or dense_1 behind a hidden layer."""
     names = [name for name in arrays if name.startswith("task/layers/dense")]
     options = {"include_top": bool(names)}
     if "task/layers/dense_1/vars/0" in arrays:
@@ -178,7 +178,7 @@ def _top(arrays):
 
 
 def rules(options):
-    """The table of names, for one architecture."""
+    """Rules of the names, for one architecture."""
     hidden = options.get("representation_size") is not None
     head = "task/layers/dense_1" if hidden else "task/layers/dense"
     dense = [single(head, "head")]

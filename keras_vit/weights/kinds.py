@@ -1,4 +1,4 @@
-"""The models that files are read into: kind -> (record of its numbers, builder)."""
+"""Kinds of models that files load into: kind -> (record, builder)."""
 
 from keras_vit.models import bit, vit
 from keras_vit.models.architecture import Architecture

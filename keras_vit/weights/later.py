@@ -1,4 +1,4 @@
-"""Families whose files are known but whose models are other classes.
+"""Families of files that load into models of other classes.
 
 `describe` names them; `from_checkpoint` says which class they belong to.
 """

@@ -1,4 +1,4 @@
-"""From a file to a model: read the facts, check every name, build once, fill."""
+"""Loading of weights: read the facts, match names, build the model, assign."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ CHOICES = (
 
 
 def architecture(opened, request, patch_size=None, preprocessing=None, **overrides):
-    """The facts of a file and the wishes of the caller, as the family's record.
+    """Record of the model's architecture, from the file and the caller's wishes.
 
     Raises:
         ValueError: for a wish that would be another model, or values that do
@@ -45,19 +45,19 @@ def architecture(opened, request, patch_size=None, preprocessing=None, **overrid
     if patch_size is not None:
         options["patch_size"] = pair(patch_size, "patch_size")
     size = request.image_size or options["image_size"]
-    note = None
+    sentence = None
     if preprocessing is None:
         shown = request.usual_size or (224, 224) if size == OPEN else size
         channels = options["channels"]
-        preprocessing, note = preprocessing_of(
+        preprocessing, sentence = preprocessing_of(
             arrays, family.name, facts, shown, channels
         )
     options |= {"image_size": size, "preprocessing": preprocessing}
-    return family.record(**options), note
+    return family.record(**options), sentence
 
 
 def _check_wishes(opened, wishes):
-    """Refuse names that do not exist, and values that would be another model."""
+    """Refuse unknown options, and values that contradict the file."""
     facts, record = opened.facts, opened.family.record
     fields = {field.name: field.default for field in dataclasses.fields(record)}
     for name, value in wishes.items():
@@ -71,25 +71,25 @@ def _check_wishes(opened, wishes):
 
 
 def _check_channels(facts, wishes):
-    """Refuse other channels where the first convolution cannot be made for them."""
+    """Refuse other channels where the patch kernel cannot be converted."""
     stored, wanted = facts.options["channels"], wishes.get("channels")
     if wanted in (None, stored):
         return
     if type(wanted) is not int or wanted < 1 or stored != 3:
         raise ValueError(
-            f"channels: kernels of three colours are made fit for other images, got "
+            f"channels: only kernels of 3 channels can be converted, got "
             f"{wanted!r} wanted and {stored} in the file. Use {stored}."
         )
     if facts.options.get("stem") is not None or "width_factor" in facts.options:
         raise ValueError(
             "channels: a first convolution with standardised kernels (hybrids, Big "
-            "Transfer) answers otherwise after its colours are summed, got "
+            "Transfer) cannot be converted to other channels, got "
             f"{wanted} wanted. Use 3 and repeat a grey image: np.repeat(x, 3, -1)."
         )
 
 
 def _top(facts, wishes):
-    """The wishes, with what follows from them for head, pooling and labels."""
+    """Wishes, completed for head, pooling and labels."""
     wishes = dict(wishes)
     if "classes" in wishes and wishes.get("include_top") is not False:
         wishes["include_top"] = True
@@ -103,7 +103,7 @@ def _top(facts, wishes):
 
 
 def requested(facts, arch):
-    """(weight path) -> why it may exist on one side only, or None."""
+    """(weight path) -> reason why a weight exists on one side only, or None."""
     before = facts.options
 
     def reason(path):
@@ -120,13 +120,13 @@ def requested(facts, arch):
 
 
 def numbers_of(facts):
-    """What arrangements need to know, as the file has it."""
+    """Shape numbers of the file that arrangements need."""
     keys = ("heads", "patch_size", "channels")
     return mapping.Numbers(*(facts.options.get(key) for key in keys))
 
 
 def match(opened, arch, skip=()):
-    """Pair the arrays of a file with the weights of a model, by name and shape.
+    """Match the arrays of a file with a model's weights, by name and shape.
 
     Returns:
         `mapping.Plan`.
@@ -142,11 +142,11 @@ def match(opened, arch, skip=()):
     used, wrong = [], []
     for rule in plan.used:
         entries = [arrays[name] for name in rule.files]
-        found = mapping.assembled_shapes(rule, entries, numbers_of(facts))
+        assembled = mapping.assembled_shapes(rule, entries, numbers_of(facts))
         target = [shapes[path] for path in rule.models]
-        if found is not None and all(
+        if assembled is not None and all(
             _fits(p, s, t, opened, arch)
-            for p, s, t in zip(rule.models, found, target, strict=True)
+            for p, s, t in zip(rule.models, assembled, target, strict=True)
         ):
             used.append(rule)
         elif reason(rule.models[0]) is not None:
@@ -165,7 +165,7 @@ def match(opened, arch, skip=()):
 
 
 def _fits(path, shape, target, opened, arch):
-    """Whether an assembled array is the weight, or can be resized to it."""
+    """Whether an array has the weight's shape, or can be resized to it."""
     grid, patch = opened.facts.grid, opened.facts.options.get("patch_size")
     if len(shape) == 4 and _sees_image(path, opened.facts):
         shape = (*shape[:2], arch.channels, shape[3])
@@ -180,12 +180,12 @@ def _fits(path, shape, target, opened, arch):
 
 
 def _sees_image(path, facts):
-    """Whether a kernel is the one that reads the channels of the image."""
+    """Whether a kernel reads the channels of the image."""
     return path == PROJECTION and facts.options.get("stem") is None
 
 
 def fill(model, opened, plan, arch):
-    """Read, resize and assign the arrays of a plan, one rule at a time.
+    """Read, resize and assign the arrays, one rule at a time.
 
     Returns:
         (weight path -> file names, weight path -> what was resized).
@@ -210,7 +210,7 @@ def fill(model, opened, plan, arch):
 
 
 def _adapted(path, value, facts, arch):
-    """Resample positions and patch kernels: (array, what was done or None)."""
+    """Resample positions and patch kernels: (array, note or None)."""
     done = []
     if _sees_image(path, facts) and facts.options["channels"] != arch.channels:
         value, how = resample.channels(value, arch.channels)
@@ -227,7 +227,7 @@ def _adapted(path, value, facts, arch):
 
 
 def load(opened, request, skip=(), kernel=None, **wishes):
-    """Build the model of a file and fill it.
+    """Build the model of a file and load its weights.
 
     Args:
         opened: `Opened`. request: `Request`. skip: patterns to leave out.
@@ -239,7 +239,7 @@ def load(opened, request, skip=(), kernel=None, **wishes):
     """
     if kernel is not None:
         opened = opened._replace(facts=opened.facts._replace(kernel=kernel))
-    arch, note = architecture(opened, request, **wishes)
+    arch, sentence = architecture(opened, request, **wishes)
     plan = match(opened, arch, skip)
     model = opened.family.build(arch)
     loaded, resized = fill(model, opened, plan, arch)
@@ -255,6 +255,6 @@ def load(opened, request, skip=(), kernel=None, **wishes):
             **arrays.left_out,
             **{arrays.origin[name]: why for name, why in plan.skipped.items()},
         },
-        notes=[n for n in (*facts.notes, note) if n],
+        notes=[n for n in (*facts.notes, sentence) if n],
     )
     return model

@@ -1,4 +1,4 @@
-"""Masked autoencoders with their decoder: facebookresearch/mae and transformers."""
+"""Weights of masked autoencoders with decoder: the authors' and transformers'."""
 
 import re
 
@@ -19,7 +19,7 @@ PUBLISHED = {512: 16}  # width -> heads
 
 
 def load(model_class, path, heads=None, image_size=None, decoder_heads=None, **wishes):
-    """Build a masked autoencoder from a file, and fill it.
+    """Build a masked autoencoder and load its weights.
 
     Args:
         model_class: `MaskedAutoencoder`, or a class derived from it.
@@ -56,19 +56,19 @@ def load(model_class, path, heads=None, image_size=None, decoder_heads=None, **w
 
 
 def _decoder_of(arrays, family):
-    """The decoder's arrays, its blocks under the names of the encoder's."""
-    found = {}
+    """Arrays of the decoder, its blocks under the encoder's names."""
+    renamed = {}
     for name, entry in arrays.items():
         match = PART.match(name)
         if match is not None:
-            found[_canonical(match[1], family)] = entry
-    if not any(name.startswith("decoder_embed") for name in found):
+            renamed[_canonical(match[1], family)] = entry
+    if not any(name.startswith("decoder_embed") for name in renamed):
         raise CheckpointError(
             f"{arrays.where}: must hold a decoder, got an encoder alone. Use "
             "keras_vit.from_checkpoint, or the file whose name begins with "
             "mae_visualize."
         )
-    return ArrayFile(arrays.where, arrays.format, found, arrays.notes)
+    return ArrayFile(arrays.where, arrays.format, renamed, arrays.notes)
 
 
 def _canonical(name, family):
@@ -106,7 +106,7 @@ def _numbers(decoder, opened, heads):
 
 
 def _rules(family, depth):
-    """The table of names for the decoder."""
+    """Rules of the decoder's names."""
     blocks = [
         rule._replace(
             models=tuple(p.replace("block_", "decoder_") for p in rule.models)
@@ -127,7 +127,7 @@ def _rules(family, depth):
 
 
 def _fill(model, decoder, family):
-    """Give the decoder its arrays; positions of another grid stay as computed."""
+    """Assign the decoder's arrays; positions of another grid stay computed."""
     same = decoder.shape("decoder_pos_embed", 3) == tuple(model.decoder_position.shape)
     table = _rules(hf if family is hf.FAMILY else timm, model.decoder_depth)
     arch = model.arch

@@ -1,4 +1,4 @@
-"""The one place where foreign names meet ours: rules, in both directions.
+"""Rules between foreign names of weights and ours, in both directions.
 
 A `Rule` pairs names in a file with weight paths of a model. The same table
 loads and saves. `plan` accounts for every array on both sides before any is
@@ -14,7 +14,7 @@ from keras_vit.weights.wrapping import matcher
 
 
 class Rule(NamedTuple):
-    """Arrays of a file that make up weights of a model.
+    """Arrays of a file that form weights of a model.
 
     Several file arrays are put together along `axis` to one weight; several
     weights split one file array into equal parts.
@@ -27,7 +27,7 @@ class Rule(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """What is needed to undo an arrangement."""
+    """Shape numbers that an arrangement needs."""
 
     heads: int
     patch_size: tuple
@@ -83,7 +83,7 @@ ARRANGE = {
 
 
 def single(file, model):
-    """The rule of one array that is one weight."""
+    """Make the rule of one array that is one weight."""
     return Rule((file,), (model,))
 
 
@@ -116,7 +116,7 @@ def numbered(rules, **ranges):
 
 
 def assemble(rule, arrays, numbers):
-    """File arrays -> arrays of the model."""
+    """Assemble file arrays to weights of the model."""
     load, _ = ARRANGE[rule.arrange]
     parts = [load(values, numbers) for values in arrays]
     whole = np.concatenate(parts, axis=rule.axis) if len(parts) > 1 else parts[0]
@@ -126,7 +126,7 @@ def assemble(rule, arrays, numbers):
 
 
 def disassemble(rule, values, numbers):
-    """Arrays of the model -> file arrays; undoes `assemble`."""
+    """Split weights of the model to file arrays; undoes `assemble`."""
     _, save = ARRANGE[rule.arrange]
     whole = np.concatenate(values, axis=rule.axis) if len(values) > 1 else values[0]
     parts = [whole]
@@ -155,7 +155,7 @@ def assembled_shapes(rule, entries, numbers):
 
 
 class Plan(NamedTuple):
-    """Which rule fills which weights, and what stays empty or unused."""
+    """Which rule fills which weights, and what stays unmatched."""
 
     used: list  # rules whose files and weights both exist
     fresh: dict  # weight path -> why it keeps its initial value
@@ -163,7 +163,7 @@ class Plan(NamedTuple):
 
 
 def plan(rules, arrays, shapes, requested, skip=()):
-    """Account for every array of the file and every weight of the model.
+    """Match every array of the file with every weight of the model.
 
     Args:
         rules: list of `Rule`.
@@ -216,7 +216,7 @@ def plan(rules, arrays, shapes, requested, skip=()):
 
 
 def fill(model, rules, arrays, numbers, requested=lambda path: None, skip=()):
-    """Give the weights under a model's own name the arrays of a file.
+    """Assign arrays of a file to weights by a model's own names.
 
     Args:
         model: built. rules, arrays, requested, skip: as in `plan`, with weight paths
@@ -237,7 +237,7 @@ def fill(model, rules, arrays, numbers, requested=lambda path: None, skip=()):
 
 
 def mismatch(where, missing, limit=12):
-    """The error for names that exist on one side only.
+    """Error for names that exist on one side only.
 
     Args:
         where: path of the file.

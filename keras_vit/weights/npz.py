@@ -1,4 +1,4 @@
-"""Archives of numpy arrays, read without numpy's own loader, which can unpickle.
+""".npz files, read without numpy's loader, which can unpickle.
 
 Knows `.npz`, not whose weights are inside; see `google`, `timm`, `hf` for that.
 """
@@ -106,7 +106,7 @@ def _bad_header(path, info, got):
 
 
 def _notes(path):
-    """What `write_npz` put into the comment, or nothing."""
+    """Metadata in the archive's comment, or nothing."""
     text = archive.comment(path).decode("utf-8", "replace")
     if not text.startswith(NOTE):
         return {}
@@ -119,13 +119,13 @@ def _notes(path):
         ) from err
 
 
-def write_npz(path, arrays, note):
+def write_npz(path, arrays, metadata):
     """Write arrays as an uncompressed `.npz` that `numpy.load` reads too.
 
     Args:
         path: target; written as it is, so pass a temporary name.
         arrays: iterable of (name, numpy array).
-        note: plain values for the archive's comment; dropped when longer than
+        metadata: plain values for the archive's comment; dropped when longer than
             the 65,535 bytes a zip comment may take.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as target:
@@ -141,7 +141,7 @@ def write_npz(path, arrays, note):
             with target.open(info, "w", force_zip64=large) as member:
                 member.write(header.getvalue())
                 member.write(np.ascontiguousarray(values).tobytes())
-        text = (NOTE + json.dumps(note)).encode()
+        text = (NOTE + json.dumps(metadata)).encode()
         if len(text) > 65_535:
-            text = (NOTE + json.dumps({**note, "labels": None})).encode()
+            text = (NOTE + json.dumps({**metadata, "labels": None})).encode()
         target.comment = text

@@ -1,4 +1,4 @@
-"""Where a model lies that was asked for by a path: a file, or the folder of a run.
+"""Path of a model: a file, or the best model of a run's folder.
 
 Nothing is opened here and no Keras is needed: what is missing is said at once.
 """
@@ -12,7 +12,7 @@ BEST, RECIPE = "best.keras", "recipe.json"  # of a training run
 
 
 def find(name):
-    """The path of a model: that of a run's best model where its folder is given.
+    """Path of a model; of a run's folder, its best model.
 
     Args:
         name: path, or the name of a checkpoint or model, which stays as it is.

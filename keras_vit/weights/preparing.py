@@ -1,4 +1,4 @@
-"""Which preprocessing belongs to a file, from the best witness there is."""
+"""Preprocessing of a weight file: from our metadata, its config, or its code base."""
 
 import dataclasses
 import pathlib
@@ -12,7 +12,7 @@ CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 
 
 def preprocessing_of(arrays, family, facts, image_size, channels=3):
-    """How images were prepared for these weights.
+    """Find the preprocessing of a file's weights.
 
     Args:
         arrays: `ArrayFile`. family: name. facts: `Facts`.
@@ -29,54 +29,55 @@ def preprocessing_of(arrays, family, facts, image_size, channels=3):
     return in_channels(note, said, channels)
 
 
-def in_channels(note, said, channels):
-    """A preparation for images of so many channels, and what is to be said of it.
+def in_channels(preprocessing, said, channels):
+    """Fit a preprocessing to a number of channels: (preprocessing, note).
 
     Args:
-        note: `Preprocessing`. said: sentence or None. channels: C of the images.
+        preprocessing: `Preprocessing`. said: note so far, or None.
+        channels: C of the images.
     """
-    rows = ranges.numbers(note.range)
+    rows = ranges.numbers(preprocessing.range)
     if rows is not None and {len(row) for row in rows} - {1, channels}:
-        mean = ranges.averaged(note.range)
-        if mean != note.range:
-            told = (
-                f"a range of three colours for {channels} channels: the mean of each."
-            )
-            said = f"{said} {told[0].upper()}{told[1:]}" if said else told
-            note = note.changed(mean=mean.mean, std=mean.std)
-    return note, said
+        mean = ranges.averaged(preprocessing.range)
+        if mean != preprocessing.range:
+            note = f"a range of 3 channels for {channels} channels: the mean of each."
+            said = f"{said} {note[0].upper()}{note[1:]}" if said else note
+            preprocessing = preprocessing.changed(mean=mean.mean, std=mean.std)
+    return preprocessing, said
 
 
 def _own(arrays, image_size):
-    """What `save_checkpoint` noted."""
-    own = arrays.notes.get("keras_vit")
-    if not isinstance(own, dict) or not isinstance(own.get("preprocessing"), dict):
+    """Preprocessing that `save_checkpoint` stored."""
+    metadata = arrays.notes.get("keras_vit")
+    if not isinstance(metadata, dict) or not isinstance(
+        metadata.get("preprocessing"), dict
+    ):
         return None
     try:
-        return Preprocessing(**own["preprocessing"]).resized(image_size), None
+        return Preprocessing(**metadata["preprocessing"]).resized(image_size), None
     except (ValueError, TypeError) as err:
         raise CheckpointError(
-            f"{arrays.where}: its note on preprocessing must make sense, got {err}. "
+            f"{arrays.where}: its preprocessing metadata must be valid, got {err}. "
             "Repair it, or save the file again with save_checkpoint."
         ) from err
 
 
 def _configured(arrays, image_size):
-    """From the configuration beside the weights."""
+    """Preprocessing by the configuration beside the weights."""
     folder = pathlib.Path(arrays.where)
     folder = folder if folder.is_dir() else folder.parent
-    found = configs.timm(folder / CONFIG, arrays.notes.get("config") or {})
-    if found is None and isinstance(arrays.notes.get("preprocessor"), dict):
+    stated = configs.timm(folder / CONFIG, arrays.notes.get("config") or {})
+    if stated is None and isinstance(arrays.notes.get("preprocessor"), dict):
         where, config = folder / PREPROCESSOR, arrays.notes["preprocessor"]
-        found = configs.hugging_face(where, config, image_size)
-    if found is None:
+        stated = configs.hugging_face(where, config, image_size)
+    if stated is None:
         return None
-    fields, notes = found
+    fields, notes = stated
     return Preprocessing(image_size, **fields), " ".join(notes) or None
 
 
 def _customary(arrays, family, facts, image_size):
-    """What the code base does when nobody says otherwise."""
+    """Default preprocessing of the code base."""
     if family == "timm_bit":
         crop = 0.875 if max(image_size) <= 224 else 1.0
         bilinear = _pil(image_size, "google", crop)
@@ -91,13 +92,15 @@ def _customary(arrays, family, facts, image_size):
         return _pil(image_size, "imagenet", crop), None
     if family == "timm":
         crop = 0.9 if max(image_size) <= 224 else 1.0
-        note = "the file does not name its preparation; took that of AugReg: range -1.."
-        note += (
+        sentence = (
+            "the file does not name its preparation; took that of AugReg: range -1.."
+        )
+        sentence += (
             "1, long side and corner as TensorFlow rounds them. Pass "
             "preprocessing=keras_vit.Preprocessing(mode='imagenet') if it differs."
         )
         augreg = _pil(image_size, "google", crop)
-        return dataclasses.replace(augreg, geometry="tensorflow"), note
+        return dataclasses.replace(augreg, geometry="tensorflow"), sentence
     mode = "google" if facts.options.get("pooling") else "imagenet"
     squash = Preprocessing(image_size=image_size, mode=mode, rounding="each_pass")
     return squash, None

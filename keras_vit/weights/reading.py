@@ -1,4 +1,4 @@
-"""What a file is, from its names, shapes and configuration; needs no Keras."""
+"""Architecture of a weight file, from names, shapes and config; needs no Keras."""
 
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ OWN_NOTES = {"activation": str, "epsilon": float, "pooling": str, "labels": list
 
 
 class Opened(NamedTuple):
-    """A file whose family and facts are known."""
+    """An open file with its family and facts."""
 
     arrays: ArrayFile
     family: Family
@@ -40,7 +40,7 @@ class Opened(NamedTuple):
 
 
 def family_of(arrays):
-    """Whose names these are.
+    """Find the family that names belong to.
 
     Raises:
         CheckpointError: when nobody knows them.
@@ -60,7 +60,7 @@ def family_of(arrays):
 
 
 def read_facts(arrays, request, skip=()):
-    """Find the family, and read the architecture off the names and shapes.
+    """Find the family, and read the architecture from names and shapes.
 
     Args:
         arrays: `ArrayFile`. request: `Request`.
@@ -92,7 +92,7 @@ def read_facts(arrays, request, skip=()):
 
 
 def _with_own_note(arrays, request):
-    """Our own files say the image size where positions are computed."""
+    """Add the image size that our own files store for computed positions."""
     note = arrays.notes.get("keras_vit")
     size = note.get("image_size") if isinstance(note, dict) else None
     if isinstance(size, list) and [type(n) for n in size] == [int, int]:
@@ -101,28 +101,28 @@ def _with_own_note(arrays, request):
 
 
 def _own_facts(arrays, facts):
-    """What `save_checkpoint` noted because the arrays cannot tell.
+    """Facts in the metadata of `save_checkpoint`.
 
     Raises:
         CheckpointError: when the note was tampered with.
     """
-    note = arrays.notes.get("keras_vit")
-    if not isinstance(note, dict):
+    metadata = arrays.notes.get("keras_vit")
+    if not isinstance(metadata, dict):
         return facts
-    told = {key: note[key] for key in OWN_NOTES if note.get(key) is not None}
-    for key, value in told.items():
+    values = {key: metadata[key] for key in OWN_NOTES if metadata.get(key) is not None}
+    for key, value in values.items():
         if not isinstance(value, OWN_NOTES[key]):
             raise CheckpointError(
                 f"{arrays.where}: note {key!r} must be a {OWN_NOTES[key].__name__}, "
                 f"got {str(value)[:60]!r}. Save the file again with save_checkpoint."
             )
     if not facts.options["include_top"]:
-        told["pooling"] = note.get("pooling")
-    return facts._replace(options={**facts.options, **told}, notes=())
+        values["pooling"] = metadata.get("pooling")
+    return facts._replace(options={**facts.options, **values}, notes=())
 
 
 def _check_kinds(arrays, skipped):
-    """Weights are floats; counters of an optimiser are not."""
+    """Refuse weights that are not floats."""
     for name, entry in arrays.items():
         if skipped(name) or skipped(arrays.origin[name]):
             continue

@@ -1,11 +1,11 @@
-"""What happened to every array when a checkpoint was loaded, and what a file is."""
+"""Report on every array of a loaded checkpoint, and description of a file."""
 
 import dataclasses
 
 
 @dataclasses.dataclass
 class LoadingReport:
-    """Every array of the file and of the model, accounted for.
+    """Every array of file and model: loaded, resized, skipped or missing.
 
     Attributes:
         path: of the file.
@@ -29,7 +29,7 @@ class LoadingReport:
 
     @property
     def clean(self):
-        """Whether everything was loaded as it is."""
+        """Whether everything was loaded without change."""
         return not (self.resized or self.fresh or self.skipped or self.notes)
 
     def to_dict(self):
@@ -39,21 +39,21 @@ class LoadingReport:
     def __str__(self):
         lines = [f"{self.path}: {self.family} weights ({self.format})"]
         lines.append(f"  loaded: {len(self.loaded)} weights")
-        for title, found in (
+        for title, names in (
             ("resized", self.resized),
             ("re-initialised", self.fresh),
             ("skipped in the file", self.skipped),
         ):
-            if found:
-                lines.append(f"  {title}: {len(found)}")
-                lines += [f"    {reason}" for reason in grouped(found)]
+            if names:
+                lines.append(f"  {title}: {len(names)}")
+                lines += [f"    {reason}" for reason in grouped(names)]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
-def grouped(found, limit=3):
-    """Lines "name, name and 7 more: reason", one per reason."""
+def grouped(reason_of, limit=3):
+    """Format lines "name, name and 7 more: reason", one per reason."""
     reasons = {}
-    for name, reason in found.items():
+    for name, reason in reason_of.items():
         reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
         more = f" and {len(names) - limit} more" if len(names) > limit else ""
@@ -62,7 +62,7 @@ def grouped(found, limit=3):
 
 @dataclasses.dataclass
 class Description:
-    """What a file is, read off its header alone.
+    """Description of a file, from its header.
 
     Attributes:
         path, format, family: as in `LoadingReport`.

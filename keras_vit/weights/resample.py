@@ -1,4 +1,4 @@
-"""Fit position tables and patch kernels to another image or patch size."""
+"""Resampling of position tables and patch kernels to another size."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ KERNELS = {
 
 
 def positions(table, grid, new_grid, prefix, kernel):
-    """Resample a position table; rows before the patches stay as they are.
+    """Resample a position table; rows of prefix tokens stay as they are.
 
     Args:
         table: (1, prefix + h*w, D). grid: its (h, w). new_grid: the (h, w)
@@ -38,7 +38,7 @@ def positions(table, grid, new_grid, prefix, kernel):
 
 
 def patch_kernel(kernel, patch_size):
-    """Resize a patch projection so that resized patches give the same tokens.
+    """Resize a patch kernel so that resized patches give the same tokens.
 
     With B the matrix that resizes a patch, the new kernel is pinv(B^T) w: the
     inner product with a resized patch is then as close as possible to the one
@@ -66,7 +66,7 @@ def patch_kernel(kernel, patch_size):
 
 
 def channels(kernel, count):
-    """Fit a kernel for three colours to images of other channels, as timm does.
+    """Convert a 3-channel kernel to other channels, as timm does.
 
     One channel takes the sum over the colours, which is the answer to a grey image in
     all three. More take the colours in turn, scaled so that the sum stays.

@@ -1,4 +1,4 @@
-"""Files of tensors with a JSON header; every claim of the header is checked.
+""".safetensors files; every claim of the header is checked.
 
 The format is small enough to read in a page, and this page refuses before it
 allocates. Format: https://github.com/huggingface/safetensors#format.
@@ -45,7 +45,7 @@ def read_safetensors(path):
 
 
 def _header(path):
-    """(name -> claim, where the data begins)."""
+    """(name -> header entry, start of the data)."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -70,7 +70,7 @@ def _header(path):
 
 
 def _unique(pairs):
-    """Build a dict; refuse a name that occurs twice."""
+    """Build a dict; refuse a duplicate name."""
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a name that occurs twice")
@@ -78,7 +78,7 @@ def _unique(pairs):
 
 
 def _claim(path, name, claim, room):
-    """Check one entry of the header: (code, shape, begin, end)."""
+    """Check one entry of the header: (dtype code, shape, begin, end)."""
     try:
         code, shape, offsets = claim["dtype"], claim["shape"], claim["data_offsets"]
         begin, end = offsets
@@ -105,7 +105,7 @@ def _claim(path, name, claim, room):
 
 
 def _check_spans(path, spans, room):
-    """Arrays must not share bytes, and must fill the file."""
+    """Check that arrays share no bytes, and fill the file."""
     last = 0
     for begin, end, name in sorted(spans):
         if begin != last:
@@ -144,7 +144,7 @@ def _entry(path, name, code, shape, start):
 
 
 def _notes(path, metadata):
-    """Free text of the header; our own notes are JSON under "keras_vit"."""
+    """Metadata of the header; our own is JSON under "keras_vit"."""
     if not isinstance(metadata, dict):
         return {}
     notes = {"metadata": metadata}

@@ -1,4 +1,4 @@
-"""Writing models back in other people's formats, with the tables that read them."""
+"""Writing of models in the formats of other code bases."""
 
 import json
 
@@ -46,15 +46,15 @@ def save_checkpoint(model, path, format="google_npz", overwrite=False):
     check_choice("format", format, FORMATS)
     facts = facts_of(model)
     arrays = dict(_arrays(model, _rules(format, facts), facts, format))
-    note = _note(model, facts)
+    metadata = _note(model, facts)
     with replacing(path, overwrite) as target:
         if format == "google_npz":
-            write_npz(target, arrays.items(), note)
+            write_npz(target, arrays.items(), metadata)
         elif format == "timm":
-            text = {"format": "pt", "keras_vit": json.dumps(note)}
+            text = {"format": "pt", "keras_vit": json.dumps(metadata)}
             write_safetensors(target, arrays, text)
         else:
-            config = json.dumps(_hf_config(model, facts, note), indent=2)
+            config = json.dumps(_hf_config(model, facts, metadata), indent=2)
             target.mkdir()
             write_safetensors(target / "model.safetensors", arrays, {"format": "pt"})
             (target / "config.json").write_text(config + "\n", "utf-8")
@@ -64,7 +64,7 @@ def save_checkpoint(model, path, format="google_npz", overwrite=False):
 
 
 def facts_of(model):
-    """Read the architecture off the layers of a model.
+    """Read the architecture from the layers of a model.
 
     Returns:
         Fields of `Architecture`, or `BiTArchitecture`, that matter to a file.
@@ -125,7 +125,7 @@ def _stem(layers):
 
 
 def _rules(format, facts):
-    """The table of a format, without rules for what the model lacks."""
+    """Rules of a format, without those that the model does not need."""
     if "units" in facts:
         return BIT_RULES.get(format, lambda facts: [])(facts)
     if format == "timm":
@@ -161,23 +161,23 @@ def _arrays(model, rules, facts, format):
 
 
 def _unsaid(format, facts):
-    """Parts without weights that a format cannot express."""
+    """Parts without weights that a format cannot store."""
     if "units" in facts:
         return []
     positions = {"google_npz": ("learned", "sincos2d")}.get(format, ("learned",))
     pooled = {"hf": ("token", None)}.get(format, ("token", "gap", "map", None))
-    found = []
+    parts = []
     if facts["position"] not in positions:
-        found.append(f"position={facts['position']!r}")
+        parts.append(f"position={facts['position']!r}")
     if facts["pooling"] not in pooled:
-        found.append(f"pooling={facts['pooling']!r}")
+        parts.append(f"pooling={facts['pooling']!r}")
     if format == "hf" and not facts["position_prefix"]:
-        found.append("position_prefix=False")
-    return found
+        parts.append("position_prefix=False")
+    return parts
 
 
 def _note(model, facts):
-    """What the arrays cannot tell, as plain values."""
+    """Metadata that the arrays do not tell, as plain values."""
     keys = ("heads", "activation", "epsilon", "pooling")
     prepared = getattr(model, "preprocessing", None)
     return {
@@ -189,17 +189,17 @@ def _note(model, facts):
     }
 
 
-def _hf_config(model, facts, note):
-    """config.json as transformers writes it, with our note beside."""
+def _hf_config(model, facts, metadata):
+    """config.json as transformers writes it, with our metadata."""
     labels = model.labels or [f"LABEL_{k}" for k in range(facts["classes"] or 2)]
     height, width = facts["image_size"]
     rows, columns = facts["patch_size"]
-    kind = "DeiT" if facts["distilled"] else "ViT"
+    model_name = "DeiT" if facts["distilled"] else "ViT"
     tail = "ForImageClassificationWithTeacher" if facts["distilled"] else None
     tail = tail or ("ForImageClassification" if facts["classes"] else "Model")
     return {
-        "architectures": [kind + tail],
-        "model_type": kind.lower(),
+        "architectures": [model_name + tail],
+        "model_type": model_name.lower(),
         "hidden_size": facts["width"],
         "num_hidden_layers": facts["depth"],
         "num_attention_heads": facts["heads"],
@@ -212,12 +212,12 @@ def _hf_config(model, facts, note):
         "qkv_bias": facts["qkv_bias"],
         "id2label": {str(k): name for k, name in enumerate(labels)},
         "label2id": {name: k for k, name in enumerate(labels)},
-        "keras_vit": {**note, "labels": None},
+        "keras_vit": {**metadata, "labels": None},
     }
 
 
 def _hf_preprocessor(model):
-    """preprocessor_config.json; the exact preparation is in our note."""
+    """preprocessor_config.json; the exact preprocessing is in our metadata."""
     prepared = model.preprocessing
     plain = prepared.mode == "none"
     rows = ranges.in_channels(prepared.range, model.input_shape[-1])

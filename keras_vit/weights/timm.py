@@ -1,4 +1,4 @@
-"""Names of PyTorch state dicts: timm with its hybrids, DeiT, DeiT-III, MAE."""
+"""PyTorch weights: timm with its hybrids, DeiT, DeiT-III, MAE."""
 
 import math
 import re
@@ -24,12 +24,12 @@ MAE = "MAE's decoder"
 
 
 def recognises(arrays):
-    """A patch projection and blocks under their PyTorch names."""
+    """Whether names are PyTorch's, with a patch projection and blocks."""
     return any(name.endswith("patch_embed.proj.weight") for name in arrays)
 
 
 def normalise(arrays):
-    """One spelling of each name; MAE's decoder, and what masks, is set aside."""
+    """Normalise the spelling of names; MAE's decoder is set aside."""
     arrays = arrays.renamed(_canonical)
     mae = any(name.startswith("decoder_") for name in arrays)
     masks = MAE if mae else "used in pre-training alone"
@@ -64,7 +64,7 @@ def read(arrays, request):
     mlp = arrays.shape("blocks.0.mlp.fc1.weight", 2)[0]
     config = TimmConfig(arrays)
     config.check()
-    heads, note = _heads(arrays, config, request, width, depth, mlp)
+    heads, sentence = _heads(arrays, config, request, width, depth, mlp)
     _refuse_invisible(arrays, config)
     registers = arrays.shape("reg_token", 3)[1] if "reg_token" in arrays else 0
     options = {
@@ -86,15 +86,15 @@ def read(arrays, request):
     }
     prefix = int(options["class_token"]) + int(options["distilled"]) + registers
     stride = patch_stride(options)
-    found, grid = position(arrays, "pos_embed", prefix, stride, request)
+    fields, grid = position(arrays, "pos_embed", prefix, stride, request)
     facebook = is_mae(arrays) or arrays.notes.get("wrap") == "model"
     kernel = "bicubic" if facebook else "bicubic_antialias"
-    notes = [note, *_notes(arrays, config, options)]
-    return Facts({**options, **found}, grid, kernel, tuple(filter(None, notes)))
+    notes = [sentence, *_notes(arrays, config, options)]
+    return Facts({**options, **fields}, grid, kernel, tuple(filter(None, notes)))
 
 
 def _refuse_invisible(arrays, config):
-    """A network whose norms stand elsewhere has the same arrays as another.
+    """Refuse post-norm networks, whose arrays are those of another.
 
     Raises:
         CheckpointError: for arrays like those of timm's rpn, without a configuration.
@@ -103,13 +103,13 @@ def _refuse_invisible(arrays, config):
     if bare and not config and "keras_vit" not in arrays.notes:
         raise CheckpointError(
             f"{arrays.where}: qkv without bias and no class token are what timm's rpn "
-            "models have, whose norms stand behind the layers; the arrays do not tell. "
+            "models have, whose norms follow the layers; the arrays do not tell. "
             "Put timm's config.json beside the file."
         )
 
 
 def _notes(arrays, config, options):
-    """What the arrays do not show, and was taken for granted."""
+    """Notes on architecture options that the arrays do not show."""
     if "keras_vit" in arrays.notes:
         return
     if not config and options["norm_input"]:
@@ -128,14 +128,14 @@ def _units(arrays):
     """Units per ResNet stage of a hybrid: (3, 4, 9), () for the root alone, or None."""
     if not any(name.startswith(BACKBONE) for name in arrays):
         return None
-    found = {}
+    units = {}
     for match in filter(None, (re.match(UNIT, name) for name in arrays)):
-        found.setdefault(int(match[1]), set()).add(int(match[2]))
-    counts = [len(found.get(stage, ())) for stage in range(len(found))]
-    if 0 in counts or f"{BACKBONE}{'stem.' if found else ''}conv.weight" not in arrays:
+        units.setdefault(int(match[1]), set()).add(int(match[2]))
+    counts = [len(units.get(stage, ())) for stage in range(len(units))]
+    if 0 in counts or f"{BACKBONE}{'stem.' if units else ''}conv.weight" not in arrays:
         raise CheckpointError(
             f"{arrays.where}: a hybrid's ResNet must have a root and stages numbered "
-            f"from 0 without a gap, got {sorted(found)[:20]}. Other backbones are not "
+            f"from 0 without a gap, got {sorted(units)[:20]}. Other backbones are not "
             "read; fetch the file again if it is a ResNet."
         )
     return tuple(counts)
@@ -158,7 +158,7 @@ def _patch(arrays):
 
 
 def _heads(arrays, config, request, width, depth, mlp):
-    """From the per-head norms, our own note, the caller, timm, or the known sizes."""
+    """Number of heads: from per-head norms, metadata, caller, timm or known sizes."""
     if "blocks.0.attn.q_norm.weight" in arrays:
         each = arrays.shape("blocks.0.attn.q_norm.weight", 1)[0]
         if width % each == 0 and each < width:
@@ -173,7 +173,7 @@ def _heads(arrays, config, request, width, depth, mlp):
 
 
 def _switches(arrays):
-    """Parts that a block or the embedding may have or lack."""
+    """Optional parts of blocks and embedding."""
     return {
         "qkv_bias": "blocks.0.attn.qkv.bias" in arrays,
         "qk_norm": "blocks.0.attn.q_norm.weight" in arrays,
@@ -185,7 +185,7 @@ def _switches(arrays):
 
 
 def _top(arrays, config):
-    """What stands behind the blocks."""
+    """Norm, pooling and head of the model."""
     if is_mae(arrays):
         return {"include_top": False, "pooling": None}
     if "attn_pool.latent" in arrays:
@@ -206,7 +206,7 @@ def _top(arrays, config):
 
 
 def rules(options):
-    """The table of names, for one architecture."""
+    """Rules of the names, for one architecture."""
     tokens = ("cls_token", "dist_token") if options.get("distilled") else ("cls_token",)
     linear = (
         single("pre_logits", "pre_logits"),
@@ -251,23 +251,25 @@ def block_rules():
 
 
 def _stem(stem):
-    """The ResNet in front of a hybrid."""
+    """Rules of a hybrid's ResNet."""
     if stem is None:
         return []
     root = f"{BACKBONE}{'stem.' if stem else ''}"
-    found = [_convolution(f"{root}conv", "stem_root")]
+    stem_rules = [_convolution(f"{root}conv", "stem_root")]
     norms = [single(f"{root}norm", "stem_norm")]
     for stage, count in enumerate(stem):
         for unit in range(count):
             theirs = f"{BACKBONE}stages.{stage}.blocks.{unit}"
             ours = f"stage{stage + 1}_unit{unit + 1}"
             for part in "123":
-                found.append(_convolution(f"{theirs}.conv{part}", f"{ours}/conv{part}"))
+                stem_rules.append(
+                    _convolution(f"{theirs}.conv{part}", f"{ours}/conv{part}")
+                )
                 norms.append(single(f"{theirs}.norm{part}", f"{ours}/norm{part}"))
             down = f"{theirs}.downsample"
-            found.append(_convolution(f"{down}.conv", f"{ours}/conv_proj"))
+            stem_rules.append(_convolution(f"{down}.conv", f"{ours}/conv_proj"))
             norms.append(single(f"{down}.norm", f"{ours}/norm_proj"))
-    return [*found, *pair(norms, NORM)]
+    return [*stem_rules, *pair(norms, NORM)]
 
 
 def _convolution(file, model):
@@ -275,7 +277,7 @@ def _convolution(file, model):
 
 
 def _pooling():
-    """timm's attention pooling, with a fused key-value matrix."""
+    """Rules of timm's attention pooling, with a fused key-value matrix."""
     linear = [
         single("attn_pool.q", "pool/query"),
         Rule(("attn_pool.kv",), ("pool/key", "pool/value")),

@@ -1,4 +1,4 @@
-"""What timm's config.json tells and arrays cannot: heads, GELU, pooling, labels."""
+"""timm's config.json: heads, GELU, pooling, labels."""
 
 import re
 
@@ -28,7 +28,7 @@ HARMLESS = frozenset(
 
 
 class TimmConfig:
-    """A config.json of timm, or nothing.
+    """timm's config.json, or an empty one.
 
     Args:
         arrays: `ArrayFile` whose notes may hold it.
@@ -50,7 +50,7 @@ class TimmConfig:
         return self.config.get(name) if value is None else value
 
     def check(self):
-        """Refuse arguments that make another network.
+        """Refuse arguments of another network.
 
         Raises:
             CheckpointError: naming the argument.
@@ -62,7 +62,7 @@ class TimmConfig:
             self._refuse("pos_embed", "'learn'", self.get("pos_embed"))
 
     def heads(self):
-        """Attention heads, or None."""
+        """Number of heads, or None."""
         value = self.get("num_heads")
         if value is None:
             return None
@@ -80,11 +80,11 @@ class TimmConfig:
         return GELUS[str(value)]
 
     def epsilon(self):
-        """Of the norms: those of CLIP are torch's own."""
+        """Epsilon of the norms; CLIP's are torch's default."""
         return 1e-5 if "_clip_" in f"{self.name}_" else 1e-6
 
     def pooling(self, class_token):
-        """ "token", "gap" or "map"; None where it does not say."""
+        """ "token", "gap" or "map"; None where it is not stated."""
         value = self.get("global_pool")
         if value in (None, ""):
             return None
@@ -100,7 +100,7 @@ class TimmConfig:
 
 
 def labels_of(config, classes):
-    """Names of the classes, out of timm's or transformers' config.json.
+    """Class names in timm's or transformers' config.json.
 
     Args:
         config: dict. classes: K.
@@ -115,9 +115,9 @@ def labels_of(config, classes):
     def first(key):
         return next((p[key] for p in places if p.get(key) is not None), None)
 
-    names, told = first("label_names"), first("label_descriptions")
+    names, descriptions = first("label_names"), first("label_descriptions")
     names = _ordered(names if names is not None else first("id2label"), classes)
-    texts = _ordered(told, classes)
+    texts = _ordered(descriptions, classes)
     if names is None and texts is None:
         given = names is None and first("label_names") is not None
         many = f"label_names does not name each of {classes} classes; left out."
@@ -126,8 +126,8 @@ def labels_of(config, classes):
         return None, None
     if texts is not None:
         return texts, None
-    if isinstance(told, dict) and all(name in told for name in names):
-        return [str(told[name]) for name in names], None
+    if isinstance(descriptions, dict) and all(name in descriptions for name in names):
+        return [str(descriptions[name]) for name in names], None
     return names, None
 
 

@@ -1,4 +1,4 @@
-"""Tensors from a `.pth` file, without ever running what is pickled in it.
+"""Tensors of a PyTorch file, read without running its pickle.
 
 A pickle is a program. This module does not use Python's unpickler: it steps
 through the opcodes itself, knows only those that describe dictionaries, lists,
@@ -18,7 +18,7 @@ from keras_vit.weights.arrays import DTYPES, ArrayFile, Entry, check_shape, deco
 
 PROGRAM_LIMIT = 64 * 2**20  # bytes of data.pkl; real ones are below 1 MiB
 MEMO_LIMIT = 2**24
-# Where training scripts put the weights, in the order of trust.
+# Keys of the weights in training files, the most reliable first.
 WRAPS = (
     "model_ema", "state_dict_ema", "ema_state_dict", "ema", "model", "state_dict",
     "model_state_dict", "module", "teacher", "encoder", "target_encoder", "net",
@@ -48,32 +48,32 @@ NOTHING_TO_DO = {"PROTO", "FRAME"}
 
 
 class Name(str):
-    """A class or function that the file mentions; never looked up."""
+    """A class or function that the file names; never looked up."""
 
 
 class Ignored:
-    """Stands for an object that is not a tensor, such as a script's arguments."""
+    """Stands in for an object that is not a tensor, such as a script's arguments."""
 
 
 class Storage(collections.namedtuple("Storage", "dtype key count")):
-    """A block of numbers in the archive."""
+    """A storage of numbers in the archive."""
 
 
 class Tensor(collections.namedtuple("Tensor", "storage offset shape strides")):
-    """A view of a block of numbers."""
+    """A view of a storage."""
 
 
 class Refused(Exception):
-    """The program wants something that tensors do not need."""
+    """The pickle needs an operation that tensors do not."""
 
 
 def _tensor(arguments):
     storage, offset, shape, strides = arguments[:4]
     numbers = [offset, *shape, *strides]
     if not isinstance(storage, Storage) or len(shape) != len(strides):
-        raise Refused("a tensor without numbers behind it")
+        raise Refused("a tensor without a storage")
     if not all(type(n) is int and n >= 0 for n in numbers):
-        raise Refused("a tensor whose shape is not made of whole numbers")
+        raise Refused("a tensor whose shape is not of integers")
     last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     values = math.prod(shape)
     if values and (last >= storage.count or values > storage.count):
@@ -81,7 +81,7 @@ def _tensor(arguments):
     return Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-# What a file may call, and what happens instead.
+# Allowed functions of a pickle, and what replaces them.
 CALLS = {
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_parameter": lambda arguments: arguments[0],
@@ -101,7 +101,7 @@ CALLS = {
 
 
 class Machine:
-    """Steps through a pickle and builds plain containers and `Tensor`s."""
+    """Interprets a pickle and builds plain containers and `Tensor`s."""
 
     def __init__(self):
         self.stack = []
@@ -109,7 +109,7 @@ class Machine:
         self.memo = {}
 
     def run(self, program):
-        """The object that the program describes.
+        """Build the object that the pickle describes.
 
         Raises:
             Refused: for an opcode or a name that tensors do not need.
@@ -126,7 +126,7 @@ class Machine:
                 self.stack.append(EMPTY[name]())
             elif name not in NOTHING_TO_DO:
                 self._step(name, argument)
-        raise Refused("a program without an end")
+        raise Refused("a pickle without a STOP opcode")
 
     def _step(self, name, argument):
         step = getattr(self, f"do_{name.lower()}", None)
@@ -154,7 +154,7 @@ class Machine:
 
     def _tuple_of(self, count):
         if len(self.stack) < count:
-            raise Refused("a tuple of values that are not there")
+            raise Refused("a tuple of missing values")
         items = tuple(self.stack[-count:])
         del self.stack[-count:]
         self.stack.append(items)
@@ -180,7 +180,7 @@ class Machine:
         if isinstance(self.stack[-1], list):
             self.stack[-1].extend(items)
         elif not isinstance(self.stack[-1], Ignored):
-            raise Refused("a list that is none")
+            raise Refused("an append to what is not a list")
 
     def do_setitem(self, _):
         value, key = self.stack.pop(), self.stack.pop()
@@ -192,14 +192,14 @@ class Machine:
     def _update(self, items):
         target = self.stack[-1]
         if not isinstance(target, dict):
-            raise Refused("a dictionary that is none")
+            raise Refused("a key of what is not a dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if isinstance(key, str | int | float | bytes | None):
                 target[key] = value
 
     def _remember(self, index):
         if index > MEMO_LIMIT:
-            raise Refused(f"a memory of {index} places")
+            raise Refused(f"a memo of {index} entries")
         self.memo[index] = self.stack[-1]
 
     do_binput = do_long_binput = lambda self, index: self._remember(index)
@@ -222,7 +222,7 @@ class Machine:
     def do_reduce(self, _):
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
-            raise Refused("a call of something that is no function")
+            raise Refused("a call of what is not a function")
         if function not in CALLS:
             raise Refused(f"a call of {function.replace(' ', '.')}")
         self.stack.append(CALLS[function](arguments))
@@ -236,7 +236,7 @@ class Machine:
         kind, storage, key, _, count = self.stack.pop()
         storage = storage.rpartition(" ")[2] if isinstance(storage, Name) else None
         if kind != "storage" or storage not in STORAGES or type(count) is not int:
-            raise Refused(f"numbers of an unknown type ({storage})")
+            raise Refused(f"a storage of an unknown dtype ({storage})")
         self.stack.append(Storage(STORAGES[storage], str(key), count))
 
 
@@ -253,23 +253,23 @@ def read_torch(path):
         CheckpointError: when the file wants more than tensors, is damaged, or
             has no weights in it.
     """
-    found = archive.members(path)
-    program = [name for name in found if name.split("/")[-1] == "data.pkl"]
-    if len(program) != 1 or found[program[0]].file_size > PROGRAM_LIMIT:
+    members = archive.members(path)
+    program = [name for name in members if name.split("/")[-1] == "data.pkl"]
+    if len(program) != 1 or members[program[0]].file_size > PROGRAM_LIMIT:
         raise CheckpointError(
             f"{path}: a PyTorch file must hold one data.pkl of at most "
             f"{PROGRAM_LIMIT} bytes, got {len(program)}. Save it with torch.save."
         )
     folder = program[0].removesuffix("data.pkl")
-    order = found.get(f"{folder}byteorder")
+    order = members.get(f"{folder}byteorder")
     if order is not None and archive.read(path, order, 16) != b"little":
         raise CheckpointError(
             f"{path}: numbers must be little-endian. Save it on another machine."
         )
-    tree = _run(path, archive.read(path, found[program[0]]))
+    tree = _run(path, archive.read(path, members[program[0]]))
     weights, wrap, others = _weights(path, tree)
     entries = {
-        name: _entry(path, found, f"{folder}data/", name, tensor)
+        name: _entry(path, members, f"{folder}data/", name, tensor)
         for name, tensor in weights.items()
     }
     notes = {"wrap": wrap}
@@ -301,20 +301,20 @@ def _run(path, program):
 
 def _weights(path, tree):
     """(name -> Tensor, the keys that it was wrapped in, those of other copies)."""
-    found = dict(_states(tree, (), _named)) or dict(_states(tree, (), bool))
-    if not found:
+    candidates = dict(_states(tree, (), _named)) or dict(_states(tree, (), bool))
+    if not candidates:
         raise CheckpointError(
             f"{path}: must hold a dictionary of tensors, at the top or under a key "
             f"such as {', '.join(WRAPS[:8])}. Save model.state_dict()."
         )
-    ranks = {keys: [_rank(key) for key in keys] for keys in found}
-    best = min(found, key=lambda keys: ranks[keys])
-    others = [".".join(keys) for keys in found if keys != best]
-    return found[best], ".".join(best), others
+    ranks = {keys: [_rank(key) for key in keys] for keys in candidates}
+    best = min(candidates, key=lambda keys: ranks[keys])
+    others = [".".join(keys) for keys in candidates if keys != best]
+    return candidates[best], ".".join(best), others
 
 
 def _rank(key):
-    """How much a key is trusted; known ones first."""
+    """Rank of a key; known ones first."""
     return WRAPS.index(key) if key in WRAPS else len(WRAPS)
 
 
@@ -324,7 +324,7 @@ def _named(tensors):
 
 
 def _states(tree, keys, wanted):
-    """(keys, name -> Tensor) of every dictionary of tensors that is wanted."""
+    """(keys, name -> Tensor) of every dictionary of tensors accepted."""
     if not isinstance(tree, dict):
         return
     tensors = {
@@ -340,9 +340,9 @@ def _states(tree, keys, wanted):
                 yield from _states(value, (*keys, name), wanted)
 
 
-def _entry(path, found, folder, name, tensor):
+def _entry(path, members, folder, name, tensor):
     check_shape(path, name, tensor.shape)
-    info = found.get(folder + tensor.storage.key)
+    info = members.get(folder + tensor.storage.key)
     item = np.dtype(DTYPES[tensor.storage.dtype]).itemsize
     if info is None or info.file_size != tensor.storage.count * item:
         got = "nothing" if info is None else f"{info.file_size} bytes"

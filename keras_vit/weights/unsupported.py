@@ -1,4 +1,4 @@
-"""Architectures that are known by name and not read: told by names of arrays or config.
+"""Known architectures that are not read, recognised by names or config.
 
 A file whose names look like those of a Vision Transformer can hold another network,
 and would then load wrong or halfway. Whoever is recognised here is refused by name.
@@ -152,7 +152,7 @@ MODEL_TYPES = ("vit", "deit", "vit_mae", "vit_msn", "imagegpt")
 
 
 def family(arrays):
-    """The family of a file that is known and not read, or None.
+    """Family of a file that is known and not read, or None.
 
     Args:
         arrays: `ArrayFile`, its configuration among its notes.
@@ -161,7 +161,7 @@ def family(arrays):
 
 
 def by_names(names):
-    """The family that these names of arrays belong to, or None."""
+    """Family of array names, or None."""
     text = "\n".join(names)
     for found, *patterns in NAMES:
         if all(re.search(pattern, text, re.MULTILINE) for pattern in patterns):
@@ -170,36 +170,36 @@ def by_names(names):
 
 
 def _by_config(config):
-    """What a configuration names, if it is none of ours."""
+    """Family that a config names, if it is not read."""
     name = config.get("architecture")
     if isinstance(name, str):
         name = name.partition(".")[0].rpartition("/")[2]
-        part = next((kind for p, kind in PARTS if re.search(p, name)), None)
+        part = next((model_type for p, model_type in PARTS if re.search(p, name)), None)
         if part is None and (PLAIN.fullmatch(name) or RESIDUAL.fullmatch(name)):
             return None
         return f"{part or _word(name)} (architecture {name!r})"
-    kind = config.get("model_type")
-    if isinstance(kind, str) and kind not in MODEL_TYPES:
-        return f"{_word(kind)} (model_type {kind!r})"
+    model_type = config.get("model_type")
+    if isinstance(model_type, str) and model_type not in MODEL_TYPES:
+        return f"{_word(model_type)} (model_type {model_type!r})"
     return None
 
 
 def _word(name):
-    """The family of a name by its first word."""
+    """Family of a name by its first word."""
     first = re.split(r"[_.-]", name)[0]
     tries = (name, first, re.sub(r"v?\d+\w*$", "", first))
     return next((WORDS[t] for t in tries if t in WORDS), "an unknown architecture")
 
 
-def refuse(where, found):
-    """The error that names a family.
+def refuse(where, family_name):
+    """Raise the error that names the family.
 
     Raises:
         CheckpointError: always.
     """
     raise CheckpointError(
         f"{where}: must hold a plain Vision Transformer (ViT, DeiT, DeiT-III, AugReg, "
-        f"MAE, a hybrid) or Big Transfer, got {found}, which is another network and is "
-        "not read. Run it with the library that it came from, or choose a name of "
-        "keras_vit.list_checkpoints()."
+        f"MAE, a hybrid) or Big Transfer, got {family_name}, which is another network "
+        "and is not read. Run it with the library that it came from, or choose a name "
+        "of keras_vit.list_checkpoints()."
     )

@@ -1,24 +1,24 @@
-"""What trainers put around weights: prefixes of names, copies, counters, constants."""
+"""Wrappers around weights in training files: prefixes, copies, counters."""
 
 import fnmatch
 import re
 
 from keras_vit.errors import CheckpointError
 
-# How the first array of a model is called, without what stands in front.
+# Name of a model's first array, without a prefix.
 ANCHORS = (
     "patch_embed.proj.weight",
     "embeddings.patch_embeddings.projection.weight",
     "stem.conv.weight",
 )
-# What PyTorch's own wrappers put into names, in front of any part.
+# Prefixes of PyTorch's wrappers, at any part of a name.
 WITHIN = re.compile(
     r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)"
     r"(?=\.)"
 )
-# Of several copies, the averaged weights are those that their authors judge by.
+# Of several copies, the averaged weights (EMA) are the ones that authors evaluate.
 PREFERRED = ("ema", "averaged", "teacher")
-# Arrays that are computed, or count: name's end -> why they are left out.
+# Computed arrays and counters: suffix of the name -> why they are skipped.
 BUFFERS = (
     (r"(^|\.)num_batches_tracked$", "a counter of batches"),
     (r"(^|\.)n_averaged$", "a counter of averages"),
@@ -66,24 +66,24 @@ def _buffer(name):
 
 
 def _choose(arrays, skipped):
-    """(prefix, prefixes of other copies, sentences)."""
+    """(prefix, prefixes of other copies, notes)."""
     for anchor in ANCHORS:
-        found = [n for n in arrays if n == anchor or n.endswith(f".{anchor}")]
-        found = [n.removesuffix(anchor) for n in found if not skipped(n)]
-        if not found:
+        prefixes = [n for n in arrays if n == anchor or n.endswith(f".{anchor}")]
+        prefixes = [n.removesuffix(anchor) for n in prefixes if not skipped(n)]
+        if not prefixes:
             continue
-        if len(found) == 1:
-            return found[0], [], []
-        chosen = [p for p in found if any(word in p.lower() for word in PREFERRED)]
-        if len(chosen) != 1 and "" in found:
+        if len(prefixes) == 1:
+            return prefixes[0], [], []
+        chosen = [p for p in prefixes if any(word in p.lower() for word in PREFERRED)]
+        if len(chosen) != 1 and "" in prefixes:
             chosen = [""]
         if len(chosen) != 1:
-            names = ", ".join(map(repr, sorted(found)))
+            names = ", ".join(map(repr, sorted(prefixes)))
             raise CheckpointError(
                 f"{arrays.where}: must hold one model, got copies of its weights under "
-                f"{names}. Say which to leave out: skip={found[-1] + '*'!r}."
+                f"{names}. Say which to leave out: skip={prefixes[-1] + '*'!r}."
             )
-        others = [p for p in found if p != chosen[0]]
+        others = [p for p in prefixes if p != chosen[0]]
         names = ", ".join(map(repr, others))
         said = f"several copies of the weights: took {chosen[0]!r}, left out {names}."
         return chosen[0], others, [said]
@@ -91,7 +91,7 @@ def _choose(arrays, skipped):
 
 
 def _shortening(arrays, prefix):
-    """A function of names that takes the prefix off, or as much of it as there is.
+    """Make a function that removes the prefix of names, or its part.
 
     A head often stands outside the wrapper of its backbone: "module.backbone.norm"
     goes with "module.head".

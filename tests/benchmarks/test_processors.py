@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_vit.export.processors.trial import Trial
+from keras_vit.export.processors.trial import ProcessorTrial
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def test_cells_are_kept(processors, tmp_path):
 
 def test_a_cell_as_text(processors):
     """Images with the same class, largest difference, dB; or what there is instead."""
-    trial = Trial("haswell", "emulator", images=20, native_agreement=95.0)
+    trial = ProcessorTrial("haswell", "emulator", images=20, native_agreement=95.0)
     trial.native_difference, trial.native_db = 0.0123, 31.6
-    failed = Trial("haswell", "emulator", reasons=["the process ended"])
+    failed = ProcessorTrial("haswell", "emulator", reasons=["the process ended"])
 
     assert "19/20, 0.01, 32 dB" == processors.shown(trial.to_dict())
     trial.native_db = np.inf

@@ -42,7 +42,9 @@ def test_installing_names_and_all(monkeypatch, capsys):
     """Words and commas both separate names; what is there is not made again."""
     made = []
     for name in parts.PARTS:
-        part = parts.Part(name, "", 1, lambda _, name=name: made.append(name))
+        part = parts.InstallablePart(
+            name, "", 1, lambda _, name=name: made.append(name)
+        )
         monkeypatch.setitem(parts.PARTS, name, part)
 
     assert 0 == main(["processors", "--json", "--install", "haswell", "nehalem"])
@@ -62,7 +64,7 @@ def test_installing_names_and_all(monkeypatch, capsys):
 )
 def test_verify_checks_processors_first(words, told, tmp_path, monkeypatch, capsys):
     """Before the model is loaded."""
-    monkeypatch.setitem(parts.PARTS, "qemu", parts.Part("qemu", "", 1, None))
+    monkeypatch.setitem(parts.PARTS, "qemu", parts.InstallablePart("qemu", "", 1, None))
     path = tmp_path / "m.tflite"
     path.write_bytes(b"")
     given = ["verify", "no.keras", str(path), "--images", str(tmp_path)]

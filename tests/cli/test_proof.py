@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from keras_vit import export
-from keras_vit.export.quantization.auto import Trial
+from keras_vit.export.quantization.auto import AutoTrial
 
 export_all = importlib.import_module("keras_vit.export.export_all")
 
@@ -103,7 +103,7 @@ def test_auto_gets_its_images(run, place, tmp_path, monkeypatch):
     def write(model, path, **options):
         given.update(options)
         made = export.to_onnx(model, place / "again.onnx", overwrite=True, verbose=0)
-        trial = Trial("dynamic_int8", 10**6, 80.0, 0.1, 99.0, True)
+        trial = AutoTrial("dynamic_int8", 10**6, 80.0, 0.1, 99.0, True)
         return dataclasses.replace(made, tried=(trial,))
 
     monkeypatch.setattr(export, "to_tflite", write)
@@ -161,7 +161,7 @@ def test_benchmark_prints_ratios(run, place):
         ),
         (
             ("export", "m", "m.onnx", "--calibration", "."),
-            "--calibration: means nothing with --quantization None",
+            "--calibration: is not used with --quantization None",
         ),
         (
             ("export", "m", "out", "--data", "digits", "--formats", "coreml"),

@@ -146,7 +146,7 @@ WRONG = {
         {"target": "microcontroller"},
         "must be given for target='microcontroller' with full_int8.*Pass 32 to 128",
     ),
-    "unused": ({"target": "web", "calibration": 1}, "means nothing for target='web'"),
+    "unused": ({"target": "web", "calibration": 1}, "is not used for target='web'"),
     "auto": ({"target": "web", "quantization": "auto"}, "validation: must be given"),
     "size": ({"target": "server", "input_size": 48}, "takes JPEG and PNG files of any"),
     "labels": ({"target": "web", "labels": ["a"]}, "must name 5 classes, got 1"),

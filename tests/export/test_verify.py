@@ -8,7 +8,7 @@ from keras_vit import Preprocessing, export
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.comparison.running_tally import Comparison
 from keras_vit.export.images.image_folder import LabelledFolder
-from keras_vit.export.io.io_spec import Contract, Tensor, contract_of
+from keras_vit.export.io.io_spec import Contract, TensorSpec, contract_of
 from keras_vit.export.runtime.differences import Tally, decibels
 from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.timing import interleaved
@@ -186,8 +186,8 @@ def test_the_best_five_and_the_confusions_are_counted(exported):
 
 def contract_of_seven():
     """The adapter of a model with seven classes."""
-    image = Tensor("image", "float32", (None, 32, 32, 3))
-    return Contract(image, (Tensor("logits", "float32", (None, 7)),), "google")
+    image = TensorSpec("image", "float32", (None, 32, 32, 3))
+    return Contract(image, (TensorSpec("logits", "float32", (None, 7)),), "google")
 
 
 def test_the_file_of_another_model_is_refused(tiny, exported, photos):

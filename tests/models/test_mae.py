@@ -126,8 +126,8 @@ def test_without_training_the_draw_is_always_the_same(tiny, images):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mask_ratio": 1.0}, r"mask_ratio: must hide some .* got 1.0"),
-        ({"mask_ratio": "0.75"}, r"mask_ratio: must hide some .* got '0.75'"),
+        ({"mask_ratio": 1.0}, r"mask_ratio: must mask some .* got 1.0"),
+        ({"mask_ratio": "0.75"}, r"mask_ratio: must mask some .* got '0.75'"),
         ({"pooling": "token"}, r"pooling: .* got 'token'.*classifier_from"),
         ({"registers": 2}, r"registers: .* got 2"),
         ({"conv_stem": (8, 16)}, r"conv_stem: .* got \(8, 16\)"),

@@ -260,7 +260,7 @@ def test_almost_the_same_names_are_named(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
 def test_odd_entries_are_named(tmp_path):
-    """A pipe named like an image, and a name that is no UTF-8."""
+    """A pipe named like an image, and a name that is not UTF-8."""
     fill(tmp_path, *classes("a", "b"))
     os.mkfifo(tmp_path / "a" / "pipe.jpg")
     RED.save(os.fsdecode(os.fsencode(tmp_path / "b") + b"/\xff.jpg"), "PNG")
@@ -268,7 +268,7 @@ def test_odd_entries_are_named(tmp_path):
 
     assert 6 == sum(map(len, found.splits.values())) and 2 == len(found.skipped)
     assert "neither a file nor a folder: 1, a/pipe.jpg" in said(found)
-    assert "a name that is no UTF-8: 1, b/\\xff.jpg" in said(found).replace(
+    assert "a name that is not UTF-8: 1, b/\\xff.jpg" in said(found).replace(
         "udcff", "xff"
     )
 

@@ -156,5 +156,5 @@ def test_pixels_without_a_scale_are_refused(mode):
     for high in (1.0, 60_000.0):
         levels = np.linspace(0, high, 64).reshape(8, 8).astype("float32")
         raw = encoded(Image.fromarray(levels).convert(mode), "TIFF")
-        with pytest.raises(ValueError, match="32 bits from 0 to"):
+        with pytest.raises(ValueError, match="32-bit pixels from 0 to"):
             read_image(raw)

@@ -135,8 +135,8 @@ def test_tampered_notes(tiny, tmp_path):
         ("activation", [], "note 'activation' must be a str"),
         ("activation", "swish", "activation: must be one of"),
         ("epsilon", "1", "note 'epsilon' must be a float"),
-        ("preprocessing", {"mode": "x"}, "note on preprocessing must make sense"),
-        ("preprocessing", {"x": 1}, "note on preprocessing must make sense"),
+        ("preprocessing", {"mode": "x"}, "preprocessing metadata must be valid"),
+        ("preprocessing", {"x": 1}, "preprocessing metadata must be valid"),
     ):
         note = {**config["keras_vit"], key: value}
         (path / "config.json").write_text(json.dumps({**config, "keras_vit": note}))

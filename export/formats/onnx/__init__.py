@@ -1,1 +1,1 @@
-"""ONNX: the graph, its operators, its file, and its own quantization."""
+"""ONNX export: graph, operators, serialization and quantization."""

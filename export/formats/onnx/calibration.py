@@ -1,21 +1,21 @@
-"""What images look like inside an ONNX graph: the range of each channel."""
+"""Calibration of an ONNX graph: the activation range of each channel."""
 
 import copy
 import pathlib
 
 from keras_vit.export.formats.onnx import serialization
 from keras_vit.export.io.io_spec import data_file
-from keras_vit.export.quantization.calibration.observer import widen
+from keras_vit.export.quantization.calibration.observer import extend_ranges
 from keras_vit.export.runtime.console import quiet
 from keras_vit.export.runtime.runtimes import open_session
 from keras_vit.progress import Bar
 
 
 def ranges(graph, file, wanted, images, verbose=1):
-    """Smallest and largest value of each channel, over all images and positions.
+    """Smallest and largest activation of each channel, over all images and positions.
 
     Args:
-        graph: float `Graph`. file: that it was read from; a helper file is written
+        graph: float `OnnxGraph`. file: that it was read from; a helper file is written
             beside it for a while.
         wanted: names of tensors.
         images: (N, H, W, C) float32.
@@ -24,8 +24,8 @@ def ranges(graph, file, wanted, images, verbose=1):
     Returns:
         {name: (low, high)}, arrays over the last axis.
     """
-    given = graph.inputs[0].name
-    names = sorted({*wanted, graph.outputs[0].name} - {given})
+    input_name = graph.inputs[0].name
+    names = sorted({*wanted, graph.outputs[0].name} - {input_name})
     probe = pathlib.Path(file).with_suffix(".probe.onnx")
     try:
         serialization.save(_showing(graph, names), probe)
@@ -35,17 +35,17 @@ def ranges(graph, file, wanted, images, verbose=1):
         probe.unlink(missing_ok=True)
         data_file(probe).unlink(missing_ok=True)
     bar = Bar(len(images), "image", verbose)
-    found = {}
+    observed = {}
     for image in images:
-        values = session.run(names, {given: image[None]})
-        for name, value in zip((given, *names), (image, *values), strict=True):
-            widen(found, name, value.reshape(-1, value.shape[-1]))
+        values = session.run(names, {input_name: image[None]})
+        for name, value in zip((input_name, *names), (image, *values), strict=True):
+            extend_ranges(observed, name, value.reshape(-1, value.shape[-1]))
         bar.add(1)
-    return found
+    return observed
 
 
 def _showing(graph, names):
-    """The graph with other outputs."""
+    """Copy the graph with inner tensors as outputs."""
     from onnx import helper
 
     twin = copy.copy(graph)

@@ -1,4 +1,4 @@
-"""ONNX nodes for convolutions: the stems of hybrids, Big Transfer, a user's own.
+"""ONNX nodes of convolutions: stems of hybrids, Big Transfer, Keras' own layers.
 
 Keras keeps channels last, ONNX first: every layer here transposes on its way in and
 out, and runtimes cancel the pairs in between.
@@ -21,7 +21,7 @@ SAME = {"auto_pad": "SAME_UPPER"}
 
 
 def writable(layer):
-    """Whether a layer of the table below computes what its function writes."""
+    """Whether the ONNX function of a layer supports its options."""
     if isinstance(layer, keras.layers.BatchNormalization):
         return layer.axis in (-1, 3)
     return getattr(layer, "data_format", "channels_last") == "channels_last"
@@ -36,7 +36,7 @@ def _channels_last(graph, x):
 
 
 def write_conv(graph, layer, x):
-    """A StdConv on (B, C, H, W); its kernel is standardised once and for all."""
+    """Write a StdConv on (B, C, H, W) with its kernel standardised at export."""
     kernel = values(layer.standardised_kernel()).transpose(3, 2, 0, 1)
     return graph.add(
         "Conv",
@@ -48,7 +48,7 @@ def write_conv(graph, layer, x):
 
 
 def write_group_norm(graph, layer, x, shape):
-    """A GroupNorm on (B, C, H, W), as instance norms of the groups."""
+    """Write a GroupNorm on (B, C, H, W) as instance norms of the groups."""
     _, channels, height, width = shape
     before = x
     ones, zeros = np.ones(GROUPS), np.zeros(GROUPS)
@@ -131,15 +131,15 @@ def _preactivation(graph, unit, inputs, node):
 
 
 def _plain_conv(graph, layer, inputs, node):
-    """Keras' own convolution."""
+    """Write Keras' own convolution."""
     kernel = values(layer.kernel).transpose(3, 2, 0, 1)
-    given = [_channels_first(graph, inputs[0])]
-    given.append(graph.array(kernel, f"{layer.name}/kernel"))
+    tensors = [_channels_first(graph, inputs[0])]
+    tensors.append(graph.array(kernel, f"{layer.name}/kernel"))
     if layer.use_bias:
-        given.append(graph.array(values(layer.bias), f"{layer.name}/bias"))
+        tensors.append(graph.array(values(layer.bias), f"{layer.name}/bias"))
     x = graph.add(
         "Conv",
-        *given,
+        *tensors,
         strides=list(layer.strides),
         dilations=list(layer.dilation_rate),
         group=layer.groups,
@@ -149,7 +149,7 @@ def _plain_conv(graph, layer, inputs, node):
 
 
 def _batch_norm(graph, layer, inputs, node):
-    """What training measured, as a factor and a term per channel."""
+    """Write batch norm by its moving statistics, as scale and offset per channel."""
     factor = 1 / np.sqrt(values(layer.moving_variance) + layer.epsilon)
     factor = factor * values(layer.gamma) if layer.scale else factor
     term = -values(layer.moving_mean) * factor

@@ -1,4 +1,4 @@
-"""ONNX: written node by node from our layers, by tf2onnx for anything else.
+"""ONNX export: our layers node by node, any other model through tf2onnx.
 
 Imported by its full name only; `import onnx` in this room means the library.
 """
@@ -14,8 +14,8 @@ from keras_vit.choices import check_choice
 from keras_vit.export.conversion import through_tf2onnx
 from keras_vit.export.formats.onnx import serialization
 from keras_vit.export.formats.onnx.conv_ops import STEM_WRITERS, writable
-from keras_vit.export.formats.onnx.graph import Graph
-from keras_vit.export.formats.onnx.io_ops import dress
+from keras_vit.export.formats.onnx.graph import OnnxGraph
+from keras_vit.export.formats.onnx.io_ops import add_io_nodes
 from keras_vit.export.formats.onnx.ops import ACTIVATIONS, WRITERS, write_slice
 from keras_vit.export.formats.onnx.quantize import requantize
 from keras_vit.export.formats.onnx.recipes import RECIPES
@@ -54,7 +54,7 @@ def to_onnx(
     labels=None,
     **options,
 ):
-    """Write an `.onnx` file, with LayerNormalization and Gelu as single operators.
+    """Export to `.onnx`, with LayerNormalization and Gelu as single operators.
 
     It is run in onnxruntime and compared with the model before it gets its name: it
     must pass the checker and stay within 1e-4 of the logits, in float16 keep 40 dB of
@@ -90,7 +90,7 @@ def to_onnx(
     onnxruntime()
     _refuse_signatures(options)
     form, reference = ONNX(opset), Reference(model, dynamic_batch)
-    own = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
+    file = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
     checked = check_options(
         form,
         reference,
@@ -98,7 +98,7 @@ def to_onnx(
         signature=options,
         calibration=calibration,
         judged=(validation, tolerance),
-        **own,
+        **file,
     )
     return run_export(form, reference, quantization, checked)
 
@@ -128,20 +128,20 @@ class ONNX:
         check_choice("opset", self.opset, OPSETS)
 
     def check(self, reference, recipe, path):
-        """What tf2onnx writes must fit into one file."""
+        """Refuse a model above 2 GiB that tf2onnx would have to write."""
         _memory(path, reference, recipe)
 
     def hindrance(self, reference, recipe):
-        """All recipes take any batch."""
+        """Return "": every recipe takes any batch size."""
         return ""
 
     def needs(self, reference, recipe, options):
-        """The file, and besides the float32 file that it is rounded from."""
+        """Disk and memory of the file and the float32 file that it is rounded from."""
         memory = _memory(options.path, reference, recipe)
         return 1.1 if recipe is None else 3.2, memory
 
     def convert(self, reference, file, options):
-        """The float32 file, copied where there is one in a single part."""
+        """Convert to float32, or copy a float32 file that exists in one part."""
         source, whole = options.source, _whole(options)
         if source is not None and whole is reference and not data_file(source).exists():
             shutil.copyfile(source, file)
@@ -149,7 +149,7 @@ class ONNX:
             write_onnx(whole, file, self.opset)
 
     def quantize(self, reference, file, recipe, options):
-        """Round it; without calibration images by seeded ones, unseen."""
+        """Quantize; where images are not given, with images of seeded random values."""
         images, verbose = options.calibration, options.verbose
         if images is None:
             images, verbose = check_images(_whole(options).contract, SEEDED), 0
@@ -157,24 +157,24 @@ class ONNX:
         requantize(file, recipe, images, verbose)
 
     def finish(self, reference, file, recipe, options):
-        """Pixels in front, scores behind, and the labels."""
+        """Add input preprocessing, output nodes and labels to the graph."""
         (adapted,) = options.adapted.values()
-        dress(file, adapted.adapter, options.labels)
+        add_io_nodes(file, adapted.adapter, options.labels)
         return ()
 
     def beside(self, path):
-        """Weights above 2 GiB lie in a second file."""
+        """Name of the file of weights above 2 GiB."""
         return (data_file(path).name,)
 
 
 def _whole(options):
-    """The `Reference` of what one signature runs."""
+    """The `Reference` that one signature runs."""
     (adapted,) = options.adapted.values()
     return adapted.view.reference()
 
 
 def _memory(path, reference, recipe):
-    """What the way that this model takes needs, in sizes of its float32 weights.
+    """Memory of the conversion, in sizes of the float32 weights.
 
     Raises:
         ValueError: for a model above 2 GiB that needs tf2onnx.
@@ -195,7 +195,7 @@ def _memory(path, reference, recipe):
 
 
 def write_onnx(reference, file, opset):
-    """Write and check the float32 file, without comparing values.
+    """Write and check the float32 file, without comparing outputs.
 
     Args:
         reference: `Reference`. file: where. opset: as in `to_onnx`.
@@ -214,7 +214,7 @@ def write_onnx(reference, file, opset):
 
 
 def unwritable(model):
-    """Names of the layers that have no function in `onnx_layers`."""
+    """Names of the layers without an ONNX function in `onnx.ops`."""
     operations = [node.operation for node in _calls(model)]
     return [operation.name for operation in operations if not _known(operation)]
 
@@ -233,7 +233,7 @@ def _is_slice(operation):
 
 
 def _calls(model):
-    """Keras' records of the calls inside a model, in order of execution."""
+    """Keras' nodes of the calls inside a model, in order of execution."""
     inner = model._functional if isinstance(model, keras.Sequential) else model
     by_depth = inner._nodes_by_depth
     nodes = [
@@ -243,8 +243,8 @@ def _calls(model):
 
 
 def _direct(reference, opset):
-    """The model as `Graph`, from our own functions."""
-    contract, graph = reference.contract, Graph(opset, reference.model.name)
+    """Build the model's `OnnxGraph` by our own functions."""
+    contract, graph = reference.contract, OnnxGraph(opset, reference.model.name)
     graph.reserve([contract.image.name])
     results = _write_model(graph, reference.model, [contract.image.name])
     graph.name_outputs(results, [tensor.name for tensor in contract.outputs])
@@ -271,16 +271,16 @@ def _write_model(graph, model, inputs):
     return [names[id(tensor)] for tensor in model.outputs]
 
 
-def _write_call(graph, operation, given, node):
+def _write_call(graph, operation, inputs, node):
     if isinstance(operation, keras.Model):
-        return _write_model(graph, operation, given)
+        return _write_model(graph, operation, inputs)
     write = write_slice if _is_slice(operation) else ALL_WRITERS[type(operation)]
-    return [write(graph, operation, given, node)]
+    return [write(graph, operation, inputs, node)]
 
 
 def _facts(reference):
-    """What an application needs to use the file, and who made it; name -> str."""
-    model, note = reference.model, reference.contract.note
+    """Metadata of the file: preprocessing, labels, versions; name -> str."""
+    model, preprocessing = reference.model, reference.contract.note
     labels = labels_of(model)
     facts = {
         "keras_vit_version": keras_vit.__version__,
@@ -289,8 +289,8 @@ def _facts(reference):
         "quantization": "none",
         "versions": json.dumps(provenance.versions()),
     }
-    if note is not None:
-        facts["preprocessing"] = json.dumps(note.get_config())
+    if preprocessing is not None:
+        facts["preprocessing"] = json.dumps(preprocessing.get_config())
     if labels is not None:
         facts["labels"] = json.dumps(list(labels))
     return facts

@@ -1,15 +1,15 @@
-"""An ONNX graph in the making: nodes with readable names, constants as arrays."""
+"""A builder of ONNX graphs: nodes with readable names, constants as arrays."""
 
 import contextlib
 
 import numpy as np
 
 
-class Graph:
-    """Nodes and constants, in order of execution.
+class OnnxGraph:
+    """A graph under construction: nodes and constants, in order of execution.
 
-    Constants stay numpy arrays until `onnx_file.save` writes them one by one, so that
-    a large model is never held twice.
+    Constants stay numpy arrays until `serialization.save` writes them one by one, so
+    that a large model is never held twice.
 
     Args:
         opset: version of the operator set. name: of the graph.
@@ -35,13 +35,13 @@ class Graph:
 
     @contextlib.contextmanager
     def scope(self, name):
-        """Put a layer's name before the names of everything made inside."""
+        """Prefix the names of all nodes made inside with a layer's name."""
         self._scopes.append(name)
         yield
         self._scopes.pop()
 
     def reserve(self, names):
-        """Never give these names to anything new."""
+        """Reserve these names, so that no new tensor gets them."""
         self._names.update(names)
 
     def _unique(self, hint):
@@ -73,8 +73,8 @@ class Graph:
         self.nodes.append(node)
         return name if outputs == 1 else results
 
-    def again(self, node, inputs):
-        """Add a copy of a node with other inputs; gives the name of the result."""
+    def copy_node(self, node, inputs):
+        """Copy a node with other inputs; returns the name of the result."""
         twin = type(node)()
         twin.CopyFrom(node)
         twin.input[:] = inputs
@@ -84,13 +84,13 @@ class Graph:
         return twin.name
 
     def array(self, values, hint, dtype="float32"):
-        """Add a constant tensor; gives its name."""
+        """Add a constant tensor; returns its name."""
         name = self._unique(hint)
         self.constants[name] = np.asarray(values, dtype=dtype)
         return name
 
     def integers(self, values):
-        """Constant list of int64, or a scalar; equal ones are shared."""
+        """Add an int64 list or scalar as a constant; equal ones are shared."""
         values = np.array(values, dtype="int64")
         shown = "x".join(map(str, values.reshape(-1)))
         name = f"int{values.ndim}d_{shown}"
@@ -99,20 +99,20 @@ class Graph:
         return name
 
     def reshape(self, tensor, shape):
-        """Reshape; 0 keeps a dimension, -1 is computed."""
+        """Add a Reshape; 0 keeps a dimension, -1 is computed."""
         return self.add("Reshape", tensor, self.integers(list(shape)))
 
     def transpose(self, tensor, *order):
-        """Reorder the axes."""
+        """Add a Transpose of the axes."""
         return self.add("Transpose", tensor, perm=list(order))
 
     def slice(self, tensor, start, end, axis, step=1):
-        """Cut a range out of one axis."""
+        """Add a Slice of one axis."""
         ranges = [self.integers([value]) for value in (start, end, axis, step)]
         return self.add("Slice", tensor, *ranges)
 
     def rewrite(self, replace):
-        """Give every node to a function that may write others in its place.
+        """Pass every node to a function that may write other nodes in its place.
 
         Args:
             replace: function of a node. It adds nodes and returns the name of the
@@ -135,7 +135,7 @@ class Graph:
         return count
 
     def name_outputs(self, tensors, names):
-        """Give tensors their public names.
+        """Rename tensors to their public output names.
 
         A node whose result leaves the graph once is renamed; anything else gets
         an Identity.
@@ -152,7 +152,7 @@ class Graph:
                             field[index] = name
 
     def add_identity(self, tensor, name):
-        """Copy a tensor under a given name."""
+        """Copy a tensor under another name."""
         from onnx import helper
 
         self.nodes.append(helper.make_node("Identity", [tensor], [name], name=name))

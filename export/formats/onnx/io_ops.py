@@ -1,4 +1,4 @@
-"""The nodes of an adapter in an `.onnx` file: pixels in front, scores behind."""
+"""Input and output nodes of an `.onnx` file: pixel preprocessing, softmax, top-k."""
 
 import json
 
@@ -9,8 +9,8 @@ from keras_vit.export.io.io_adapter import CLASSES
 from keras_vit.ranges import pixel_statistics
 
 
-def dress(file, adapter, labels=None):
-    """Put the adapter's nodes around a graph, and labels among its properties.
+def add_io_nodes(file, adapter, labels=None):
+    """Add an adapter's input and output nodes to a graph, and labels to its metadata.
 
     Args:
         file: `.onnx` file of the model alone; large data may lie in another beside it.
@@ -18,22 +18,22 @@ def dress(file, adapter, labels=None):
     """
     import onnx
 
-    made = onnx.load(file, load_external_data=False)
+    model = onnx.load(file, load_external_data=False)
     if adapter.embedded:
-        _pixels(made.graph, adapter)
+        _pixels(model.graph, adapter)
     if adapter.softmax or adapter.top is not None:
-        _scores(made.graph, adapter)
-    facts = {entry.key: entry.value for entry in made.metadata_props}
+        _scores(model.graph, adapter)
+    facts = {entry.key: entry.value for entry in model.metadata_props}
     if labels is not None:
         facts["labels"] = json.dumps(labels)
-    onnx.helper.set_model_props(made, facts)
+    onnx.helper.set_model_props(model, facts)
     with open(file, "wb") as stream:
-        stream.write(made.SerializeToString())
+        stream.write(model.SerializeToString())
     serialization.check(file)
 
 
 def _pixels(graph, adapter):
-    """uint8 -> float -> crop -> resize -> normalise, in front of everything."""
+    """Add the preprocessing of uint8 pixels: cast, crop, resize, normalise."""
     from onnx import TensorProto, helper
 
     image, prepared = adapter.image, f"{adapter.image.name}/prepared"
@@ -61,7 +61,7 @@ def _pixels(graph, adapter):
 
 
 def _geometry(graph, adapter):
-    """Steps that cut out the part that the model sees, and bring it to its size."""
+    """Add the centre crop and the resize to the model's image size."""
     top, left, height, width = adapter.crop()
     size = adapter.view.image.shape[1:3]
     rows = {
@@ -80,7 +80,7 @@ def _geometry(graph, adapter):
 
 
 def _scores(graph, adapter):
-    """Logits -> probabilities -> the best classes, behind everything."""
+    """Add the outputs: logits, softmax, the top classes."""
     from onnx import TensorProto, helper
 
     before = graph.output[0].name
@@ -118,8 +118,8 @@ def _constant(graph, name, values):
     return name
 
 
-def _info(tensor, kind):
+def _info(tensor, element_type):
     from onnx import helper
 
     shape = ["batch" if side is None else side for side in tensor.shape]
-    return helper.make_tensor_value_info(tensor.name, kind, shape)
+    return helper.make_tensor_value_info(tensor.name, element_type, shape)

@@ -1,4 +1,4 @@
-"""One function per Keras layer: which ONNX nodes stand for it.
+"""ONNX nodes of each Keras layer: one function per layer class.
 
 Each takes the graph, the layer, the names of its inputs and the Keras node of the
 call, and returns the name of the result. Layers inside layers are written by the
@@ -27,7 +27,7 @@ def _simple(operator, **attributes):
 
 
 def write_gelu(graph, x, tanh=False):
-    """GELU as one operator from opset 20 on, spelt out before."""
+    """Write GELU as one operator from opset 20 on, as several before."""
     if graph.opset >= 20:
         return graph.add("Gelu", x, approximate="tanh" if tanh else "none")
     half, one = graph.array(0.5, "half"), graph.array(1.0, "one")
@@ -61,12 +61,12 @@ def write_activation(graph, layer, x):
 
 
 def rows(graph, x, width):
-    """All tokens of all images as one matrix, (B*T, D)."""
+    """Reshape all tokens of all images to one matrix, (B*T, D)."""
     return graph.reshape(x, (-1, width))
 
 
 def linear(graph, x, kernel, bias, hint):
-    """x @ kernel + bias on a matrix: what every runtime does fastest."""
+    """Write x @ kernel + bias on a matrix, the fastest form in every runtime."""
     given = [x, graph.array(kernel, f"{hint}/kernel")]
     if bias is not None:
         given.append(graph.array(bias, f"{hint}/bias"))
@@ -123,7 +123,7 @@ def write_attention(graph, layer, x, length, width):
 
 
 def write_offsets(graph, layer, query, heads, length):
-    """Logits of relative positions: a skewed product, as the layer makes it."""
+    """Write the logits of relative positions, by a skewed product as in the layer."""
     table = graph.array(values(layer.offsets).T, "offsets")
     logits = graph.add("MatMul", query, table)  # (B, A, T, 2T-1)
     pads = graph.integers([0] * 7 + [1])
@@ -258,7 +258,7 @@ def _reshape(graph, layer, inputs, node):
 
 
 def write_slice(graph, operation, inputs, node):
-    """Indexing of a symbolic tensor, `x[:, 1:]`."""
+    """Write the indexing of a symbolic tensor, `x[:, 1:]`."""
     args, kwargs = node.arguments.args, node.arguments.kwargs
     key = kwargs["key"] if "key" in kwargs else args[1]
     key = key if isinstance(key, tuple) else (key,)

@@ -1,8 +1,8 @@
-"""Recipes that turn a float32 `.onnx` file into a smaller one, in standard operators.
+"""Quantization of a float32 `.onnx` file, in standard operators.
 
 They know the graph's structure only, so that files from tf2onnx are served as well.
 Weights are signed and activations unsigned 8-bit integers, the pair that onnxruntime
-multiplies fastest; `onnx_saturation` scales the weights so that every processor
+multiplies fastest; `saturation` scales the weights so that every processor
 multiplies them alike.
 """
 
@@ -23,16 +23,16 @@ from keras_vit.export.quantization.rewrites.split_outliers import outliers
 RANKS = {"Gemm": 2, "MatMul": 2, "Conv": 4}
 # A constant of fewer values costs more as a node that widens it than it saves.
 WORTH = 128
-# What fits into 16-bit floats.
+# Range of 16-bit floats.
 HALF = np.finfo("float16").max
-# Channels that may pass beside a layer's integers, and what its range must shrink by:
+# Outlier channels per layer at most, and the factor that its range must shrink by:
 # a product of few channels costs little time here.
 SHARE, LEAST_GAIN = 1 / 64, 1.3
 # Operators that only move values, or keep their order.
 MOVES = ("Cast", "Flatten", "Identity", "Reshape", "Slice", "Softmax", "Transpose")
-# Rows below this are taken for zeros.
+# Tokens whose largest magnitude is below this count as zeros.
 TINY = 1e-12
-# Integers that hold a bias stay below this, with room for sums.
+# Limit of a quantized bias, so that int32 sums do not overflow.
 BIAS = 2**30
 
 
@@ -93,7 +93,7 @@ def float16(graph, *_):
     in float32.
 
     Args:
-        graph: float `Graph`, changed in place. *_: what it needs not of a recipe.
+        graph: float `OnnxGraph`, changed in place. *_: what it needs not of a recipe.
 
     Returns:
         How many constants became smaller.
@@ -114,7 +114,7 @@ def _fits_half(values):
 
 
 def _half(graph, values, hint):
-    """Add a constant in 16-bit floats; gives the name of its float32 twin."""
+    """Add a constant in 16-bit floats; returns the name of its float32 cast."""
     from onnx import TensorProto
 
     half = graph.array(values, f"{hint}/half", "float16")
@@ -124,12 +124,13 @@ def _half(graph, values, hint):
 def integer(graph, file, images, verbose=1, static=False):
     """Store weights in 8 bits and multiply in integers.
 
-    One range serves all channels of a layer's input, so that one channel that dwarfs
-    the others would ruin it: `take_out` sends it around. The layers that read the image
-    and that give the answers stay in float, stored in 16 bits (`outer_layers`).
+    One quantization range serves all channels of a layer's input, so that one outlier
+    channel would ruin it: `split_outlier_channels` sends it around. The layers that
+    read the image and that give the answers stay in float, stored in 16 bits
+    (`outer_layers`).
 
     Args:
-        graph: float `Graph`, changed in place. file: that it was read from.
+        graph: float `OnnxGraph`, changed in place. file: that it was read from.
         images: (N, H, W, C) float32. verbose: 0 for no progress.
         static: whether inputs get fixed ranges, those of the images, or each token
             its own as it comes.
@@ -151,29 +152,29 @@ def integer(graph, file, images, verbose=1, static=False):
         if layer is None:
             return None
         if id(node) in outer:
-            return half_layer(graph, layer)
+            return float16_layer(graph, layer)
         if not layer.dense:
-            write = static_conv if static else light_conv
+            write = static_conv if static else weight_only_conv
             return write(graph, layer)
         write = static_dense if static else dynamic_dense
         if not len(layer.taken):
             return write(graph, layer)
-        main, beside = take_out(graph, layer)
+        main, beside = split_outlier_channels(graph, layer)
         return graph.add("Add", write(graph, main), beside)
 
     return graph.rewrite(replace)
 
 
 def find_layers(graph):
-    """Dense and convolution layers whose weights are constants, in order.
+    """List dense and convolution layers whose weights are constants, in order.
 
     Args:
-        graph: float `Graph`.
+        graph: float `OnnxGraph`.
 
     Returns:
         list of `Layer`.
     """
-    found = []
+    layers = []
     for node in graph.nodes:
         known = [graph.constants.get(name) for name in node.input]
         if node.domain or node.op_type not in RANKS or known[0] is not None:
@@ -185,19 +186,19 @@ def find_layers(graph):
         if _option(node, "transB"):
             weight = weight.T
         if len(known) == 2 or (bias is not None and bias.ndim == 1):
-            found.append(Layer(node, node.input[0], weight, bias))
-    return found
+            layers.append(Layer(node, node.input[0], weight, bias))
+    return layers
 
 
 def outer_layers(graph, layers):
-    """The layers that read the image itself and those that give the answers.
+    """Find the layers that read the image itself and those that give the outputs.
 
     They are a small part of the work and a large part of the noise. Pixels lie between
     the steps of an 8-bit range that holds 0: in a Ti/16 the patch projection alone made
     a third of the noise of all 50 layers.
 
     Args:
-        graph: float `Graph`. layers: its `Layer`s.
+        graph: float `OnnxGraph`. layers: its `Layer`s.
 
     Returns:
         ids of their nodes; empty where no other layers are left.
@@ -215,7 +216,7 @@ def outer_layers(graph, layers):
 
 
 def _plain(node):
-    """Whether a Gemm multiplies and adds as it is written, y = x W + b."""
+    """Whether a Gemm computes y = x W + b without transposing or scaling."""
     scaled = any(_option(node, name, 1.0) != 1.0 for name in ("alpha", "beta"))
     return not scaled and not _option(node, "transA")
 
@@ -228,7 +229,7 @@ def _option(node, name, default=0):
 
 
 def _planned(layer, span):
-    """The layer with its ranges, and the channels that stand out of them."""
+    """Add a layer's activation ranges and its outlier channels."""
     low, high = span[layer.x]
     taken = np.zeros(0, int)
     if layer.dense and len(low) > 1:
@@ -243,8 +244,8 @@ def _planned(layer, span):
     )
 
 
-def take_out(graph, layer):
-    """Let the few channels that stand out pass a small float layer of their own.
+def split_outlier_channels(graph, layer):
+    """Compute a few outlier channels in a small float layer of their own.
 
     `x W = (x m) W + x_u W_u`, m = 0 for the channels u and 1 elsewhere: exact for any
     input, whatever images it was found on. Source: Dettmers et al. 2022,
@@ -252,7 +253,7 @@ def take_out(graph, layer):
     the same place for every image: Sun et al. 2024, arXiv:2402.17762.
 
     Args:
-        graph: `Graph`. layer: dense `Layer` of it.
+        graph: `OnnxGraph`. layer: dense `Layer` of it.
 
     Returns:
         The layer that is left for the integers, and the name of the other's result.
@@ -268,7 +269,7 @@ def take_out(graph, layer):
 
 
 def dynamic_dense(graph, layer):
-    """A product of integers, with the range of each token as it comes.
+    """Write a product of integers, with the range of each token at run time.
 
     A token is divided by its size, the quotients share the range of one operator, and
     the product is multiplied by the size again.
@@ -281,7 +282,7 @@ def dynamic_dense(graph, layer):
     sizes = _token_sizes(graph, layer.x)
     x = graph.add("Div", layer.x, sizes)
     x, scale, zero = graph.add("DynamicQuantizeLinear", x, outputs=3)
-    integers, scales = small(layer.weight.T, dense=True)
+    integers, scales = int8_weight(layer.weight.T, dense=True)
     sums = graph.add("MatMulInteger", x, _weight(graph, integers.T), zero)
     sums = graph.add("Cast", sums, to=TensorProto.FLOAT)
     factor = graph.add("Mul", scale, graph.array(scales, "scales"))
@@ -300,7 +301,7 @@ def _token_sizes(graph, x):
 
 
 def static_dense(graph, layer):
-    """A product between dequantized integers, which runtimes make one of integers."""
+    """Write a product between DequantizeLinear nodes, which runtimes fuse."""
     x, weight, bias = _integer_inputs(graph, layer, axis=1)
     if bias is None:
         return graph.add("MatMul", x, weight)
@@ -308,49 +309,49 @@ def static_dense(graph, layer):
 
 
 def static_conv(graph, layer):
-    """A convolution between dequantized integers, its result quantized as well."""
+    """Write a convolution between DequantizeLinear nodes, its output quantized too."""
     x, weight, bias = _integer_inputs(graph, layer, axis=0)
     given = [x, weight] if bias is None else [x, weight, bias]
-    return _fixed(graph, graph.again(layer.node, given), *layer.result)
+    return _fixed(graph, graph.copy_node(layer.node, given), *layer.result)
 
 
-def light_conv(graph, layer):
-    """A float convolution whose weights are stored in 8 bits."""
-    integers, scales = small(layer.weight, dense=False)
-    weight = _widened(graph, _weight(graph, integers), scales, axis=0)
-    return graph.again(layer.node, [layer.x, weight, *layer.node.input[2:]])
+def weight_only_conv(graph, layer):
+    """Write a float convolution whose weights are stored in 8 bits."""
+    integers, scales = int8_weight(layer.weight, dense=False)
+    weight = _dequantized(graph, _weight(graph, integers), scales, axis=0)
+    return graph.copy_node(layer.node, [layer.x, weight, *layer.node.input[2:]])
 
 
-def half_layer(graph, layer):
-    """A float layer whose weights are stored in 16 bits; None where they do not fit."""
+def float16_layer(graph, layer):
+    """Write a float layer with 16-bit weights; None where they overflow."""
     x, kernel, *bias = layer.node.input
     if not _fits_half(graph.constants[kernel]):
         return None
     weight = _half(graph, graph.constants[kernel], "kernel")
-    return graph.again(layer.node, [x, weight, *bias])
+    return graph.copy_node(layer.node, [x, weight, *bias])
 
 
 def _integer_inputs(graph, layer, axis):
-    """Input, weight and bias of a layer, each as integers dequantized."""
+    """Input, weight and bias of a layer, each quantized and dequantized."""
     x = _fixed(graph, layer.x, *layer.given)
     scale, _ = scale_and_zero(*layer.given)
     bias = np.zeros(layer.weight.shape[axis]) if layer.bias is None else layer.bias
     rows = layer.weight.T if layer.dense else layer.weight
-    integers, scales = small(rows, layer.dense, np.abs(bias) / (scale * BIAS))
+    integers, scales = int8_weight(rows, layer.dense, np.abs(bias) / (scale * BIAS))
     integers = integers.T if layer.dense else integers
-    weight = _widened(graph, _weight(graph, integers), scales, axis)
+    weight = _dequantized(graph, _weight(graph, integers), scales, axis)
     if layer.bias is None:
         return x, weight, None
     sums = np.round(bias / (scale * scales.astype("float64")))
     name = graph.array(sums, "bias", "int32")
-    return x, weight, _widened(graph, name, scale * scales, axis=0)
+    return x, weight, _dequantized(graph, name, scale * scales, axis=0)
 
 
-def small(rows, dense, least=0.0):
-    """Round a weight to -127 .. 127 with one scale per output channel.
+def int8_weight(rows, dense, least=0.0):
+    """Quantize a weight to -127 .. 127 with one scale per output channel.
 
     No two weights that are multiplied as a pair can saturate 16 bits, see
-    `onnx_saturation`.
+    `saturation`.
 
     Source: Krishnamoorthi 2018, arXiv:1806.08342, section 3.1.2.
 
@@ -372,7 +373,7 @@ def _weight(graph, integers):
 
 
 def _fixed(graph, x, low, high):
-    """Round a tensor to 8 bits of a fixed range."""
+    """Quantize a tensor to 8 bits of a fixed range."""
     scale, zero = scale_and_zero(low, high)
     scale = graph.array(scale, "scale")
     zero = graph.array(zero + 128, "zero", "uint8")
@@ -380,8 +381,8 @@ def _fixed(graph, x, low, high):
     return graph.add("DequantizeLinear", x, scale, zero)
 
 
-def _widened(graph, name, scales, axis):
-    """Integers of a constant times a scale per channel."""
+def _dequantized(graph, name, scales, axis):
+    """Dequantize an integer constant by a scale per channel."""
     zeros = graph.array(np.zeros(len(scales)), "zeros", graph.constants[name].dtype)
     scales = graph.array(scales, "scales")
     return graph.add("DequantizeLinear", name, scales, zeros, axis=axis)

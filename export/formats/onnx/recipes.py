@@ -1,4 +1,4 @@
-"""The recipes for `.onnx` files: one row each."""
+"""The quantization recipes for `.onnx` files: one row each."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""8-bit weights whose products cannot saturate, whichever processor multiplies them.
+"""8-bit weights that do not saturate 16-bit sums on x86 without VNNI.
 
 On x86 without VNNI, onnxruntime adds two neighbouring products of a uint8 activation
 and an int8 weight in a signed 16-bit register (the instruction VPMADDUBSW), which
@@ -27,7 +27,7 @@ WEIGHTS = {
 
 
 def largest_values(rows, dense):
-    """What 127 steps of a channel's scale must hold, so that no pair saturates.
+    """Largest weight that a scale must represent, so that no product pair saturates.
 
     A dense layer is read in the order of its inputs, two by two. The order in which a
     convolution is read differs between kernels: any two of its weights count as a pair.
@@ -47,7 +47,7 @@ def largest_values(rows, dense):
 
 
 def _largest_pairs(flat, dense):
-    """(out,): the largest sum of the positive parts, or of the negative, of a pair."""
+    """Largest sum (out,) of two neighbouring weights of one sign."""
     if flat.shape[1] % 2:
         flat = np.pad(flat, ((0, 0), (0, 1)))
     sums = []
@@ -60,10 +60,10 @@ def _largest_pairs(flat, dense):
 
 
 def saturating_weights(graph):
-    """Names of int8 weights that an x86 processor without VNNI may multiply wrongly.
+    """Names of int8 weights whose products may saturate on x86 without VNNI.
 
     Args:
-        graph: `Graph` of an `.onnx` file.
+        graph: `OnnxGraph` of an `.onnx` file.
 
     Returns:
         list of names of constants, in order; empty where every processor agrees.

@@ -1,11 +1,11 @@
-"""`.onnx` files read and written: one file, or two when it does not fit."""
+"""Reading and writing of `.onnx` files, with external data above 2 GiB."""
 
 import pathlib
 
 import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.formats.onnx.graph import Graph
+from keras_vit.export.formats.onnx.graph import OnnxGraph
 from keras_vit.export.io.io_spec import data_file
 
 # A message of protocol buffers, which an .onnx file is, ends at 2 GiB; a part is left
@@ -20,7 +20,7 @@ def save(graph, file):
     """Write a graph; above 2 GiB its large arrays go to `data_file(file)`.
 
     Args:
-        graph: `Graph`. file: where.
+        graph: `OnnxGraph`. file: where.
     """
     from onnx import helper
 
@@ -28,18 +28,18 @@ def save(graph, file):
     sets = [helper.make_opsetid(*pair) for pair in sets.items()]
     body = helper.make_graph(graph.nodes, graph.name, graph.inputs, graph.outputs)
     version = helper.find_min_ir_version_for(sets)
-    made = helper.make_model(body, opset_imports=sets, ir_version=version)
-    helper.set_model_props(made, graph.facts)
-    made.producer_name = "keras_vit"
-    made.producer_version = graph.facts.get("keras_vit_version", "")
+    model = helper.make_model(body, opset_imports=sets, ir_version=version)
+    helper.set_model_props(model, graph.facts)
+    model.producer_name = "keras_vit"
+    model.producer_version = graph.facts.get("keras_vit_version", "")
     # Only now the arrays: `make_model` copies what it is given.
     if size(graph) > LIMIT:
-        _write_data(made.graph, graph.constants, data_file(file))
+        _write_data(model.graph, graph.constants, data_file(file))
     else:
         for name, values in graph.constants.items():
-            _describe(made.graph, name, values).raw_data = values.tobytes()
+            _describe(model.graph, name, values).raw_data = values.tobytes()
     with open(file, "wb") as stream:
-        stream.write(made.SerializeToString())
+        stream.write(model.SerializeToString())
 
 
 def size(graph):
@@ -80,7 +80,7 @@ def read(file):
         file: where it lies, and its data beside it.
 
     Returns:
-        `Graph`.
+        `OnnxGraph`.
     """
     import onnx
 
@@ -88,42 +88,42 @@ def read(file):
 
 
 def outline(file):
-    """`onnx.ModelProto` of a file; what lies beside it stays there."""
+    """Read the `onnx.ModelProto` of a file without its external data."""
     import onnx
 
     return onnx.load(file, load_external_data=False)
 
 
-def completed(made, file):
-    """The graph of an `outline`, with what lies beside its file.
+def completed(model, file):
+    """Build the graph of an `outline`, with the external data beside its file.
 
     Args:
-        made: `onnx.ModelProto`, completed in place. file: that it is from.
+        model: `onnx.ModelProto`, completed in place. file: that it is from.
 
     Returns:
-        `Graph`.
+        `OnnxGraph`.
     """
     from onnx import external_data_helper as beside
 
-    beside.load_external_data_for_model(made, str(pathlib.Path(file).parent))
-    return graph_of(made)
+    beside.load_external_data_for_model(model, str(pathlib.Path(file).parent))
+    return graph_of(model)
 
 
-def graph_of(made):
-    """The graph of an `onnx.ModelProto` with all data inside.
+def graph_of(model):
+    """Build the graph of an `onnx.ModelProto` with all data inside.
 
     Returns:
-        `Graph`.
+        `OnnxGraph`.
     """
     from onnx import numpy_helper
 
-    sets = {entry.domain: entry.version for entry in made.opset_import}
-    graph = Graph(sets.pop("", None) or sets.pop("ai.onnx"), made.graph.name)
+    sets = {entry.domain: entry.version for entry in model.opset_import}
+    graph = OnnxGraph(sets.pop("", None) or sets.pop("ai.onnx"), model.graph.name)
     graph.domains = sets
-    graph.nodes = list(made.graph.node)
-    graph.inputs, graph.outputs = list(made.graph.input), list(made.graph.output)
-    graph.facts = {entry.key: entry.value for entry in made.metadata_props}
-    for tensor in made.graph.initializer:
+    graph.nodes = list(model.graph.node)
+    graph.inputs, graph.outputs = list(model.graph.input), list(model.graph.output)
+    graph.facts = {entry.key: entry.value for entry in model.metadata_props}
+    for tensor in model.graph.initializer:
         graph.constants[tensor.name] = numpy_helper.to_array(tensor)
     graph.reserve(graph.constants)
     graph.reserve(tensor.name for tensor in graph.inputs)
@@ -133,7 +133,7 @@ def graph_of(made):
 
 
 def check(file):
-    """Run ONNX's checker with shape inference, and look at the wiring.
+    """Run ONNX's checker with shape inference, and check that every input is defined.
 
     Raises:
         UnsupportedLayer: when something dangles.
@@ -145,14 +145,14 @@ def check(file):
 
 
 def _check_wiring(graph):
-    """Every tensor that a node reads must come from somewhere."""
+    """Check that every tensor that a node reads is an input, constant or output."""
     inputs = [tensor.name for tensor in graph.input]
     known = {*inputs, *(tensor.name for tensor in graph.initializer), ""}
     for node in graph.node:
         missing = [name for name in node.input if name not in known]
         if missing:
             raise UnsupportedLayer(
-                f"onnx: every input of a node must be made by another, got {missing} "
+                f"onnx: every node input must be the output of a node, got {missing} "
                 f"at {node.name!r}. Replace the layer that it belongs to."
             )
         known.update(node.output)

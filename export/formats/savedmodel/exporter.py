@@ -1,8 +1,8 @@
-"""SavedModel: for TensorFlow Serving, and the first half of the way to TFLite."""
+"""SavedModel export: for TensorFlow Serving, and the first step to TFLite."""
 
 from types import MappingProxyType
 
-from keras_vit.export.conversion.saved_model import write_faces
+from keras_vit.export.conversion.saved_model import write_signatures
 from keras_vit.export.formats.run_export import check_options, run_export
 from keras_vit.export.io.reference import Reference, require_tensorflow
 from keras_vit.export.io.signature import show_fields
@@ -23,7 +23,7 @@ def to_savedmodel(
     signatures=None,
     **options,
 ):
-    """Write a SavedModel that tf.saved_model loads without this package.
+    """Export to a SavedModel that tf.saved_model loads without this package.
 
     It is loaded again and compared with the model before it gets its name.
 
@@ -71,27 +71,27 @@ class SavedModel:
     preparations = (None, "embed", "decode")
 
     def check(self, reference, recipe, path):
-        """Every model can be written."""
+        """Accept every model."""
 
     def hindrance(self, reference, recipe):
-        """There are no recipes."""
+        """Return "": there are no recipes."""
         return ""
 
     def needs(self, reference, recipe, options):
-        """The folder alone."""
+        """Disk and memory of the folder."""
         return 1.1, MEMORY
 
     def convert(self, reference, file, options):
-        """One TensorFlow function per signature."""
-        write_faces(options.adapted, file, options.labels)
+        """Write one TensorFlow function per signature."""
+        write_signatures(options.adapted, file, options.labels)
 
     def quantize(self, reference, file, recipe, options):
-        """There are no recipes."""
+        """Do nothing: there are no recipes."""
 
     def finish(self, reference, file, recipe, options):
-        """Nothing is left to do."""
+        """Do nothing: conversion writes everything."""
         return ()
 
     def beside(self, path):
-        """One folder is all."""
+        """Return nothing: the folder is complete."""
         return ()

@@ -1,1 +1,1 @@
-"""TFLite: conversion, several signatures in one file, and the metadata inside."""
+"""TFLite export: conversion, several signatures in one file, metadata."""

@@ -1,4 +1,4 @@
-"""How much memory a file needs on a microcontroller, noted in the file itself."""
+"""Arena size of tflite-micro, measured and stored in the file's metadata."""
 
 from keras_vit.export.formats.tflite.assembly import assemble
 from keras_vit.export.processors import tflite_micro
@@ -11,7 +11,7 @@ MISSING = (
 
 
 def notes_of(file, recipe):
-    """What to note of a file that was just written.
+    """Notes on a file's arena size, measured or not.
 
     Args:
         file: `.tflite` file. recipe: its `QuantizationRecipe`, or None.
@@ -22,16 +22,16 @@ def notes_of(file, recipe):
     if recipe is None or not recipe.for_microcontrollers:
         return {}, ()
     try:
-        found = tflite_micro.arena_bytes(file)
+        arena_bytes = tflite_micro.arena_bytes(file)
     except (OSError, TimeoutError) as err:
         return {}, (str(err),)
-    if found is None:
+    if arena_bytes is None:
         return {}, (MISSING,)
-    return {tflite_file.ARENA: str(found).encode()}, ()
+    return {tflite_file.ARENA: str(arena_bytes).encode()}, ()
 
 
 def assemble_measured(recipe, file, *parts):
-    """Write the file that apps get, with the memory that it needs inside.
+    """Assemble the final file, with its measured arena size in the metadata.
 
     Args:
         recipe: as in `notes_of`. file, *parts: as in `assembly.assemble`.

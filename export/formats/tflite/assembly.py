@@ -1,4 +1,4 @@
-"""One `.tflite` file out of converted ones: signatures, shared weights, metadata.
+"""Assembly of one `.tflite` file: signatures, shared weights, metadata.
 
 Works on the schema's own objects, so that whatever a recipe left in the converted
 files is kept as it is.
@@ -10,7 +10,7 @@ import hashlib
 import numpy as np
 
 from keras_vit.export.formats.tflite import metadata
-from keras_vit.export.formats.tflite.io_ops import dress
+from keras_vit.export.formats.tflite.io_ops import add_io_operators
 from keras_vit.export.quantization.graph.packing import sharing_builder, short
 from keras_vit.export.runtime import tflite_file
 
@@ -19,7 +19,7 @@ OLD_CODES = 127
 
 
 def assemble(target, parts, name, labels, notes=None):
-    """Write the file that apps get.
+    """Assemble the final file from converted parts.
 
     Args:
         target: `.tflite` file to write.
@@ -42,7 +42,7 @@ def assemble(target, parts, name, labels, notes=None):
 
 
 class Assembly:
-    """A model in the making; equal buffers are stored once.
+    """A model under construction; equal buffers are stored once.
 
     Attributes:
         model: the schema's `ModelT`.
@@ -59,7 +59,7 @@ class Assembly:
         self.model.metadata, self._bytes = [], 0
 
     def add(self, path, adapters):
-        """Cut a graph for each adapter out of a converted file with one graph.
+        """Copy a graph for each adapter from a converted file with one graph.
 
         Args:
             path: the file. adapters: {signature: `IOAdapter`}.
@@ -71,12 +71,12 @@ class Assembly:
             if entry.name != metadata.NAME and entry.name not in known:
                 self.note(entry.name, source.buffers[entry.buffer].data)
         for name, adapter in adapters.items():
-            piece = Piece(self, source, adapter)
-            dress(piece, adapter)
+            piece = GraphPiece(self, source, adapter)
+            add_io_operators(piece, adapter)
             piece.finish(name, adapter)
 
     def note(self, name, content):
-        """Store bytes under a name among the metadata."""
+        """Store bytes under a name in the metadata."""
         entry = self.schema.MetadataT()
         entry.name = name
         entry.buffer = self.buffer(np.frombuffer(bytes(content), "uint8"))
@@ -96,14 +96,14 @@ class Assembly:
         return self._shared[key]
 
     def code(self, number, version, custom=None):
-        """Index of an operator code."""
+        """Index of an operator code; added where it is new."""
         key = number, version, custom
         if key not in self._codes:
-            made = self.schema.OperatorCodeT()
-            made.builtinCode, made.version, made.customCode = key[0], key[1], custom
-            made.deprecatedBuiltinCode = min(number, OLD_CODES)
+            code = self.schema.OperatorCodeT()
+            code.builtinCode, code.version, code.customCode = key[0], key[1], custom
+            code.deprecatedBuiltinCode = min(number, OLD_CODES)
             self._codes[key] = len(self.model.operatorCodes)
-            self.model.operatorCodes.append(made)
+            self.model.operatorCodes.append(code)
         return self._codes[key]
 
     def pack(self):
@@ -116,8 +116,8 @@ class Assembly:
 def _builder():
     import flatbuffers
 
-    class Builder(sharing_builder()):
-        """Puts buffers at multiples of 16 bytes, as the schema asks for."""
+    class AlignedBuilder(sharing_builder()):
+        """Aligns buffers to multiples of 16 bytes, as the schema requires."""
 
         def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803
             wide = 16 if elemSize == 1 else alignment
@@ -128,11 +128,11 @@ def _builder():
                 return flatbuffers.Builder.CreateNumpyVector(self, x)
             return super().CreateNumpyVector(x)
 
-    return Builder
+    return AlignedBuilder
 
 
-class Piece:
-    """One graph of the file, with what it takes and gives.
+class GraphPiece:
+    """One graph of the file, with its inputs and outputs.
 
     Args:
         assembly: that it belongs to. source: `ModelT` of a converted file.
@@ -146,20 +146,22 @@ class Piece:
     def __init__(self, assembly, source, adapter):
         self.schema, self.assembly = assembly.schema, assembly
         signature = source.signatureDefs[0]
-        given = {entry.name: entry.tensorIndex for entry in signature.inputs}
-        made = {entry.name: entry.tensorIndex for entry in signature.outputs}
+        input_numbers = {entry.name: entry.tensorIndex for entry in signature.inputs}
+        output_numbers = {entry.name: entry.tensorIndex for entry in signature.outputs}
         self._numbers, self._source = {}, source
         self.graph = self.schema.SubGraphT()
         self.graph.tensors, self.graph.operators = [], []
         old = source.subgraphs[0]
-        outputs = [made[tensor.name.encode()] for tensor in adapter.view.outputs]
-        self.image = self._adopt(old, given[adapter.view.image.name.encode()])
+        outputs = [
+            output_numbers[tensor.name.encode()] for tensor in adapter.view.outputs
+        ]
+        self.image = self._adopt(old, input_numbers[adapter.view.image.name.encode()])
         for operator in _needed(old, outputs):
             self._keep(old, operator)
         self.answers = [self._adopt(old, number) for number in outputs]
 
     def _adopt(self, old, number):
-        """Take over a tensor of the source; gives its number here."""
+        """Copy a tensor of the source; returns its number."""
         if number < 0:
             return number
         if number not in self._numbers:
@@ -175,7 +177,7 @@ class Piece:
         return self._numbers[number]
 
     def _scales(self, old, table):
-        """A tensor's scales; those of blocks lie in tensors of their own."""
+        """Scales of a tensor; those of blocks are stored in tensors of their own."""
         details = getattr(table, "details", None)
         if not isinstance(details, self.schema.BlockwiseQuantizationT):
             return table
@@ -195,18 +197,18 @@ class Piece:
         self.graph.operators.append(kept)
 
     def kind(self, number):
-        """numpy's name of a tensor's type."""
+        """numpy's name of a tensor's dtype."""
         kinds = vars(self.schema.TensorType).items()
         value = self.graph.tensors[number].type
         return next(name.lower() for name, own in kinds if own == value)
 
     def codes(self, number):
-        """Scale and zero of an integer tensor that has one of each."""
+        """Scale and zero point of an integer tensor that has one of each."""
         table = self.graph.tensors[number].quantization
         return float(table.scale[0]), int(table.zeroPoint[0])
 
     def tensor(self, name, shape, dtype, data=None, like=None, scale=None, zero=0):
-        """Add a tensor; gives its number.
+        """Add a tensor; returns its number.
 
         Args:
             name: of it. shape: with None for an open batch. dtype: numpy's name.
@@ -214,21 +216,21 @@ class Piece:
             like: number of a tensor whose scale and zero it has, or None.
             scale, zero: of an integer that stands for a float, otherwise.
         """
-        made = self.schema.TensorT()
-        made.name, made.hasRank = name.encode(), True
-        made.shape = [1 if side is None else side for side in shape]
+        tensor = self.schema.TensorT()
+        tensor.name, tensor.hasRank = name.encode(), True
+        tensor.shape = [1 if side is None else side for side in shape]
         if None in shape:
-            made.shapeSignature = [-1 if side is None else side for side in shape]
-        made.type = getattr(self.schema.TensorType, dtype.upper())
+            tensor.shapeSignature = [-1 if side is None else side for side in shape]
+        tensor.type = getattr(self.schema.TensorType, dtype.upper())
         if data is not None:
             data = np.ascontiguousarray(data, dtype).reshape(-1)
-            made.buffer = self.assembly.buffer(data.view("uint8"))
+            tensor.buffer = self.assembly.buffer(data.view("uint8"))
         if like is not None:
-            made.quantization = self.graph.tensors[like].quantization
+            tensor.quantization = self.graph.tensors[like].quantization
         elif scale is not None:
-            made.quantization = self.schema.QuantizationParametersT()
-            made.quantization.scale, made.quantization.zeroPoint = [scale], [zero]
-        self.graph.tensors.append(made)
+            tensor.quantization = self.schema.QuantizationParametersT()
+            tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero]
+        self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
     def operator(self, name, inputs, outputs, first=False, version=1, **options):
@@ -239,20 +241,20 @@ class Piece:
             first: whether it goes before all others that are there.
             version: of the operator. **options: of the schema; `kind` names them.
         """
-        made = self.schema.OperatorT()
+        operator = self.schema.OperatorT()
         number = getattr(self.schema.BuiltinOperator, name)
-        made.opcodeIndex = self.assembly.code(number, version)
-        made.inputs, made.outputs = list(inputs), list(outputs)
+        operator.opcodeIndex = self.assembly.code(number, version)
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
         kind = options.pop("kind", None)
         if kind is not None:
-            made.builtinOptionsType = getattr(self.schema.BuiltinOptions, kind)
-            made.builtinOptions = getattr(self.schema, f"{kind}T")()
+            operator.builtinOptionsType = getattr(self.schema.BuiltinOptions, kind)
+            operator.builtinOptions = getattr(self.schema, f"{kind}T")()
             for key, value in options.items():
-                setattr(made.builtinOptions, key, value)
-        self.graph.operators.insert(0 if first else len(self.graph.operators), made)
+                setattr(operator.builtinOptions, key, value)
+        self.graph.operators.insert(0 if first else len(self.graph.operators), operator)
 
     def finish(self, name, adapter):
-        """Name what goes in and comes out, and join the model.
+        """Name the inputs and outputs, and add the graph to the model.
 
         Args:
             name: of the signature. adapter: `IOAdapter`.

@@ -1,4 +1,4 @@
-"""TFLite: one static graph of builtin operators, for phones."""
+"""TFLite export: one static graph of builtin operators, for phones."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ def to_tflite(
     signatures=None,
     **options,
 ):
-    """Write a `.tflite` file for LiteRT on phones and small computers.
+    """Export to a `.tflite` file for LiteRT on phones and small computers.
 
     Builtin operators only, labels and normalisation in the metadata. It is run in
     LiteRT and compared with the model before it gets its name: float32 must stay
@@ -72,7 +72,7 @@ def to_tflite(
     check_choice("quantization", quantization, (None, *RECIPES, AUTO))
     require_tensorflow("to_tflite")
     reference = Reference(model, dynamic_batch)
-    own = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
+    file = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
     checked = check_options(
         TFLite(),
         reference,
@@ -81,7 +81,7 @@ def to_tflite(
         signature=options,
         calibration=calibration,
         judged=(validation, tolerance),
-        **own,
+        **file,
     )
     return run_export(TFLite(), reference, quantization, checked)
 
@@ -93,7 +93,7 @@ class TFLite:
     preparations = (None, "embed")
 
     def check(self, reference, recipe, path):
-        """A small enough model; calibrated recipes take images one by one."""
+        """Refuse a model above 2 GiB, and an open batch with calibrated recipes."""
         _check_size(path, reference)
         if recipe is not None and self.hindrance(reference, recipe):
             raise ValueError(
@@ -102,23 +102,23 @@ class TFLite:
             )
 
     def hindrance(self, reference, recipe):
-        """Calibrated recipes take images one by one."""
+        """Say that calibrated recipes need a batch of 1."""
         fits = not recipe.calibrated or reference.contract.batch is not None
         return "" if fits else "needs a batch of 1"
 
     def needs(self, reference, recipe, options):
-        """A float32 part for each image size and batch, and the file itself."""
+        """Disk and memory of a float32 part per image size and batch, and the file."""
         views = _views(options)
         saved = options.calibration is not None and options.images is None
         if saved and views[0].reference() is not reference:
             raise ValueError(
-                "calibration: saved ranges know nothing of output='features', got them "
+                "calibration: saved ranges do not cover output='features', got them "
                 "for a signature that gives features. Pass the images themselves."
             )
         return (2.2 if recipe is None else 2.5) + len(views), MEMORY
 
     def convert(self, reference, file, options):
-        """A part for each image size and batch, its operators checked."""
+        """Convert a part for each image size and batch, and check its operators."""
         for view, part in _parts(file, options):
             whole = view.reference()
             if options.source is not None and whole is reference:
@@ -128,7 +128,7 @@ class TFLite:
             _check_operators(part, whole)
 
     def quantize(self, reference, file, recipe, options):
-        """Each part by itself; those of calibrated recipes are one."""
+        """Quantize each part; calibrated recipes have a single one."""
         for view, part in _parts(file, options):
             rounded = part.with_suffix(".rounded.tflite")
             silence = contextlib.nullcontext() if recipe.calibrated else quiet()
@@ -145,7 +145,7 @@ class TFLite:
             _check_operators(part, view.reference())
 
     def finish(self, reference, file, recipe, options):
-        """All parts in one file, with its signatures, labels and metadata."""
+        """Assemble all parts to one file with signatures, labels and metadata."""
         parts = [
             (part, {n: a.adapter for n, a in options.adapted.items() if a.view is view})
             for view, part in _parts(file, options)
@@ -154,23 +154,23 @@ class TFLite:
         return arena.assemble_measured(recipe, file, parts, name, options.labels)
 
     def beside(self, path):
-        """One file is all."""
+        """Return nothing: the file is complete."""
         return ()
 
 
 def _views(options):
-    """The model at each image size and batch that is asked for."""
+    """Model views at each image size and batch size."""
     return list(dict.fromkeys(adapted.view for adapted in options.adapted.values()))
 
 
 def _parts(file, options):
-    """(view of the model, its part of the file), one after the other."""
+    """Pairs of (model view, its part of the file)."""
     for index, view in enumerate(_views(options)):
         yield view, file.with_suffix(f".part{index}.tflite")
 
 
 def _check_operators(file, reference):
-    """Refuse operators that phones have not."""
+    """Refuse operators that LiteRT on phones does not have."""
     static = reference.contract.batch is not None
     tflite_file.check(file.name, tflite_file.audit(file), static)
 

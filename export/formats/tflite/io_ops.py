@@ -1,4 +1,4 @@
-"""The operators of an adapter in a `.tflite` graph: pixels in front, scores behind."""
+"""Input and output operators of a `.tflite` graph: pixels, softmax, top-k."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from keras_vit.export.io.io_adapter import CLASSES
 from keras_vit.ranges import pixel_statistics
 
 
-def dress(piece, adapter):
-    """Put the adapter's operators around a graph.
+def add_io_operators(piece, adapter):
+    """Add an adapter's input and output operators to a graph.
 
     Args:
-        piece: `keras_vit.export.formats.tflite.assembly.Piece` of the model alone.
+        piece: `keras_vit.export.formats.tflite.assembly.GraphPiece` of the model alone.
         adapter: `IOAdapter`.
     """
     if adapter.embedded:
@@ -26,7 +26,7 @@ def dress(piece, adapter):
 
 
 def _pixels(piece, adapter):
-    """uint8 -> float -> crop -> resize -> normalise, in front of everything.
+    """Add the preprocessing of uint8 pixels: cast, crop, resize, normalise.
 
     A graph in integers throughout takes pixels already; only its geometry is added.
     """
@@ -50,7 +50,7 @@ def _pixels(piece, adapter):
 
 
 def _normalisation(piece, adapter):
-    """Steps that bring pixels to the model's range."""
+    """Steps that normalise pixels to the model's range."""
     mean, std = pixel_statistics(adapter.mode, adapter.image.shape[-1])
     shape, steps = adapter.view.image.shape, []
     if not (std == 1).all():
@@ -63,7 +63,7 @@ def _normalisation(piece, adapter):
 
 
 def _geometry(piece, adapter):
-    """Steps that cut out the part that the model sees, and bring it to its size."""
+    """Steps of the centre crop and the resize to the model's image size."""
     batch, *_, channels = adapter.image.shape
     top, left, height, width = adapter.crop()
     steps = []
@@ -97,7 +97,7 @@ def _softmax(piece, adapter):
 
 
 def _floats(piece, number):
-    """int16 as floats, for answers to be read: neither apps nor kernels know it."""
+    """Dequantize int16 outputs, which neither apps nor kernels read."""
     if piece.kind(number) != "int16":
         return number
     made = piece.tensor("floats", piece.graph.tensors[number].shape, "float32")
@@ -107,7 +107,7 @@ def _floats(piece, number):
 
 
 def _unsigned(piece, number):
-    """int8 -> uint8 with the same meaning: MediaPipe reads nothing else of integers."""
+    """Convert int8 to uint8 of the same values: MediaPipe reads no other integers."""
     if piece.kind(number) != "int8":
         return number
     shape, (scale, zero) = piece.graph.tensors[number].shape, piece.codes(number)
@@ -118,11 +118,11 @@ def _unsigned(piece, number):
 
 
 def _best(piece, adapter):
-    (classes, scores), (given,) = adapter.outputs, piece.answers
-    kind = piece.kind(given)
+    (classes, scores), (tensor,) = adapter.outputs, piece.answers
+    dtype = piece.kind(tensor)
     count = piece.tensor("top", (), "int32", np.array(adapter.top))
-    values = piece.tensor(scores.name, scores.shape, kind, like=given)
+    values = piece.tensor(scores.name, scores.shape, dtype, like=tensor)
     indices = piece.tensor(CLASSES, classes.shape, "int32")
-    options = {"kind": "TopKV2Options", "version": 2 if kind == "int8" else 1}
-    piece.operator("TOPK_V2", [given, count], [values, indices], **options)
+    options = {"kind": "TopKV2Options", "version": 2 if dtype == "int8" else 1}
+    piece.operator("TOPK_V2", [tensor, count], [values, indices], **options)
     piece.answers = [indices, values]

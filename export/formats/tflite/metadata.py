@@ -1,4 +1,4 @@
-"""Labels and normalisation inside a `.tflite` file, where MediaPipe looks for them.
+"""TFLite metadata: labels and normalisation, as MediaPipe reads them.
 
 Two parts: a small flatbuffer that says what each tensor means, stored in the model
 under a fixed name, and the label file in a zip archive behind the model's last byte.
@@ -24,7 +24,7 @@ RGB, GREY = 1, 2  # ColorSpaceType
 
 
 def describe(adapter, name, labels):
-    """The metadata of a file whose first signature has this adapter.
+    """Build the metadata of a file whose first signature has this adapter.
 
     Args:
         adapter: `keras_vit.export.io.io_adapter.IOAdapter`.
@@ -50,22 +50,22 @@ def describe(adapter, name, labels):
 
 
 def _image(adapter):
-    """TensorMetadata of the image that goes in."""
+    """TensorMetadata of the input image."""
     _, height, width, channels = adapter.image.shape
     size = {0: U32(width), 1: U32(height)}
     colour = {0: I8(RGB if channels == 3 else GREY), 1: size}
-    made = {
+    table = {
         0: adapter.image.name,
         1: f"{width}x{height} px, {_values(adapter)}",
         3: {0: U8(IMAGE), 1: colour},
     }
     if not (adapter.embedded or adapter.view.stated):
-        return made  # readers such as MediaPipe refuse it, rather than guess
+        return table  # readers such as MediaPipe refuse it, rather than guess
     mean, std = normalisation(adapter)
     low = [(0.0 - m) / s for m, s in zip(mean, std, strict=True)]
     high = [(255.0 - m) / s for m, s in zip(mean, std, strict=True)]
     unit = {0: U8(NORMALISATION), 1: {0: mean, 1: std}}
-    return {**made, 4: [unit], 5: {0: high, 1: low}}
+    return {**table, 4: [unit], 5: {0: high, 1: low}}
 
 
 def _values(adapter):
@@ -92,15 +92,15 @@ def normalisation(adapter):
 
 
 def _output(tensor, classes, labels):
-    """TensorMetadata of what comes out; scores and classes carry the labels."""
+    """TensorMetadata of an output; scores and classes carry the labels."""
     scores = tensor.shape[-1] == classes and tensor.name != "features"
     each = f"{tensor.name}, one per class" if scores else tensor.name
-    made = {0: tensor.name, 1: each, 3: {0: U8(FEATURE), 1: {}}}
+    table = {0: tensor.name, 1: each, 3: {0: U8(FEATURE), 1: {}}}
     kind = AXIS_LABELS if scores else VALUE_LABELS
     if labels is not None and (scores or tensor.name == "classes"):
         file = {0: LABELS, 1: "one class name per line", 2: I8(kind)}
-        made[6] = [file]
-    return made
+        table[6] = [file]
+    return table
 
 
 class U8(int):
@@ -122,7 +122,7 @@ class U32(int):
 
 
 def pack(table):
-    """Turn nested tables into a flatbuffer.
+    """Write nested tables as a flatbuffer.
 
     Args:
         table: {slot: value}; a value is a string, a number of one of the types
@@ -171,7 +171,7 @@ def _part(builder, value):
 
 
 def append_labels(path, labels):
-    """Put the label file behind a model, uncompressed, as readers want it.
+    """Append the label file to a model, uncompressed, as readers expect it.
 
     Args:
         path: `.tflite` file. labels: class names.
@@ -183,7 +183,7 @@ def append_labels(path, labels):
 
 
 def read_labels(path):
-    """The labels that travel in a `.tflite` file, or None.
+    """Read the labels in a `.tflite` file, or None.
 
     Args:
         path: the file.

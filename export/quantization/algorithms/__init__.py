@@ -1,1 +1,1 @@
-"""How a recipe rounds: one file per algorithm, from a float graph to integers."""
+"""Quantization algorithms, from a float graph to integers: one file each."""

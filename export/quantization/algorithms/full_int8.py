@@ -12,29 +12,29 @@ from keras_vit.export.quantization.algorithms.integer_layernorm import even_step
 from keras_vit.export.quantization.algorithms.integer_ops import IntegerWriter
 from keras_vit.export.quantization.algorithms.prepare_graph import (
     prepare,
-    spared,
+    spared_layers,
     split_all,
 )
 from keras_vit.export.quantization.algorithms.trained_ranges import (
-    Trained,
+    TrainedIntegers,
     observed_trained,
 )
 from keras_vit.export.quantization.calibration.saved_ranges import count_of
-from keras_vit.export.quantization.calibration.statistics import see_all
+from keras_vit.export.quantization.calibration.statistics import collect_statistics
 from keras_vit.export.quantization.graph.graph import (
     FLOAT32,
     INT8,
     INT16,
     UINT8,
-    Graph,
-    Tensor,
+    TFLiteGraph,
+    TFLiteTensor,
 )
 from keras_vit.export.quantization.graph.packing import layer_of
 from keras_vit.export.runtime.console import say
 
 
 def full_int8(source, target, images, verbose=1, mode="none"):
-    """Quantize every operator, for chips and microcontrollers without floats.
+    """Quantize every operator to int8, for chips and microcontrollers without floats.
 
     Dense layers (as convolutions of 1x1), attention, softmax and GELU, as x times a
     sigmoid, work on 8 bits; the residual stream and the norms on 16, in steps that are
@@ -52,7 +52,7 @@ def full_int8(source, target, images, verbose=1, mode="none"):
     Args:
         source: float32 `.tflite` file with a batch of 1. target: file to write.
         images: (N, H, W, C) float32, as `read_calibration` gives them, `Ranges`, or
-            `Trained`, for full_int8.
+            `TrainedIntegers`, for full_int8.
         verbose: 0 for no progress.
         mode: value range of the images, see `keras_vit.preprocess_input`.
 
@@ -68,14 +68,14 @@ def full_int8(source, target, images, verbose=1, mode="none"):
     writer.add("QUANTIZE", [image], signed)
     writer.write(signed, shift)
     for number in outputs:
-        twin = writer.stands(number, wide=False)
+        twin = writer.quantized(number, wide=False)
         _put(graph, twin, number)
     audit(graph, "full_int8")
     pathlib.Path(target).write_bytes(graph.save()[0])
 
 
 def int16x8(source, target, images, verbose=1, mode="none"):
-    """Weights in 8 bits, activations in 16: integers that lose next to nothing.
+    """Quantize weights to 8 bits and activations to 16, with almost no loss.
 
     For chips whose accelerators know this pair; on a phone's processor the kernels are
     tens of times slower than in float32, and tflite-micro has none for its GELU. Image
@@ -95,26 +95,26 @@ def int16x8(source, target, images, verbose=1, mode="none"):
     graph.tensors[image] = _retyped(graph.tensors[image], INT16, step, 0)
     writer.write(image)
     for number in outputs:
-        _put(graph, writer.stands(number, wide=True), number)
+        _put(graph, writer.quantized(number, wide=True), number)
     audit(graph, "int16x8")
     pathlib.Path(target).write_bytes(graph.save()[0])
 
 
 def _observed(recipe, source, images, verbose):
-    """The prepared float graph, what was seen in it, and what shall work on int16."""
-    if isinstance(images, Trained):
+    """Prepare the float graph; return it, its `Statistics`, and the int16 operators."""
+    if isinstance(images, TrainedIntegers):
         say(f"calibrating on {count_of(images.images)} images", verbose)
         return observed_trained(source, images, verbose)
-    graph = Graph(source)
+    graph = TFLiteGraph(source)
     prepare(graph)
-    kept = spared(graph, images)
+    kept = spared_layers(graph, images)
     say(f"calibrating on {count_of(images)} images", verbose)
     branches = split_all(graph, images, verbose)
-    return graph, see_all(graph, images, verbose), [*branches, *kept]
+    return graph, collect_statistics(graph, images, verbose), [*branches, *kept]
 
 
 def image_codes(mode, seen):
-    """How a uint8 image is read: `x = scale * (q - zero) + shift`.
+    """Scale, zero point and shift of a uint8 image: `x = scale * (q - zero) + shift`.
 
     Where all colours share one range, the code is the pixel: 255 steps from low to
     high. A zero point is a whole number, which leaves a rest of half a step or less;
@@ -137,13 +137,13 @@ def image_codes(mode, seen):
     return scale, zero, low + scale * zero if pixels else 0.0
 
 
-def _retyped(tensor, kind, scale, zero):
+def _retyped(tensor, new_type, scale, zero):
     scale, zero = np.array([scale], "float32"), np.array([zero], "int64")
-    return Tensor(tensor.name, tensor.shape, kind, None, scale, zero)
+    return TFLiteTensor(tensor.name, tensor.shape, new_type, None, scale, zero)
 
 
 def _put(graph, twin, number):
-    """Let an output's own number, which signatures know, be the integer tensor."""
+    """Replace an output tensor by its integer twin, under the same number."""
     old, new = graph.tensors[number], graph.tensors[twin]
     graph.tensors[number] = dataclasses.replace(new, name=old.name)
     maker = graph.maker(twin)
@@ -152,10 +152,10 @@ def _put(graph, twin, number):
 
 
 def audit(graph, recipe):
-    """Make sure that nothing is computed, or stored, in floats.
+    """Check that no tensor and no operator is left in float.
 
     Args:
-        graph: integer `Graph`. recipe: name, for the message.
+        graph: integer `TFLiteGraph`. recipe: name, for the message.
 
     Raises:
         UnsupportedLayer: naming the first float tensor.

@@ -1,8 +1,8 @@
-"""Rounding of weights that looks at the data: each error made good by what is left."""
+"""GPTQ: weight rounding that minimises a layer's output error on calibration images."""
 
 import numpy as np
 
-# Columns that are rounded before the columns behind them hear of the errors.
+# Block size: columns rounded before the error is spread over the later ones.
 STRIDE = 64
 # Added to the diagonal, as shares of its mean: always, and per column per row of data.
 DAMP, SCARCE = 0.01, 0.5
@@ -12,7 +12,7 @@ SWEEPS = 3
 
 
 def gptq(weight, hessian, rows, bits=4, block=0):
-    """Round a weight so that the layer's output changes least.
+    """Round a weight so that the layer's output error is least.
 
     Columns are rounded one by one, and each error is made good by the columns left;
     every channel does that with several scales and keeps the best. Last, single
@@ -56,13 +56,13 @@ def gptq(weight, hessian, rows, bits=4, block=0):
 
 
 def limits(bits):
-    """Least and greatest integer: all 16 codes of 4 bits, 8 bits without -128."""
+    """Smallest and largest integer: all 16 codes of 4 bits, 8 bits without -128."""
     top = 2 ** (bits - 1) - 1
     return (-top - 1 if bits < 8 else -top), top
 
 
 def plain_scale(weight, importance, bits, block=0):
-    """The scale of the least squared error, each column counted by its importance.
+    """The scale of least squared error, each column weighted by its importance.
 
     Args:
         weight: (out, in). importance: (in,), mean square of the inputs.
@@ -87,19 +87,19 @@ def plain_scale(weight, importance, bits, block=0):
 
 
 def representable(scale, block):
-    """Scales as a file holds them: of blocks in 16 bits, never 0."""
+    """Round scales as a file stores them: of blocks in 16 bits, never 0."""
     if not block:
         return scale.astype("float32")
     return np.maximum(scale, 6.2e-5).astype("float16").astype("float32")
 
 
-def widen(scale, columns):
-    """One scale per column, (out, in)."""
+def scales_per_column(scale, columns):
+    """Expand scales to one per column, (out, in)."""
     return np.repeat(scale, columns // scale.shape[1], axis=1)
 
 
 def _round(weight, scale, upper, span):
-    """The core of GPTQ, columns in the order given; gives integers, loss per row."""
+    """Round by GPTQ, columns in the order given; returns integers and loss per row."""
     work, integers = weight.astype("float32"), np.zeros(weight.shape, "float32")
     loss, columns = np.zeros(len(weight)), weight.shape[1]
     for start in range(0, columns, STRIDE):
@@ -116,8 +116,8 @@ def _round(weight, scale, upper, span):
 
 
 def _sweep(weight, integers, scale, hessian, bits):
-    """Move single integers to where the error of the output is least."""
-    wide, columns = widen(scale, weight.shape[1]), weight.shape[1]
+    """Change single integers where that lowers the output error."""
+    wide, columns = scales_per_column(scale, weight.shape[1]), weight.shape[1]
     gradient = (weight - integers * wide) @ hessian
     for _ in range(SWEEPS):
         for j in range(columns):

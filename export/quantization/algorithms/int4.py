@@ -1,4 +1,4 @@
-"""int4: dense weights in 4 bits that are chosen by what they do to real images."""
+"""int4: dense weights in 4 bits, rounded by GPTQ on calibration images."""
 
 import functools
 import os
@@ -7,19 +7,19 @@ import pathlib
 import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.images.calibration_images import thinned
-from keras_vit.export.quantization.algorithms.gptq import gptq, widen
+from keras_vit.export.images.calibration_images import evenly_spaced
+from keras_vit.export.quantization.algorithms.gptq import gptq, scales_per_column
 from keras_vit.export.quantization.algorithms.int4_seconds import int4_seconds
 from keras_vit.export.quantization.algorithms.prepare_graph import prepare
 from keras_vit.export.quantization.algorithms.trained_ranges import (
-    Trained,
+    TrainedIntegers,
     int4_trained,
     store,
 )
-from keras_vit.export.quantization.calibration.layerwise import Walk, rows_of
+from keras_vit.export.quantization.calibration.layerwise import LayerwiseRunner, rows_of
 from keras_vit.export.quantization.graph.dense_weights import dynamic_layer, find_layers
 from keras_vit.export.quantization.graph.find_norms import bias_of, is_dense
-from keras_vit.export.quantization.graph.graph import Graph
+from keras_vit.export.quantization.graph.graph import TFLiteGraph
 from keras_vit.export.quantization.rewrites.rotate_values import rotate_values
 from keras_vit.export.runtime.console import say
 from keras_vit.progress import Bar, about
@@ -33,7 +33,7 @@ BLOCK = 32
 
 
 def int4(source, target, images, verbose=1, block=0):
-    """Store the weights of dense layers in 4 bits, and in 8 where 4 cost most.
+    """Quantize dense weights to 4 bits, and to 8 where 4 cost most accuracy.
 
     Activations stay float32 in the file; the runtime quantizes them per token to 8
     bits while it multiplies. The float graph is first rewritten as for static_int8,
@@ -47,7 +47,8 @@ def int4(source, target, images, verbose=1, block=0):
 
     Args:
         source: float32 `.tflite` file with a batch of 1. target: file to write.
-        images: (N, H, W, C) float32, as `read_calibration` gives them, or `Trained`.
+        images: (N, H, W, C) float32, as `read_calibration` gives them, or
+            `TrainedIntegers`.
         verbose: 0 for no progress.
         block: weights that share a scale, 32, 64, 128 or 256; 0 for one scale per
             output channel.
@@ -56,9 +57,9 @@ def int4(source, target, images, verbose=1, block=0):
         UnsupportedLayer: for a model without dense layers, or none that the blocks
             divide.
     """
-    if isinstance(images, Trained):
+    if isinstance(images, TrainedIntegers):
         return int4_trained(source, target, images)
-    graph = Graph(source)
+    graph = TFLiteGraph(source)
     prepare(graph)
     rotate_values(graph)
     layers = find_layers(graph)
@@ -73,7 +74,7 @@ def int4(source, target, images, verbose=1, block=0):
         say(f"calibrating on {len(images)} images takes {about(seconds)}")
     trial = graph.copy()
     round_layers(trial, images, bits, block, verbose)
-    few = thinned(images, PROBE)
+    few = evenly_spaced(images, PROBE)
     costs = sensitivity(graph, trial, bits, few, verbose)
     left = BUDGET * os.path.getsize(source) - len(trial.save()[0]) - MARGIN
     for place in choose(costs, {p: _size(graph, p) / 2 for p in costs}, left):
@@ -86,7 +87,7 @@ int4_blockwise = functools.partial(int4, block=BLOCK)
 
 
 def _least_bits(graph, place):
-    """4, or 8 where two weights of a row cannot share a byte."""
+    """Fewest bits of a layer: 4, or 8 where its rows have an odd length."""
     columns = graph.value(graph.operators[place].inputs[1]).shape[1]
     return 8 if columns % 2 else 4
 
@@ -96,7 +97,7 @@ def _size(graph, place):
 
 
 def _check(graph, bits, block):
-    """Refuse what 4 bits do not change."""
+    """Refuse a model whose weights 4 bits cannot store."""
     inputs = [graph.value(graph.operators[p].inputs[1]).shape[1] for p in bits]
     if 4 not in bits.values():
         raise UnsupportedLayer(
@@ -111,15 +112,15 @@ def _check(graph, bits, block):
 
 
 def round_layers(graph, images, bits, block=0, verbose=1):
-    """Round dense layers in the order in which images meet them.
+    """Round dense layers in the order of execution.
 
     Args:
-        graph: float `Graph`; its layers are changed in place.
+        graph: float `TFLiteGraph`; its layers are changed in place.
         images: (N, H, W, C) float32.
         bits: {place in graph.operators: 4 or 8}.
         block: as in `int4`. verbose: 0 for no progress bar.
     """
-    here, there = Walk(graph, images), Walk(graph.copy(), images)
+    here, there = LayerwiseRunner(graph, images), LayerwiseRunner(graph.copy(), images)
     bar = Bar(len(bits), "layer", verbose)
     for place, count in bits.items():
         op = graph.operators[place]
@@ -130,21 +131,21 @@ def round_layers(graph, images, bits, block=0, verbose=1):
         bar.add(1)
 
 
-def _round(graph, op, given, wanted, bits, block):
-    """Round one layer. given, wanted: its input per image, rounded and in float."""
+def _round(graph, op, inputs, targets, bits, block):
+    """Round one layer. inputs, targets: its input per image, rounded and in float."""
     weight = graph.value(op.inputs[1])
     block = block if bits == 4 and weight.shape[1] % (block or 1) == 0 else 0
-    covariance, mean, rows = moments(given)
-    ideal = sum(x.sum(axis=0, dtype="float64") for x in rows_of(wanted)) / rows
+    covariance, mean, rows = moments(inputs)
+    ideal = sum(x.sum(axis=0, dtype="float64") for x in rows_of(targets)) / rows
     integers, scale = gptq(weight, covariance, rows, bits, block)
-    rounded = integers * widen(scale, weight.shape[1])
+    rounded = integers * scales_per_column(scale, weight.shape[1])
     bias = bias_of(graph, op) + weight @ ideal - rounded @ mean
     graph.replace(op, 2, bias)
     store(graph, op, integers, scale, bits, block)
 
 
 def moments(values):
-    """Covariance (D, D), mean (D,) and count of the rows of all images.
+    """Covariance (D, D), mean (D,) and number of rows over all images.
 
     Args:
         values: list of (..., D) float32.
@@ -158,17 +159,21 @@ def moments(values):
 
 
 def sensitivity(graph, trial, bits, images, verbose=1):
-    """What 4 bits of each layer alone do to the answers.
+    """Output error of each layer quantized alone to 4 bits.
 
     Args:
-        graph: float `Graph`. trial: the same with rounded layers.
+        graph: float `TFLiteGraph`. trial: the same with rounded layers.
         bits: {place: 4 or 8}. images: a few, (N, H, W, C).
         verbose: 0 for no progress bar.
 
     Returns:
         {place of a layer with 4 bits: noise power over signal power}.
     """
-    walk, whole, costs = Walk(graph, images), Walk(graph, images), {}
+    walk, whole, costs = (
+        LayerwiseRunner(graph, images),
+        LayerwiseRunner(graph, images),
+        {},
+    )
     whole.advance(graph.outputs)
     bar = Bar(len(bits), "layer", verbose)
     for place, count in bits.items():
@@ -186,11 +191,11 @@ def sensitivity(graph, trial, bits, images, verbose=1):
 
 
 def _put(walk, place, trial):
-    """Give one layer the rounded weights of another graph, its mean kept."""
+    """Assign a layer rounded weights of another graph; its mean output is kept."""
     graph, op = walk.graph, walk.graph.operators[place]
     tensor = trial.tensors[trial.operators[place].inputs[1]]
     scale = tensor.scale.reshape(len(tensor.data), -1)
-    rounded = tensor.data * widen(scale, tensor.shape[1])
+    rounded = tensor.data * scales_per_column(scale, tensor.shape[1])
     mean = moments(walk.values[op.inputs[0]])[1]
     lost = (graph.value(op.inputs[1]) - rounded) @ mean
     graph.replace(op, 1, rounded)
@@ -203,7 +208,7 @@ def _noise(expected, got):
 
 
 def choose(costs, sizes, left):
-    """Layers that gain most per byte, as long as bytes are left.
+    """Choose the layers for 8 bits that gain most per byte, within the size budget.
 
     Args:
         costs: {layer: noise}. sizes: {layer: bytes more}. left: bytes.

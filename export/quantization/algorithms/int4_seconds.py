@@ -1,4 +1,4 @@
-"""How long rounding to 4 bits takes, measured on the cheapest of its steps."""
+"""Estimated duration of rounding to 4 bits, from timing its cheapest step."""
 
 import collections
 import time
@@ -14,12 +14,13 @@ ROWS = 4096  # inputs that a layer is said to have seen; no time depends on it
 
 
 def int4_seconds(graph, images, bits, block, probe):
-    """Seconds that `int4` takes from here on, about.
+    """Estimate the remaining seconds of `int4`.
 
     One image runs through the graph, and one layer of each shape is rounded.
 
     Args:
-        graph: float `Graph`. images: (N, H, W, C). bits: {place of a layer: 4 or 8}.
+        graph: float `TFLiteGraph`. images: (N, H, W, C).
+        bits: {place of a layer: 4 or 8}.
         block: as in `int4`. probe: images that judge each layer.
     """
     fours = sum(count == 4 for count in bits.values())
@@ -30,7 +31,7 @@ def int4_seconds(graph, images, bits, block, probe):
 
 
 def _one_image(graph, images):
-    """Seconds of one image, once the interpreter is warm."""
+    """Time one image, after the interpreter's first run."""
     interpreter, numbers = open_graph(graph)
     interpreter.set_tensor(numbers[graph.inputs[0]], images[:1])
     interpreter.invoke()
@@ -38,7 +39,7 @@ def _one_image(graph, images):
 
 
 def _rounding(graph, bits, block):
-    """Seconds that all layers take once."""
+    """Estimate the seconds of rounding all layers once."""
     kinds, weights = collections.Counter(), {}
     for place, count in bits.items():
         weight = graph.value(graph.operators[place].inputs[1])

@@ -1,4 +1,4 @@
-"""GELU in integers: a number times its sigmoid, which tflite-micro has."""
+"""GELU in integers: x * sigmoid(1.8 x), of operators that tflite-micro has."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ QUICK = 1.8
 
 
 def unit_for(writer, number):
-    """What to multiply a dense layer's result by, so that a sigmoid reads it.
+    """Factor for the scale of a dense layer's output, so that a sigmoid can read it.
 
     The factor costs nothing where dense layers stand on both sides of the GELU: their
     weights take it up, and give it back. It is noted in `writer.units`.
@@ -38,7 +38,7 @@ def unit_for(writer, number):
 
 
 def write_gelu(writer, op):
-    """Append a GELU to a writer's graph; as itself where everything works on int16.
+    """Append a GELU to a writer's graph; as one operator where all works on int16.
 
     Args:
         writer: `IntegerWriter`. op: the float operator.
@@ -46,20 +46,20 @@ def write_gelu(writer, op):
     wide = writer.everywhere or writer.wide_after(op.outputs[0])
     unit = writer.units.get(op.outputs[0])
     wide = wide or unit is None
-    x, out = writer.stands(op.inputs[0], wide), op.outputs[0]
+    x, out = writer.quantized(op.inputs[0], wide), op.outputs[0]
     low, high = writer.range_of(out, wide)[0], writer.top_of(op, wide)
     shape = writer.graph.tensors[x].shape
-    made = writer.make(out, low * (unit or 1), high * (unit or 1), wide, shape)
-    writer.numbers[out] = made
+    result = writer.make(out, low * (unit or 1), high * (unit or 1), wide, shape)
+    writer.numbers[out] = result
     if writer.everywhere:
-        writer.again(op, [x], [made])
+        writer.copy_operator(op, [x], [result])
         return
     inner = x if unit else _times_quick(writer, x)
-    writer.add("MUL", [x, _sigmoid_of(writer, inner, wide)], made)
+    writer.add("MUL", [x, _sigmoid_of(writer, inner, wide)], result)
 
 
 def _times_quick(writer, x):
-    """`QUICK` times a 16-bit tensor."""
+    """Multiply a 16-bit tensor by `QUICK`."""
     old = writer.graph.tensors[x]
     factor = writer.constant(x, np.full((1,) * len(old.shape), QUICK), wide=True)
     top = float(old.scale[0]) * TOP * QUICK

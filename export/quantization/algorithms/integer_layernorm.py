@@ -1,10 +1,10 @@
-"""Layer norm in integers: one multiplication of a token by 1 / rms, in 16 bits."""
+"""Layer normalisation in integers: a token times 1 / rms, in 16 bits."""
 
 import math
 
 import numpy as np
 
-from keras_vit.export.quantization.graph.graph import INT8, INT16, Tensor
+from keras_vit.export.quantization.graph.graph import INT8, INT16, TFLiteTensor
 
 TOP = 32767
 RELU = 1
@@ -12,7 +12,7 @@ MOST_STEPS = 4
 
 
 def write_norm(writer, norm):
-    """Append `x / rms(x)` to a writer's graph; gives the number of the result.
+    """Append `x / rms(x)` to a writer's graph; returns the number of the result.
 
     Squares, their sums and the products are 16-bit; the root is a table of 256 values
     (RSQRT of int8, which all runtimes and NPUs share), made finer by Newton's
@@ -22,7 +22,7 @@ def write_norm(writer, norm):
     Args:
         writer: `IntegerWriter`. norm: `UnitNorm` of its float graph.
     """
-    x = writer.stands(norm.x, wide=True)
+    x = writer.quantized(norm.x, wide=True)
     top, cut = writer.energies[norm.variance]
     least = writer.limits[norm.rsqrt][1]
     peak = max(map(abs, writer.limits[norm.x])) ** 2
@@ -35,7 +35,7 @@ def write_norm(writer, norm):
 
 
 def inverse_of_two_ranges(writer, x, peak, tops, least):
-    """1 / rms, from a fine range for ordinary tokens and a coarse one for massive.
+    """1 / rms with a fine range for ordinary tokens and a coarse one for massive ones.
 
     `fine - relu(1 / sqrt(cut) - coarse)`, where `fine` saturates at the energy `cut`
     and the second term is zero below it. Massive tokens: Sun et al. 2024,
@@ -73,16 +73,16 @@ def _inverse(writer, x, peak, top, least):
     energy, top = _energy(writer, x, peak, top)
     # Below half a code the table gives its end, which Newton's step must not overshoot.
     end = min(least / 2, math.sqrt(510 / (4 * top)))
-    made = _finer(writer, energy, _table(writer, energy, end), end)
+    inverse = _finer(writer, energy, _table(writer, energy, end), end)
     half = _constant(writer, energy, "half", 0.5, 2.0**-15)
     for _ in range(newton_steps(top * least**2) - 1):
-        made = _product(writer, "guess", made, half, 1.5 * end)
-        made = _finer(writer, energy, made, 1.5 * end)
-    return made, top
+        inverse = _product(writer, "guess", inverse, half, 1.5 * end)
+        inverse = _finer(writer, energy, inverse, 1.5 * end)
+    return inverse, top
 
 
 def _finer(writer, energy, guess, end):
-    """One step of Newton's method, twice as large as the guess."""
+    """Append one step of Newton's method, twice as large as the estimate."""
     square = _product(writer, "square", guess, guess, end**2)
     ratio = _product(writer, "ratio", energy, square, 3.99)
     unit = float(writer.graph.tensors[ratio].scale[0])
@@ -105,7 +105,7 @@ def _constant(writer, like, name, value, unit):
 
 
 def newton_steps(ratio):
-    """How often to apply Newton's method, so that norms are right within 0.2%.
+    """Number of Newton steps until norms are exact within 0.2%.
 
     The table rounds an energy to one of 255 codes: that of the shortest token is
     `255 / ratio`, and off by half a code. Each step takes an error d to 1.5 d^2 +
@@ -127,7 +127,7 @@ def newton_steps(ratio):
 
 
 def _energy(writer, x, peak, top):
-    """4 times the mean square of each token, and the mean square where it saturates.
+    """4 times the mean square of each token, and its saturation limit.
 
     The sum is a dense layer of one unit with equal weights; its step is the square's
     times a power of two, times the mean's 1 / D.
@@ -140,13 +140,13 @@ def _energy(writer, x, peak, top):
     writer.add("MUL", [x, x], square)
     weight, shift = _weight(top * width / TOP / unit)
     step = np.float32(4 / (weight * width))
-    ones = Tensor("ones", (1, width), INT8, np.full((1, width), weight, "int8"))
+    ones = TFLiteTensor("ones", (1, width), INT8, np.full((1, width), weight, "int8"))
     ones.scale, ones.zero = np.array([step]), np.zeros(1, "int64")
-    made = _int16("energy", (*shape[:-1], 1), unit * float(step) * 2.0**shift)
-    made = graph.append(made)
+    tensor = _int16("energy", (*shape[:-1], 1), unit * float(step) * 2.0**shift)
+    tensor = graph.append(tensor)
     sums = [square, writer.shared(ones), -1]
-    writer.add("FULLY_CONNECTED", sums, made, keepNumDims=True)
-    return made, float(graph.tensors[made].scale[0]) * TOP / 4
+    writer.add("FULLY_CONNECTED", sums, tensor, keepNumDims=True)
+    return tensor, float(graph.tensors[tensor].scale[0]) * TOP / 4
 
 
 def _weight(ratio):
@@ -156,10 +156,12 @@ def _weight(ratio):
 
 
 def _table(writer, energy, end):
-    """1 / sqrt of each energy, up to `end`, by 256 values; as 16 bits."""
+    """Append a lookup table of 1 / sqrt up to `end`, with 256 entries of 16 bits."""
     graph, old = writer.graph, writer.graph.tensors[energy]
     steps = float(old.scale[0]) * 128, end / 255
-    short, root = (writer.byte("energy", old.shape, step, -128) for step in steps)
+    short, root = (
+        writer.int8_tensor("energy", old.shape, step, -128) for step in steps
+    )
     writer.add("QUANTIZE", [energy], short)
     writer.add("RSQRT", [short], root)
     made = graph.append(_int16("guess", old.shape, even_step(end)))
@@ -167,7 +169,7 @@ def _table(writer, energy, end):
 
 
 def even_step(top):
-    """The power of two that 16 bits of a range must count in.
+    """The power of two that is the step of a 16-bit range.
 
     Runtimes compute the ratio of steps in float32 or in float64, keep 16 or 32 bits of
     it, and round once or twice. For a power of two all of them give the same integers.
@@ -179,11 +181,11 @@ def even_step(top):
 
 
 def few_bits(scales):
-    """Scales rounded up to 15 bits, all that some runtimes keep of an int16 layer's."""
+    """Round scales up to 15 bits, the precision that some runtimes keep for int16."""
     mantissa, exponent = np.frexp(scales.astype("float64"))
     return np.ldexp(np.ceil(mantissa * 2**15) / 2**15, exponent).astype("float32")
 
 
 def _int16(name, shape, scale, data=None):
     scale, zero = np.array([scale], "float32"), np.zeros(1, "int64")
-    return Tensor(name, tuple(shape), INT16, data, scale, zero)
+    return TFLiteTensor(name, tuple(shape), INT16, data, scale, zero)

@@ -1,4 +1,4 @@
-"""Every operator of a float graph, written again in integers."""
+"""The integer form of every operator of a float graph."""
 
 import copy
 import functools
@@ -22,8 +22,8 @@ from keras_vit.export.quantization.graph.graph import (
     INT16,
     INT32,
     INT64,
-    Operator,
-    Tensor,
+    TFLiteOperator,
+    TFLiteTensor,
 )
 from keras_vit.export.quantization.graph.packing import layer_of
 
@@ -66,15 +66,15 @@ VERSIONS = {
 
 
 class IntegerWriter:
-    """Rewrites a prepared float graph, operator by operator, in integers.
+    """Rewrites a prepared float graph to integers, operator by operator.
 
     Dense layers and attention work on int8; sums, norms and whatever else multiplies
     two results work on int16, the residual stream among them. What is written is what
     LiteRT, tflite-micro and Ethos-U share, but for GELU when all works on int16.
 
     Args:
-        graph: float `Graph`, after `static.prepare` and `static.split_all`.
-        seen: `Seen`, of every tensor that the graph computes.
+        graph: float `TFLiteGraph`, after `prepare` and `split_all`.
+        seen: `Statistics`, of every tensor that the graph computes.
         recipe: name, for messages.
         wide: operators to work on int16: dense layers, or all as True.
 
@@ -153,15 +153,15 @@ class IntegerWriter:
         self._written.append(self.graph.operators.pop())
         return output
 
-    def again(self, op, inputs, outputs):
+    def copy_operator(self, op, inputs, outputs):
         """Append an operator with the options of another."""
         wide = self.graph.tensors[outputs[0]].type == INT16
         version = VERSIONS.get(op.name, (1, 1))[wide]
         raw = copy.copy(op.raw)
-        self._written.append(Operator(op.name, list(inputs), outputs, raw, version))
+        self._written.append(TFLiteOperator(op.name, [*inputs], outputs, raw, version))
 
     def make(self, like, low, high, wide, shape=None):
-        """Add an integer tensor named like another; gives its number."""
+        """Add an integer tensor with the name of another; returns its number."""
         old = self.graph.tensors[like]
         if wide:
             kind, scale, zero = INT16, integer_layernorm.even_step(max(-low, high)), 0
@@ -169,21 +169,21 @@ class IntegerWriter:
             kind, (scale, zero) = INT8, scale_and_zero(low, high)
         return self.append(old.name, shape or old.shape, kind, scale, zero)
 
-    def append(self, name, shape, kind, scale, zero, data=None):
+    def append(self, name, shape, tensor_type, scale, zero, data=None):
         scale, zero = np.array([scale], "float32"), np.array([zero], "int64")
-        made = Tensor(name, tuple(shape), kind, data, scale, zero)
+        made = TFLiteTensor(name, tuple(shape), tensor_type, data, scale, zero)
         return self.graph.append(made)
 
-    def byte(self, name, shape, scale, zero):
-        """Add an int8 tensor; gives its number."""
+    def int8_tensor(self, name, shape, scale, zero):
+        """Add an int8 tensor; returns its number."""
         return self.append(name, shape, INT8, scale, zero)
 
     def range_of(self, number, wide):
-        """(low, high) that a tensor gets in 16 bits, or in 8."""
+        """(low, high) of a tensor's quantization range, in 16 bits or in 8."""
         return self.limits[number] if wide else self.narrow[number]
 
-    def stands(self, number, wide):
-        """The integer twin of a float tensor, in 16 or 8 bits.
+    def quantized(self, number, wide):
+        """Quantize a float tensor to 16 or 8 bits, once; returns its number.
 
         Args:
             number: of a tensor that is written already, or of a constant.
@@ -207,24 +207,24 @@ class IntegerWriter:
         return self._casts[twin]
 
     def constant(self, number, value, wide):
-        """A float constant as an integer one."""
-        top, kind = float(np.abs(value).max()), INT16 if wide else INT8
+        """Quantize a float constant."""
+        top, tensor_type = float(np.abs(value).max()), INT16 if wide else INT8
         scale = integer_layernorm.even_step(top) if wide else max(top, 1e-6) / 127
         codes = np.round(value / scale).astype("int16" if wide else "int8")
         codes = codes.reshape(value.shape or (1,))
         name = self.graph.tensors[number].name
-        return self.append(name, codes.shape, kind, scale, 0, codes)
+        return self.append(name, codes.shape, tensor_type, scale, 0, codes)
 
     def reshaped(self, number, shape):
-        """The same integers in another shape; gives their number."""
+        """Reshape an integer tensor; returns its number."""
         if self.graph.tensors[number].shape == tuple(shape):
             return number
-        size = Tensor("shape", (len(shape),), INT32, np.array(shape, "int32"))
+        size = TFLiteTensor("shape", (len(shape),), INT32, np.array(shape, "int32"))
         made = self.graph.like(number, shape=tuple(shape))
         return self.add("RESHAPE", [number, self.shared(size)], made)
 
     def shared(self, tensor):
-        """Add a constant, once for all that are equal; gives its number."""
+        """Add a constant, once for all equal ones; returns its number."""
         scale = None if tensor.scale is None else tensor.scale.tobytes()
         key = (tensor.type, tensor.shape, tensor.data.tobytes(), scale)
         if key not in self._shared:
@@ -232,7 +232,7 @@ class IntegerWriter:
         return self._shared[key]
 
     def wide_after(self, number):
-        """Whether a dense layer that works on int16 reads this, through movers."""
+        """Whether a dense layer on int16 reads this, through movers."""
         for op in self.graph.users(number):
             if id(op) in self._wide:
                 return True
@@ -252,12 +252,12 @@ class IntegerWriter:
         outputs = []
         for out in op.outputs:
             float_ = self.graph.tensors[out]
-            made = Tensor(
+            made = TFLiteTensor(
                 float_.name, float_.shape, old.type, None, old.scale, old.zero
             )
             self.numbers[out] = self.graph.append(made)
             outputs.append(self.numbers[out])
-        self.again(op, inputs, outputs)
+        self.copy_operator(op, inputs, outputs)
 
     def _dense(self, op):
         if not is_dense(self.graph, op):
@@ -268,32 +268,32 @@ class IntegerWriter:
             )
         graph, wide = self.graph, self.everywhere or id(op) in self._wide
         wide = wide or self.wide_after(op.outputs[0])
-        x = self.stands(op.inputs[0], wide)
+        x = self.quantized(op.inputs[0], wide)
         old, bias = graph.tensors[op.inputs[1]], self._bias_of(op)
-        given = float(graph.tensors[x].scale[0])
+        scale = float(graph.tensors[x].scale[0])
         unit = unit_for(self, op.outputs[0])
         bias, ratio = bias * unit, unit / self.units.get(op.inputs[0], 1.0)
-        least = least_scales(bias, given, 2.0**38 if wide else LARGEST_BIAS)
+        least = least_scales(bias, scale, 2.0**38 if wide else LARGEST_BIAS)
         steps = old.scale if old.scale is None else old.scale * ratio
         weight, scales = quantize_weight(old.data * ratio, steps=steps, least=least)
         if wide:
             steps = integer_layernorm.few_bits(scales)
             weight, scales = quantize_weight(old.data * ratio, steps=steps)
         zeros = np.zeros(len(scales), "int64")
-        made = Tensor(old.name, weight.shape, INT8, weight, scales, zeros)
-        number = graph.append(made)
-        bias = self._bias(op, bias, given * scales.astype("float64"), wide)
+        result = TFLiteTensor(old.name, weight.shape, INT8, weight, scales, zeros)
+        number = graph.append(result)
+        bias = self._bias(op, bias, scale * scales.astype("float64"), wide)
         low, high = self._result(op, wide)
         ends = low * unit, high * unit
         if not wide:
-            made = self._convolve(op, x, number, bias, ends)
+            result = self._convolve(op, x, number, bias, ends)
         else:
-            made = self.make(op.outputs[0], *ends, wide)
-            self.again(op, [x, number, bias], [made])
-        self.numbers[op.outputs[0]] = made
+            result = self.make(op.outputs[0], *ends, wide)
+            self.copy_operator(op, [x, number, bias], [result])
+        self.numbers[op.outputs[0]] = result
 
     def _convolve(self, op, x, weight, bias, ends):
-        """A dense layer as a convolution of 1x1, in which reference kernels agree.
+        """Write a dense layer as a 1x1 convolution, in which reference kernels agree.
 
         tflite-micro rounds the sums of either twice; LiteRT's reference kernels do so
         for convolutions alone.
@@ -304,15 +304,15 @@ class IntegerWriter:
         graph.tensors[weight].shape = (units, 1, 1, width)
         graph.tensors[weight].data = graph.tensors[weight].data[:, None, None]
         x = self.reshaped(x, (1, 1, rows, width))
-        made = self.make(op.outputs[0], *ends, wide=False, shape=(1, 1, rows, units))
+        result = self.make(op.outputs[0], *ends, wide=False, shape=(1, 1, rows, units))
         ones = dict.fromkeys(("dilationWFactor", "dilationHFactor"), 1)
         ones.update(strideW=1, strideH=1, padding=VALID)
-        self.add("CONV_2D", [x, weight, bias], made, **ones)
+        self.add("CONV_2D", [x, weight, bias], result, **ones)
         within = op.outputs[0] in self.units
-        return made if within else self.reshaped(made, shape)
+        return result if within else self.reshaped(result, shape)
 
     def _bias_of(self, op):
-        """A layer's bias, with what the image's codes leave to it."""
+        """A layer's bias, plus the offset of the image's zero point."""
         bias = bias_of(self.graph, op).astype("float64")
         first, shift = self._shift
         if op is first:
@@ -320,17 +320,17 @@ class IntegerWriter:
         return bias
 
     def _bias(self, op, bias, steps, wide):
-        """int32 with the scales of the sums, or int64 for int16 data."""
+        """Quantize a bias to int32 in the scales of the sums, or int64 for int16."""
         codes = np.round(bias / steps).astype("int64" if wide else "int32")
-        made = Tensor("bias", codes.shape, INT64 if wide else INT32, codes)
+        tensor = TFLiteTensor("bias", codes.shape, INT64 if wide else INT32, codes)
         if not wide and op.outputs[0] not in self.graph.outputs:
             # XNNPACK wants them, reference kernels do not; 12 bytes per channel.
-            made.scale = steps.astype("float32")
-            made.zero = np.zeros(len(steps), "int64")
-        return self.graph.append(made)
+            tensor.scale = steps.astype("float32")
+            tensor.zero = np.zeros(len(steps), "int64")
+        return self.graph.append(tensor)
 
     def _result(self, op, wide):
-        """(low, high) that a dense layer's output needs, less in front of a GELU."""
+        """(low, high) of a dense layer's output, smaller before a GELU."""
         low, high = self.range_of(op.outputs[0], wide)
         gelu = self.graph.only_user(op.outputs[0])
         if gelu is None or gelu.name != "GELU":
@@ -338,7 +338,7 @@ class IntegerWriter:
         return max(low, FLOORS[wide]), self.top_of(gelu, wide)
 
     def top_of(self, gelu, wide):
-        """Largest value of a GELU that is of use: a MINIMUM may follow."""
+        """Largest GELU value that is used: a MINIMUM may follow."""
         after = gelu.outputs[0]
         bound = self.graph.only_user(after)
         if bound is not None and bound.name == "MINIMUM":
@@ -346,25 +346,25 @@ class IntegerWriter:
         return self.range_of(after, wide)[1]
 
     def _minimum(self, op):
-        """Nothing: the integer range before it ends at the same bound."""
+        """Skip a MINIMUM: the integer range before it ends at the same bound."""
         self.numbers[op.outputs[0]] = self.numbers[op.inputs[0]]
 
     def _sum(self, op):
-        parts = [self.stands(i, wide=True) for i in op.inputs]
+        parts = [self.quantized(i, wide=True) for i in op.inputs]
         made = self.make(op.outputs[0], *self.range_of(op.outputs[0], True), wide=True)
         self.numbers[op.outputs[0]] = self.add(op.name, parts, made)
 
     def _product(self, op):
-        parts = [self.stands(i, wide=True) for i in op.inputs]
+        parts = [self.quantized(i, wide=True) for i in op.inputs]
         made = self.make(op.outputs[0], *self.range_of(op.outputs[0], True), wide=True)
         self.numbers[op.outputs[0]] = self.add("MUL", parts, made)
 
     def _matmul(self, op):
         wide = self.everywhere or self.wide_after(op.outputs[0])
-        parts = [self.stands(i, wide) for i in op.inputs]
+        parts = [self.quantized(i, wide) for i in op.inputs]
         made = self.make(op.outputs[0], *self.range_of(op.outputs[0], wide), wide)
         self.numbers[op.outputs[0]] = made
-        self.again(op, parts, [made])
+        self.copy_operator(op, parts, [made])
 
     def _softmax(self, op):
         self._fixed(op, (1 / 32768, 0), (1 / 256, -128))
@@ -373,17 +373,17 @@ class IntegerWriter:
         self._fixed(op, (1 / 32768, 0), (1 / 128, 0))
 
     def _fixed(self, op, wide_step, step):
-        """Operators whose kernels want one certain output scale and zero."""
+        """Write an operator whose kernel requires a certain output scale and zero."""
         wide = self.everywhere
-        x = self.stands(op.inputs[0], wide)
+        x = self.quantized(op.inputs[0], wide)
         old = self.graph.tensors[op.outputs[0]]
         kind, (scale, zero) = (INT16, wide_step) if wide else (INT8, step)
         made = self.append(old.name, old.shape, kind, scale, zero)
         self.numbers[op.outputs[0]] = made
-        self.again(op, [x], [made])
+        self.copy_operator(op, [x], [made])
 
     def _mean(self, op):
-        """Over channels, or over tokens."""
+        """Write a MEAN over channels or over tokens."""
         graph, old = self.graph, self.graph.tensors[op.inputs[0]].shape
         axes = {int(a) % len(old) for a in graph.value(op.inputs[1]).reshape(-1)}
         if len(axes) != 1 or axes & set(range(len(old) - 2)):
@@ -393,8 +393,8 @@ class IntegerWriter:
                 f"{layer_of(graph, op)!r}. Use quantization="
                 "'static_int8', which leaves it in float."
             )
-        x = self.stands(op.inputs[0], wide=True)
+        x = self.quantized(op.inputs[0], wide=True)
         limits = self.range_of(op.outputs[0], True)
         made = self.make(op.outputs[0], *limits, wide=True)
         self.numbers[op.outputs[0]] = made
-        self.again(op, [x, op.inputs[1]], [made])
+        self.copy_operator(op, [x, op.inputs[1]], [made])

@@ -1,4 +1,4 @@
-"""A float graph made ready for integers: rewritten, outliers split off."""
+"""Preparation of a float graph for integers: rewrites, split outlier channels."""
 
 from keras_vit.export.quantization.calibration.observer import ranges
 from keras_vit.export.quantization.calibration.saved_ranges import Ranges
@@ -14,25 +14,25 @@ from keras_vit.export.quantization.rewrites.split_outliers import (
 
 
 def named_layers(graph):
-    """Path in the Keras model -> dense or convolution layer, in order.
+    """Map the path in the Keras model to the dense or convolution layer, in order.
 
     A path that occurs twice gets its number behind it.
 
     Args:
-        graph: float `Graph`, before `split_all`.
+        graph: float `TFLiteGraph`, before `split_all`.
     """
-    found = {}
+    layers = {}
     for op in find_layers(graph):
         name = layer_of(graph, op)
-        found[f"{name} {len(found)}" if name in found else name] = op
-    return found
+        layers[f"{name} {len(layers)}" if name in layers else name] = op
+    return layers
 
 
-def spared(graph, images):
+def spared_layers(graph, images):
     """Layers to keep out of 8-bit activations, as `Ranges.keeping` names them.
 
     Args:
-        graph: float `Graph`, before `split_all`. images: array, or `Ranges`.
+        graph: float `TFLiteGraph`, before `split_all`. images: array, or `Ranges`.
 
     Raises:
         ValueError: for a name that no layer has.
@@ -49,10 +49,10 @@ def spared(graph, images):
 
 
 def prepare(graph):
-    """Every rewrite that needs no images; the answers stay as they are.
+    """Apply every rewrite that needs no images; outputs stay the same.
 
     Args:
-        graph: float `Graph`.
+        graph: float `TFLiteGraph`.
     """
     fold_constants.fold_constants(graph)
     fold_constants.fold_query_scale(graph)
@@ -63,10 +63,10 @@ def prepare(graph):
 
 
 def split_all(graph, images, verbose=1):
-    """`split_overflow` wherever hidden units stand out.
+    """Split outlier hidden units off with `split_overflow`.
 
     Args:
-        graph: float `Graph`. images: calibration images. verbose: 0 for silence.
+        graph: float `TFLiteGraph`. images: calibration images. verbose: 0 for silence.
 
     Returns:
         The small dense layers that were added, which stay in float.

@@ -1,4 +1,4 @@
-"""Which layers suffer most from 8-bit integers."""
+"""Sensitivity: which layers lose most in 8-bit integers."""
 
 import dataclasses
 
@@ -19,8 +19,8 @@ JUDGED = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One layer: its name, and the signal-to-noise ratio it alone leaves, in dB."""
+class LayerSensitivity:
+    """One layer, and the signal-to-noise ratio in dB when it alone is quantized."""
 
     layer: str
     decibel: float
@@ -28,16 +28,16 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Sensitivity:
-    """Layers by what they cost, the worst first.
+    """Layers by their loss in 8 bits, the worst first.
 
     Args:
-        rows: list of `Row`.
+        rows: list of `LayerSensitivity`.
     """
 
     rows: list
 
     def worst(self, count):
-        """Names of the layers that cost most, for `Ranges.keeping`.
+        """Names of the layers with the largest loss, for `Ranges.keeping`.
 
         Args:
             count: how many.
@@ -52,7 +52,7 @@ class Sensitivity:
 
 
 def sensitivity(model, images, ranges, verbose=1):
-    """Quantize each dense layer alone, and see how far the model's answers move.
+    """Quantize each dense layer alone, and measure the output error.
 
     Noise of independent layers adds up, so the layers at the head of the table decide
     what a file costs; `ranges.keeping(table.worst(2))` spares them. Source: Wu et al.
@@ -92,13 +92,13 @@ def sensitivity(model, images, ranges, verbose=1):
         static_layer(changed, op, given, static_int8.result_range(changed, limits, op))
         tally = Tally()
         tally.add(expected, _answers(changed, images))
-        rows.append(Row(names[id(graph.operators[place])], tally.decibel))
+        rows.append(LayerSensitivity(names[id(graph.operators[place])], tally.decibel))
         bar.add(1)
     return Sensitivity(sorted(rows, key=lambda row: row.decibel))
 
 
 def _answers(graph, images):
-    """All outputs of a graph for images, one by one, (N, outputs)."""
+    """Outputs of a graph for all images, one by one, (N, outputs)."""
     interpreter, numbers = open_graph(graph)
     rows = []
     for image in images:

@@ -1,4 +1,4 @@
-"""Integers that a model was trained with, and how dense layers hold integers."""
+"""Export of quantization-aware models: weights and ranges that training fixed."""
 
 import copy
 import dataclasses
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_vit.errors import UnsupportedLayer
-from keras_vit.export.quantization.calibration.statistics import see_all
+from keras_vit.export.quantization.calibration.statistics import collect_statistics
 from keras_vit.export.quantization.graph.dense_weights import (
     dynamic_layer,
     find_layers,
@@ -16,7 +16,12 @@ from keras_vit.export.quantization.graph.dense_weights import (
     static_layer,
 )
 from keras_vit.export.quantization.graph.find_norms import is_dense
-from keras_vit.export.quantization.graph.graph import INT4, INT8, Graph, Tensor
+from keras_vit.export.quantization.graph.graph import (
+    INT4,
+    INT8,
+    TFLiteGraph,
+    TFLiteTensor,
+)
 from keras_vit.export.quantization.rewrites import fold_constants
 from keras_vit.export.quantization.rewrites.split_outliers import (
     UNBOUNDED,
@@ -30,8 +35,8 @@ VERSION = 12
 CARRIERS = {"RESHAPE": 0, "TRANSPOSE": 0, "STRIDED_SLICE": 0, "MINIMUM": 0}
 
 
-class Row(NamedTuple):
-    """One dense layer as it was trained.
+class TrainedLayer(NamedTuple):
+    """Integer weights and ranges of one dense layer after training.
 
     Args:
         integers: (out, in) int8. steps: (out,) float32. bits: 4 or 8.
@@ -48,12 +53,12 @@ class Row(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """What a file must hold of a model that was trained under its integers.
+class TrainedIntegers:
+    """All weights and ranges that quantization-aware training fixed for a file.
 
     Args:
         recipe: that it was trained for.
-        rows: a `Row` of each dense layer.
+        rows: a `TrainedLayer` of each dense layer.
         scores: (low, high) of the attention scores of each block, of full_int8.
         images: calibration images for what is not learned, of full_int8.
     """
@@ -65,11 +70,11 @@ class Trained:
 
     @property
     def needs_images(self):
-        """Whether ranges are left that images must tell: those of 16 bits."""
+        """Whether 16-bit ranges are left that calibration images must set."""
         return self.recipe == "full_int8"
 
     def check(self, quantization, calibration):
-        """Refuse another recipe, and images that would change nothing.
+        """Refuse another recipe, and calibration images that would change nothing.
 
         Raises:
             ValueError: saying which recipe it was trained for.
@@ -87,15 +92,15 @@ class Trained:
 
 
 def store(graph, op, integers, scale, bits, block=0):
-    """Give a dense layer integer weights, its input quantized per token at run time.
+    """Store integer weights in a dense layer whose input is quantized at run time.
 
     Args:
-        graph: `Graph`. op: dense layer of it.
+        graph: `TFLiteGraph`. op: dense layer of it.
         integers: int8 (out, in). scale: (out, 1) or (out, in / block).
         bits: 4 or 8. block: weights that share a scale, or 0.
     """
     old, kind = graph.tensors[op.inputs[1]], INT8 if bits == 8 else INT4
-    made = Tensor(old.name, old.shape, kind, integers, scale, block=block)
+    made = TFLiteTensor(old.name, old.shape, kind, integers, scale, block=block)
     if not block:
         made.scale, made.zero = scale[:, 0], np.zeros(len(scale), "int64")
     op.inputs[1] = graph.append(made)
@@ -104,17 +109,17 @@ def store(graph, op, integers, scale, bits, block=0):
 
 
 def int4_trained(source, target, plan):
-    """Store weights that were trained on their grid, as they are.
+    """Store weights that were trained in 4 bits, without rounding again.
 
     Args:
         source: float32 `.tflite` file of `QuantizationAware.finished()`.
         target: file to write.
-        plan: `Trained`, as that gives it.
+        plan: `TrainedIntegers`, as that gives it.
 
     Raises:
         UnsupportedLayer: for a dense layer that the plan does not know.
     """
-    graph = Graph(source)
+    graph = TFLiteGraph(source)
     fold_constants.fold_constants(graph)
     for op, row in _matched(graph, plan):
         steps = row.steps[:, None].astype("float32")
@@ -123,14 +128,14 @@ def int4_trained(source, target, plan):
 
 
 def static_trained(source, target, plan):
-    """Store weights and ranges that were trained for static_int8, as they are.
+    """Store weights and ranges trained for static_int8, without rounding again.
 
     Args:
         source, target, plan, Raises: as in `int4_trained`.
     """
-    graph = Graph(source)
-    found, _ = settle(graph, plan)
-    pin(graph, found)
+    graph = TFLiteGraph(source)
+    found, _ = rewrite_on_grid(graph, plan)
+    record_scales(graph, found)
     for op, row in found:
         if row.given is None:
             dynamic_layer(graph, op)
@@ -141,59 +146,59 @@ def static_trained(source, target, plan):
 
 
 def observed_trained(source, plan, verbose):
-    """A float graph with trained weights, and what full_int8 must know of it.
+    """Prepare the float graph with trained weights, and its `Statistics`.
 
     Args:
-        source: as in `int4_trained`. plan: `Trained` with images.
+        source: as in `int4_trained`. plan: `TrainedIntegers` with images.
         verbose: 0 for no progress bar.
 
     Returns:
-        `Graph`, `Seen` with learned ranges among the observed, and the dense layers
-        that shall work on int16.
+        `TFLiteGraph`, `Statistics` with learned ranges among the observed, and the
+        dense layers that shall work on int16.
     """
-    graph = Graph(source)
-    found, branches = settle(graph, plan)
-    seen = see_all(graph, plan.images, verbose)
-    narrow = {**seen.narrow, **learned(graph, found, plan.scores)}
-    pin(graph, found)
+    graph = TFLiteGraph(source)
+    matched, branches = rewrite_on_grid(graph, plan)
+    seen = collect_statistics(graph, plan.images, verbose)
+    narrow = {**seen.narrow, **learned_ranges(graph, matched, plan.scores)}
+    record_scales(graph, matched)
     return graph, dataclasses.replace(seen, narrow=narrow), branches
 
 
-def settle(graph, plan):
-    """The rewrites that leave trained integers on their grid.
+def rewrite_on_grid(graph, plan):
+    """Apply the rewrites that keep trained weights on their integer grid.
 
     Args:
-        graph: float `Graph`. plan: `Trained`.
+        graph: float `TFLiteGraph`. plan: `TrainedIntegers`.
 
     Returns:
-        list of (dense layer, `Row`), and the small dense layers that carry what
-        hidden units hold above their bounds.
+        list of (dense layer, `TrainedLayer`), and the small dense layers that carry
+        what hidden units hold above their bounds.
 
     Raises:
         UnsupportedLayer: for a dense layer that the plan does not know.
     """
     fold_constants.fold_constants(graph)
-    found, branches = _matched(graph, plan), []
+    matched, branches = _matched(graph, plan), []
     fold_constants.fold_query_scale(graph)
     fold_constants.fold_norm_scale(graph)
-    bounds = {id(op): row.bound for op, row in found if row.bound is not None}
+    bounds = {id(op): row.bound for op, row in matched if row.bound is not None}
     for mlp in find_mlps(graph):
         bound = bounds.get(id(mlp.first), np.array([UNBOUNDED]))
         units = np.flatnonzero(bound < UNBOUNDED)
         if len(units):
             branches += split_units(graph, mlp, units, float(bound[units[0]]))
-    return found, branches
+    return matched, branches
 
 
-def pin(graph, found):
-    """Note on each weight the steps that it was trained with.
+def record_scales(graph, matched):
+    """Record each weight's trained scale in the graph.
 
     A folded factor changes a row's step and not its integers.
 
     Args:
-        graph: float `Graph`. found: list of (dense layer, `Row`).
+        graph: float `TFLiteGraph`. matched: list of (dense layer, `TrainedLayer`).
     """
-    for op, row in found:
+    for op, row in matched:
         old, codes = graph.tensors[op.inputs[1]], row.integers.astype("float64")
         length = (codes**2).sum(axis=1)
         steps = (old.data * codes).sum(axis=1) / np.maximum(length, 1)
@@ -201,15 +206,15 @@ def pin(graph, found):
         op.inputs[1] = graph.append(dataclasses.replace(old, scale=steps))
 
 
-def learned(graph, found, scores):
-    """{tensor: (low, high)} of what was learned, for every tensor that has it.
+def learned_ranges(graph, matched, scores):
+    """{tensor: (low, high)} of trained ranges, for every tensor that has one.
 
     Args:
-        graph: float `Graph`. found: list of (dense layer, `Row`).
+        graph: float `TFLiteGraph`. matched: list of (dense layer, `TrainedLayer`).
         scores: (low, high) of the scores of each block, in order.
     """
     narrow = {}
-    for op, row in found:
+    for op, row in matched:
         if row.result is not None:
             narrow[op.outputs[0]] = row.result
         chain, maker = _back(graph, op.inputs[0])
@@ -223,7 +228,7 @@ def learned(graph, found, scores):
 
 
 def _back(graph, number):
-    """The tensors whose codes one is made of, back to the operator that made them."""
+    """The tensors with the same codes, back to the operator that computes them."""
     chain = [number]
     while True:
         maker = graph.maker(number)
@@ -234,8 +239,8 @@ def _back(graph, number):
 
 
 def _matched(graph, plan):
-    """[(dense layer, `Row`)] of a graph, found by their weights."""
-    left, found = list(plan.rows), []
+    """[(dense layer, `TrainedLayer`)] of a graph, matched by their weights."""
+    left, matched = list(plan.rows), []
     for op in [op for op in find_layers(graph) if is_dense(graph, op)]:
         weight = graph.value(op.inputs[1])
         fits = [row for row in left if _same(weight, row[0], row[1][:, None])]
@@ -246,8 +251,8 @@ def _matched(graph, plan):
                 "Use only keras.layers.Dense in the model."
             )
         left = [row for row in left if row is not fits[0]]
-        found.append((op, fits[0]))
-    return found
+        matched.append((op, fits[0]))
+    return matched
 
 
 def _same(weight, integers, step):

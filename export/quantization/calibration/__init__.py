@@ -1,1 +1,1 @@
-"""Ranges of activations: observed on calibration images, clipped, saved."""
+"""Calibration: activation ranges observed on images, clipped, saved."""

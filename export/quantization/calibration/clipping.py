@@ -1,4 +1,4 @@
-"""Which range an 8-bit tensor gets: min-max, percentile, or least squared error.
+"""Clipping of quantization ranges: min-max, percentile, or least squared error.
 
 A range trades two errors: too wide, and the step is coarse; too narrow, and values
 are cut off at its ends.
@@ -19,7 +19,7 @@ import numpy as np
 # A bin is a float32 without its last bits: sign, exponent, and a 16th of an octave.
 DROPPED = 19
 COUNT = 2 ** (32 - DROPPED)
-# Share of the values that "percentile" leaves outside, at each end.
+# Share of the values that "percentile" clips, at each end.
 OUTSIDE = 1e-4
 # Candidates for each end that "mse" looks at.
 CANDIDATES = 48
@@ -27,7 +27,7 @@ CANDIDATES = 48
 
 @dataclasses.dataclass
 class Histogram:
-    """How often values of each size occur, in bins a 16th of an octave wide.
+    """Histogram of values, in bins a 16th of an octave wide.
 
     The bins do not depend on the values, so that one pass over the images is enough.
 
@@ -42,7 +42,7 @@ class Histogram:
     high: float = -np.inf
 
     def add(self, values):
-        """Count in a float32 array of any shape."""
+        """Add a float32 array of any shape."""
         bits = np.ascontiguousarray(values, "float32").reshape(-1).view("uint32")
         self.counts += np.bincount(bits >> DROPPED, minlength=COUNT)
         self.low = min(self.low, float(values.min()))
@@ -60,7 +60,7 @@ class Histogram:
 
 
 def min_max(histogram):
-    """The whole range that was seen.
+    """The whole range of the values.
 
     Source: Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.1.
 
@@ -74,7 +74,7 @@ def min_max(histogram):
 
 
 def percentile(histogram, outside=OUTSIDE):
-    """The range without the `outside` rarest share of values at each end.
+    """The range without the `outside` largest share of outliers at each end.
 
     Source: Wu et al. 2020, arXiv:2004.09602, section 3.3 (percentile calibration).
 
@@ -92,7 +92,7 @@ def percentile(histogram, outside=OUTSIDE):
 
 
 def least_squares(histogram, steps=255):
-    """The range with the least mean squared error of rounding and cutting off.
+    """The range with the least mean squared error of rounding and clipping.
 
     Rounding costs step^2 / 12 for a value inside, cutting off the squared distance to
     the end. Ends are searched on a grid from the whole range down to a 20th of it.
@@ -123,7 +123,7 @@ def least_squares(histogram, steps=255):
 
 
 def _cut(values, counts, end):
-    """Squared error of cutting off at an end, and how many values it concerns."""
+    """Squared error of clipping at one end, and how many values are clipped."""
     outside = values > end
     over = counts[outside]
     return float((over * (values[outside] - end) ** 2).sum()), int(over.sum())

@@ -1,4 +1,4 @@
-"""Calibration images on their way through a graph, one layer after the other."""
+"""Layer-wise execution of a graph on calibration images."""
 
 import copy
 
@@ -7,14 +7,14 @@ import numpy as np
 from keras_vit.export.quantization.calibration.observer import open_graph
 
 
-class Walk:
-    """Values of a graph on all images, computed as far as they are asked for.
+class LayerwiseRunner:
+    """Runs a graph on all images, only as far as tensors are asked for.
 
     Each operator runs once per image, however many tensors are asked for on the way:
     a layer that is changed before its turn shows in all that come after it.
 
     Args:
-        graph: `Graph` with one input; may be edited ahead of what was computed.
+        graph: `TFLiteGraph` with one input; may be edited ahead of what was computed.
         images: (N, H, W, C) float32.
 
     Attributes:
@@ -28,7 +28,7 @@ class Walk:
         self.left = graph.ordered()
 
     def advance(self, wanted):
-        """Compute tensors, and keep them and what later operators need.
+        """Compute tensors, and keep them and the inputs of later operators.
 
         Args:
             wanted: numbers of tensors.
@@ -42,15 +42,15 @@ class Walk:
         self.values = {n: rows for n, rows in self.values.items() if n in keep}
 
     def branch(self):
-        """A walk on a copy of the graph, from here on, that leaves this one alone."""
-        made = copy.copy(self)
-        made.graph, made.values = self.graph.copy(), dict(self.values)
+        """Make an independent runner on a copy of the graph, from this state."""
+        runner = copy.copy(self)
+        runner.graph, runner.values = self.graph.copy(), dict(self.values)
         places = [self.graph.operators.index(op) for op in self.left]
-        made.left = [made.graph.operators[place] for place in places]
-        return made
+        runner.left = [runner.graph.operators[place] for place in places]
+        return runner
 
     def _behind(self, wanted):
-        """The operators not yet run that tensors depend on, in order."""
+        """The operators still to run for some tensors, in order."""
         needed, todo = set(wanted), []
         for op in reversed(self.left):
             if needed & set(op.outputs):
@@ -60,14 +60,14 @@ class Walk:
 
     def _run(self, todo, wanted):
         """Run operators on all images, as a graph of their own."""
-        made = {number for op in todo for number in op.outputs}
+        outputs = {number for op in todo for number in op.outputs}
         later = {i for op in self.left if op not in todo for i in op.inputs}
-        given = {i for op in todo for i in op.inputs if i in self.values}
+        inputs = {i for op in todo for i in op.inputs if i in self.values}
         part = copy.copy(self.graph)
         part.model = copy.copy(self.graph.model)
         part.model.signatureDefs = []
-        part.operators, part.inputs = todo, sorted(given)
-        part.outputs = sorted(made & (later | set(wanted)))
+        part.operators, part.inputs = todo, sorted(inputs)
+        part.outputs = sorted(outputs & (later | set(wanted)))
         interpreter, numbers = open_graph(part)
         for number in part.outputs:
             self.values[number] = []
@@ -80,5 +80,5 @@ class Walk:
 
 
 def rows_of(values):
-    """Each array of a list as (T, D) float32."""
+    """Reshape each array of a list to (T, D) float32."""
     return [np.asarray(x).reshape(-1, x.shape[-1]) for x in values]

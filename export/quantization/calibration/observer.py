@@ -1,4 +1,4 @@
-"""What calibration images look like inside the graph: the range of each channel."""
+"""The observer: minimum and maximum of activations per channel."""
 
 import numpy as np
 
@@ -8,14 +8,14 @@ from keras_vit.progress import Bar
 
 
 def ranges(graph, images, wanted, verbose=1):
-    """Smallest and largest value of each channel, over all images and tokens.
+    """Observe the smallest and largest value of each channel over all images.
 
-    Minimum and maximum keep every calibration image in range; what would widen a
-    range beyond use is handled where it arises, by `overflow`. Source: Krishnamoorthi
+    Minimum and maximum keep every calibration image in range; what would widen a range
+    beyond use is handled where it arises, by `split_outliers`. Source: Krishnamoorthi
     2018, arXiv:1806.08342, section 3.2.1 (min-max calibration).
 
     Args:
-        graph: float `Graph` with one input.
+        graph: float `TFLiteGraph` with one input.
         images: (N, H, W, C) float32, or the `Ranges` of such.
         wanted: numbers of tensors.
         verbose: 0 for no progress bar.
@@ -25,20 +25,20 @@ def ranges(graph, images, wanted, verbose=1):
     """
     if isinstance(images, Ranges):
         return images.of(graph, wanted)
-    found = {}
+    observed = {}
 
     def see(number, value):
-        widen(found, number, value.reshape(-1, value.shape[-1]))
+        extend_ranges(observed, number, value.reshape(-1, value.shape[-1]))
 
     watch(graph, images, wanted, see, verbose)
-    return found
+    return observed
 
 
 def open_graph(graph, also=()):
-    """A LiteRT interpreter of a graph, and the numbers of its tensors there.
+    """Open a LiteRT interpreter of a graph, with its tensor numbers there.
 
     Args:
-        graph: `Graph`. also: numbers of further tensors that it shall give.
+        graph: `TFLiteGraph`. also: numbers of further tensors that it shall give.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -50,10 +50,10 @@ def open_graph(graph, also=()):
 
 
 def watch(graph, images, wanted, see, verbose=1):
-    """Run images through a graph, one by one, and show what tensors hold.
+    """Run images through a graph, one by one, and pass on its tensors.
 
     Args:
-        graph: float `Graph` with one input. images: (N, H, W, C) float32.
+        graph: float `TFLiteGraph` with one input. images: (N, H, W, C) float32.
         wanted: numbers of tensors. see: function of (number, array), called for each
             of them and each image; the array is valid during the call.
         verbose: 0 for no progress bar.
@@ -71,20 +71,20 @@ def watch(graph, images, wanted, see, verbose=1):
         bar.add(1)
 
 
-def widen(found, key, rows):
-    """Let the range of a tensor hold more rows.
+def extend_ranges(observed, key, rows):
+    """Extend the range of a tensor by more rows.
 
     Args:
-        found: {key: (low, high)}, arrays (C,), changed in place. rows: (N, C).
+        observed: {key: (low, high)}, arrays (C,), changed in place. rows: (N, C).
     """
     low, high = rows.min(axis=0), rows.max(axis=0)
-    if key in found:
-        low = np.minimum(low, found[key][0])
-        high = np.maximum(high, found[key][1])
-    found[key] = low, high
+    if key in observed:
+        low = np.minimum(low, observed[key][0])
+        high = np.maximum(high, observed[key][1])
+    observed[key] = low, high
 
 
-def whole(span, number):
-    """(low, high) of a whole tensor, out of its channels' ranges."""
+def whole_range(span, number):
+    """Range (low, high) of a whole tensor, from its channels' ranges."""
     low, high = span[number]
     return float(low.min()), float(high.max())

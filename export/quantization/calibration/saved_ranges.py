@@ -1,4 +1,4 @@
-"""What calibration images said of a model: observed once, kept, and used again."""
+"""Saved calibration: activation ranges of a model, stored as JSON."""
 
 import dataclasses
 import hashlib
@@ -17,7 +17,7 @@ LARGEST = 2**27  # bytes of a file: an H/14 needs a twentieth
 
 @dataclasses.dataclass(frozen=True)
 class Ranges:
-    """Ranges of the tensors of one model, to give as `calibration` instead of images.
+    """Activation ranges of one model, given as `calibration` in place of images.
 
     Recipes that only need ranges take it: static_int8, full_int8 and int16x8. Make one
     with `calibrate`.
@@ -27,7 +27,7 @@ class Ranges:
         images: how many were observed.
         spans: {graph: {tensor: (low, high)}}, arrays (C,) or (1,) float32; a graph is
             named by `signature`.
-        narrow, energies: as in `calibration.statistics.Seen`.
+        narrow, energies: as in `calibration.statistics.Statistics`.
         keep: names of layers to hold in float or in 16 bits, see `keeping`.
     """
 
@@ -39,7 +39,7 @@ class Ranges:
     keep: tuple = ()
 
     def keeping(self, layers):
-        """The same ranges, with some layers spared.
+        """Copy the ranges with some layers kept in float.
 
         static_int8 leaves them in float, full_int8 lets them work on 16 bits.
 
@@ -57,10 +57,10 @@ class Ranges:
         return dataclasses.replace(self, keep=tuple(layers))
 
     def of(self, graph, wanted):
-        """Ranges of some tensors, as `observe.ranges` gives them.
+        """Ranges of some tensors, as `observer.ranges` gives them.
 
         Args:
-            graph: `Graph`, rewritten as it was when images were observed.
+            graph: `TFLiteGraph`, rewritten as it was when images were observed.
             wanted: numbers of tensors.
 
         Raises:
@@ -77,7 +77,7 @@ class Ranges:
         return {number: known[number] for number in wanted}
 
     def to_json(self):
-        """What `save` writes."""
+        """Return the content of the file."""
         spans = {
             name: {str(n): [row.tolist() for row in pair] for n, pair in group.items()}
             for name, group in self.spans.items()
@@ -149,14 +149,14 @@ def _numbered(group, read):
 def _span(pair):
     low, high = (np.array(row, "float32") for row in pair)
     if low.shape != high.shape or low.ndim != 1 or not np.isfinite([low, high]).all():
-        raise ValueError("a range that is none")
+        raise ValueError("an invalid quantization range")
     return low, high
 
 
 def _ends(pair):
     low, high = map(float, pair)
     if not -np.inf < low <= high < np.inf:
-        raise ValueError("a range that is none")
+        raise ValueError("an invalid quantization range")
     return low, high
 
 
@@ -166,7 +166,7 @@ def _energy(pair):
 
 
 def fingerprint(model):
-    """SHA-256 of a model's weights in float32, in their order.
+    """SHA-256 of a model's float32 weights, in order.
 
     Args:
         model: Keras model.
@@ -180,17 +180,17 @@ def fingerprint(model):
 
 
 def signature(graph):
-    """SHA-256 of how a graph is wired: the names of its tensors' numbers.
+    """SHA-256 of a graph's structure: operators and tensor numbers.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
     """
     wiring = [(op.name, op.inputs, op.outputs) for op in graph.ordered()]
     return hashlib.sha256(json.dumps(wiring).encode()).hexdigest()
 
 
 def is_ranges(calibration):
-    """Whether it is `Ranges`, or the path of such: a file, or called .json."""
+    """Whether it is `Ranges`, or the path of a file of them."""
     if isinstance(calibration, (str, os.PathLike)):
         path = pathlib.Path(calibration)
         return path.is_file() or path.suffix == ".json"
@@ -198,12 +198,12 @@ def is_ranges(calibration):
 
 
 def count_of(images):
-    """How many images an array holds, or `Ranges` were made from."""
+    """Number of images of an array, or behind `Ranges`."""
     return images.images if isinstance(images, Ranges) else len(images)
 
 
 def check_ranges(calibration, model):
-    """Ranges, out of a file or as they are, if they belong to a model.
+    """Load `Ranges`, and check that they belong to a model.
 
     Args:
         calibration: `Ranges`, or the path of a saved one. model: Keras model.
@@ -217,11 +217,11 @@ def check_ranges(calibration, model):
     """
     if not isinstance(calibration, Ranges):
         calibration = Ranges.load(calibration)
-    found = fingerprint(model)
-    if calibration.model != found:
+    weights_hash = fingerprint(model)
+    if calibration.model != weights_hash:
         raise ValueError(
             "calibration: must be the ranges of this model, got those of weights "
-            f"{calibration.model[:12]} for {found[:12]}. Make them with "
+            f"{calibration.model[:12]} for {weights_hash[:12]}. Make them with "
             "quantization.calibrate(model, images)."
         )
     return calibration

@@ -1,4 +1,4 @@
-"""What calibration images show of everything that a graph computes."""
+"""Calibration statistics of every tensor that a graph computes."""
 
 import dataclasses
 import math
@@ -10,14 +10,14 @@ from keras_vit.export.quantization.calibration.clipping import (
     METHODS,
     Histogram,
 )
-from keras_vit.export.quantization.calibration.observer import watch, whole
+from keras_vit.export.quantization.calibration.observer import watch, whole_range
 from keras_vit.export.quantization.calibration.saved_ranges import Ranges
 from keras_vit.export.quantization.graph.unit_norms import find_unit_norms
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
-    """What images showed of a graph.
+class Statistics:
+    """Activation ranges and token energies of a graph on calibration images.
 
     Args:
         limits: {tensor: (low, high)}, all that occurred.
@@ -31,17 +31,18 @@ class Seen:
     energies: dict
 
 
-def see_all(graph, images, verbose=1, method=DEFAULT, wanted=None):
-    """Observe everything that a graph computes.
+def collect_statistics(graph, images, verbose=1, method=DEFAULT, wanted=None):
+    """Run calibration images through a graph and collect its activation ranges.
 
     Args:
-        graph: prepared float `Graph`. images: (N, H, W, C) float32, or the `Ranges`
+        graph: prepared float `TFLiteGraph`.
+        images: (N, H, W, C) float32, or the `Ranges`
             of such, which were made by a method of their own.
         verbose: 0 for no progress bar. method: one of `ranges.METHODS`, for `narrow`.
         wanted: numbers of tensors, when not all of them, and no energies.
 
     Returns:
-        `Seen`.
+        `Statistics`.
     """
     if wanted is not None:
         return _see(graph, images, set(wanted), {}, verbose, method)
@@ -55,11 +56,11 @@ def see_all(graph, images, verbose=1, method=DEFAULT, wanted=None):
 
 
 def _see(graph, images, wanted, energies, verbose, method):
-    """As `see_all`; energies: {number: []}."""
+    """Collect statistics as `collect_statistics`; energies: {number: []}."""
     if isinstance(images, Ranges):
         spans = images.of(graph, wanted)
-        limits = {number: whole(spans, number) for number in wanted}
-        return Seen(limits, images.narrow, images.energies)
+        limits = {number: whole_range(spans, number) for number in wanted}
+        return Statistics(limits, images.narrow, images.energies)
     histograms = {n: Histogram() for n in results(graph) if n in wanted}
     limits = {}
 
@@ -77,17 +78,17 @@ def _see(graph, images, wanted, energies, verbose, method):
         rows = np.concatenate(rows)
         energies[number] = float(rows.max()), energy_gap(rows)
     found = {number: METHODS[method](h) for number, h in histograms.items()}
-    return Seen(limits, {**limits, **found}, energies)
+    return Statistics(limits, {**limits, **found}, energies)
 
 
 def results(graph):
-    """Outputs of dense layers, but those of the graph and those that a GELU reads.
+    """Outputs of dense layers, without graph outputs and inputs of a GELU.
 
     They are what cutting off helps. It costs where a top score would be cut off, and
     gains nothing where a GELU's range, which has a floor, is cut already.
 
     Args:
-        graph: float `Graph`.
+        graph: float `TFLiteGraph`.
 
     Returns:
         list of numbers.
@@ -97,12 +98,12 @@ def results(graph):
     return [number for number in dense if number not in {*graph.outputs, *read}]
 
 
-# Massive tokens are cut off from the others where their energies leave a gap this wide.
+# Ratio of energies that separates massive tokens from ordinary ones.
 LEAST_GAP = 8.0
 
 
 def energy_gap(energies):
-    """Where to cut between ordinary tokens and massive ones.
+    """The energy that separates ordinary tokens from massive ones.
 
     The middle (geometric) of the widest gap above the median, if the largest energy is
     at least LEAST_GAP times the one below the gap.

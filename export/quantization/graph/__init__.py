@@ -1,1 +1,1 @@
-"""The graph of a `.tflite` file as Python objects, and what its parts are."""
+"""The graph of a `.tflite` file as Python objects: editing, layers, norms."""

@@ -1,4 +1,4 @@
-"""Layer normalisation as it stands in a graph, and how constants reach along axes."""
+"""Layer norms of a graph, and how constants reach dense layers along channels."""
 
 import dataclasses
 
@@ -25,13 +25,13 @@ class Norm:
 
 
 def find_norms(graph):
-    """Every layer norm of a graph over its last axis, in order."""
+    """Find every layer norm over the last axis, in order."""
     found = (_norm(graph, op) for op in graph.operators if op.name == "RSQRT")
     return [norm for norm in found if norm is not None]
 
 
 def _norm(graph, rsqrt):
-    """Walk from RSQRT up to x, and down to the product; None if it is not a norm."""
+    """Match a layer norm from its RSQRT; None if the operators are another pattern."""
     add = graph.maker(rsqrt.inputs[0])
     variance = add and graph.maker(add.inputs[0])
     square = variance and graph.maker(variance.inputs[0])
@@ -70,7 +70,7 @@ def _last(graph, operator):
 
 
 def carries(graph, operator):
-    """Whether the output's channels are the input's, unmixed and in their order."""
+    """Whether an operator keeps the channels apart and in order."""
     if operator.name not in CARRIERS:
         return False
     before, after = operator.inputs[0], operator.outputs[0]
@@ -95,7 +95,7 @@ def carries(graph, operator):
 
 
 def dense_readers(graph, number):
-    """The dense layers that a tensor reaches through carriers, and nothing else.
+    """The dense layers that alone read a tensor, through carriers.
 
     Args:
         number: of a tensor with the channels last.
@@ -104,24 +104,24 @@ def dense_readers(graph, number):
         (operators, whether zeros are padded in on the way), or (None, False) when
         something else reads it.
     """
-    width, found, stack, padded = graph.tensors[number].shape[-1], [], [number], False
+    width, readers, stack, padded = graph.tensors[number].shape[-1], [], [number], False
     while stack:
         number = stack.pop()
         if number in graph.outputs:
             return None, False
         for op in graph.users(number):
             if is_dense(graph, op) and graph.value(op.inputs[1]).shape[1] == width:
-                found.append(op)
+                readers.append(op)
             elif carries(graph, op) and op.inputs[0] == number:
                 padded = padded or op.name == "PAD"
                 stack += op.outputs
             else:
                 return None, False
-    return found, padded
+    return readers, padded
 
 
 def is_dense(graph, operator):
-    """Whether it is a dense layer with float weights that are known."""
+    """Whether it is a dense layer with constant float weights."""
     if operator.name != "FULLY_CONNECTED":
         return False
     weight = graph.value(operator.inputs[1])

@@ -1,4 +1,4 @@
-"""The graph of a `.tflite` file as plain Python objects: read, edit, write."""
+"""The graph of a `.tflite` file as Python objects: read, edit, write."""
 
 import copy
 import dataclasses
@@ -26,7 +26,7 @@ OPTIONS = {
 
 
 @dataclasses.dataclass
-class Tensor:
+class TFLiteTensor:
     """One tensor; `data` is None for what the graph computes.
 
     Args:
@@ -47,7 +47,7 @@ class Tensor:
 
 
 @dataclasses.dataclass(eq=False)
-class Operator:
+class TFLiteOperator:
     """One operator; `raw` is the schema's object with all its options."""
 
     name: str
@@ -63,7 +63,7 @@ class Operator:
         return bool(getattr(options, "fusedActivationFunction", 0))
 
 
-class Graph:
+class TFLiteGraph:
     """The operators and tensors of one file.
 
     Tensors are addressed by their number. Operators may be appended in any order:
@@ -73,7 +73,7 @@ class Graph:
         path: float32 `.tflite` file with one graph.
 
     Attributes:
-        tensors: list of `Tensor`. operators: list of `Operator`.
+        tensors: list of `TFLiteTensor`. operators: list of `TFLiteOperator`.
         inputs, outputs: numbers of tensors.
 
     Raises:
@@ -92,7 +92,7 @@ class Graph:
             )
         self.schema, graph = schema, self.model.subgraphs[0]
         self.tensors = [packing.read(t, self.model.buffers) for t in graph.tensors]
-        self.tensors = [Tensor(*parts) for parts in self.tensors]
+        self.tensors = [TFLiteTensor(*parts) for parts in self.tensors]
         self.operators = [self._read(operator) for operator in graph.operators]
         self.inputs = [int(i) for i in graph.inputs]
         self.outputs = [int(i) for i in graph.outputs]
@@ -103,31 +103,31 @@ class Graph:
         kinds = vars(self.schema.BuiltinOperator).items()
         name = next(key for key, value in kinds if value == number)
         numbers = [[int(i) for i in side] for side in (raw.inputs, raw.outputs)]
-        return Operator(name, *numbers, raw, code.version)
+        return TFLiteOperator(name, *numbers, raw, code.version)
 
     def copy(self):
-        """The same graph, to be edited apart; tensors keep their numbers."""
-        made = copy.copy(self)
-        made.tensors, made.outputs = list(self.tensors), list(self.outputs)
-        made.inputs = list(self.inputs)
-        made.operators = [
+        """Copy the graph for separate edits; tensors keep their numbers."""
+        graph = copy.copy(self)
+        graph.tensors, graph.outputs = list(self.tensors), list(self.outputs)
+        graph.inputs = list(self.inputs)
+        graph.operators = [
             dataclasses.replace(op, inputs=list(op.inputs), outputs=list(op.outputs))
             for op in self.operators
         ]
-        return made
+        return graph
 
     def constant(self, data, name="constant"):
-        """Add a float32 constant; gives its number."""
+        """Add a float32 constant; returns its number."""
         data = np.ascontiguousarray(data, dtype="float32")
-        return self.append(Tensor(name, data.shape, data=data))
+        return self.append(TFLiteTensor(name, data.shape, data=data))
 
     def append(self, tensor):
-        """Add a tensor; gives its number."""
+        """Add a tensor; returns its number."""
         self.tensors.append(tensor)
         return len(self.tensors) - 1
 
     def like(self, number, **changes):
-        """Add a tensor that the graph computes, shaped as another; gives its number."""
+        """Add a computed tensor with the shape of another; returns its number."""
         made = dataclasses.replace(self.tensors[number], data=None, **changes)
         return self.append(made)
 
@@ -148,7 +148,9 @@ class Graph:
             raw.builtinOptions = getattr(self.schema, f"{kind}T")()
             for key, value in options.items():
                 setattr(raw.builtinOptions, key, value)
-        self.operators.append(Operator(name, list(inputs), [output], raw, version))
+        self.operators.append(
+            TFLiteOperator(name, list(inputs), [output], raw, version)
+        )
         return output
 
     def maker(self, number):
@@ -165,7 +167,7 @@ class Graph:
         return users[0] if len(users) == 1 and number not in self.outputs else None
 
     def redirect(self, old, new):
-        """Let every reader of one tensor read another."""
+        """Make every reader of one tensor read another."""
         for op in self.operators:
             op.inputs = [new if i == old else i for i in op.inputs]
 
@@ -174,7 +176,7 @@ class Graph:
         return self.tensors[number].data if number >= 0 else None
 
     def replace(self, operator, place, data):
-        """Give one operator its own new constant; others may share the old one."""
+        """Give one operator its own new constant; others keep the old one."""
         name = "bias"
         if place < len(operator.inputs) and operator.inputs[place] >= 0:
             name = self.tensors[operator.inputs[place]].name
@@ -188,17 +190,17 @@ class Graph:
     def needed(self, numbers):
         """Numbers of all tensors that the given ones depend on, and the inputs."""
         makers = {out: op for op in self.operators for out in op.outputs}
-        found, stack = set(self.inputs), list(numbers)
+        needed, stack = set(self.inputs), list(numbers)
         while stack:
             number = stack.pop()
-            if number >= 0 and number not in found:
-                found.add(number)
+            if number >= 0 and number not in needed:
+                needed.add(number)
                 maker = makers.get(number)
                 stack += [] if maker is None else [*maker.inputs, *maker.outputs]
-        return found
+        return needed
 
     def ordered(self, also=()):
-        """The operators that an output needs, each after those it depends on.
+        """The operators that an output needs, each after its inputs' operators.
 
         Args:
             also: numbers of further tensors to treat as outputs.
@@ -211,7 +213,7 @@ class Graph:
         while left:
             ready = [op for op in left if known.issuperset(op.inputs)]
             if not ready:
-                raise RuntimeError(f"graph: {left[0].name} waits for itself.")
+                raise RuntimeError(f"graph: {left[0].name} depends on its own output.")
             result += ready
             known.update(out for op in ready for out in op.outputs)
             left = [op for op in left if op not in ready]

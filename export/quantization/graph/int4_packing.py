@@ -1,4 +1,4 @@
-"""4-bit integers as they lie in a file, and scales of blocks of them."""
+"""4-bit integers packed two to a byte, and the scales of their blocks."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ FLOAT16, INT4 = 1, 17
 
 
 def pack(integers):
-    """Two 4-bit integers to a byte, the first in the low half.
+    """Pack two 4-bit integers to a byte, the first in the low half.
 
     >>> pack(np.array([1, -1, 7]))
     array([241,   7], dtype=uint8)
@@ -20,7 +20,7 @@ def pack(integers):
 
 
 def unpack(content, shape):
-    """Undo `pack`: bytes > int8 of a shape.
+    """Unpack bytes to int8 of a shape.
 
     >>> unpack(b"\\xf1\\x07", (3,))
     array([ 1, -1,  7], dtype=int8)
@@ -35,14 +35,15 @@ def parameters(schema, tensor, place):
     """Quantization parameters of a tensor with blocks.
 
     Args:
-        schema: module. tensor: `Tensor`. place: number of the tensor of its scales.
+        schema: module. tensor: `TFLiteTensor`.
+        place: number of the tensor of its scales.
     """
-    made = schema.QuantizationParametersT()
-    made.detailsType = schema.QuantizationDetails.BlockwiseQuantization
-    made.details = schema.BlockwiseQuantizationT()
-    made.details.scales, made.details.zeroPoints = place, -1
-    made.details.blockSize = tensor.block
-    return made
+    quantization = schema.QuantizationParametersT()
+    quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+    quantization.details = schema.BlockwiseQuantizationT()
+    quantization.details.scales, quantization.details.zeroPoints = place, -1
+    quantization.details.blockSize = tensor.block
+    return quantization
 
 
 def scales(tensor):

@@ -1,4 +1,4 @@
-"""Between the schema's objects and ours: buffers, scales, names."""
+"""Conversion between the schema's objects and ours: buffers, scales, names."""
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def read(tensor, buffers):
 
 
 def pack(graph, also=()):
-    """Serialise a `Graph`; see `Graph.save`."""
+    """Serialise a `TFLiteGraph`; see `TFLiteGraph.save`."""
     schema, operators = graph.schema, graph.ordered(also)
     used = {i for op in operators for i in (*op.inputs, *op.outputs) if i >= 0}
     used = sorted(used | {*graph.inputs, *graph.outputs})
@@ -74,20 +74,20 @@ def pack(graph, also=()):
 
 
 def _tensor(schema, tensor, keep_name, buffers, shared):
-    made = schema.TensorT()
-    made.name = (tensor.name if keep_name else short(tensor.name)).encode()
-    made.shape, made.type, made.hasRank = list(tensor.shape), tensor.type, True
-    made.buffer = _buffer(schema, tensor, buffers, shared)
+    packed = schema.TensorT()
+    packed.name = (tensor.name if keep_name else short(tensor.name)).encode()
+    packed.shape, packed.type, packed.hasRank = list(tensor.shape), tensor.type, True
+    packed.buffer = _buffer(schema, tensor, buffers, shared)
     if tensor.scale is not None and not tensor.block:
-        made.quantization = schema.QuantizationParametersT()
-        made.quantization.scale = tensor.scale
-        made.quantization.zeroPoint = tensor.zero
-        made.quantization.quantizedDimension = tensor.axis
-    return made
+        packed.quantization = schema.QuantizationParametersT()
+        packed.quantization.scale = tensor.scale
+        packed.quantization.zeroPoint = tensor.zero
+        packed.quantization.quantizedDimension = tensor.axis
+    return packed
 
 
 def _buffer(schema, tensor, buffers, shared):
-    """Number of the buffer with a tensor's data; equal data is stored once."""
+    """Number of the buffer of a tensor's data; equal data is stored once."""
     content = b""
     if tensor.data is not None:
         data = (
@@ -111,7 +111,7 @@ def sharing_builder():
     """
     import flatbuffers
 
-    class Builder(flatbuffers.Builder):
+    class SharingBuilder(flatbuffers.Builder):
         def __init__(self, size):
             super().__init__(size)
             self.vectors = {}
@@ -122,19 +122,19 @@ def sharing_builder():
                 self.vectors[key] = super().CreateNumpyVector(x)
             return self.vectors[key]
 
-    return Builder
+    return SharingBuilder
 
 
 def _operators(schema, operators, numbers):
-    codes, made = {}, []
+    codes, packed = {}, []
     for op in operators:
         new = schema.OperatorT()
         new.__dict__.update(op.raw.__dict__)
         new.opcodeIndex = codes.setdefault((op.name, op.version), len(codes))
         new.inputs = [numbers.get(i, -1) for i in op.inputs]
         new.outputs = [numbers[i] for i in op.outputs]
-        made.append(new)
-    return [_code(schema, *key) for key in codes], made
+        packed.append(new)
+    return [_code(schema, *key) for key in codes], packed
 
 
 def _code(schema, name, version):
@@ -146,20 +146,20 @@ def _code(schema, name, version):
 
 
 def _signature(schema, old, numbers):
-    made = schema.SignatureDefT()
-    made.signatureKey, made.subgraphIndex = old.signatureKey, 0
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = old.signatureKey, 0
     for side in ("inputs", "outputs"):
         entries = []
         for entry in getattr(old, side):
             new = schema.TensorMapT()
             new.name, new.tensorIndex = entry.name, numbers[entry.tensorIndex]
             entries.append(new)
-        setattr(made, side, entries)
-    return made
+        setattr(signature, side, entries)
+    return signature
 
 
 def short(name):
-    """The layer's path out of the converter's names, which fill 100 KB otherwise.
+    """Shorten a tensor's name to the layer's path; the converter's names fill 100 KB.
 
     >>> short("a/b;vit_1/block_3_1/mlp_1/fc1_1/Tensordot;x/block_3_1/fc1_1/BiasAdd")
     'block_3/fc1'
@@ -173,7 +173,7 @@ def layer_of(graph, op):
     """Path of the Keras layer that an operator comes from, without the model's name.
 
     Args:
-        graph: `Graph`. op: operator of it.
+        graph: `TFLiteGraph`. op: operator of it.
     """
     names = [graph.tensors[number].name for number in (*op.outputs, *op.inputs[1:2])]
     return layer_path(*names)

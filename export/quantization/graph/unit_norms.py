@@ -1,4 +1,4 @@
-"""Norms without a gain in a graph: x / rms(x), as every LayerNorm becomes."""
+"""Layer norms without scale in a graph: x / rms(x), as every LayerNorm becomes."""
 
 import dataclasses
 
@@ -24,17 +24,17 @@ class UnitNorm:
 
 
 def find_unit_norms(graph):
-    """Every norm of a graph over its last axis, in order; x may have any mean.
+    """Find every norm over the last axis, in order; x may have any mean.
 
     Args:
-        graph: float `Graph`.
+        graph: float `TFLiteGraph`.
     """
     found = (_norm(graph, op) for op in graph.operators if op.name == "RSQRT")
     return [norm for norm in found if norm is not None]
 
 
 def _norm(graph, rsqrt):
-    """Walk from RSQRT up to x, and down to the product; None if it is not a norm."""
+    """Match a norm from its RSQRT; None if the operators are another pattern."""
     add = graph.maker(rsqrt.inputs[0])
     mean = add and graph.maker(add.inputs[0])
     square = mean and graph.maker(mean.inputs[0])

@@ -1,1 +1,1 @@
-"""Quantization-aware training: fine-tuning a model that feels its rounding."""
+"""Quantization-aware training: fine-tuning with fake quantization."""

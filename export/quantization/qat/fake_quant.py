@@ -1,4 +1,4 @@
-"""Rounding that lets gradients pass: what a model feels of its integers in training."""
+"""Fake quantization: rounding with the straight-through gradient."""
 
 import math
 
@@ -10,7 +10,7 @@ CODES = (-128, 127)
 
 
 def fake_weight(kernel, step, bits):
-    """Round a kernel (in, out) to multiples of a step per output, differentiably.
+    """Round a kernel (in, out) to multiples of a scale per output, differentiably.
 
     `s * round(clip(w / s, low, top))`; the gradient of s is scaled by
     1 / sqrt(inputs * top), which makes it as large as the weights'. Source: Esser et
@@ -24,7 +24,7 @@ def fake_weight(kernel, step, bits):
 
 
 def fake_tokens(inputs):
-    """Round each token to 256 levels between its least and greatest value, and 0."""
+    """Round each token to 256 levels between its minimum and maximum, with 0 exact."""
     low = ops.minimum(ops.min(inputs, axis=-1, keepdims=True), 0.0)
     high = ops.maximum(ops.max(inputs, axis=-1, keepdims=True), 0.0)
     step = ops.stop_gradient(ops.maximum((high - low) / 255.0, 1e-12))
@@ -32,7 +32,7 @@ def fake_tokens(inputs):
 
 
 def fake_range(inputs, low, high):
-    """Round to the 256 codes of a range that holds 0, differentiably in its ends.
+    """Round to the 256 codes of a range, differentiably in its ends.
 
     Values outside pull at the end they lie beyond, values inside at the step. Source:
     Jain et al. 2019, arXiv:1903.08066 (trained thresholds), section 3; for ends that
@@ -52,10 +52,10 @@ def fake_share(inputs):
 
 
 def through(x):
-    """Round; the gradient is that of the identity."""
+    """Round; the gradient is that of the identity (straight-through estimator)."""
     return x + ops.stop_gradient(ops.round(x) - x)
 
 
 def power(exponent):
-    """2 to this: a step or an end that is learned by factors, never by amounts."""
+    """2 to this: scales and ends are learned as logarithms."""
     return ops.exp(exponent * math.log(2.0))

@@ -1,4 +1,4 @@
-"""Fine-tuning of a model that already feels its quantization.
+"""Quantization-aware models: computed with the rounding of their export.
 
 Source of the idea: Jacob et al. 2018, arXiv:1712.05877, section 3.
 """
@@ -14,7 +14,10 @@ from keras_vit.export.images.pixel_range import check_range
 from keras_vit.export.quantization import prepare_model
 from keras_vit.export.quantization.algorithms.gptq import limits
 from keras_vit.export.quantization.algorithms.static_int8 import GELU_FLOOR
-from keras_vit.export.quantization.algorithms.trained_ranges import Row, Trained
+from keras_vit.export.quantization.algorithms.trained_ranges import (
+    TrainedIntegers,
+    TrainedLayer,
+)
 from keras_vit.export.quantization.qat import initial_ranges
 from keras_vit.export.quantization.qat.fake_quant import (
     fake_range,
@@ -23,7 +26,10 @@ from keras_vit.export.quantization.qat.fake_quant import (
     fake_weight,
     power,
 )
-from keras_vit.export.quantization.qat.insertion_points import attentions, find_sites
+from keras_vit.export.quantization.qat.insertion_points import (
+    attentions,
+    find_insertion_points,
+)
 from keras_vit.export.quantization.recipe import names
 from keras_vit.export.quantization.recipes import RECIPES
 from keras_vit.export.quantization.rewrites.split_outliers import UNBOUNDED
@@ -31,7 +37,7 @@ from keras_vit.export.quantization.rewrites.split_outliers import UNBOUNDED
 
 @keras.saving.register_keras_serializable("keras_vit")
 class QuantizationAware(keras.Model):
-    """A model that computes with the integers it will be stored in.
+    """A model that computes with the quantized weights and ranges of its export.
 
     Weights are rounded to a grid whose step is learned, one per output channel: the
     gradient passes the rounding as if it were not there (straight-through), reaches
@@ -71,8 +77,8 @@ class QuantizationAware(keras.Model):
             self._add_ranges()
 
     def _add_ranges(self):
-        """Variables for what is learned of activations; None where nothing is."""
-        self.sites, full = find_sites(self.inner), self.recipe == "full_int8"
+        """Create the variables of learned activation ranges; None where fixed."""
+        self.sites, full = find_insertion_points(self.inner), self.recipe == "full_int8"
         for place, site in enumerate(self.sites):
             skipped = site.kind == "constant" or site.beside is not None
             skipped |= site.kind == ("image" if full else "head")
@@ -112,13 +118,13 @@ class QuantizationAware(keras.Model):
             return dense.activation(self._made(site, place, outputs))
 
         with contextlib.ExitStack() as stack:
-            stack.enter_context(prepare_model.replaced(layers, compute))
+            stack.enter_context(prepare_model.replacing_method(layers, compute))
             if self.scores:
                 stack.enter_context(self._rounded_scores())
             return self.inner(images, training=training)
 
     def _taken(self, site, place, inputs):
-        """What a dense layer gets of its input."""
+        """Fake-quantize the input of a dense layer."""
         if site is None or (site.kind == "head" and self.given[place] is None):
             return fake_tokens(inputs)
         place = place if site.beside is None else site.beside
@@ -130,7 +136,7 @@ class QuantizationAware(keras.Model):
         return fake_range(inside, *self._range_given(place)) + (inputs - inside)
 
     def _made(self, site, place, outputs):
-        """What is left of a dense layer's result."""
+        """Fake-quantize the output of a dense layer."""
         if site is None or self.results[place] is None:
             return outputs
         span = self._range_made(site, place)
@@ -143,7 +149,7 @@ class QuantizationAware(keras.Model):
         return fake_range(outputs * factor, *span) / factor
 
     def _range_given(self, place):
-        """(low, high) of a dense layer's input."""
+        """Quantization range (low, high) of a dense layer's input."""
         low, high = _span(self.given[place])
         first = self.sites[place].first
         if first is None:
@@ -152,7 +158,7 @@ class QuantizationAware(keras.Model):
         return low, ops.where(top < UNBOUNDED, top, high)
 
     def _range_made(self, site, place):
-        """(low, high) of a dense layer's result."""
+        """Quantization range (low, high) of a dense layer's output."""
         if site.second is None:
             return _span(self.results[place])
         low = ops.maximum(-power(self.results[place][0]), GELU_FLOOR)
@@ -160,7 +166,7 @@ class QuantizationAware(keras.Model):
 
     @contextlib.contextmanager
     def _rounded_scores(self):
-        """Attention on 8-bit scores and 8-bit weights."""
+        """Compute attention with 8-bit scores and 8-bit weights."""
         layers = attentions(self.inner)
         ends = dict(zip(map(id, layers), self.scores, strict=True))
 
@@ -169,40 +175,46 @@ class QuantizationAware(keras.Model):
             scores = fake_range(scores, *_span(ends[id(attention)]))
             return fake_share(ops.softmax(scores, axis=-1))
 
-        with prepare_model.replaced(layers, attend, "_attend"):
+        with prepare_model.replacing_method(layers, attend, "_attend"):
             yield
 
     def finished(self):
-        """The model with rounded weights, to be run as any other.
+        """Return the model with rounded weights, a normal Keras model.
 
         Returns:
-            functional Keras model, and `Trained`, what its file must hold.
+            functional Keras model, and `TrainedIntegers`, what its file must hold.
         """
-        made, rows = prepare_model.copy_of(self.inner), []
-        for place, dense in enumerate(prepare_model.dense_layers(made)):
+        finished, rows = prepare_model.copy_of(self.inner), []
+        for place, dense in enumerate(prepare_model.dense_layers(finished)):
             step = _value(power(self.steps[place])).astype("float32")
             kernel, bits = _value(dense.kernel), self.bits[place]
             integers = np.clip(np.rint(kernel / step), *limits(bits))
             dense.kernel.assign(integers * step)
-            rows.append(Row(integers.T.astype("int8"), step, bits, *self._spans(place)))
+            rows.append(
+                TrainedLayer(integers.T.astype("int8"), step, bits, *self._spans(place))
+            )
         scores = tuple(_numbers(_span(ends)) for ends in self.scores)
-        return made, Trained(self.recipe, tuple(rows), scores)
+        return finished, TrainedIntegers(self.recipe, tuple(rows), scores)
 
     def _spans(self, place):
-        """given, result and bound of a `Row`."""
+        """Input range, output range and bound of a `TrainedLayer`."""
         if not self.given:
             return None, None, None
         site, bound = self.sites[place], self.bounds[place]
-        shared, given, made = place if site.beside is None else site.beside, None, None
+        shared, input_range, result_range = (
+            place if site.beside is None else site.beside,
+            None,
+            None,
+        )
         if self.given[shared] is not None:
-            given = _numbers(self._range_given(shared))
+            input_range = _numbers(self._range_given(shared))
         if self.results[place] is not None:
-            made = _numbers(self._range_made(site, place))
-        return given, made, None if bound is None else _value(bound)
+            result_range = _numbers(self._range_made(site, place))
+        return input_range, result_range, None if bound is None else _value(bound)
 
     @property
     def preprocessing(self):
-        """How images must be prepared, as in the float model."""
+        """Preprocessing of the float model."""
         return getattr(self.inner, "preprocessing", None)
 
     @property
@@ -223,12 +235,12 @@ class QuantizationAware(keras.Model):
 
 
 def quantize_aware(model, recipe="int4", calibration=None):
-    """Make a model that is fine-tuned under the integers of a recipe.
+    """Make a model for fine-tuning under a recipe's quantization.
 
     It starts where post-training quantization ends: scales folded; for "int4"
     every dense layer rounded on calibration images (see `gptq`), 8 bits where 4 cost
     most; for "static_int8" and "full_int8" ranges as observed, hidden units that
-    stand out split off (see `overflow`).
+    stand out split off (see `split_outliers`).
 
     Args:
         model: functional Keras model in float32.
@@ -258,17 +270,17 @@ def quantize_aware(model, recipe="int4", calibration=None):
     else:
         steps = initial_ranges.plain_steps(inner)
         bits = [8] * len(steps)
-    made = QuantizationAware(inner, bits, recipe, name=name)
-    for variable, step in zip(made.steps, steps, strict=True):
+    aware = QuantizationAware(inner, bits, recipe, name=name)
+    for variable, step in zip(aware.steps, steps, strict=True):
         variable.assign(np.log2(step))
-    if made.given:
-        initial_ranges.observe(made, calibration)
-    made(calibration[:1])
-    return made
+    if aware.given:
+        initial_ranges.observe(aware, calibration)
+    aware(calibration[:1])
+    return aware
 
 
 def _span(ends):
-    """(low, high) out of their logarithms."""
+    """(low, high) from their logarithms."""
     return -power(ends[0]), power(ends[1])
 
 

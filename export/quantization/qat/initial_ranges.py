@@ -1,10 +1,10 @@
-"""Where quantization-aware fine-tuning starts: what post-training rounding reaches."""
+"""Initial weights and ranges of quantization-aware training, from calibration."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_vit.export.images.calibration_images import thinned
+from keras_vit.export.images.calibration_images import evenly_spaced
 from keras_vit.export.quantization import prepare_model
 from keras_vit.export.quantization.algorithms.gptq import gptq
 from keras_vit.export.quantization.algorithms.int4 import BUDGET, PROBE, choose
@@ -26,7 +26,7 @@ BATCH, LEAST = 16, 1e-6
 
 
 def rounded_to_4_bits(model, images):
-    """A model on a grid of 4 bits, and of 8 where 4 cost most.
+    """Round a model to 4 bits, and to 8 where 4 cost most.
 
     Args:
         model: functional Keras model, norm scales folded. images: (N, H, W, C).
@@ -37,66 +37,66 @@ def rounded_to_4_bits(model, images):
     layers = prepare_model.dense_layers(model)
     bits = [4 if dense.kernel.shape[0] % 2 == 0 else 8 for dense in layers]
     coarse, _ = _rounded(model, bits, images)
-    costs = _sensitivity(model, coarse, thinned(images, PROBE), bits)
+    costs = _sensitivity(model, coarse, evenly_spaced(images, PROBE), bits)
     sizes = {place: layers[place].kernel.shape.num_elements() / 2 for place in costs}
     for place in choose(costs, sizes, _bytes_left(model, layers)):
         bits[place] = 8
-    made, steps = _rounded(model, bits, images)
+    rounded, steps = _rounded(model, bits, images)
     for dense, old, step in zip(
-        prepare_model.dense_layers(made), layers, steps, strict=True
+        prepare_model.dense_layers(rounded), layers, steps, strict=True
     ):
         dense.kernel.assign(_within(dense.kernel, old.kernel, step))
-    return made, steps, bits
+    return rounded, steps, bits
 
 
 def plain_steps(model):
-    """The step of 8 bits per output of every dense layer, list of (out,)."""
+    """8-bit scale per output of every dense layer, list of (out,)."""
     layers = prepare_model.dense_layers(model)
     return [quantize_weight(ops.convert_to_numpy(d.kernel).T)[1] for d in layers]
 
 
-def observe(made, images):
-    """Give a model for static_int8 or full_int8 the ranges that images show.
+def observe(model, images):
+    """Set a model's activation ranges for static_int8 or full_int8 by calibration.
 
-    The whole range of inputs, the percentile of results, as `seen.see_all` has it.
+    The whole range of inputs, the percentile of results, as in `collect_statistics`.
 
     Args:
-        made: `QuantizationAware`, changed in place. images: (N, H, W, C).
+        model: `QuantizationAware`, changed in place. images: (N, H, W, C).
     """
-    given, results, scores, tops = _seen(made, images)
-    for place, site in enumerate(made.sites):
-        _assign(made.given[place], min_max(given[place]))
+    given, results, scores, tops = _activation_histograms(model, images)
+    for place, site in enumerate(model.sites):
+        _assign(model.given[place], min_max(given[place]))
         whole = site.kind == "head" or site.second is not None
         span = (min_max if whole else percentile)(results[place])
-        _assign(made.results[place], span)
-    for ends, histogram in zip(made.scores, scores, strict=True):
+        _assign(model.results[place], span)
+    for ends, histogram in zip(model.scores, scores, strict=True):
         _assign(ends, min_max(histogram))
     for place, top in tops.items():
         units, bound = outliers(top)
-        bounds = made.bounds[made.sites[place].first]
+        bounds = model.bounds[model.sites[place].first]
         values = ops.convert_to_numpy(bounds).copy()
         values[units] = bound
         bounds.assign(values)
 
 
-def _seen(made, images):
-    """What passes: inputs, results and scores as `Histogram`s, and hidden units' tops.
+def _activation_histograms(model, images):
+    """Histograms of inputs, results and scores, and hidden units' maxima.
 
     Returns:
         A list per dense layer, another, one per attention with ranges, and place of
         the second dense layer of an MLP -> (hidden,) largest values.
     """
-    sites, layers = made.sites, prepare_model.dense_layers(made.inner)
+    sites, layers = model.sites, prepare_model.dense_layers(model.inner)
     places = {id(dense): place for place, dense in enumerate(layers)}
-    given, results = [[Histogram() for _ in layers] for _ in range(2)]
-    scores, tops = [Histogram() for _ in made.scores], {}
-    blocks = {id(a): number for number, a in enumerate(attentions(made.inner))}
+    input_histograms, results = [[Histogram() for _ in layers] for _ in range(2)]
+    scores, tops = [Histogram() for _ in model.scores], {}
+    blocks = {id(a): number for number, a in enumerate(attentions(model.inner))}
 
     def see(dense, inputs, outputs):
         place, values = places[id(dense)], ops.convert_to_numpy(outputs)
         factor = sites[place].factor
         results[place].add(values if factor is None else values * factor)
-        given[place].add(ops.convert_to_numpy(inputs))
+        input_histograms[place].add(ops.convert_to_numpy(inputs))
         if sites[place].first is not None:
             top = _rows(inputs).max(axis=0)
             tops[place] = np.maximum(top, tops.get(place, top))
@@ -107,27 +107,27 @@ def _seen(made, images):
         scores[blocks[id(attention)]].add(values)
         return type(attention)._attend(attention, query, key)
 
-    seen = attentions(made.inner) if made.scores else []
+    seen = attentions(model.inner) if model.scores else []
     with (
-        prepare_model.watched(layers, see),
-        prepare_model.replaced(seen, attend, "_attend"),
+        prepare_model.observing_layers(layers, see),
+        prepare_model.replacing_method(seen, attend, "_attend"),
     ):
         for start in range(0, len(images), BATCH):
-            made.inner(images[start : start + BATCH], training=False)
-    return given, results, scores, tops
+            model.inner(images[start : start + BATCH], training=False)
+    return input_histograms, results, scores, tops
 
 
 def _assign(ends, span):
-    """Note a range as logarithms; one that ends where its GELU's does has one."""
+    """Store a range as logarithms; one that ends where its GELU's does has one."""
     if ends is not None:
         sizes = np.maximum([-span[0], span[1]], LEAST)
         ends.assign(np.log2(sizes[: ends.shape[0]]))
 
 
 def _rounded(model, bits, images):
-    """A copy with every dense layer rounded, in order; and the steps."""
-    made = prepare_model.copy_of(model)
-    layers, wanted = prepare_model.dense_layers(made), prepare_model.dense_layers(model)
+    """Copy a model with every dense layer rounded, in order; and the scales."""
+    copy = prepare_model.copy_of(model)
+    layers, wanted = prepare_model.dense_layers(copy), prepare_model.dense_layers(model)
     means, steps, places = {}, {}, {id(d): p for p, d in enumerate(layers)}
 
     def keep(dense, inputs, outputs):
@@ -146,15 +146,15 @@ def _rounded(model, bits, images):
             dense.bias.assign(bias + weight @ means[len(steps) - 1] - rounded @ mean)
         return type(dense).call(dense, inputs)
 
-    with prepare_model.watched(wanted, keep):
+    with prepare_model.observing_layers(wanted, keep):
         model(images, training=False)
-    with prepare_model.replaced(layers, compute):
-        made(images, training=False)
-    return made, [steps[place] for place in range(len(layers))]
+    with prepare_model.replacing_method(layers, compute):
+        copy(images, training=False)
+    return copy, [steps[place] for place in range(len(layers))]
 
 
 def _within(rounded, kernel, step):
-    """The weight that rounds to the same integers and is closest to the original."""
+    """The weight closest to the original that rounds to the same integers."""
     rounded, kernel = (ops.convert_to_numpy(x) for x in (rounded, kernel))
     return rounded + np.clip(kernel - rounded, -EDGE * step, EDGE * step)
 
@@ -182,7 +182,7 @@ def _sensitivity(model, coarse, images, bits):
 
 
 def _bytes_left(model, layers):
-    """What 4 bits in all dense layers leave of the size to stay below."""
+    """Bytes of the size budget that 4 bits in all dense layers leave."""
     kernels = sum(dense.kernel.shape.num_elements() for dense in layers)
     steps, total = sum(dense.units for dense in layers), model.count_params()
     least = kernels / 2 + 4 * (total - kernels + steps) + FRAME_BYTES

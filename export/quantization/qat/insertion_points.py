@@ -1,4 +1,4 @@
-"""Where a Keras model rounds when it runs in 8-bit integers."""
+"""Insertion points of fake quantization in a Keras model."""
 
 import dataclasses
 
@@ -15,8 +15,8 @@ from keras_vit.layers.pooling import AttentionPooling
 
 
 @dataclasses.dataclass(frozen=True)
-class Site:
-    """One dense layer, and what stands around it.
+class InsertionPoint:
+    """One dense layer, with its neighbours that decide its quantization.
 
     Args:
         dense: the layer.
@@ -36,8 +36,8 @@ class Site:
     factor: np.ndarray | None = None
 
 
-def find_sites(model):
-    """A `Site` for every dense layer, in the order of `dense_layers`.
+def find_insertion_points(model):
+    """Find an `InsertionPoint` for every dense layer, in the order of `dense_layers`.
 
     Args:
         model: functional Keras model.
@@ -59,7 +59,9 @@ def find_sites(model):
             facts[places[id(dense)]].update(fact)
     for dense in _heads(model):
         facts[places[id(dense)]]["kind"] = "head"
-    return [Site(dense, **fact) for dense, fact in zip(layers, facts, strict=True)]
+    return [
+        InsertionPoint(dense, **fact) for dense, fact in zip(layers, facts, strict=True)
+    ]
 
 
 def _is_convolution(layer):
@@ -67,7 +69,7 @@ def _is_convolution(layer):
 
 
 def _facts(layer, places):
-    """(dense layer, fields of its `Site`) that one layer around it tells."""
+    """(dense layer, fields of its `InsertionPoint`) of one enclosing layer."""
     if isinstance(layer, PatchEncoder):
         yield layer.projection, {"kind": "image"}
     elif isinstance(layer, MLP):
@@ -84,7 +86,7 @@ def _facts(layer, places):
 
 
 def attentions(model):
-    """The attention of every block whose scores are one product, in order."""
+    """Attention layers of the blocks, in order."""
     blocks = (layer for layer in model.layers if isinstance(layer, TransformerBlock))
     found = [block.attention for block in blocks]
     return [attention for attention in found if not attention.relative_position]

@@ -1,1 +1,1 @@
-"""Graphs with the same answers that round better: outliers split off or rotated."""
+"""Graph rewrites with equal outputs that quantize better."""

@@ -1,4 +1,4 @@
-"""Constants that stand alone in a graph, moved into the dense layer beside them.
+"""Constant folding: scales, offsets and pads, moved into the dense layer beside.
 
 Each function changes a float graph in place and leaves its answers as they are, up to
 the rounding of float32.
@@ -15,10 +15,10 @@ from keras_vit.export.quantization.graph.find_norms import (
 
 
 def fold_constants(graph):
-    """Add and pad constants once, at export, so that no rewrite meets them.
+    """Compute additions and pads of constants at export.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
         How many operators went away.
@@ -46,7 +46,7 @@ def fold_norm_scale(graph):
     arXiv:2212.08254, section 3.2.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
         How many norms were folded.
@@ -69,7 +69,7 @@ def fold_norm_scale(graph):
 
 
 def _affine(graph, number):
-    """Scale and offset (D,) that follow a tensor, the end, the operators between."""
+    """Scale and offset (D,) that follow a tensor, with their end and operators."""
     width = graph.tensors[number].shape[-1]
     scale, offset, chain = np.ones(width), np.zeros(width), []
     while True:
@@ -99,7 +99,7 @@ def fold_query_scale(graph):
     arXiv:1706.03762, eq. (1).
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
         How many layers were changed.
@@ -130,7 +130,7 @@ def fold_query_scale(graph):
 
 
 def fused_projection(graph, split):
-    """The dense layer whose rows a SPLIT cuts into equal, contiguous parts."""
+    """The dense layer whose output a SPLIT cuts into equal parts."""
     if split.name != "SPLIT" or graph.value(split.inputs[0]) != 1:
         return None
     transpose = graph.maker(split.inputs[1])

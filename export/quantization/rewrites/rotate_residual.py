@@ -1,4 +1,4 @@
-"""The residual stream as a whole: its mean taken out, its outlier channels spread.
+"""Centring and rotation of the residual stream, against outlier channels.
 
 Both rewrites use that every block reads the stream through a layer norm, and writes to
 it through a dense layer. They change a float graph in place and leave its answers as
@@ -19,8 +19,8 @@ from keras_vit.export.quantization.graph.find_norms import (
 
 
 @dataclasses.dataclass(frozen=True)
-class Stream:
-    """One residual stream.
+class ResidualStream:
+    """One residual stream of a graph: readers, writers, constants.
 
     Args:
         width: channels D. norms: that read it.
@@ -35,15 +35,15 @@ class Stream:
 
 
 def find_streams(graph):
-    """The streams that nothing but layer norms reads, and only dense layers write.
+    """Find residual streams read by layer norms only, and written by dense layers only.
 
     Anything else, such as a stream that is also an output, is left out.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
-        list of `Stream`.
+        list of `ResidualStream`.
     """
     norms = find_norms(graph)
     streams, done = [], set()
@@ -59,15 +59,15 @@ def find_streams(graph):
 
 
 def _spread(graph, start, norms):
-    """All tensors of the stream that `start` belongs to, or None."""
+    """All tensors of the residual stream with `start`, or None."""
     width = graph.tensors[start].shape[-1]
     reads = {id(op) for norm in norms for op in (norm.mean, norm.sub)}
-    found, stack = set(), [start]
+    tensors, stack = set(), [start]
     while stack:
         number = stack.pop()
-        if number in found or graph.value(number) is not None:
+        if number in tensors or graph.value(number) is not None:
             continue
-        found.add(number)
+        tensors.add(number)
         shape = graph.tensors[number].shape
         outside = (*graph.inputs, *graph.outputs)
         if number in outside or not shape or shape[-1] != width:
@@ -85,7 +85,7 @@ def _spread(graph, start, norms):
                 stack += [op.inputs[0], *op.outputs]
             else:
                 return None
-    return found
+    return tensors
 
 
 def is_writer(graph, operator, width):
@@ -101,7 +101,7 @@ def is_writer(graph, operator, width):
 
 
 def _stream(graph, tensors, norms):
-    """Sort what touches the tensors; None if a constant does not fit."""
+    """Sort the readers and writers of the tensors; None if a constant does not fit."""
     width = graph.tensors[next(iter(tensors))].shape[-1]
     writers, constants = [], []
     for number in sorted(tensors):
@@ -114,11 +114,13 @@ def _stream(graph, tensors, norms):
     values = [graph.value(op.inputs[place]) for op, place in constants]
     if any(not value.ndim or value.shape[-1] != width for value in values):
         return None
-    return Stream(width, [n for n in norms if n.x in tensors], writers, constants)
+    return ResidualStream(
+        width, [n for n in norms if n.x in tensors], writers, constants
+    )
 
 
 def _write(graph, stream, change):
-    """Apply a linear map to all that enters the stream; change: (.., D) > (.., D)."""
+    """Apply a linear map to every writer of the stream; change: (.., D) > (.., D)."""
     for op in stream.writers:
         weight = graph.value(op.inputs[1]).astype("float64")
         rows = change(weight.reshape(stream.width, -1).T).T
@@ -130,14 +132,14 @@ def _write(graph, stream, change):
 
 
 def centre(graph, stream):
-    """Take each token's mean out at its source, and drop it from the layer norms.
+    """Subtract each token's mean in the writers, and drop it from the layer norms.
 
     Every reader subtracts the mean over the channels, so every writer may as well;
     layer norm becomes root-mean-square norm. Source: Ashkboos et al. 2024,
     arXiv:2401.15024 (SliceGPT), section 3.1; Jiang et al. 2023, arXiv:2305.14858.
 
     Args:
-        graph: `Graph`. stream: `Stream` of it.
+        graph: `TFLiteGraph`. stream: `ResidualStream` of it.
     """
     _write(graph, stream, lambda rows: rows - rows.mean(axis=-1, keepdims=True))
     for norm in stream.norms:
@@ -147,14 +149,14 @@ def centre(graph, stream):
 
 
 def rotate(graph, stream, matrix):
-    """Turn a centred stream by an orthogonal matrix, so that no channel stands out.
+    """Rotate a centred stream by an orthogonal matrix, which spreads outlier channels.
 
     `W n(x) = (W Q) n(Q' x)`: root-mean-square norm sees lengths only. Outlier channels
     are spread over all, and one 8-bit range fits. Source: Ashkboos et al. 2024,
     arXiv:2404.00456 (QuaRot), section 4, stage 1a.
 
     Args:
-        graph: `Graph`. stream: `Stream` that `centre` was applied to.
+        graph: `TFLiteGraph`. stream: `ResidualStream` that `centre` was applied to.
         matrix: (D, D) orthogonal.
 
     Returns:

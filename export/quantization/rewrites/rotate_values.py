@@ -1,4 +1,4 @@
-"""Attention as it stands in a graph, and a rotation of its values, head by head."""
+"""Rotation of attention values, head by head, against outlier channels."""
 
 import dataclasses
 
@@ -10,8 +10,8 @@ from keras_vit.export.quantization.rewrites.rotate_residual import hadamard
 
 
 @dataclasses.dataclass(frozen=True)
-class Values:
-    """Where the values of one attention come from and go to.
+class AttentionValues:
+    """The values of one attention: source, readers and projection.
 
     Args:
         dense: layer whose rows `start` to `start + heads * width` make the values.
@@ -27,15 +27,15 @@ class Values:
 
 
 def find_values(graph):
-    """Every attention with a fused query-key-value layer and a projection.
+    """Find every attention with a fused query-key-value layer and a projection.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
-        list of `Values`.
+        list of `AttentionValues`.
     """
-    found = []
+    attentions = []
     for split in graph.operators:
         dense = fused_projection(graph, split)
         if dense is None or len(split.outputs) != 3:
@@ -43,12 +43,14 @@ def find_values(graph):
         heads, width = graph.tensors[split.outputs[2]].shape[-3::2]
         proj = _projection(graph, split.outputs[2], heads * width)
         if proj is not None:
-            found.append(Values(dense, proj, 2 * heads * width, heads, width))
-    return found
+            attentions.append(
+                AttentionValues(dense, proj, 2 * heads * width, heads, width)
+            )
+    return attentions
 
 
 def _projection(graph, number, columns):
-    """The dense layer behind product, transpose and reshape, or None."""
+    """The dense layer after product, transpose and reshape, or None."""
     product = graph.only_user(number)
     if product is None or product.name != "BATCH_MATMUL":
         return None
@@ -68,20 +70,20 @@ def _projection(graph, number, columns):
 
 
 def rotate_values(graph):
-    """Turn each head's values by an orthogonal matrix, which the projection undoes.
+    """Rotate each head's values by an orthogonal matrix; the projection undoes it.
 
     `P_h (a V) = (P_h R) (a (R' V))` for each head h: attention mixes tokens, not
     channels. Outliers of single channels are spread over the head. Source: Ashkboos
     et al. 2024, arXiv:2404.00456 (QuaRot), section 4, stage 1c.
 
     Args:
-        graph: float `Graph`; its answers stay as they are.
+        graph: float `TFLiteGraph`; its answers stay as they are.
 
     Returns:
         How many attentions were turned.
     """
-    found = find_values(graph)
-    for values in found:
+    attentions = find_values(graph)
+    for values in attentions:
         dense, proj, width = values.dense, values.proj, values.width
         weight = graph.value(dense.inputs[1]).astype("float64")
         bias = bias_of(graph, dense).astype("float64")
@@ -95,4 +97,4 @@ def rotate_values(graph):
         graph.replace(dense, 1, np.ascontiguousarray(weight))
         graph.replace(dense, 2, bias)
         graph.replace(proj, 1, back)
-    return len(found)
+    return len(attentions)

@@ -1,15 +1,15 @@
-"""Hidden units that dwarf all others get a small branch of their own."""
+"""Outlier hidden units, split off into a small dense layer."""
 
 import dataclasses
 
 import numpy as np
 
 from keras_vit.export.quantization.graph.find_norms import bias_of, is_dense
-from keras_vit.export.quantization.graph.graph import Tensor
+from keras_vit.export.quantization.graph.graph import TFLiteTensor
 
 # Where GELU has become the identity: 6 - GELU(6) = 6e-9.
 LINEAR = 6.0
-# Of the hidden units, at most this share may be split off, and only where the range
+# Outlier units: at most this share may be split off, and only where the range
 # of all others shrinks by this factor.
 SHARE = 1 / 128
 LEAST_GAIN = 2.0
@@ -27,15 +27,15 @@ class Mlp:
 
 
 def find_mlps(graph):
-    """Every pair of dense layers with nothing but a GELU between them.
+    """Find pairs of dense layers with only a GELU between them.
 
     Args:
-        graph: `Graph`.
+        graph: `TFLiteGraph`.
 
     Returns:
         list of `Mlp`.
     """
-    found = []
+    mlps = []
     for gelu in [op for op in graph.operators if op.name == "GELU"]:
         first = graph.maker(gelu.inputs[0])
         second = graph.only_user(gelu.outputs[0])
@@ -44,12 +44,12 @@ def find_mlps(graph):
         alone = graph.only_user(gelu.inputs[0]) is gelu
         alone = alone and second.outputs[0] not in graph.outputs
         if alone and is_dense(graph, first) and is_dense(graph, second):
-            found.append(Mlp(first, gelu, second))
-    return found
+            mlps.append(Mlp(first, gelu, second))
+    return mlps
 
 
 def split_overflow(graph, mlp, tops):
-    """Carry what a few hidden units hold above a bound around the second layer.
+    """Split off what a few hidden units hold above a bound, around the second layer.
 
     `W g(h) = W min(g(h), c) + W_u relu(h_u - c_u)`, where the bound c is finite for
     the units u alone, and so high that g (GELU) is the identity above it. The main
@@ -62,7 +62,7 @@ def split_overflow(graph, mlp, tops):
     arXiv:2208.07339 (LLM.int8), section 3.
 
     Args:
-        graph: `Graph`. mlp: `Mlp` of it.
+        graph: `TFLiteGraph`. mlp: `Mlp` of it.
         tops: (units,) largest value of each after the GELU.
 
     Returns:
@@ -76,17 +76,17 @@ def split_overflow(graph, mlp, tops):
 
 
 def split_units(graph, mlp, units, bound):
-    """As `split_overflow`, for units and a bound that are known.
+    """Split as `split_overflow` does, for units and a bound that are known.
 
     Args:
-        graph: `Graph`. mlp: `Mlp` of it. units: numbers. bound: LINEAR or more.
+        graph: `TFLiteGraph`. mlp: `Mlp` of it. units: numbers. bound: LINEAR or more.
 
     Returns:
         The two small dense layers.
     """
     first, second = mlp.first, mlp.second
     hidden = graph.tensors[first.outputs[0]].shape
-    above = graph.append(Tensor("overflow", (*hidden[:-1], len(units))))
+    above = graph.append(TFLiteTensor("overflow", (*hidden[:-1], len(units))))
     weight = graph.value(first.inputs[1])[units]
     bias = graph.constant(bias_of(graph, first)[units] - bound)
     inputs = [first.inputs[0], graph.constant(weight), bias]
@@ -108,7 +108,7 @@ def split_units(graph, mlp, units, bound):
 
 
 def outliers(tops, floor=LINEAR, share=SHARE, least_gain=LEAST_GAIN):
-    """Units that stand out, and the bound that the others stay below.
+    """Find outlier units, and the bound of the others.
 
     The cut lies at the largest ratio between neighbours in the order of size.
 

@@ -14,7 +14,7 @@ from keras_vit.export.conversion import saved_model
 from keras_vit.export.formats import write_and_verify
 from keras_vit.export.formats.onnx import exporter as onnx
 from keras_vit.export.images.batches import Batches
-from keras_vit.export.io.io_spec import Contract, Tensor
+from keras_vit.export.io.io_spec import Contract, TensorSpec
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.runtime import differences
 from keras_vit.export.runtime.console import quiet
@@ -174,7 +174,9 @@ def test_a_recipe_that_does_nothing_is_noticed(model, exported, tmp_path, monkey
 
 
 CONTRACT = Contract(
-    Tensor("image", "float32", (1, 2, 2, 1)), (Tensor("y", "float32", (1, 3)),), "none"
+    TensorSpec("image", "float32", (1, 2, 2, 1)),
+    (TensorSpec("y", "float32", (1, 3)),),
+    "none",
 )
 
 

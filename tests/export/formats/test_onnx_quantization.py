@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from keras_vit import export, progress
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.formats.onnx import quantize, serialization
-from keras_vit.export.formats.onnx.graph import Graph
+from keras_vit.export.formats.onnx.graph import OnnxGraph
 from keras_vit.export.formats.onnx.saturation import largest_values, saturating_weights
 from keras_vit.export.inspection.summary import inspect
 from keras_vit.export.runtime.precision import PRECISIONS, Precision
@@ -124,7 +124,7 @@ def test_a_file_of_another_tool_is_said_to_saturate(files_, tmp_path):
 
 
 def test_a_loud_unit_passes_beside(files_, loud, photos, tmp_path, monkeypatch):
-    """Without `take_out` the file is many times as noisy."""
+    """Without `split_outlier_channels` the file is many times as noisy."""
     monkeypatch.setattr(quantize, "outliers", lambda tops, *_: (np.zeros(0, int), 0.0))
     monkeypatch.setitem(PRECISIONS, "int8", Precision(-99.0, -99.0))
 
@@ -136,8 +136,8 @@ def test_a_loud_unit_passes_beside(files_, loud, photos, tmp_path, monkeypatch):
 
 
 def small_graph(weights, operator="MatMul", bias=None, **options):
-    """x (n, in) times a constant, as `Graph`."""
-    graph = Graph(20)
+    """x (n, in) times a constant, as `OnnxGraph`."""
+    graph = OnnxGraph(20)
     graph.inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 6])]
     graph.outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", None])]
     given = ["x", graph.array(weights, "w")]
@@ -164,7 +164,7 @@ def test_taking_channels_out_is_exact(tmp_path):
     layer = quantize.dataclasses.replace(layer, taken=np.array([1, 2]))
 
     def replace(_):
-        main, beside = quantize.take_out(graph, layer)
+        main, beside = quantize.split_outlier_channels(graph, layer)
         kernel = graph.array(main.weight, "kernel")
         return graph.add("Add", graph.add("MatMul", main.x, kernel), beside)
 

@@ -5,7 +5,7 @@ import pytest
 from onnx import helper
 
 from keras_vit.export.formats.onnx import quantize
-from keras_vit.export.formats.onnx.graph import Graph
+from keras_vit.export.formats.onnx.graph import OnnxGraph
 from keras_vit.export.formats.onnx.saturation import largest_values, saturating_weights
 
 
@@ -16,7 +16,7 @@ def test_no_pair_of_a_rounded_weight_saturates(dense):
     weights = rng.standard_t(2, (64, 30) if dense else (64, 5, 3, 2))
     weights[0], weights[1] = 1.0, -1.0  # the worst: all of one sign
 
-    integers, scales = quantize.small(weights, dense)
+    integers, scales = quantize.int8_weight(weights, dense)
 
     flat = integers.reshape(64, -1).astype(int)
     order = range(0, 30, 2) if dense else [0]
@@ -44,7 +44,7 @@ def test_a_pair_of_another_tool_is_found(transposed):
     """The weight is named, in both orders of its axes; neighbours in k are a pair."""
     weight = np.zeros((4, 2), "int8")
     weight[2:, 1] = 65
-    graph = Graph(20)
+    graph = OnnxGraph(20)
     graph.array(weight.T if transposed else weight, "w", "int8")
     graph.array([1.0, 1.0], "s")
     graph.nodes = [

@@ -96,7 +96,7 @@ def test_commas_without_quotes_are_seen_through(photos):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"a.png,\xe4nt\n", "UTF-8 or UTF-16, got byte 6.*CSV UTF-8"),
+        (b"a.png,\xe4nt\n", "UTF-8 or UTF-16, got a bad byte at 6.*CSV UTF-8"),
         ("a.png\n", "every line must be .file name,class., got 1 columns"),
         ("id,note,score\n1,x,2\n", "heading which column is the file"),
         ("a.png,1\nb.png,3\n", "from 0 to 2, got 3. They seem to be counted from 1"),

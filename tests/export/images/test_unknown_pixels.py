@@ -135,5 +135,5 @@ def test_labels_of_features_are_refused_not_dropped(model):
     class File:
         """Stands for a runtime."""
 
-    with pytest.raises(ValueError, match="labels: go with scores .* got 'features'"):
+    with pytest.raises(ValueError, match="labels: need scores .* got 'features'"):
         Comparison(File(), contract).add(features, features, np.array([0, 1]))

@@ -9,7 +9,7 @@ import keras_vit
 from keras_vit import export
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.formats.onnx.exporter import unwritable
-from keras_vit.export.io.fold_standardized_convs import baked
+from keras_vit.export.io.fold_standardized_convs import fold_standardized_convs
 from keras_vit.export.io.io_spec import check_images, contract_of
 from keras_vit.export.io.reference import Reference
 from keras_vit.layers import StdConv
@@ -140,7 +140,7 @@ def test_baking_shares_all_but_kernels(nets):
     """The twin answers alike; norms and heads are the same storage, kernels are not."""
     model = nets["bit"]
 
-    twin = baked(model)
+    twin = fold_standardized_convs(model)
 
     images = check_images(contract_of(model, False))
     same = [ops.convert_to_numpy(m(images)) for m in (model, twin)]
@@ -150,7 +150,10 @@ def test_baking_shares_all_but_kernels(nets):
         for old, new in zip(model.variables, twin.variables, strict=True)
     ]
     assert NETS["bit"] == shared.count(False)
-    assert twin is baked(twin) and model.preprocessing == twin.preprocessing
+    assert (
+        twin is fold_standardized_convs(twin)
+        and model.preprocessing == twin.preprocessing
+    )
     assert all(x.baked for x in twin._flatten_layers() if isinstance(x, StdConv))
     assert twin.get_layer("head").kernel._value is model.get_layer("head").kernel._value
 
@@ -169,5 +172,5 @@ def test_answers_are_those_of_the_raw_model(nets, monkeypatch):
 
 def test_nothing_to_bake(nets):
     """A model without such kernels is left as it is."""
-    assert nets["own"] is baked(nets["own"])
+    assert nets["own"] is fold_standardized_convs(nets["own"])
     assert keras_vit.models.ImageModel is type(nets["own"])

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from keras_vit.export.processors import child
-from keras_vit.export.processors.child import Child
+from keras_vit.export.processors.child import ChildProcess
 
 READY = "import sys, os, time, json\nprint('{}', flush=True)\n"
 
@@ -20,7 +20,9 @@ def _impatient(monkeypatch):
 
 def start(code, ready=READY, limit=30.0):
     """A child that runs this Python code after it said that it is ready."""
-    return Child("fake", [sys.executable, "-c", ready + code], {}, limit, verbose=0)
+    return ChildProcess(
+        "fake", [sys.executable, "-c", ready + code], {}, limit, verbose=0
+    )
 
 
 def gone(pid):

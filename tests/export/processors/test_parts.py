@@ -69,7 +69,9 @@ def test_other_versions_of_the_runtimes_are_told():
 def test_what_is_missing_is_told_with_the_command(monkeypatch):
     """The command names the processor; a part that nobody can install is said so."""
     monkeypatch.setattr(parts, "unsupported", str)
-    monkeypatch.setitem(parts.PARTS, "qemu", parts.Part("qemu", "", 1, None, dict, str))
+    monkeypatch.setitem(
+        parts.PARTS, "qemu", parts.InstallablePart("qemu", "", 1, None, dict, str)
+    )
 
     told = {row["name"]: row["missing"] for row in survey()["processors"]}
 
@@ -109,8 +111,8 @@ def test_what_this_system_cannot_have_is_left_out(monkeypatch, capsys):
     """Unless it was asked for by its name; the rest is installed."""
     made = []
     pair = (
-        parts.Part("qemu", "", 1, made.append, dict, lambda: "no Linux"),
-        parts.Part("vela", "", 1, made.append),
+        parts.InstallablePart("qemu", "", 1, made.append, dict, lambda: "no Linux"),
+        parts.InstallablePart("vela", "", 1, made.append),
     )
     monkeypatch.setattr(parts, "PARTS", {part.name: part for part in pair})
 
@@ -182,9 +184,9 @@ def test_apt_is_given_folders_of_its_own(tmp_path, monkeypatch):
     """The settings of the system without its hooks and folders; one source."""
     said = 'Acquire::Retries "3";\nDPkg::Post-Invoke:: "rm -rf /";\nDir::State "x";\n'
     monkeypatch.setattr(debian, "run", lambda *_, **__: said)
-    monkeypatch.setattr(debian.Archive, "_keyring", lambda self: "/keys.gpg")
+    monkeypatch.setattr(debian.DebianSuite, "_keyring", lambda self: "/keys.gpg")
 
-    archive = debian.Archive("p", tmp_path / "d", "trixie", "arm64", verbose=0)
+    archive = debian.DebianSuite("p", tmp_path / "d", "trixie", "arm64", verbose=0)
 
     settings = archive._config.read_text()
     assert "Retries" in settings and "Invoke" not in settings

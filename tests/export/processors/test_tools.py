@@ -95,8 +95,8 @@ def test_rules_stand_where_no_tool_is(monkeypatch):
     monkeypatch.setattr(parts, "obstacle", lambda target: "needs vela")
     found = {"operators": 0.5, "macs": 0.5, "refused": ["x"]}
 
-    assert found is delegates.told("m.tflite", "npu", found)
-    assert found is delegates.told("m.tflite", "gpu", found)
+    assert found is delegates.tool_refusals("m.tflite", "npu", found)
+    assert found is delegates.tool_refusals("m.tflite", "gpu", found)
 
 
 @pytest.fixture(scope="module")

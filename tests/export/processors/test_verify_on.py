@@ -9,8 +9,8 @@ import pytest
 from keras_vit import export
 from keras_vit.cli.export import summary
 from keras_vit.errors import ExportMismatch
-from keras_vit.export.comparison.all_on_processors import Elsewhere
-from keras_vit.export.comparison.on_processors import Running
+from keras_vit.export.comparison.all_on_processors import ProcessorJudge
+from keras_vit.export.comparison.on_processors import ProcessorRun
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.processors import child, run
 from keras_vit.export.runtime.runtimes import open_file
@@ -72,9 +72,9 @@ def test_what_is_wrong_there_fails(model, exported, photos, laboratory, monkeypa
         self._session = type("None", (), {"seconds": 1, "facts": {}, "close": id})
         return add(self, images, labels, expected, here)
 
-    add = Running.add
-    monkeypatch.setattr(Running, "add", spoil)
-    monkeypatch.setattr(Running, "close", lambda self: None)
+    add = ProcessorRun.add
+    monkeypatch.setattr(ProcessorRun, "add", spoil)
+    monkeypatch.setattr(ProcessorRun, "close", lambda self: None)
 
     with pytest.raises(ExportMismatch, match="on haswell: logits has a") as caught:
         export.verify(model, exported["int8"].path, photos[:2], on="haswell", verbose=0)
@@ -150,7 +150,7 @@ def test_what_cannot_be_tried_is_no_failure(model, exported, photos, laboratory)
     laboratory("exec sleep 60")
     first = FirstImages()
     first.add(photos[:2], None, None)
-    elsewhere = Elsewhere(["haswell"], None, 0.1, 0)
+    elsewhere = ProcessorJudge(["haswell"], None, 0.1, 0)
     runtimes = [open_file(exported[kind].path) for kind in ("savedmodel", "tflite")]
     found = [mock.Mock(), mock.Mock()]
 

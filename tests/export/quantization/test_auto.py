@@ -15,8 +15,8 @@ from keras_vit.export.report.artefacts import ARTEFACTS
 @pytest.fixture(scope="module")
 def judge(model, photos, answers):
     """Asks with labels that the model gets right."""
-    found = auto.Judge(Reference(model), (photos, answers), 0.5)
-    found.look(0)
+    found = auto.AccuracyJudge(Reference(model), (photos, answers), 0.5)
+    found.predict_with_keras(0)
     return found
 
 
@@ -67,7 +67,7 @@ def test_how_long_judging_may_take_is_said_first(judge, exported):
     """Of the recipes that can be tried, float32 among them."""
     recipes = {"dynamic_int8": "", "int4": "needs images"}
 
-    said = judge.outlook(exported["tflite"].path, recipes)
+    said = judge.longest_duration(exported["tflite"].path, recipes)
 
     assert "auto: judging takes a few seconds, if all of 2 recipes" in said
     assert "on 40 images" in said

@@ -17,7 +17,13 @@ from keras_vit.export.quantization.algorithms import (
 )
 from keras_vit.export.quantization.calibration import statistics
 from keras_vit.export.quantization.graph.find_norms import is_dense
-from keras_vit.export.quantization.graph.graph import FLOAT32, INT8, INT16, UINT8, Graph
+from keras_vit.export.quantization.graph.graph import (
+    FLOAT32,
+    INT8,
+    INT16,
+    UINT8,
+    TFLiteGraph,
+)
 from keras_vit.export.runtime.differences import Tally
 from keras_vit.export.runtime.runtimes import open_file
 
@@ -56,7 +62,7 @@ def decibel(expected, got):
 
 def floats(path):
     """Names of all float32 tensors in a file."""
-    graph = Graph(path)
+    graph = TFLiteGraph(path)
     return {tensor.name for tensor in graph.tensors if tensor.type == FLOAT32}
 
 
@@ -79,7 +85,7 @@ def test_an_integer_file_through_the_front_door(
 
 def test_no_float_stands_in_a_full_int8_file(written):
     """uint8 image, int8 logits, and no float32 tensor anywhere between."""
-    graph, runtime = Graph(written["full_int8"]), open_file(written["full_int8"])
+    graph, runtime = TFLiteGraph(written["full_int8"]), open_file(written["full_int8"])
 
     assert set() == floats(written["full_int8"])
     assert UINT8 == graph.tensors[graph.inputs[0]].type
@@ -91,7 +97,7 @@ def test_no_float_stands_in_a_full_int8_file(written):
 
 def test_no_float_stands_in_an_int16x8_file(written):
     """int16 image and logits, and no float32 tensor anywhere between."""
-    graph, runtime = Graph(written["int16x8"]), open_file(written["int16x8"])
+    graph, runtime = TFLiteGraph(written["int16x8"]), open_file(written["int16x8"])
 
     assert set() == floats(written["int16x8"])
     ends = (*graph.inputs, *graph.outputs)
@@ -110,7 +116,7 @@ def test_every_operator_of_full_int8_is_taken(target, written):
 
 def test_steps_of_16_bits_leave_no_room_for_rounding(written):
     """Powers of two, and sums whose step is one times that of what they sum."""
-    graph = Graph(written["full_int8"])
+    graph = TFLiteGraph(written["full_int8"])
     steps = {t.name: float(t.scale[0]) for t in graph.tensors if t.type == INT16}
 
     odd = [name for name, step in steps.items() if math.frexp(step)[0] != 0.5]
@@ -126,7 +132,7 @@ def test_steps_of_16_bits_leave_no_room_for_rounding(written):
 
 def test_the_table_of_roots_is_made_finer(written, photos):
     """Norms of full_int8 give tokens of unit length, within half a percent."""
-    graph = Graph(written["full_int8"])
+    graph = TFLiteGraph(written["full_int8"])
     product = next(
         op
         for op in graph.operators
@@ -174,7 +180,7 @@ def test_the_page_tells_how_to_feed_it(written, images, monkeypatch):
 def test_a_nearly_empty_channel_keeps_its_bias(exported, photos, tmp_path):
     """Weights of 1e-12 would give a bias more steps than an int32 can count."""
     for recipe in (static_int8.static_int8, full_int8.full_int8):
-        graph = Graph(exported["tflite"].path)
+        graph = TFLiteGraph(exported["tflite"].path)
         dense = [op for op in graph.operators if is_dense(graph, op)][2]  # projection
         weight, bias = graph.value(dense.inputs[1]).copy(), np.zeros(16)
         weight[5], bias[5] = 1e-12, 3.0
@@ -210,7 +216,7 @@ def test_images_of_another_range_are_quantized_by_the_tensor():
     """imagenet's range needs three zeros and has one: codes are no pixels."""
     scale, zero, shift = full_int8.image_codes("imagenet", (0, 1))
     low, high = full_int8.image_range("imagenet", (0, 1))
-    image = io_spec.Tensor("image", "uint8", (2,), scale, zero)
+    image = io_spec.TensorSpec("image", "uint8", (2,), scale, zero)
 
     assert 0.0 == shift
     ends = np.array([low, high], "float32")
@@ -223,7 +229,7 @@ def test_images_of_another_range_are_quantized_by_the_tensor():
 def test_codes_of_floats_are_clipped_and_ties_go_up():
     """Every pixel survives the way over floats; values outside stay at the ends."""
     scale, zero, shift = full_int8.image_codes("google", None)
-    image = io_spec.Tensor("image", "uint8", (256,), scale, zero)
+    image = io_spec.TensorSpec("image", "uint8", (256,), scale, zero)
     pixels = np.arange(256)
 
     values = (pixels / 127.5 - 1).astype("float32")
@@ -236,7 +242,7 @@ def test_massive_tokens_get_a_range_of_their_own(
     exported, photos, tmp_path, monkeypatch
 ):
     """A token of huge length costs many dB, and two ranges bring them back."""
-    graph = Graph(exported["tflite"].path)
+    graph = TFLiteGraph(exported["tflite"].path)
     add = next(op for op in graph.operators if op.name == "ADD")
     place = 1 if graph.value(add.inputs[1]) is not None else 0
     table = graph.value(add.inputs[place]).copy()
@@ -265,7 +271,7 @@ def test_the_gap_between_energies():
 
 def test_an_operator_without_integer_form_is_named(exported, photos, tmp_path):
     """The recipe, the operator, its layer, and the way out; nothing is written."""
-    graph = Graph(exported["tflite"].path)
+    graph = TFLiteGraph(exported["tflite"].path)
     odd = graph.add("ABS", [graph.outputs[0]], graph.like(graph.outputs[0]))
     graph.tensors[odd].name = "m/vit/odd_layer/Abs"
     total = graph.add("ADD", [odd, odd], graph.like(odd))
@@ -283,7 +289,7 @@ def test_an_operator_without_integer_form_is_named(exported, photos, tmp_path):
 def test_a_float_left_over_is_noticed(exported):
     """The audit does not trust the writer."""
     with pytest.raises(UnsupportedLayer, match="full_int8: must hold no float tensor"):
-        full_int8.audit(Graph(exported["tflite"].path), "full_int8")
+        full_int8.audit(TFLiteGraph(exported["tflite"].path), "full_int8")
 
 
 def test_ctrl_c_while_observing_leaves_nothing(

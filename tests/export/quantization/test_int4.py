@@ -9,10 +9,10 @@ from keras_vit import export
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.io.io_spec import check_images, contract_of
 from keras_vit.export.quantization.algorithms import gptq, int4
-from keras_vit.export.quantization.calibration.layerwise import Walk
+from keras_vit.export.quantization.calibration.layerwise import LayerwiseRunner
 from keras_vit.export.quantization.graph import int4_packing, packing
 from keras_vit.export.quantization.graph.find_norms import is_dense
-from keras_vit.export.quantization.graph.graph import INT4, INT8, Graph
+from keras_vit.export.quantization.graph.graph import INT4, INT8, TFLiteGraph
 from keras_vit.export.quantization.rewrites import fold_constants, rotate_values
 from keras_vit.export.runtime.differences import Tally
 from keras_vit.export.runtime.runtimes import open_file
@@ -21,7 +21,7 @@ from keras_vit.export.runtime.runtimes import open_file
 @pytest.fixture
 def graph(exported):
     """A fresh graph of the shared float32 file."""
-    return Graph(exported["tflite"].path)
+    return TFLiteGraph(exported["tflite"].path)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def file4(exported, photos, tmp_path_factory):
 
 def run(graph, images):
     """The first output of a graph, image by image."""
-    walk = Walk(graph, images)
+    walk = LayerwiseRunner(graph, images)
     walk.advance(graph.outputs)
     return np.concatenate(walk.values[graph.outputs[0]])
 
@@ -56,7 +56,7 @@ def inputs_of_a_layer(rows=2000, columns=64, seed=0):
 
 def output_error(x, weight, integers, scale):
     """Noise over signal at the output of a layer."""
-    rounded = integers * gptq.widen(scale, weight.shape[1])
+    rounded = integers * gptq.scales_per_column(scale, weight.shape[1])
     return ((x @ (weight - rounded).T) ** 2).sum() / ((x @ weight.T) ** 2).sum()
 
 
@@ -138,7 +138,7 @@ def test_equal_vectors_are_written_once():
 def test_a_walk_gives_what_the_whole_graph_gives(graph, exported, photos):
     """In pieces, layer by layer, each operator once; what is used up is dropped."""
     expected = open_file(exported["tflite"])(photos[:3])[0]
-    walk, count = Walk(graph, photos[:3]), len(graph.ordered())
+    walk, count = LayerwiseRunner(graph, photos[:3]), len(graph.ordered())
     for op in graph.ordered():
         if is_dense(graph, op):
             walk.advance([op.inputs[0]])
@@ -168,7 +168,7 @@ def test_turned_values_are_exact(graph, photos):
 
 def test_what_stands_in_the_file(file4, exported, photos):
     """Every dense layer in 4 or 8 bits, and a file that runs."""
-    graph = Graph(file4)
+    graph = TFLiteGraph(file4)
     kinds = [
         graph.tensors[op.inputs[1]].type
         for op in graph.operators
@@ -192,7 +192,7 @@ def test_8_bits_go_where_they_gain_most(exported, photos, tmp_path, monkeypatch)
         monkeypatch.setattr(int4, "BUDGET", budget)
         int4.int4(source, path, photos, verbose=0)
         noise[budget] = decibel(expected, open_file(path)(photos)[0])
-        wide = [t for t in Graph(path).tensors if t.type == INT8]
+        wide = [t for t in TFLiteGraph(path).tensors if t.type == INT8]
         assert {0.0: 0, 9.0: 10}.get(budget, len(wide)) == len(wide)
         if budget == 0.5:
             assert path.stat().st_size <= budget * source.stat().st_size
@@ -217,7 +217,7 @@ def test_blocks_run(model, photos, converted, tmp_path):
     )
 
     assert result.signal_to_noise_db > 10
-    raw = Graph(result.path).model.subgraphs[0].tensors
+    raw = TFLiteGraph(result.path).model.subgraphs[0].tensors
     found = [t.quantization.details for t in raw if t.quantization is not None]
     assert 32 in [getattr(details, "blockSize", 0) for details in found]
 

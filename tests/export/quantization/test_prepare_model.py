@@ -92,7 +92,7 @@ def test_smoothing_levels_the_channels(tiny, images):
         seen.append(outputs.numpy())
         return outputs
 
-    with prepare_model.watched([made.get_layer("block_0").norm1], see):
+    with prepare_model.observing_layers([made.get_layer("block_0").norm1], see):
         made(images)
     top = np.abs(seen[0]).reshape(-1, 16).max(axis=0)
     np.testing.assert_allclose(1.0, top, rtol=1e-4)
@@ -133,7 +133,7 @@ def test_nothing_to_correct(tiny, images):
 
 def test_wrong_options(tiny, images):
     """What is wrong, and what to do."""
-    with pytest.raises(ValueError, match="between 0 and 1, got alpha=2. 0.5 is usual"):
+    with pytest.raises(ValueError, match="between 0 and 1, got alpha=2. Use 0.5"):
         prepare_model.smooth(tiny(), images, alpha=2)
     with pytest.raises(ValueError, match="got 10 and 14. Pass the model it was made"):
         prepare_model.correct_bias(tiny(), tiny(depth=3), images)

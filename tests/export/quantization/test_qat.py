@@ -9,7 +9,7 @@ from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.quantization import prepare_model
 from keras_vit.export.quantization.algorithms import gptq, int4
 from keras_vit.export.quantization.algorithms.integer_gelu import QUICK
-from keras_vit.export.quantization.graph.graph import FLOAT32, INT4, INT8, Graph
+from keras_vit.export.quantization.graph.graph import FLOAT32, INT4, INT8, TFLiteGraph
 from keras_vit.export.quantization.qat import fake_quant, finetune
 from keras_vit.export.runtime.differences import Tally
 from keras_vit.export.runtime.runtimes import open_file
@@ -70,7 +70,7 @@ def test_the_file_holds_what_was_trained(twin, photos, tmp_path):
     got = open_file(result)(photos)[0]
     assert decibel(twin.predict(photos, verbose=0), got) > 30
     _, plan = twin.finished()
-    held = [t.data for t in Graph(result.path).tensors if t.type == INT4]
+    held = [t.data for t in TFLiteGraph(result.path).tensors if t.type == INT4]
     wanted = [row.integers for row in plan.rows if row.bits == 4]
     assert held and len(wanted) == len(held)
     for one in wanted:
@@ -159,7 +159,7 @@ def test_ranges_and_integers_reach_the_file(ranged, photos, tmp_path):
 
     got = open_file(result)(photos)[0]
     assert decibel(ranged.predict(photos, verbose=0), got) > 25
-    graph, (_, plan) = Graph(result.path), ranged.finished()
+    graph, (_, plan) = TFLiteGraph(result.path), ranged.finished()
     held = [
         t.data.tobytes() for t in graph.tensors if t.type == INT8 and t.data is not None
     ]
@@ -268,7 +268,9 @@ def test_layers_are_put_back(tiny, images):
     model = tiny()
     expected = model(images).numpy()
     with pytest.raises(KeyboardInterrupt):
-        with prepare_model.replaced(prepare_model.dense_layers(model), interrupt):
+        with prepare_model.replacing_method(
+            prepare_model.dense_layers(model), interrupt
+        ):
             model(images)
 
     np.testing.assert_array_equal(expected, model(images).numpy())

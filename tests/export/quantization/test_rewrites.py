@@ -10,7 +10,7 @@ from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.quantization.algorithms import prepare_graph, static_int8
 from keras_vit.export.quantization.graph import dense_weights
 from keras_vit.export.quantization.graph.find_norms import bias_of, find_norms
-from keras_vit.export.quantization.graph.graph import INT8, Graph, Tensor
+from keras_vit.export.quantization.graph.graph import INT8, TFLiteGraph, TFLiteTensor
 from keras_vit.export.quantization.rewrites import (
     fold_constants,
     rotate_residual,
@@ -33,7 +33,7 @@ VARIANTS = {
 @pytest.fixture
 def graph(exported):
     """A fresh graph of the shared float32 file."""
-    return Graph(exported["tflite"].path)
+    return TFLiteGraph(exported["tflite"].path)
 
 
 def run(graph, images):
@@ -136,7 +136,7 @@ def test_nothing_is_split_without_an_outlier(graph):
 
 def test_a_stream_that_others_read_is_left_alone(graph):
     """Centring would show in an output, or in a layer without a norm."""
-    seen = Graph.__new__(Graph)
+    seen = TFLiteGraph.__new__(TFLiteGraph)
     seen.__dict__.update(graph.__dict__)
     seen.outputs = [*graph.outputs, find_norms(graph)[2].x]
     assert [] == rotate_residual.find_streams(seen)
@@ -183,7 +183,7 @@ def test_what_is_integer_in_a_static_file(exported, photos, tmp_path):
     """All dense layers and GELUs; the head's input stays float."""
     path = tmp_path / "m.tflite"
     static_int8.static_int8(exported["tflite"].path, path, photos[:32], verbose=0)
-    graph = Graph(path)
+    graph = TFLiteGraph(path)
 
     kinds = collections.Counter(
         (op.name, graph.tensors[op.inputs[0]].type == INT8)
@@ -202,7 +202,7 @@ def test_the_split_saves_a_model_with_an_outlier(graph, photos, tmp_path, monkey
     for name in ("split", "plain"):
         path = tmp_path / f"{name}.tflite"
         static_int8.static_int8(source, path, photos[:32], verbose=0)
-        found[name] = decibel(expected, run(Graph(path), photos))
+        found[name] = decibel(expected, run(TFLiteGraph(path), photos))
         monkeypatch.setattr(static_int8, "split_all", lambda *_: [])
 
     assert found["split"] > found["plain"] + 6
@@ -212,21 +212,21 @@ def test_several_graphs_are_refused(exported, tmp_path, monkeypatch):
     """Control flow has graphs of its own."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = Graph(exported["tflite"].path).model
+    model = TFLiteGraph(exported["tflite"].path).model
     model.subgraphs = model.subgraphs * 2
     monkeypatch.setattr(schema.ModelT, "InitFromPackedBuf", lambda *_: model)
 
     with pytest.raises(UnsupportedLayer, match="one graph.*got 2.*dynamic_int8"):
-        Graph(exported["tflite"].path)
+        TFLiteGraph(exported["tflite"].path)
 
 
 def test_a_circle_is_noticed(graph):
     """A rewrite that lets an operator wait for itself does not write a file."""
-    first = graph.append(Tensor("a", (1, 5)))
+    first = graph.append(TFLiteTensor("a", (1, 5)))
     graph.add("TANH", [graph.add("TANH", [first], graph.like(first))], first)
     graph.outputs = [first]
 
-    with pytest.raises(RuntimeError, match="TANH waits for itself"):
+    with pytest.raises(RuntimeError, match="TANH depends on its own output"):
         graph.save()
 
 
@@ -238,7 +238,7 @@ def test_every_option(name, tiny, tmp_path):
     shape = (32, *model.input_shape[1:])
     photos = np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
     plain = export.to_tflite(model, tmp_path / "m.tflite", verbose=0)
-    graph = Graph(plain.path)
+    graph = TFLiteGraph(plain.path)
     expected = run(graph, photos[:4])
 
     prepare_graph.prepare(graph)

@@ -19,7 +19,7 @@ from keras_vit.export.quantization.algorithms.prepare_graph import named_layers,
 from keras_vit.export.quantization.calibration import saved_ranges
 from keras_vit.export.quantization.check_calibration import check_calibration
 from keras_vit.export.quantization.graph.find_norms import bias_of
-from keras_vit.export.quantization.graph.graph import FLOAT32, INT16, Graph
+from keras_vit.export.quantization.graph.graph import FLOAT32, INT16, TFLiteGraph
 from keras_vit.export.quantization.recipes import RECIPES
 
 sensitivity = importlib.import_module(
@@ -170,7 +170,7 @@ def test_a_missing_file_and_one_of_absurd_size(tmp_path, monkeypatch, ranges):
 def test_ranges_of_another_version_are_noticed(ranges, exported):
     """A graph that is wired in another way has other tensors."""
     with pytest.raises(ValueError, match="all 1 tensors, got 0.*make them again"):
-        ranges.of(Graph(exported["onnx"].path.with_name("m.tflite")), [10**6])
+        ranges.of(TFLiteGraph(exported["onnx"].path.with_name("m.tflite")), [10**6])
 
 
 SPARED = {"static_int8": (FLOAT32, 2), "full_int8": (INT16, 2)}
@@ -180,7 +180,7 @@ SPARED = {"static_int8": (FLOAT32, 2), "full_int8": (INT16, 2)}
 def test_layers_that_are_spared(recipe, model, ranges, converted, tmp_path):
     """Their activations are float, or int16, with the GELU before them."""
     kind, count = SPARED[recipe]
-    graph = Graph(_float(converted, tmp_path))
+    graph = TFLiteGraph(_float(converted, tmp_path))
     prepare(graph)
     name = next(name for name in named_layers(graph) if "fc2" in name)
     path = tmp_path / "m.tflite"
@@ -193,7 +193,7 @@ def test_layers_that_are_spared(recipe, model, ranges, converted, tmp_path):
         verbose=0,
     )
 
-    graph = Graph(path)
+    graph = TFLiteGraph(path)
     # Sums of the norms have one unit, and work on 16 bits everywhere.
     layers = [
         graph.tensors[op.inputs[0]].type
@@ -206,7 +206,7 @@ def test_layers_that_are_spared(recipe, model, ranges, converted, tmp_path):
 
 def test_layers_are_named_as_in_the_model(model, exported, ranges):
     """By their paths in Keras, in full; the head too, whose result is an output."""
-    graph = Graph(exported["tflite"].path)
+    graph = TFLiteGraph(exported["tflite"].path)
     prepare(graph)
     paths = {w.path.rpartition("/")[0] for w in model.weights}
 
@@ -241,7 +241,7 @@ def _float(converted, folder):
 
 def test_the_layer_that_suffers_is_found(ranges, model, photos, exported, monkeypatch):
     """A unit that dwarfs all others spoils two layers, which then lead the table."""
-    graph = Graph(exported["tflite"].path)
+    graph = TFLiteGraph(exported["tflite"].path)
     prepare(graph)
     worst = [name for name in named_layers(graph) if "fc1" in name][1]
     layer = named_layers(graph)[worst]

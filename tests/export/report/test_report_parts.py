@@ -1,12 +1,12 @@
 """What the report shows of the images and of the training."""
 
 from keras_vit.export.report import history
-from keras_vit.export.report.gallery_choice import Kept
+from keras_vit.export.report.gallery_choice import BalancedSample
 
 
 def test_images_are_spread_over_the_classes():
     """One of each class before a second; of many classes, those far apart."""
-    few, many = Kept(8, 5), Kept(4, 1000)
+    few, many = BalancedSample(8, 5), BalancedSample(4, 1000)
     for number in range(100):
         few.add(number // 20, number)  # sorted by class, as folders are
     for number in range(1000):
