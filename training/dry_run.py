@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_vit import files
+from keras_vit.private_keras import schedule_of
 from keras_vit.training import loop
 from keras_vit.training.build_model import check_given, prepare_model
 from keras_vit.training.checkpoint.retry_write import tell
@@ -179,7 +180,7 @@ def _plan(trainee, recipe, feeds, devices, origin):
     """Read everything off a model that is ready to be trained."""
     steps = recipe.epochs * feeds.steps
     optimizer = getattr(trainee.optimizer, "inner_optimizer", trainee.optimizer)
-    rates = np.broadcast_to(optimizer._learning_rate(np.arange(steps)), (steps,))
+    rates = np.broadcast_to(schedule_of(optimizer)(np.arange(steps)), (steps,))
     share = recipe.batch_size // devices
     piece = min(recipe.micro_batch or share, share)
     spec = feeds.element_spec

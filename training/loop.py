@@ -6,10 +6,10 @@ import pathlib
 import warnings
 
 import keras
-from keras.src.utils import io_utils
 
 from keras_vit import weights
 from keras_vit.models.pretraining import PretrainingModel
+from keras_vit.private_keras import print_msg
 from keras_vit.training.build_model import (
     check_given,
     check_model,
@@ -226,7 +226,7 @@ def _begin(call, scratch, verbose):
         place = (
             f"epoch {facts['epochs']} of {feeds.recipe.epochs}, step {facts['step']}"
         )
-        io_utils.print_msg(f"Going on after {place} of {feeds.steps}.")
+        print_msg(f"Going on after {place} of {feeds.steps}.")
     return Run(model, feeds.recipe, feeds, folder, keeper, arrays, facts)
 
 

@@ -3,11 +3,11 @@
 import pathlib
 
 import keras
-from keras.src.utils import io_utils
 
 from keras_vit import imagenet
 from keras_vit.errors import WeightsMismatch
 from keras_vit.layers.patches import pair
+from keras_vit.private_keras import print_msg
 from keras_vit.weights import catalog, hub, loading, places, reading
 from keras_vit.weights.checkpoint_facts import Request
 from keras_vit.weights.fetch import fetch
@@ -74,7 +74,7 @@ def from_checkpoint(
     opened, request, wishes = prepare(path, row, heads, stored_grid, wishes, skip)
     model = loading.load(opened, request, skip, **wishes)
     if verbose and not model.loading_report.clean:
-        io_utils.print_msg(str(model.loading_report))
+        print_msg(str(model.loading_report))
     return model
 
 
@@ -188,7 +188,7 @@ def from_variant(weights, variant, numbers, function, classes=None, **wishes):
         )
     model = loading.load(opened, request, **wishes)
     if not model.loading_report.clean:
-        io_utils.print_msg(str(model.loading_report))
+        print_msg(str(model.loading_report))
     return model
 
 

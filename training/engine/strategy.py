@@ -6,10 +6,10 @@ import os
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from keras_vit.choices import check_choice
 from keras_vit.training.engine import jax_sharding, multi_worker
+from keras_vit.training.engine.private_tensorflow import is_deterministic
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
@@ -117,7 +117,7 @@ def check(recipe, strategy):
             f"batch_size: must be a multiple of {unit}, the number of devices{pieces}, "
             f"got {recipe.batch_size}. Use batch_size={fits}."
         )
-    if recipe.xla and is_op_determinism_enabled():
+    if recipe.xla and is_deterministic():
         raise ValueError(
             "xla: does not keep to the order of operations that determinism asks for, "
             "got xla=True after enable_op_determinism(). Use xla=False."

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from keras.src.utils import io_utils
 
 from keras_vit import files
 from keras_vit.models.feature_extraction import (
@@ -16,6 +15,7 @@ from keras_vit.models.feature_extraction import (
 from keras_vit.models.input_range import assumed
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.preprocess import Preprocessing
+from keras_vit.private_keras import print_msg
 from keras_vit.training.checkpoint.retry_write import tell
 from keras_vit.training.data import load_split
 from keras_vit.training.evaluate.features import collect
@@ -163,7 +163,7 @@ def compare(
     rows = []
     for number, reader in enumerate(readers, 1):
         if verbose:
-            io_utils.print_msg(f"{reader.name} ({number} of {len(readers)})")
+            print_msg(f"{reader.name} ({number} of {len(readers)})")
         rows.append(_judge(reader, *parts[reader.note], kinds, verbose))
     return Comparison(info.source, tested, counts, tuple(rows))
 

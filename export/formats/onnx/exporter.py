@@ -28,6 +28,7 @@ from keras_vit.export.runtime import provenance
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.runtimes import onnxruntime
 from keras_vit.models.output_activation import labels_of
+from keras_vit.private_keras import calls_in_order
 
 ALL_WRITERS = {**WRITERS, **STEM_WRITERS}
 # Layers with an activation of their own.
@@ -215,7 +216,7 @@ def write_onnx(reference, file, opset):
 
 def unwritable(model):
     """Names of the layers that have no function in `onnx_layers`."""
-    operations = [node.operation for node in _calls(model)]
+    operations = [node.operation for node in calls_in_order(model)]
     return [operation.name for operation in operations if not _known(operation)]
 
 
@@ -230,16 +231,6 @@ def _known(operation):
 
 def _is_slice(operation):
     return type(operation).__name__ == "GetItem"
-
-
-def _calls(model):
-    """Keras' records of the calls inside a model, in order of execution."""
-    inner = model._functional if isinstance(model, keras.Sequential) else model
-    by_depth = inner._nodes_by_depth
-    nodes = [
-        node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
-    ]
-    return [node for node in nodes if not node.is_input]
 
 
 def _direct(reference, opset):
@@ -263,7 +254,7 @@ def _info(tensor):
 def _write_model(graph, model, inputs):
     """Write every call of a functional model; gives the names of its outputs."""
     names = {id(t): name for t, name in zip(model.inputs, inputs, strict=True)}
-    for node in _calls(model):
+    for node in calls_in_order(model):
         given = [names[id(t)] for t in node.input_tensors]
         with graph.scope(node.operation.name):
             results = _write_call(graph, node.operation, given, node)
