@@ -1,5 +1,9 @@
 """Judge an exported file on real images: is it still the same model?"""
 
+from collections.abc import Iterable
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_vit.choices import check_choice
@@ -7,6 +11,7 @@ from keras_vit.errors import ExportMismatch
 from keras_vit.export.comparison.io_detection import batches_for, described, face_of
 from keras_vit.export.comparison.on_processors import Trials
 from keras_vit.export.comparison.running_tally import Comparison
+from keras_vit.export.comparison.verification import Verification
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
 from keras_vit.export.io.reference import Reference
@@ -17,22 +22,23 @@ from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.timing import interleaved
 from keras_vit.models.output_activation import labels_of
 from keras_vit.progress import Bar
+from keras_vit.types import FilePath
 
 
 def verify(
-    model,
-    path,
-    images,
-    labels=None,
+    model: keras.Model,
+    path: FilePath,
+    images: Any,
+    labels: Any = None,
     *,
-    max_points_lost=None,
-    layers=False,
-    on_failure="raise",
-    signature=None,
-    on=None,
-    time_limit=TIME_LIMIT,
-    verbose=1,
-):
+    max_points_lost: float | None = None,
+    layers: bool = False,
+    on_failure: str = "raise",
+    signature: str | None = None,
+    on: str | Iterable[str] | None = None,
+    time_limit: float = TIME_LIMIT,
+    verbose: int = 1,
+) -> Verification:
     """Compare an exported file with the Keras model, image by image.
 
     Args:

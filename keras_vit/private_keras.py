@@ -75,7 +75,7 @@ class Origin(NamedTuple):
 
     operation: Any  # layer, model or operation of keras.ops
     inputs: list[Any]  # symbolic tensors that the call was given
-    index: int  # of the tensor among the outputs of the call
+    output: int  # place of the tensor among the outputs of the call
 
 
 def origin_of(tensor: keras.KerasTensor) -> Origin:

@@ -1,11 +1,15 @@
 """Models that are shapes only: what a weight would be, without allocating it."""
 
 import concurrent.futures
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
 
-def outline(build, *args, **options):
+def outline(
+    build: Callable[..., keras.Model], *args: Any, **options: Any
+) -> keras.Model:
     """Call a function that builds a model, without giving its weights values.
 
     Keras notes such weights in a list of the current thread, and fills all of them

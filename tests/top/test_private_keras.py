@@ -118,7 +118,7 @@ def test_graph(things):
     layer = things["layer"]
     origin = private_keras.origin_of(model.outputs[0])
 
-    assert layer is origin.operation and 0 == origin.index
+    assert layer is origin.operation and 0 == origin.output
     assert model.inputs[0] is origin.inputs[0]
     assert 1 <= len(private_keras.calls_of(layer))
     assert layer in private_keras.readers_of(

@@ -95,7 +95,7 @@ def _last_dense(model):
     return [x for x in flatten_layers(model) if isinstance(x, keras.layers.Dense)][-1]
 
 
-def merge_lora(model):
+def merge_lora(model: keras.Model) -> keras.Model:
     """The same model with adapters added to their kernels and out of the graph.
 
     Args:

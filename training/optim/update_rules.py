@@ -43,7 +43,8 @@ class _Rule(keras.optimizers.Optimizer):
     `options` are names of attributes, `slots` names of memories per variable.
     """
 
-    options, slots = (), ()
+    options: tuple[str, ...] = ()
+    slots: tuple[str, ...] = ()
 
     def __init__(self, learning_rate, name, **options):
         given = {key: options.pop(key) for key in self.options}
