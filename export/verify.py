@@ -74,12 +74,9 @@ def verify(
     check_points("max_points_lost", max_points_lost, optional=True)
     targets, reference = ready(on, path, time_limit), Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
-    adapted, options = (
-        face_of(reference, runtime),
-        (max_points_lost, time_limit, verbose),
-    )
+    adapted, options = face_of(reference, runtime), (time_limit, verbose)
     batches = batches_for(adapted, images, labels, reference.contract)
-    with Trials(adapted, runtime, targets, *options) as trials:
+    with Trials(adapted, runtime, targets, max_points_lost, *options) as trials:
         given = (batches, max_points_lost, verbose, Several(first, trials).add)
         (report,) = verify_all(adapted, [runtime], *given)
         report.judge(trials.results())

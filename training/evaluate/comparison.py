@@ -168,12 +168,18 @@ def compare(
     counts = learnt.counts["train"], info.counts[tested]
     for reader in readers:
         reader.check_memory(sum(counts))
+    rows = _judge_all(readers, parts, kinds, verbose)
+    return Comparison(info.source, tested, counts, rows)
+
+
+def _judge_all(readers, parts, kinds, verbose):
+    """A `Row` per encoder; `parts` are the data, by the note of their images."""
     rows = []
     for number, reader in enumerate(readers, 1):
         if verbose:
             print_msg(f"{reader.name} ({number} of {len(readers)})")
         rows.append(_judge(reader, *parts[reader.note], kinds, verbose))
-    return Comparison(info.source, tested, counts, tuple(rows))
+    return tuple(rows)
 
 
 @dataclasses.dataclass(frozen=True)

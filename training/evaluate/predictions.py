@@ -54,8 +54,8 @@ def outcomes(model: keras.Model, dataset: Dataset, verbose: int = 1) -> Outcomes
     for scores, labels in answers(model, dataset, verbose):
         classes = scores.shape[1]
         rows.append(_row(scores, labels))
-    columns = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return Outcomes(*columns, classes)  # type: ignore[arg-type, call-arg]
+    columns: list = [np.concatenate(column) for column in zip(*rows, strict=True)]
+    return Outcomes(*columns + [classes])
 
 
 def _row(scores, labels):
