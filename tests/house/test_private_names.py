@@ -11,7 +11,8 @@ HOMES = (
     ROOT / "keras_vit/private_keras.py",
     ROOT / "training/engine/private_tensorflow.py",
 )
-FOLDERS = ("keras_vit", "training", "export", "benchmarks", "docs")  # tests may look inside
+# Tests may look inside.
+FOLDERS = ("keras_vit", "training", "export", "benchmarks", "docs")
 PACKAGES = ("keras.src", "tensorflow.python")
 # Of Python itself: named tuples, argparse.
 PYTHON = {"_replace", "_asdict", "_fields", "_make", "_actions"}
