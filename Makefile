@@ -9,7 +9,7 @@ SOURCE := setup.cfg pyproject.toml constraints.txt
 TWO    := -n 2 --dist loadfile --no-loadscope-reorder
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo picture test test-jax test-torch notebooks processors check slow wheel install clean
+.PHONY: demo picture test test-jax test-torch notebooks processors check types slow wheel install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/keras-vit demo --output out/demo --overwrite
@@ -45,9 +45,17 @@ processors: $(VENV)/.tests
 	$(BIN)/keras-vit processors --install
 	$(BIN)/python benchmarks/processors.py $(PROCESSORS)
 
-check: $(VENV)/.tests
+check: $(VENV)/.tests types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# mypy sees the rooms as they install: training/ and export/ below keras_vit/.
+TYPED := $(abspath $(VENV))/typed
+types: $(VENV)/.tests
+	rm -rf $(TYPED)/keras_vit && mkdir -p $(TYPED)/keras_vit
+	ln -s $(CURDIR)/keras_vit/* $(CURDIR)/training $(CURDIR)/export $(TYPED)/keras_vit
+	ln -sf $(CURDIR)/tests/house/typed_calls.py $(TYPED)
+	cd $(TYPED) && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml
 
 slow: $(VENV)/.tests
 	$(BIN)/python -m pytest -m slow

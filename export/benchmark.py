@@ -4,6 +4,8 @@ import dataclasses
 import os
 import pathlib
 import statistics
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from keras_vit.export.runtime.processes import Worker, kind_of, litert_benchmark
 from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.tflite_file import audit
 from keras_vit.progress import Bar
+from keras_vit.types import FilePath
 
 WARM_UP = 2
 
@@ -78,7 +81,7 @@ class Benchmark:
     machine: dict
     versions: dict
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return {
             **dataclasses.asdict(self),
@@ -115,15 +118,15 @@ class Benchmark:
 
 
 def benchmark(
-    paths,
-    images=None,
+    paths: FilePath | Iterable[FilePath],
+    images: Any = None,
     *,
-    threads=None,
-    rounds=30,
-    cross_check=False,
-    signature=None,
-    verbose=1,
-):
+    threads: Iterable[int] | None = None,
+    rounds: int = 30,
+    cross_check: bool = False,
+    signature: str | None = None,
+    verbose: int = 1,
+) -> Benchmark:
     """Measure latency, memory and size of exported files, in one run.
 
     Each file gets a process of its own that imports its runtime and nothing else, so

@@ -5,6 +5,10 @@ import datetime
 import json
 import pathlib
 import shutil
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
 
 from keras_vit.errors import ExportMismatch, UnsupportedLayer
 from keras_vit.export.comparison.all_on_processors import ProcessorJudge
@@ -40,6 +44,7 @@ from keras_vit.layers import TransformerBlock
 from keras_vit.models.output_activation import labels_of
 from keras_vit.progress import Parts
 from keras_vit.ranges import CUSTOM, keywords
+from keras_vit.types import FilePath
 
 EXTRAS = (LABELS, "report.json", "report.html", "MODEL_CARD.md")
 SOURCE = ".float32.tflite"
@@ -48,22 +53,22 @@ FEW = 8  # images to look inside with
 
 
 def export_all(
-    model,
-    directory,
-    validation,
+    model: keras.Model,
+    directory: FilePath,
+    validation: Any,
     *,
-    formats=None,
-    calibration=None,
-    history=None,
-    layers=False,
-    max_points_lost=None,
-    on=None,
-    time_limit=TIME_LIMIT,
-    sample=12,
-    model_file=None,
-    overwrite=False,
-    verbose=1,
-):
+    formats: Sequence[str] | str | None = None,
+    calibration: Any = None,
+    history: Any = None,
+    layers: bool = False,
+    max_points_lost: float | None = None,
+    on: str | Iterable[str] | None = None,
+    time_limit: float = TIME_LIMIT,
+    sample: int = 12,
+    model_file: FilePath | None = None,
+    overwrite: bool = False,
+    verbose: int = 1,
+) -> ExportReport:
     """Export a model to every format, verify each file, and write a report.
 
     `directory` then holds `saved_model/`, `model.tflite`, `model.onnx`, one file per

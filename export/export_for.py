@@ -3,6 +3,10 @@
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 
 from keras_vit.errors import ExportMismatch
 from keras_vit.export.apps import app_code
@@ -23,6 +27,7 @@ from keras_vit.export.runtime.staging import staging
 from keras_vit.export.verify import verdict, verify
 from keras_vit.models.input_range import UNKNOWN
 from keras_vit.ranges import in_channels, keywords, pixel_statistics
+from keras_vit.types import FilePath, Size
 
 ROOM = 4.0  # on disk while working, in sizes of the float32 model
 SHOWN = 3  # class names
@@ -53,7 +58,7 @@ class AppExport:
     ship: str
 
     @property
-    def path(self):
+    def path(self) -> pathlib.Path:
         """Path of the file to ship."""
         return self.exported.path
 
@@ -62,7 +67,7 @@ class AppExport:
         return str(self.path)
 
     @property
-    def proof(self):
+    def proof(self) -> str:
         """Verification of the file in one line."""
         if self.verification is not None:
             return f"compared with Keras on your images: {self.verification}"
@@ -74,7 +79,7 @@ class AppExport:
             "images of your own to judge by"
         )
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         verification = self.verification
         return {
@@ -94,19 +99,19 @@ class AppExport:
 
 
 def export_for(
-    model,
-    directory,
-    target,
-    validation=None,
+    model: keras.Model,
+    directory: FilePath,
+    target: str,
+    validation: Any = None,
     *,
-    quantization=None,
-    calibration=None,
-    labels=None,
-    input_size=None,
-    tolerance=None,
-    overwrite=False,
-    verbose=1,
-):
+    quantization: str | None = None,
+    calibration: Any = None,
+    labels: Sequence[str] | None = None,
+    input_size: Size | None = None,
+    tolerance: float | None = None,
+    overwrite: bool = False,
+    verbose: int = 1,
+) -> AppExport:
     """Export the one file that an app needs on a platform, with code that calls it.
 
     The file takes pixels and gives probabilities; class names travel inside and lie

@@ -1,5 +1,9 @@
 """Verification of an exported file against the Keras model on real images."""
 
+from collections.abc import Iterable
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_vit.choices import check_choice
@@ -11,6 +15,7 @@ from keras_vit.export.comparison.io_detection import (
 )
 from keras_vit.export.comparison.on_processors import ProcessorRuns
 from keras_vit.export.comparison.running_tally import Comparison
+from keras_vit.export.comparison.verification import Verification
 from keras_vit.export.inspection.half import largest_activation
 from keras_vit.export.inspection.layers import compare_layers
 from keras_vit.export.io.reference import Reference
@@ -21,22 +26,23 @@ from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.timing import interleaved
 from keras_vit.models.output_activation import labels_of
 from keras_vit.progress import Bar
+from keras_vit.types import FilePath
 
 
 def verify(
-    model,
-    path,
-    images,
-    labels=None,
+    model: keras.Model,
+    path: FilePath,
+    images: Any,
+    labels: Any = None,
     *,
-    max_points_lost=None,
-    layers=False,
-    on_failure="raise",
-    signature=None,
-    on=None,
-    time_limit=TIME_LIMIT,
-    verbose=1,
-):
+    max_points_lost: float | None = None,
+    layers: bool = False,
+    on_failure: str = "raise",
+    signature: str | None = None,
+    on: str | Iterable[str] | None = None,
+    time_limit: float = TIME_LIMIT,
+    verbose: int = 1,
+) -> Verification:
     """Compare an exported file with the Keras model, image by image.
 
     Args:

@@ -5,6 +5,8 @@ Augmentation does not live here but in `keras_vit.training.data`.
 
 import dataclasses
 import io
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -15,7 +17,8 @@ from keras_vit.choices import check_choice
 from keras_vit.errors import DataError
 from keras_vit.layers.interpolate import matrix
 from keras_vit.orientation import HEAD, number_of, upright
-from keras_vit.ranges import pixel_statistics
+from keras_vit.ranges import Range, pixel_statistics
+from keras_vit.types import Config, Tensor
 
 RESIZES = ("squash", "short_side")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area")
@@ -81,7 +84,7 @@ class Preprocessing:
         if not 0 < self.crop <= 1:
             raise ValueError(f"crop: must be above 0 and at most 1, got {self.crop}.")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Plain values that rebuild this object."""
         config = {
             name: list(value) if isinstance(value, tuple) else value
@@ -90,26 +93,26 @@ class Preprocessing:
         return {k: v for k, v in config.items() if v is not None}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Rebuild from `get_config`."""
         return cls(**config)
 
     @property
-    def range(self):
+    def range(self) -> str | Range:
         """The mode of `preprocess_input`: a name, or mean and std."""
         if self.mode != ranges.CUSTOM:
-            return self.mode
+            return str(self.mode)
         return ranges.custom(self.mean, self.std, self.scale)
 
-    def statistics(self):
+    def statistics(self) -> tuple | None:
         """(mean, std) per channel on a scale of 0 to 1, or None for mode "none"."""
         return ranges.numbers(self.range)
 
-    def resized(self, image_size):
+    def resized(self, image_size: tuple[int, int]) -> Self:
         """Copy the preprocessing with another (H, W)."""
         return dataclasses.replace(self, image_size=tuple(image_size))
 
-    def changed(self, **fields):
+    def changed(self, **fields: Any) -> Self:
         """Copy the preprocessing with other fields.
 
         A mode, or numbers, take the place of the whole range that was there.
@@ -119,7 +122,7 @@ class Preprocessing:
             fields = {**dict.fromkeys(names), **fields}
         return dataclasses.replace(self, **fields)
 
-    def __call__(self, images):
+    def __call__(self, images: Tensor) -> Tensor:
         """Preprocess decoded images.
 
         Args:
@@ -130,7 +133,7 @@ class Preprocessing:
         """
         return preprocess_input(self.resize_images(images), mode=self.range)
 
-    def resize_images(self, images):
+    def resize_images(self, images: Tensor) -> Tensor:
         """Resize and centre crop; values stay 0 to 255.
 
         Args:
@@ -148,7 +151,7 @@ class Preprocessing:
         images = self._round(ops.einsum("ph,...hwc->...pwc", down, images))
         return ops.floor(images + 1e-4) if self.rounding == "truncate" else images
 
-    def source_box(self, height, width):
+    def source_box(self, height: int, width: int) -> tuple[int, int, int, int]:
         """The part of an image inside the centre crop.
 
         Args:
@@ -268,7 +271,13 @@ def _eight_bits(image):
     return Image.fromarray((np.asarray(image).astype("uint16") >> 8).astype("uint8"))
 
 
-def preprocess_input(x, mode=None, mean=None, std=None, scale=None):
+def preprocess_input(
+    x: Tensor,
+    mode: str | Range | None = None,
+    mean: Any = None,
+    std: Any = None,
+    scale: Any = None,
+) -> Tensor:
     """Normalise pixels to the value range of the weights.
 
     Args:
@@ -318,7 +327,9 @@ def to_pixels(images, mode):
     return np.clip(np.round(images * std + mean), 0, 255).astype("uint8")
 
 
-def decode_predictions(predictions, top=5, labels=None):
+def decode_predictions(
+    predictions: Tensor, top: int = 5, labels: Sequence[str] | None = None
+) -> list[list[tuple[str, float]]]:
     """Name the top classes of scores.
 
     Args:

@@ -24,9 +24,9 @@ def tell(text, line_break=True):
     """
     with contextlib.suppress(OSError):
         if "keras" in sys.modules:
-            from keras.src.utils import io_utils
+            from keras_vit.private_keras import print_msg
 
-            io_utils.print_msg(text, line_break)
+            print_msg(text, line_break)
         else:
             sys.stdout.write(text + "\n" * line_break)
             sys.stdout.flush()

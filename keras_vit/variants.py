@@ -123,7 +123,10 @@ class BiTVariant(NamedTuple):
     resnet: str  # a key of RESNETS
     width_factor: int
 
-    family = "BiT"
+    @property
+    def family(self) -> str:
+        """ "BiT", beside the families of `Variant`."""
+        return "BiT"
 
     @property
     def units(self):
@@ -155,7 +158,7 @@ def model_names():
     return names + hybrids + [BiTVariant(*row).name for row in BIT.values()]
 
 
-def list_models(pattern="*"):
+def list_models(pattern: str = "*") -> list[str]:
     """Named models whose name matches a shell pattern.
 
     Args:

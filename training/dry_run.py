@@ -1,23 +1,27 @@
 """What a run would be, before it starts: steps, rates, parameters, memory."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_vit import files
+from keras_vit.private_keras import schedule_of
 from keras_vit.training import loop
 from keras_vit.training.build_model import check_given, prepare_model
 from keras_vit.training.checkpoint.retry_write import tell
 from keras_vit.training.data import DataInfo
 from keras_vit.training.engine import step_memory
 from keras_vit.training.engine import strategy as strategies
+from keras_vit.training.engine.strategy import Strategy
 from keras_vit.training.init_from import start
 from keras_vit.training.input_pipeline import open_feeds
 from keras_vit.training.logging import plot_schedule
 from keras_vit.training.optim.compile import compile_model
 from keras_vit.training.recipe_train_step import make_trainee
 from keras_vit.training.recipes import Recipe
+from keras_vit.types import Config, FilePath
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +54,11 @@ class Plan:
     weights: str
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """Updates in all."""
         return len(self.learning_rates)
 
-    def summary(self):
+    def summary(self) -> dict[str, Any]:
         """All of it as plain values, for programs."""
         return {
             "recipe": dataclasses.asdict(self.recipe),
@@ -74,7 +78,7 @@ class Plan:
             "highest_learning_rate": float(self.learning_rates.max()),
         }
 
-    def text(self):
+    def text(self) -> str:
         """A page for a terminal, with the curve of the learning rate."""
         recipe, info = self.recipe, self.info
         height, width = info.image_size
@@ -109,7 +113,7 @@ class Plan:
     def __str__(self):
         return self.text()
 
-    def save_picture(self, path, overwrite=False):
+    def save_picture(self, path: FilePath, overwrite: bool = False) -> None:
         """Draw the learning rate over steps.
 
         Args:
@@ -124,15 +128,15 @@ class Plan:
 
 
 def dry_run(
-    recipe="finetune",
-    model=None,
-    data=None,
-    epochs=None,
-    strategy="auto",
-    verbose=0,
-    teacher=None,
-    **overrides,
-):
+    recipe: str | Recipe = "finetune",
+    model: keras.Model | FilePath | Config | None = None,
+    data: Any = None,
+    epochs: int | None = None,
+    strategy: str | Strategy = "auto",
+    verbose: int = 0,
+    teacher: keras.Model | str | None = None,
+    **overrides: Any,
+) -> Plan:
     """Settle everything about a run and start nothing.
 
     Data are opened, the model is built and its step is traced, so that whatever
@@ -179,7 +183,7 @@ def _plan(trainee, recipe, feeds, devices, origin):
     """Read everything off a model that is ready to be trained."""
     steps = recipe.epochs * feeds.steps
     optimizer = getattr(trainee.optimizer, "inner_optimizer", trainee.optimizer)
-    rates = np.broadcast_to(optimizer._learning_rate(np.arange(steps)), (steps,))
+    rates = np.broadcast_to(schedule_of(optimizer)(np.arange(steps)), (steps,))
     share = recipe.batch_size // devices
     piece = min(recipe.micro_batch or share, share)
     spec = feeds.element_spec

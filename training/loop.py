@@ -4,12 +4,14 @@ import dataclasses
 import os
 import pathlib
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import keras
-from keras.src.utils import io_utils
 
 from keras_vit import weights
 from keras_vit.models.pretraining import PretrainingModel
+from keras_vit.private_keras import print_msg
 from keras_vit.training.build_model import (
     check_given,
     check_model,
@@ -25,12 +27,14 @@ from keras_vit.training.data import DataInfo
 from keras_vit.training.data.bad_images import plain_errors
 from keras_vit.training.engine import multi_worker
 from keras_vit.training.engine import strategy as strategies
+from keras_vit.training.engine.strategy import Strategy
 from keras_vit.training.init_from import start
 from keras_vit.training.input_pipeline import Feeds, open_feeds, settled
 from keras_vit.training.methods import remat
 from keras_vit.training.optim.compile import compile_model
 from keras_vit.training.recipe_train_step import check_teacher, make_trainee, named
 from keras_vit.training.recipes import Recipe, get_recipe
+from keras_vit.types import Config, FilePath
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -104,18 +108,18 @@ class Run:
 
 
 def fit(
-    recipe="finetune",
-    model=None,
-    data=None,
-    output_dir=None,
-    epochs=None,
-    strategy="auto",
-    verbose=1,
-    callbacks=(),
-    overwrite=False,
-    teacher=None,
-    **overrides,
-):
+    recipe: str | Recipe = "finetune",
+    model: keras.Model | FilePath | Config | None = None,
+    data: Any = None,
+    output_dir: FilePath | None = None,
+    epochs: int | None = None,
+    strategy: str | Strategy = "auto",
+    verbose: int = 1,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    overwrite: bool = False,
+    teacher: keras.Model | str | None = None,
+    **overrides: Any,
+) -> Result:
     """Train a model by a recipe.
 
     A run that was stopped, by Ctrl-C, SIGTERM, a crash or a power cut, goes on when
@@ -226,7 +230,7 @@ def _begin(call, scratch, verbose):
         place = (
             f"epoch {facts['epochs']} of {feeds.recipe.epochs}, step {facts['step']}"
         )
-        io_utils.print_msg(f"Going on after {place} of {feeds.steps}.")
+        print_msg(f"Going on after {place} of {feeds.steps}.")
     return Run(model, feeds.recipe, feeds, folder, keeper, arrays, facts)
 
 

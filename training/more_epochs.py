@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 
@@ -11,19 +13,22 @@ from keras_vit.training import loop
 from keras_vit.training.build_model import check_given
 from keras_vit.training.checkpoint import run_folder
 from keras_vit.training.engine import strategy as strategies
+from keras_vit.training.engine.strategy import Strategy
 from keras_vit.training.logging import plot_history
+from keras_vit.training.loop import Result
 from keras_vit.training.recipes import Recipe
+from keras_vit.types import FilePath
 
 
 def go_on(
-    output_dir,
-    epochs,
-    data=None,
-    strategy="auto",
-    verbose=1,
-    callbacks=(),
-    teacher=None,
-):
+    output_dir: FilePath,
+    epochs: int,
+    data: Any = None,
+    strategy: str | Strategy = "auto",
+    verbose: int = 1,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    teacher: keras.Model | str | None = None,
+) -> Result:
     """Train a finished run for more epochs, in its own folder.
 
     It begins with the weights of the last epoch (averaged ones where the recipe

@@ -1,5 +1,7 @@
 """A batch as the model sees it, as one picture."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_vit import files, lettering
@@ -8,11 +10,20 @@ from keras_vit.preprocess import to_pixels
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.pipeline import open_data
 from keras_vit.training.recipes import get_recipe
+from keras_vit.training.recipes.base import Recipe
+from keras_vit.types import FilePath
 
 SHOWN = 3  # classes of a mixed image
 
 
-def draw_batch(source, output, recipe="finetune", step=0, overwrite=False, **overrides):
+def draw_batch(
+    source: Any,
+    output: FilePath,
+    recipe: str | Recipe = "finetune",
+    step: int = 0,
+    overwrite: bool = False,
+    **overrides: Any,
+) -> dict[str, Any]:
     """Draw a training batch: augmented, mixed, with its labels.
 
     Args:

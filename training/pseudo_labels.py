@@ -3,7 +3,9 @@
 import math
 import numbers
 import pathlib
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_vit import classes, files, image_files
@@ -17,20 +19,21 @@ from keras_vit.training.data.sources import open_source
 from keras_vit.training.data.splits import IndexedSplit
 from keras_vit.training.evaluate.features import answers
 from keras_vit.training.methods.distillation import to_logits
+from keras_vit.types import FilePath
 
 
 def pseudo_label(
-    teacher,
-    unlabelled,
-    labelled,
-    output,
-    confidence=0.3,
-    per_class=None,
-    batch_size=64,
-    seed=0,
-    overwrite=False,
-    verbose=1,
-):
+    teacher: keras.Model,
+    unlabelled: FilePath,
+    labelled: Any,
+    output: FilePath,
+    confidence: float = 0.3,
+    per_class: int | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    overwrite: bool = False,
+    verbose: int = 1,
+) -> dict[str, Any]:
     """Let a teacher label images, and keep what it is sure of, as much of each class.
 
     The teacher sees the images as for evaluation, without noise. Its probabilities are

@@ -5,6 +5,7 @@ import os
 import keras
 
 from keras_vit import weights
+from keras_vit.private_keras import compiled_loss
 from keras_vit.training.engine import JaxTrainStep, TrainStep
 from keras_vit.training.methods.distillation import Distillation, Lesson
 from keras_vit.training.methods.progressive_resizing import Growth
@@ -96,7 +97,7 @@ class RecipeTrainStep(TrainStep):
         """Loss and answers of one piece of a batch, with a teacher's opinion."""
 
         def own(images, labels, answers, weights):
-            return self._compute_loss(images, labels, answers, weights, training=True)
+            return compiled_loss(self, images, labels, answers, weights, training=True)
 
         if self.growth is not None:
             optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)

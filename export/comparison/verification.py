@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+from typing import Any
 
 from keras_vit.export.inspection.layers import LayerReport
 from keras_vit.export.processors.targets import TARGETS
@@ -80,29 +81,29 @@ class Verification:
     lost: list = dataclasses.field(default_factory=list)
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """Whether no limit was exceeded; see `verdict` too."""
         return not self.reasons
 
     @property
-    def identical(self):
+    def identical(self) -> bool:
         """Whether every output equals the Keras model's bit for bit."""
         return self.largest_difference == 0.0
 
     @property
-    def top1_text(self):
+    def top1_text(self) -> str:
         """Top-1 with its 95% interval in words; "" without labels."""
         if self.top1 is None:
             return ""
         return f"top-1 {self.top1:.2f}% ({shown(self.top1_interval)})"
 
     @property
-    def noise_text(self):
+    def noise_text(self) -> str:
         """Signal-to-noise ratio in words."""
         return decibels(self.signal_to_noise_db)
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """Whether the file passed or failed, and why, in words.
 
         A file that does not fail, on less than was asked for, is not called passed.
@@ -113,7 +114,7 @@ class Verification:
             return "did not fail, in an incomplete proof: " + "; ".join(self.lost)
         return "passed"
 
-    def judge(self, trials):
+    def judge(self, trials: dict[str, Any]) -> None:
         """Add the trials on other processors; a failure there fails the file.
 
         Args:
@@ -123,7 +124,7 @@ class Verification:
         for name, trial in trials.items():
             self.reasons += [f"on {name}: {reason}" for reason in trial.reasons]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; infinity becomes None, which "identical" explains."""
         noise = self.signal_to_noise_db
         return {

@@ -11,16 +11,18 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import keras_vit
 from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.conversion import litert_torch_worker
+from keras_vit.types import FilePath
 
-_PYTHON = contextvars.ContextVar("python of litert-torch", default=None)
+_PYTHON = contextvars.ContextVar[str | None]("python of litert-torch", default=None)
 
 
 @contextlib.contextmanager
-def through_litert_torch(python=None):
+def through_litert_torch(python: FilePath | None = None) -> Iterator[None]:
     """Convert with litert-torch instead of TensorFlow inside this block.
 
     litert-torch pins versions that TensorFlow does not: give it an environment of its

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import pathlib
 import time
+from typing import Any
 
 from keras_vit import files
 from keras_vit.errors import ExportMismatch
@@ -71,7 +72,7 @@ class Exported:
             line += f", {self.arena_bytes:,} bytes of arena in tflite-micro"
         return "\n  note: ".join((f"{self.path}: {line}", *self.notes))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; identical outputs have None for dB."""
         noise = self.signal_to_noise_db
         return {

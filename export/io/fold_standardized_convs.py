@@ -3,6 +3,7 @@
 import keras
 
 from keras_vit.layers import StdConv
+from keras_vit.private_keras import flatten_layers, share_storage
 
 
 def rebuilt(model, change):
@@ -52,12 +53,12 @@ def fold_standardized_convs(model):
         if id(target) in kernels:
             target.assign(kernels[id(target)].standardised_kernel())
         else:  # the same storage, so that a file holds it once
-            target._value = source._value
+            share_storage(target, source)
     return twin
 
 
 def _convolutions(model):
-    return [layer for layer in model._flatten_layers() if isinstance(layer, StdConv)]
+    return [layer for layer in flatten_layers(model) if isinstance(layer, StdConv)]
 
 
 def _bake(config):

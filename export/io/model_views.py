@@ -11,6 +11,7 @@ from keras_vit.layers import PatchEncoder
 from keras_vit.layers.patches import pair
 from keras_vit.layers.position import LearnedPosition
 from keras_vit.models.output_activation import labels_of, meaning, scales
+from keras_vit.private_keras import origin_of, share_storage
 from keras_vit.weights.resample import positions
 
 # Layers between the features and the scores: heads, their mean, an activation.
@@ -155,21 +156,15 @@ def features_of(model):
         ValueError: when there is none, as in a model without a dense head.
     """
     tensor = model.outputs[0]
-    operation = tensor._keras_history.operation
-    while True:
-        node = operation._inbound_nodes[tensor._keras_history.node_index]
-        if not isinstance(operation, HEADS) and not scales(
-            operation, node.input_tensors
-        ):
-            break
-        tensor = node.input_tensors[0]
+    operation, inputs, _ = origin_of(tensor)
+    while isinstance(operation, HEADS) or scales(operation, inputs):
+        tensor = inputs[0]
         if isinstance(operation, keras.layers.Dense):
             break
-        operation = tensor._keras_history.operation
+        operation, inputs, _ = origin_of(tensor)
     if isinstance(operation, keras.Model) and meaning(operation.outputs[0]):
-        node = operation._inbound_nodes[tensor._keras_history.node_index]
         inside = keras.Model(operation.inputs[0], features_of(operation))
-        tensor = inside(node.input_tensors[0])
+        tensor = inside(inputs[0])
     if len(tensor.shape) != 2:
         raise ValueError(
             "output: 'features' needs a model with one vector per image before its "
@@ -227,7 +222,7 @@ def _share_weights(old, new):
     for source, target in zip(old.weights, new.weights, strict=True):
         if source.shape == target.shape:
             # The same storage, so that a SavedModel holds it once.
-            target._value = source._value
+            share_storage(target, source)
             continue
         table = getattr(old, "table", None)
         if not isinstance(table, LearnedPosition):

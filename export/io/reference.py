@@ -10,6 +10,7 @@ from keras import ops
 from keras_vit.export.io.fold_standardized_convs import fold_standardized_convs, rebuilt
 from keras_vit.export.io.io_spec import contract_of
 from keras_vit.models.input_range import UNKNOWN
+from keras_vit.private_keras import flatten_layers
 
 WIDE = "float32"
 
@@ -152,7 +153,7 @@ def _computes_in_float32(model):
 
 
 def _leaves(model):
-    return [layer for layer in model._flatten_layers() if layer is not model]
+    return [layer for layer in flatten_layers(model) if layer is not model]
 
 
 def _in_float32(model):

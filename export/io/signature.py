@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+from collections.abc import Callable
+from typing import TypedDict, TypeVar
 
 from keras_vit.choices import check_choice
 from keras_vit.export.io.io_adapter import IOAdapter
@@ -48,8 +50,24 @@ class Signature:
     image_size: int | tuple | None = None
 
 
+class SignatureOptions(TypedDict, total=False):
+    """The fields of `Signature` as arguments, for editors and type checkers.
+
+    A test compares the two.
+    """
+
+    preprocessing: str | Preprocessing | None
+    input_size: int | tuple | None
+    classifier_activation: str | None
+    top: int | None
+    output: str
+    batch_size: int | None
+    image_size: int | tuple | None
+
+
 FIELDS = tuple(field.name for field in dataclasses.fields(Signature))
 PREPARATIONS = (None, "embed")
+Writer = TypeVar("Writer", bound=Callable)
 
 
 def plan(
@@ -141,13 +159,14 @@ def _check_fields(where, options):
         )
 
 
-def show_fields(function):
+def show_fields(function: Writer) -> Writer:
     """Show the fields of `Signature` in the signature of a function with **options."""
-    signature = inspect.signature(function)
-    kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    own = inspect.signature(function)
+    kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
     named = inspect.signature(Signature).parameters.values()
     named = [p.replace(kind=p.KEYWORD_ONLY) for p in named]
-    function.__signature__ = signature.replace(parameters=[*kept, *named])
+    shown = own.replace(parameters=[*kept, *named])
+    function.__signature__ = shown  # type: ignore[attr-defined]
     return function
 
 

@@ -1,5 +1,8 @@
 """Calibration, once for any number of exports."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_vit.choices import check_choice
@@ -17,7 +20,9 @@ from keras_vit.export.quantization.rewrites.split_outliers import find_mlps
 from keras_vit.export.runtime.console import say
 
 
-def calibrate(model, images, method=DEFAULT, verbose=1):
+def calibrate(
+    model: keras.Model, images: Any, method: str = DEFAULT, verbose: int = 1
+) -> Ranges:
     """Calibrate on images once, for any number of exports.
 
     Args:

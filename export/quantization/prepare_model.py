@@ -16,6 +16,7 @@ from keras_vit.export.quantization.graph.dense_weights import quantize_weight
 from keras_vit.layers import TransformerBlock
 from keras_vit.layers.norm import LayerNorm
 from keras_vit.layers.pooling import AttentionPooling, MeanPooling, TokenPooling
+from keras_vit.private_keras import flatten_layers, readers_of
 
 
 def fold_norm_scale(model):
@@ -74,7 +75,7 @@ def fold_layer_scale(model):
 
 def layer_scales(model):
     """(layer scale, dense layer before it) of every block that has them."""
-    blocks = [b for b in model._flatten_layers() if isinstance(b, TransformerBlock)]
+    blocks = [b for b in flatten_layers(model) if isinstance(b, TransformerBlock)]
     pairs = [(block.scale1, block.attention.proj) for block in blocks]
     pairs += [(block.scale2, block.mlp.fc2) for block in blocks]
     return [pair for pair in pairs if pair[0] is not None]
@@ -141,9 +142,8 @@ def equalize(model):
         a new model of the same answers.
     """
     equalized = copy_of(model)
-    for block in (
-        b for b in equalized._flatten_layers() if isinstance(b, TransformerBlock)
-    ):
+    layers = flatten_layers(equalized)
+    for block in (b for b in layers if isinstance(b, TransformerBlock)):
         attention = block.attention
         qkv, proj = attention.qkv, attention.proj
         kernel, back = _value(qkv.kernel), _value(proj.kernel)
@@ -239,7 +239,7 @@ def copy_of(model):
 
 def dense_layers(model):
     """List every dense layer, nested ones too, in order."""
-    layers = model._flatten_layers()
+    layers = flatten_layers(model)
     return [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
 
 
@@ -267,8 +267,7 @@ def _readers(layer, outputs):
     readers = []
     if id(layer.output) in outputs:
         return []
-    for node in layer._outbound_nodes:
-        reader = node.operation
+    for reader in readers_of(layer):
         if isinstance(reader, (TokenPooling, MeanPooling)):
             behind = _readers(reader, outputs)
         elif isinstance(reader, AttentionPooling):

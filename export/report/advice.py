@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+from typing import Any
 
 from keras_vit.export.apps.platforms import FLOAT32, PLATFORMS
 from keras_vit.export.quantization.recipes import RECIPES
@@ -34,7 +35,7 @@ class Advice:
     """
 
     use: str
-    artefact: object
+    artefact: Any
     why: str
     caution: str = ""
 

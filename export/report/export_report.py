@@ -3,10 +3,14 @@
 import dataclasses
 import math
 import pathlib
+from typing import Any
 
+from keras_vit.export.comparison.verification import Verification
+from keras_vit.export.io.io_spec import Contract
 from keras_vit.export.processors.targets import TARGETS
 from keras_vit.export.processors.trial import NOT_TRIED, columns
-from keras_vit.export.report.advice import advise, app_command, is_ready
+from keras_vit.export.report.advice import Advice, advise, app_command, is_ready
+from keras_vit.preprocess import Preprocessing
 
 FOR_AN_APP = "for an app, with pixels in and class names out"
 
@@ -31,12 +35,12 @@ class ExportReport:
     """
 
     directory: pathlib.Path
-    artefacts: list
+    artefacts: list[Verification]
     failures: dict
     model: dict
     labels: list | None
-    contract: object
-    preprocessing: object
+    contract: Contract
+    preprocessing: Preprocessing | None
     history: dict
     pictures: list
     calibration: dict | None
@@ -48,42 +52,42 @@ class ExportReport:
     model_file: str | None = None
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """Whether every file was made and passed."""
         return not self.failures and all(a.passed for a in self.artefacts)
 
     @property
-    def complete(self):
+    def complete(self) -> bool:
         """Whether no verification lacks labels or images."""
         return not any(a.lost for a in self.artefacts)
 
     @property
-    def html(self):
+    def html(self) -> pathlib.Path:
         """Path of the HTML report."""
         return self.directory / "report.html"
 
     @property
-    def card(self):
+    def card(self) -> pathlib.Path:
         """Path of the model card."""
         return self.directory / "MODEL_CARD.md"
 
     @property
-    def advice(self):
+    def advice(self) -> list[Advice]:
         """Which file to ship: list of `keras_vit.export.report.advice.Advice`."""
         return advise(self.artefacts)
 
-    def verb(self, artefact):
+    def verb(self, artefact: Verification) -> str:
         """What to do with an advised file: "ship", or "start from"."""
         return "ship" if is_ready(artefact, self.labels) else "best is"
 
     @property
-    def app_command(self):
+    def app_command(self) -> str:
         """The command that makes an app's file of the advised one, or ""."""
         if any(is_ready(a.artefact, self.labels) for a in self.advice):
             return ""
         return app_command(self.advice, self.contract, self.labels, self.model_file)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         preprocessing = self.preprocessing
         return {
@@ -122,18 +126,18 @@ class ExportReport:
         return "\n".join([*lines, self.elsewhere, self.last_words])
 
     @property
-    def processors(self):
+    def processors(self) -> list[str]:
         """Names of the other processors that files were run on."""
         return columns(a.processors for a in self.artefacts)
 
     @property
-    def elsewhere(self):
+    def elsewhere(self) -> str:
         """Processors that were not run, in words."""
         rest = [name for name in TARGETS if name not in self.processors]
         return f"{NOT_TRIED} on {', '.join(rest)}" if rest else "tried everywhere"
 
     @property
-    def last_words(self):
+    def last_words(self) -> str:
         """Failures, the file to ship, and the path of the report: a line each."""
         failed = [f"{name}: FAILED: {why}" for name, why in self.failures.items()]
         ship = [

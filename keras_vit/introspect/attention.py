@@ -1,14 +1,24 @@
 """Attention maps of a trained model."""
 
+from collections.abc import Sequence
+
+import keras
 import numpy as np
 from keras import ops
 
 from keras_vit.files import check_memory
 from keras_vit.introspect import drawing
-from keras_vit.introspect.layout import blocks_of, probe_of, runner, token_layout
+from keras_vit.introspect.layout import (
+    TokenLayout,
+    blocks_of,
+    probe_of,
+    runner,
+    token_layout,
+)
+from keras_vit.types import Figure, Images
 
 
-def attention_maps(model, images):
+def attention_maps(model: keras.Model, images: Images) -> list[np.ndarray]:
     """Compute the attention weights of every block.
 
     Args:
@@ -53,7 +63,7 @@ def maps_of(blocks, tokens):
     ]
 
 
-def readout_attention(model, images):
+def readout_attention(model: keras.Model, images: Images) -> np.ndarray:
     """Attention of the pooled vector in the last block.
 
     The class token's attention in the last block (the mean of both tokens of a
@@ -96,7 +106,9 @@ def reader_rows(maps, layout):
     return np.stack([np.einsum("q,baqk->bak", layout.readers, m) for m in maps], 1)
 
 
-def plot_attention_maps(maps, layout, index=0):
+def plot_attention_maps(
+    maps: Sequence[np.ndarray], layout: TokenLayout, index: int = 0
+) -> Figure:
     """Draw the attention of the head's tokens: a column per block, a row per head.
 
     Every tile is scaled to its own largest value, prefix tokens left out.

@@ -1,13 +1,19 @@
 """Mean attention distance of heads: their receptive field, in pixels."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_vit.introspect import drawing
 from keras_vit.introspect.attention import check_room, maps_of
 from keras_vit.introspect.layout import blocks_of, stream, token_layout
+from keras_vit.types import Figure, Images
 
 
-def attention_distance(model, images, batch_size=16, verbose=0):
+def attention_distance(
+    model: keras.Model, images: Images, batch_size: int = 16, verbose: int = 0
+) -> np.ndarray:
     """Mean attention distance per block and head, in px.
 
         D(l, a) = 1/(B N) sum over images b and patches i, j of
@@ -36,7 +42,8 @@ def attention_distance(model, images, batch_size=16, verbose=0):
     """
     layout, blocks = token_layout(model), blocks_of(model)
     check_room(blocks, min(batch_size, len(images)))
-    inputs, total = [block.input for block in blocks], 0.0
+    total: Any = 0.0
+    inputs = [block.input for block in blocks]
     for tokens in stream(model, inputs, images, batch_size, verbose):
         count = tokens[0].shape[0]
         total = total + count * distances_of(maps_of(blocks, tokens), layout)
@@ -56,7 +63,7 @@ def patch_distances(layout):
     return np.linalg.norm(places[:, None] - places[None], axis=-1)
 
 
-def plot_attention_distance(distances):
+def plot_attention_distance(distances: np.ndarray) -> Figure:
     """Draw one dot per head over the depth, as in fig. 7 of the ViT paper.
 
     Args:

@@ -7,9 +7,10 @@ from keras import ops
 from keras_vit.introspect import drawing
 from keras_vit.introspect.layout import encoder_of, transformer_of
 from keras_vit.layers import Patches, StdConv
+from keras_vit.types import Figure
 
 
-def embedding_filters(model, count=28):
+def embedding_filters(model: keras.Model, count: int = 28) -> np.ndarray:
     """Compute the principal components of the patch embedding's filters.
 
     The kernel of the patch projection, (P*P*C, D), holds D filters. With X the (D,
@@ -76,7 +77,7 @@ def _kernel(model):
     )
 
 
-def plot_embedding_filters(filters, columns=7):
+def plot_embedding_filters(filters: np.ndarray, columns: int = 7) -> Figure:
     """Draw the components in rows of seven, as fig. 7 of the ViT paper does.
 
     Args:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -22,7 +23,7 @@ from keras_vit.introspect.position import position_similarity
 from keras_vit.introspect.rollout import roll
 from keras_vit.models.input_range import UNKNOWN, stated
 from keras_vit.models.output_activation import ending, labels_of, meaning
-from keras_vit.preprocess import decode_predictions, preprocess_input
+from keras_vit.preprocess import Preprocessing, decode_predictions, preprocess_input
 from keras_vit.progress import Bar
 
 GREY = np.array([0.299, 0.587, 0.114], "float32")  # as PIL makes grey of colours
@@ -68,7 +69,13 @@ class Inspection:
     filters: np.ndarray | str
 
 
-def inspect_model(model, pictures, preprocessing=None, top=5, verbose=1):
+def inspect_model(
+    model: keras.Model,
+    pictures: dict[str, np.ndarray],
+    preprocessing: Preprocessing | None = None,
+    top: int = 5,
+    verbose: int = 1,
+) -> Inspection:
     """Compute attention maps, distances, filters and norms for the page.
 
     Args:

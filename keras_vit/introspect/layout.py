@@ -38,16 +38,16 @@ class TokenLayout:
     step: tuple
     readers: np.ndarray
 
-    def patches(self, values):
+    def patches(self, values: np.ndarray) -> np.ndarray:
         """Drop the prefix tokens: (..., T) -> (..., N)."""
         return values[..., len(self.prefix) :]
 
-    def to_grid(self, values):
+    def to_grid(self, values: np.ndarray) -> np.ndarray:
         """Drop the prefix tokens and reshape: (..., T) -> (..., h, w)."""
         return self.patches(values).reshape(*values.shape[:-1], *self.grid)
 
 
-def token_layout(model):
+def token_layout(model: keras.Model) -> TokenLayout:
     """Find the token layout of a model.
 
     Args:

@@ -1,13 +1,17 @@
 """Token norms: patches of outlier norm, which the model uses as registers."""
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_vit.introspect import drawing
-from keras_vit.introspect.layout import blocks_of, stream
+from keras_vit.introspect.layout import TokenLayout, blocks_of, stream
+from keras_vit.types import Figure, Images
 
 
-def token_norms(model, images, batch_size=16, verbose=0):
+def token_norms(
+    model: keras.Model, images: Images, batch_size: int = 16, verbose: int = 0
+) -> np.ndarray:
     """Norm of every token after every block.
 
         n(b, l, t) = sqrt(sum over channels of x(b, l, t, channel)^2)
@@ -50,7 +54,7 @@ def outlier_ratio(norms, layout):
     return last.max(axis=1) / np.maximum(np.median(last, axis=1), 1e-12)
 
 
-def plot_token_norms(norms, layout):
+def plot_token_norms(norms: np.ndarray, layout: TokenLayout) -> Figure:
     """Draw token norms over the blocks, with the outliers after the last.
 
     Left: of all patches the median, the range of nine in ten and the largest, with

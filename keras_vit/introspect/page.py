@@ -11,12 +11,13 @@ from keras_vit.introspect.distance import plot_attention_distance
 from keras_vit.introspect.embedding import image, large_enough, svg, thumbnail
 from keras_vit.introspect.filters import plot_embedding_filters
 from keras_vit.introspect.formulas import FORMULAS
+from keras_vit.introspect.inspection import Inspection
 from keras_vit.introspect.norms import outlier_ratio, plot_token_norms
 from keras_vit.introspect.position import plot_position_similarity
 from keras_vit.introspect.style import CSS
 
 
-def render_page(inspection, title=None):
+def render_page(inspection: Inspection, title: str | None = None) -> str:
     """Write the page.
 
     Args:

@@ -5,10 +5,15 @@ from keras import ops
 
 from keras_vit.introspect import drawing
 from keras_vit.models import generate
+from keras_vit.models.image_gpt import ImageGPT
+from keras_vit.models.mae import MaskedAutoencoder
 from keras_vit.preprocess import to_pixels
+from keras_vit.types import Figure, Images
 
 
-def plot_reconstruction(model, images, seed=0):
+def plot_reconstruction(
+    model: MaskedAutoencoder, images: Images, seed: int = 0
+) -> Figure:
     """Draw images, their visible patches, and a masked autoencoder's reconstruction.
 
     Args:
@@ -28,7 +33,14 @@ def plot_reconstruction(model, images, seed=0):
     return _table(rows, ["image", "seen", "painted"])
 
 
-def plot_completion(model, images, share=0.5, paintings=3, seed=0, verbose=1):
+def plot_completion(
+    model: ImageGPT,
+    images: Images,
+    share: float = 0.5,
+    paintings: int = 3,
+    seed: int = 0,
+    verbose: int = 1,
+) -> Figure:
     """Draw images, their upper part and the completion by an image GPT.
 
     Args:

@@ -1,10 +1,12 @@
 """Cosine similarity of position embeddings."""
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_vit.introspect import drawing
 from keras_vit.introspect.layout import encoder_of
+from keras_vit.types import Figure
 
 MOST = 16  # tiles per side; a grid with more is thinned
 REASONS = {
@@ -13,7 +15,7 @@ REASONS = {
 }
 
 
-def position_similarity(model):
+def position_similarity(model: keras.Model) -> np.ndarray:
     """Cosine similarity of every patch's position embedding with all others.
 
         S(i, j) = e_i . e_j / (|e_i| |e_j|)
@@ -48,7 +50,7 @@ def position_similarity(model):
     return (table @ table.T).reshape(*encoder.grid, *encoder.grid)
 
 
-def plot_position_similarity(similarity):
+def plot_position_similarity(similarity: np.ndarray) -> Figure:
     """Draw one tile per patch: the similarity of its position embedding to all others.
 
     Grids of more than 16 patches per side are thinned: every second, third, ... tile.

@@ -1,14 +1,20 @@
 """Attention rollout: attention through all blocks, back to the patches."""
 
+from collections.abc import Sequence
+
+import keras
 import numpy as np
 from keras import ops
 
 from keras_vit.introspect import drawing
 from keras_vit.introspect.attention import check_room, maps_of, probe_rows
 from keras_vit.introspect.layout import blocks_of, probe_of, stream, token_layout
+from keras_vit.types import Figure, Images
 
 
-def attention_rollout(model, images, batch_size=16, verbose=0):
+def attention_rollout(
+    model: keras.Model, images: Images, batch_size: int = 16, verbose: int = 0
+) -> np.ndarray:
     """Compute attention rollout from the head's tokens back to the patches.
 
     With A_l the attention of block l, averaged over heads, and I for the residual
@@ -71,7 +77,9 @@ def roll(maps, rows):
     return rows.astype("float32")
 
 
-def plot_attention_rollout(rollouts, pictures):
+def plot_attention_rollout(
+    rollouts: np.ndarray, pictures: Sequence[np.ndarray]
+) -> Figure:
     """Draw each picture beside its rollout map.
 
     The second is the picture times the map, interpolated and divided by its largest

@@ -1,11 +1,13 @@
 """Multi-head self-attention, with its attention weights available."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vit.layers.norm import LayerNorm
+from keras_vit.types import Config, Shape, Tensor
 
 
 def uniform_of_square(width):
@@ -58,15 +60,15 @@ class Attention(keras.layers.Layer):
 
     def __init__(
         self,
-        heads,
-        use_bias=True,
-        qk_norm=False,
-        relative_position=False,
-        attention_dropout=0.0,
-        dropout=0.0,
-        epsilon=1e-6,
-        **kwargs,
-    ):
+        heads: int,
+        use_bias: bool = True,
+        qk_norm: bool = False,
+        relative_position: bool = False,
+        attention_dropout: float = 0.0,
+        dropout: float = 0.0,
+        epsilon: float = 1e-6,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.heads = heads
         self.use_bias = use_bias
@@ -84,7 +86,7 @@ class Attention(keras.layers.Layer):
             self.query_norm = LayerNorm(epsilon, dtype=policy, name="query_norm")
             self.key_norm = LayerNorm(epsilon, dtype=policy, name="key_norm")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         _, length, width = input_shape
         if width % self.heads:
             raise ValueError(
@@ -141,7 +143,7 @@ class Attention(keras.layers.Layer):
         skewed = ops.reshape(flat, (-1, self.heads, length, 2 * length - 1))
         return skewed[:, :, :, length - 1 :]  # (B, A, T, T)
 
-    def scores(self, query, key):
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """Scaled query-key products: (B, A, T, T), before softmax."""
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         if self.relative_position:
@@ -153,12 +155,12 @@ class Attention(keras.layers.Layer):
         wide = keras.backend.result_type(self.compute_dtype, "float32")
         return ops.softmax(ops.cast(scores, wide), axis=-1)
 
-    def attention_weights(self, tokens):
+    def attention_weights(self, tokens: Tensor) -> Tensor:
         """Attention weights: (B, A, T, T) float32, rows sum to 1, before dropout."""
         query, key, _ = self._heads(tokens)
         return self._attend(query, key)
 
-    def call(self, tokens, training=None):
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         query, key, value = self._heads(tokens)
         weights = ops.cast(self._attend(query, key), self.compute_dtype)
         weights = self.weights_drop(weights, training=training)
@@ -167,10 +169,10 @@ class Attention(keras.layers.Layer):
         x = self.proj(ops.reshape(x, (-1, length, tokens.shape[-1])))
         return self.drop(x, training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "heads": self.heads,

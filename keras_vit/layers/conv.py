@@ -3,11 +3,14 @@
 Defaults are the constants of vit_jax's hybrids. Big Transfer has others.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_vit.choices import check_choice
 from keras_vit.layers.legacy import refuse_h5
+from keras_vit.types import Config, Shape, Tensor
 
 GROUPS = 32
 PADDINGS = ("same", "symmetric")
@@ -48,15 +51,15 @@ class StdConv(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        size,
-        strides=1,
-        epsilon=1e-5,
-        inside=False,
-        padding="same",
-        baked=False,
-        **kwargs,
-    ):
+        filters: int,
+        size: int,
+        strides: int = 1,
+        epsilon: float = 1e-5,
+        inside: bool = False,
+        padding: str = "same",
+        baked: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if size % 2 == 0:
             raise ValueError(f"size: must be odd, got {size}. Use {size + 1}.")
@@ -69,7 +72,7 @@ class StdConv(keras.layers.Layer):
         self.padding = padding
         self.baked = baked
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.kernel = self.add_weight(
             shape=(self.size, self.size, input_shape[-1], self.filters),
             initializer=keras.initializers.LecunNormal(),
@@ -78,12 +81,12 @@ class StdConv(keras.layers.Layer):
         )
 
     @property
-    def margin(self):
+    def margin(self) -> int:
         """Explicit zero padding per side, px; 0 where the convolution pads."""
         # With a step of 1 both kinds of padding are the same.
         return self.size // 2 if self.padding != "same" and self.strides > 1 else 0
 
-    def standardised_kernel(self):
+    def standardised_kernel(self) -> Tensor:
         """The standardised kernel, (size, size, C, filters)."""
         kernel = ops.convert_to_tensor(self.kernel)
         if not self.baked:
@@ -95,7 +98,7 @@ class StdConv(keras.layers.Layer):
                 kernel = kernel / (ops.sqrt(variance) + self.epsilon)
         return ops.cast(kernel, self.compute_dtype)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         if self.margin:
             sides = (self.margin, self.margin)
             x = ops.pad(x, ((0, 0), sides, sides, (0, 0)))
@@ -107,12 +110,12 @@ class StdConv(keras.layers.Layer):
             data_format="channels_last",
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, *sides, _ = input_shape
         sides = [None if s is None else -(-s // self.strides) for s in sides]
         return (batch, *sides, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         refuse_h5()
         return {
             **super().get_config(),
@@ -154,12 +157,14 @@ class GroupNorm(keras.layers.Layer):
         Wu and He 2018, arXiv:1803.08494, eq. (1); 32 groups.
     """
 
-    def __init__(self, epsilon=1e-6, zero=False, **kwargs):
+    def __init__(
+        self, epsilon: float = 1e-6, zero: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.epsilon = epsilon
         self.zero = zero
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = input_shape[-1]
         if channels % GROUPS:
             raise ValueError(
@@ -174,7 +179,7 @@ class GroupNorm(keras.layers.Layer):
             shape=(channels,), initializer="zeros", name="beta", autocast=False
         )
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         _, height, width, channels = ops.shape(x)
         wide = keras.backend.result_type(self.compute_dtype, "float32")
         x = ops.reshape(
@@ -187,10 +192,10 @@ class GroupNorm(keras.layers.Layer):
         x = x * ops.cast(self.gamma, wide) + ops.cast(self.beta, wide)
         return ops.cast(x, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "epsilon": self.epsilon, "zero": self.zero}
 
 
@@ -216,7 +221,9 @@ class BottleneckUnit(keras.layers.Layer):
         He et al. 2015, arXiv:1512.03385, fig. 5; vit_jax's models_resnet.py.
     """
 
-    def __init__(self, filters, strides=1, baked=False, **kwargs):
+    def __init__(
+        self, filters: int, strides: int = 1, baked: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.strides = strides
@@ -230,8 +237,9 @@ class BottleneckUnit(keras.layers.Layer):
             setattr(self, f"conv{part}", conv)
             setattr(self, f"norm{part}", norm)
 
-    def build(self, input_shape):
-        self.conv_proj = self.norm_proj = None
+    def build(self, input_shape: Shape) -> None:
+        self.conv_proj: Any = None
+        self.norm_proj: Any = None
         if input_shape[-1] != 4 * self.filters or self.strides != 1:
             self.conv_proj = StdConv(
                 4 * self.filters,
@@ -254,17 +262,17 @@ class BottleneckUnit(keras.layers.Layer):
         norm.build(shape)
         return shape
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         shortcut = x if self.conv_proj is None else self.norm_proj(self.conv_proj(x))
         x = ops.relu(self.norm1(self.conv1(x)))
         x = ops.relu(self.norm2(self.conv2(x)))
         return ops.relu(shortcut + self.norm3(self.conv3(x)))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = self.conv2.compute_output_shape(input_shape)
         return (*shape[:3], 4 * self.filters)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -300,13 +308,13 @@ class PreactivationUnit(keras.layers.Layer):
 
     def __init__(
         self,
-        filters,
-        strides=1,
-        epsilon=1e-10,
-        norm_epsilon=1e-5,
-        baked=False,
-        **kwargs,
-    ):
+        filters: int,
+        strides: int = 1,
+        epsilon: float = 1e-10,
+        norm_epsilon: float = 1e-5,
+        baked: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.strides = strides
@@ -333,7 +341,7 @@ class PreactivationUnit(keras.layers.Layer):
             name=name,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.conv_proj = None
         if input_shape[-1] != 4 * self.filters or self.strides != 1:
             self.conv_proj = self._conv(4 * self.filters, 1, self.strides, "conv_proj")
@@ -348,7 +356,7 @@ class PreactivationUnit(keras.layers.Layer):
             conv.build(shape)
             shape = conv.compute_output_shape(shape)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         normed = ops.relu(self.norm1(x))
         shortcut = x if self.conv_proj is None else self.conv_proj(normed)
         x = self.conv1(normed)
@@ -356,11 +364,11 @@ class PreactivationUnit(keras.layers.Layer):
         x = self.conv3(ops.relu(self.norm3(x)))
         return shortcut + x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = self.conv2.compute_output_shape(input_shape)
         return (*shape[:3], 4 * self.filters)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "filters": self.filters,

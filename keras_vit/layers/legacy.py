@@ -2,12 +2,10 @@
 
 import contextlib
 import os
-import sys
 
-from keras.src.backend.common import global_state
+from keras_vit.private_keras import begun_h5, writes_old_h5
 
 SUFFIXES = (".h5", ".hdf5")
-WRITER = "save_model_to_hdf5"  # of Keras
 
 
 def refuse_h5(always=False):
@@ -22,7 +20,7 @@ def refuse_h5(always=False):
     Raises:
         ValueError: with the formats that do load again.
     """
-    writing = global_state.get_global_attribute("use_legacy_config")
+    writing = writes_old_h5()
     if writing:
         _remove_begun()
     if always or writing:
@@ -36,13 +34,9 @@ def refuse_h5(always=False):
 def _remove_begun():
     """Remove the empty file that Keras opens before it asks for a config.
 
-    Its path is known in the function that called us through Keras alone. A file that
-    the user opened is left to the user.
+    A file that the user opened is left to the user.
     """
-    frame = sys._getframe()
-    while frame is not None and frame.f_code.co_name != WRITER:
-        frame = frame.f_back
-    known = {} if frame is None else frame.f_locals
-    if known.get("opened_new_file"):
+    begun = begun_h5()
+    if begun is not None:
         with contextlib.suppress(OSError):
-            os.unlink(known["filepath"])
+            os.unlink(begun)

@@ -1,9 +1,12 @@
 """The MLP of a block, and the GELU variants of checkpoints."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
+
+from keras_vit.types import Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -69,7 +72,9 @@ class MLP(keras.layers.Layer):
         vit_jax: Glorot uniform kernels, biases normal with std 1e-6.
     """
 
-    def __init__(self, hidden, activation="gelu", dropout=0.0, **kwargs):
+    def __init__(
+        self, hidden: int, activation: str = "gelu", dropout: float = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden = hidden
         self.activation = activation
@@ -84,19 +89,19 @@ class MLP(keras.layers.Layer):
             units, bias_initializer=bias, dtype=self.dtype_policy, name=name
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.fc2 = self._dense(input_shape[-1], "fc2")
         self.fc1.build(input_shape)
         self.fc2.build((*input_shape[:-1], self.hidden))
 
-    def call(self, tokens, training=None):
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         hidden = self.drop(self._act(self.fc1(tokens)), training=training)
         return self.drop(self.fc2(hidden), training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "hidden": self.hidden,

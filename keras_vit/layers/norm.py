@@ -1,7 +1,11 @@
 """Layer normalisation and LayerScale, in operators that converters fold."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_vit.types import Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -29,12 +33,12 @@ class LayerNorm(keras.layers.Layer):
         Ba et al. 2016, arXiv:1607.06450, eq. (4); epsilon of vit_jax.
     """
 
-    def __init__(self, epsilon=1e-6, **kwargs):
+    def __init__(self, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.epsilon = epsilon
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         width = (input_shape[-1],)
         self.gamma = self.add_weight(
             shape=width, initializer="ones", name="gamma", autocast=False
@@ -43,7 +47,7 @@ class LayerNorm(keras.layers.Layer):
             shape=width, initializer="zeros", name="beta", autocast=False
         )
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         wide = keras.backend.result_type(self.compute_dtype, "float32")
         x = ops.cast(x, wide)
         centred = x - ops.mean(x, axis=-1, keepdims=True)
@@ -52,10 +56,10 @@ class LayerNorm(keras.layers.Layer):
         x = centred * ops.rsqrt(variance + self.epsilon) * gamma + beta
         return ops.cast(x, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
@@ -79,23 +83,23 @@ class LayerScale(keras.layers.Layer):
         Touvron et al. 2021, arXiv:2103.17239, eq. (4).
     """
 
-    def __init__(self, init=1e-4, **kwargs):
+    def __init__(self, init: float = 1e-4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.init = init
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.gamma = self.add_weight(
             shape=(input_shape[-1],),
             initializer=keras.initializers.Constant(self.init),
             name="gamma",
         )
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return x * self.gamma
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "init": self.init}

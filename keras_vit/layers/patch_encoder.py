@@ -1,9 +1,12 @@
 """Patch embedding: projection, class token, position embeddings."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_vit.layers.position import POSITIONS, TABLES
+from keras_vit.types import Config, Shape, Tensor
 
 
 def square_grid(count):
@@ -64,16 +67,16 @@ class PatchEncoder(keras.layers.Layer):
 
     def __init__(
         self,
-        width,
-        class_tokens=1,
-        registers=0,
-        position="learned",
-        position_prefix=True,
-        grid=None,
-        use_bias=True,
-        dropout=0.0,
-        **kwargs,
-    ):
+        width: int,
+        class_tokens: int = 1,
+        registers: int = 0,
+        position: str = "learned",
+        position_prefix: bool = True,
+        grid: tuple[int, int] | None = None,
+        use_bias: bool = True,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if position not in POSITIONS:
             known = ", ".join(POSITIONS)
@@ -96,11 +99,11 @@ class PatchEncoder(keras.layers.Layer):
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="drop")
 
     @property
-    def prefix_tokens(self):
+    def prefix_tokens(self) -> int:
         """Number of tokens before the patches."""
         return self.class_tokens + self.registers
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         count = input_shape[1]
         if count is None:
             raise ValueError(
@@ -150,7 +153,7 @@ class PatchEncoder(keras.layers.Layer):
             table = ops.pad(table, ((0, 0), (self.prefix_tokens, 0), (0, 0)))
         return prefix + table
 
-    def place(self, tokens):
+    def place(self, tokens: Tensor) -> Tensor:
         """Prepend the prefix tokens to projected patches, and add positions.
 
         Args:
@@ -166,13 +169,13 @@ class PatchEncoder(keras.layers.Layer):
             tokens = tokens + ops.cast(constant, self.compute_dtype)
         return tokens
 
-    def call(self, patches, training=None):
+    def call(self, patches: Tensor, training: bool | None = None) -> Tensor:
         return self.drop(self.place(self.projection(patches)), training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.prefix_tokens + input_shape[1], self.width)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "width": self.width,

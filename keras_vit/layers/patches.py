@@ -1,10 +1,13 @@
 """Patch extraction."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_vit.choices import whole
 from keras_vit.layers.legacy import refuse_h5
+from keras_vit.types import Config, Shape, Size, Tensor
 
 
 def pair(value, name):
@@ -87,11 +90,11 @@ class Patches(keras.layers.Layer):
         Dosovitskiy et al. 2021, arXiv:2010.11929, section 3.1.
     """
 
-    def __init__(self, patch_size, **kwargs):
+    def __init__(self, patch_size: Size, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.patch_size = pair(patch_size, "patch_size")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if len(input_shape) != 4 or None in input_shape[1:]:
             raise ValueError(
                 f"{self.name}: needs images of a fixed size (B, H, W, C), got shape "
@@ -99,7 +102,7 @@ class Patches(keras.layers.Layer):
             )
         patch_grid(input_shape[1:3], self.patch_size)
 
-    def call(self, images):
+    def call(self, images: Tensor) -> Tensor:
         height, width, channels = images.shape[1:]
         rows, columns = self.patch_size
         h, w = height // rows, width // columns
@@ -107,11 +110,11 @@ class Patches(keras.layers.Layer):
         x = ops.transpose(x, (0, 2, 1, 3))  # (B*h, w, P, P*C)
         return ops.reshape(x, (-1, h * w, rows * columns * channels))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, height, width, channels = input_shape
         h, w = patch_grid((height, width), self.patch_size)
         return (batch, h * w, self.patch_size[0] * self.patch_size[1] * channels)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         refuse_h5()
         return {**super().get_config(), "patch_size": list(self.patch_size)}

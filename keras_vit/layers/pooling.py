@@ -1,12 +1,14 @@
 """Pooling of tokens to one vector per image."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vit.layers.mlp import MLP
 from keras_vit.layers.norm import LayerNorm
+from keras_vit.types import Config, Shape, Tensor
 
 POOLINGS = ("token", "gap", "map")
 
@@ -22,17 +24,17 @@ class TokenPooling(keras.layers.Layer):
         tokens: (B, T, D). Returns: (B, D).
     """
 
-    def __init__(self, index=0, **kwargs):
+    def __init__(self, index: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.index = index
 
-    def call(self, tokens):
+    def call(self, tokens: Tensor) -> Tensor:
         return tokens[:, self.index]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "index": self.index}
 
 
@@ -47,18 +49,18 @@ class MeanPooling(keras.layers.Layer):
         tokens: (B, T, D). Returns: (B, D).
     """
 
-    def __init__(self, prefix=0, **kwargs):
+    def __init__(self, prefix: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.prefix = prefix
 
-    def call(self, tokens):
+    def call(self, tokens: Tensor) -> Tensor:
         patches = tokens[:, self.prefix :] if self.prefix else tokens
         return ops.mean(patches, axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "prefix": self.prefix}
 
 
@@ -81,7 +83,14 @@ class AttentionPooling(keras.layers.Layer):
         big_vision's MAPHead.
     """
 
-    def __init__(self, heads, mlp_dim, activation="gelu", epsilon=1e-6, **kwargs):
+    def __init__(
+        self,
+        heads: int,
+        mlp_dim: int,
+        activation: str = "gelu",
+        epsilon: float = 1e-6,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.heads = heads
         self.mlp_dim = mlp_dim
@@ -91,7 +100,7 @@ class AttentionPooling(keras.layers.Layer):
         self.norm = LayerNorm(epsilon, dtype=policy, name="norm")
         self.mlp = MLP(mlp_dim, activation, dtype=policy, name="mlp")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         width = input_shape[-1]
         if width % self.heads:
             raise ValueError(
@@ -117,7 +126,7 @@ class AttentionPooling(keras.layers.Layer):
         x = ops.reshape(x, (-1, length, self.heads, x.shape[-1] // self.heads))
         return ops.transpose(x, (0, 2, 1, 3))
 
-    def attention_weights(self, tokens):
+    def attention_weights(self, tokens: Tensor) -> Tensor:
         """Attention weights of the query: (B, A, 1, T) float32, rows sum to 1."""
         width = tokens.shape[-1] // self.heads
         probe = ops.cast(self.probe, self.compute_dtype)
@@ -130,17 +139,17 @@ class AttentionPooling(keras.layers.Layer):
         wide = keras.backend.result_type(self.compute_dtype, "float32")
         return ops.softmax(ops.cast(scores, wide), axis=-1)
 
-    def call(self, tokens, training=None):
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         weights = ops.cast(self.attention_weights(tokens), self.compute_dtype)
         x = ops.matmul(weights, self._split(self.value(tokens)))  # (B, A, 1, d)
         x = self.proj(ops.reshape(x, (-1, 1, tokens.shape[-1])))
         x = x + self.mlp(self.norm(x), training=training)
         return ops.reshape(x, (-1, tokens.shape[-1]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "heads": self.heads,

@@ -1,10 +1,13 @@
 """Transformer encoder block: attention and MLP, pre-norm residual branches."""
 
+from typing import Any
+
 import keras
 
 from keras_vit.layers.attention import Attention
 from keras_vit.layers.mlp import MLP
 from keras_vit.layers.norm import LayerNorm, LayerScale
+from keras_vit.types import Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -38,19 +41,19 @@ class TransformerBlock(keras.layers.Layer):
 
     def __init__(
         self,
-        heads,
-        mlp_dim,
-        dropout=0.0,
-        attention_dropout=0.0,
-        drop_path=0.0,
-        layer_scale=None,
-        activation="gelu",
-        qkv_bias=True,
-        qk_norm=False,
-        relative_position=False,
-        epsilon=1e-6,
-        **kwargs,
-    ):
+        heads: int,
+        mlp_dim: int,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        drop_path: float = 0.0,
+        layer_scale: float | None = None,
+        activation: str = "gelu",
+        qkv_bias: bool = True,
+        qk_norm: bool = False,
+        relative_position: bool = False,
+        epsilon: float = 1e-6,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.heads = heads
         self.mlp_dim = mlp_dim
@@ -105,13 +108,13 @@ class TransformerBlock(keras.layers.Layer):
             name=name,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         parts = [self.norm1, self.attention, self.norm2, self.mlp]
         parts += [scale for scale in (self.scale1, self.scale2) if scale is not None]
         for part in parts:
             part.build(input_shape)
 
-    def call(self, tokens, training=None):
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         branch = self.attention(self.norm1(tokens), training=training)
         branch = branch if self.scale1 is None else self.scale1(branch)
         tokens = tokens + self.drop_path1(branch, training=training)
@@ -119,14 +122,14 @@ class TransformerBlock(keras.layers.Layer):
         branch = branch if self.scale2 is None else self.scale2(branch)
         return tokens + self.drop_path2(branch, training=training)
 
-    def attention_weights(self, tokens):
+    def attention_weights(self, tokens: Tensor) -> Tensor:
         """Attention of this block for its input tokens: (B, A, T, T) float32."""
         return self.attention.attention_weights(self.norm1(tokens))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "heads": self.heads,

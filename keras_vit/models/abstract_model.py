@@ -1,11 +1,15 @@
 """Abstract models: weight shapes without memory."""
 
 import concurrent.futures
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
 
-def outline(build, *args, **options):
+def outline(
+    build: Callable[..., keras.Model], *args: Any, **options: Any
+) -> keras.Model:
     """Build a model without allocating its weights.
 
     Keras notes such weights in a list of the current thread, and fills all of them

@@ -128,7 +128,7 @@ class Architecture:
             put(self, "preprocessing", self.preprocessing.resized(self.image_size))
 
     @property
-    def grid(self):
+    def grid(self) -> tuple[int, int]:
         """(h, w), patches."""
         front = self.conv_stem if self.stem is None else self.stem
         if front is None:
@@ -137,12 +137,12 @@ class Architecture:
             features = conv_stem.feature_size(self.image_size, self.conv_stem)
         else:
             features = hybrid.feature_size(self.image_size, self.stem, self.channels)
-        sides = zip(features, self.patch_size, strict=True)
-        if any(side % patch for side, patch in sides):
+        height, width = pair(self.patch_size, "patch_size")
+        if features[0] % height or features[1] % width:
             remedy = "patch_size=1"
             if not hybrid.is_model(self.stem):
                 kind = hybrid if self.conv_stem is None else conv_stem
-                step = kind.shrink(front) * self.patch_size[0]
+                step = kind.shrink(front) * height
                 remedy = f"multiples of {step} px"
             raise ValueError(
                 f"image_size: a hybrid's features must make whole patches, got "
@@ -152,9 +152,9 @@ class Architecture:
         return patch_grid(features, self.patch_size)
 
     @property
-    def class_tokens(self):
+    def class_tokens(self) -> int:
         """Number of tokens that heads read."""
-        return int(self.class_token) + int(self.distilled)
+        return int(bool(self.class_token)) + int(self.distilled)
 
     def _check_counts(self):
         for name in ("width", "depth", "heads", "mlp_dim", "classes", "channels"):

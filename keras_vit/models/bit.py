@@ -5,7 +5,7 @@ network that the ViT paper measures itself against. Constants of big_transfer.
 """
 
 import dataclasses
-import inspect
+from typing import Any
 
 import keras
 
@@ -16,6 +16,7 @@ from keras_vit.layers.patches import pair
 from keras_vit.models.head import activate, classifier
 from keras_vit.models.image_model import ImageModel
 from keras_vit.preprocess import Preprocessing
+from keras_vit.signatures import with_fields_of
 from keras_vit.words import check_names
 
 WIDTH = 64  # channels of the root at width factor 1
@@ -121,7 +122,8 @@ class BiTArchitecture:
             )
 
 
-def BigTransfer(**options):
+@with_fields_of(BiTArchitecture)
+def BigTransfer(**options: Any) -> ImageModel:
     """Build a Big Transfer ResNet with random weights.
 
     Layers are named `root`, `stage1_unit1` and so on, `norm`, `pool`, `head`.
@@ -144,9 +146,6 @@ def BigTransfer(**options):
     fields = [field.name for field in dataclasses.fields(BiTArchitecture)]
     check_names("BigTransfer", options, fields, words.MODELS)
     return build(BiTArchitecture(**options))
-
-
-BigTransfer.__signature__ = inspect.signature(BiTArchitecture)
 
 
 def build(arch):

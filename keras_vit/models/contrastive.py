@@ -1,9 +1,13 @@
 """Base class of contrastive models, their projection head, and loss helpers."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_vit.models.pretraining import EncoderModel, encoder_architecture
+from keras_vit.types import Config, Tensor
 
 # Architecture fields that contrastive learning fixes: one vector per image.
 CONTRASTED = {"include_top": False, "distilled": False, "stem": None}
@@ -27,13 +31,13 @@ class ContrastiveModel(EncoderModel):
     whole_batch = True
     fixed = CONTRASTED
 
-    def __init__(self, name, temperature, options):
+    def __init__(self, name: str, temperature: float, options: Config) -> None:
         _check(temperature, options)
         arch = encoder_architecture(name, "imagenet", options, self.fixed)
         super().__init__(arch, 0, "float32")  # nothing is drawn in a call
         self.temperature = temperature
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> Callable:
         """As Keras, whose `fit` asks for it.
 
         Raises:
@@ -49,7 +53,7 @@ class ContrastiveModel(EncoderModel):
             )
         return super().make_train_function(force)
 
-    def flat(self, images):
+    def flat(self, images: Tensor) -> Tensor:
         """Flatten views: (B, 2, H, W, C) -> (2 B, H, W, C)."""
         if len(images.shape) != 5 or images.shape[1] != 2:
             raise ValueError(
@@ -60,14 +64,19 @@ class ContrastiveModel(EncoderModel):
         return ops.reshape(images, (-1, *self.image_shape))
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool | None = True,
+    ) -> Tensor:
         """Contrastive loss of `call`'s outputs; labels and weights are unused."""
         # Not by `add_loss` in `call`: devices that wait for each other in the middle
         # of it would find the losses of all of them in the model's one list.
         return self.compare(y_pred)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Plain values that rebuild this model."""
         config = {**super().get_config(), "temperature": self.temperature}
         del config["seed"]

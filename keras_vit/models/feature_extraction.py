@@ -8,7 +8,7 @@ from keras_vit.models.image_gpt import ImageGPT
 from keras_vit.models.image_gpt_features import EVERY, PixelFeatures, pixel_features
 
 
-def encoder(model, pooling=None):
+def encoder(model: keras.Model, pooling: str | None = None) -> keras.Model:
     """Cut off heads, decoders and projections.
 
     Args:
@@ -54,7 +54,7 @@ def encoder(model, pooling=None):
     return keras.Model(inputs, outputs[0], name="encoder")
 
 
-def every_depth(model, pooling=None):
+def every_depth(model: keras.Model, pooling: str | None = None) -> keras.Model:
     """Make a model of the features at every depth.
 
     At depth l stand the tokens that block l takes in, behind the block's own first
@@ -135,7 +135,7 @@ def pixel_trunk(model):
     return readers[0].trunk if readers else None
 
 
-def untrained(model):
+def untrained(model: keras.Model) -> keras.Model:
     """Copy a model with new random weights, as a baseline of probes.
 
     The palette of an image GPT is kept, for it is not learnt by training.

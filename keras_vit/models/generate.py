@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 from keras import ops
-from keras.src.utils import io_utils
+
+from keras_vit.private_keras import print_msg
 
 
 class Sampler(keras.Model):
@@ -96,7 +97,7 @@ def sample(model, known=None, count=1, temperature=1.0, top_k=None, seed=0, verb
     )
     if verbose:
         left = model.length - first + 1
-        io_utils.print_msg(f"Painting {left} pixels of {count} images.")
+        print_msg(f"Painting {left} pixels of {count} images.")
     sampler = Sampler(model, temperature, top_k)
     return sampler.predict(
         [known, draws.astype("float32")], batch_size=count, verbose=0

@@ -6,6 +6,8 @@ Chen et al. 2020, "Generative Pretraining from Pixels" (ICML 2020), and its code
 import math
 import numbers
 import os
+from collections.abc import Iterator
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -14,9 +16,11 @@ from keras import ops
 from keras_vit.choices import check_choice
 from keras_vit.layers.causal import CausalBlock, RMSNorm
 from keras_vit.layers.patches import pair
+from keras_vit.models.image_model import ImageModel
 from keras_vit.models.palette import grid_palette, quantize, read_palette
 from keras_vit.models.pretraining import PretrainingModel, is_share
 from keras_vit.preprocess import Preprocessing
+from keras_vit.types import Config, FilePath, Shape, Size, Tensor
 
 OBJECTIVES = ("autoregressive", "bert")
 FARTHEST = 2.0  # of 0 that a value of -1..1 may lie after an augmentation
@@ -61,22 +65,22 @@ class ImageGPT(PretrainingModel):
 
     def __init__(
         self,
-        image_size=32,
-        width=512,
-        depth=24,
-        heads=8,
-        mlp_dim=None,
-        colors=512,
-        palette=None,
-        objective="autoregressive",
-        mask_ratio=0.15,
-        use_bias=False,
-        epsilon=1e-5,
-        seed=0,
-        preprocessing=None,
-        name="image_gpt",
-        dtype=None,
-    ):
+        image_size: Size = 32,
+        width: int = 512,
+        depth: int = 24,
+        heads: int = 8,
+        mlp_dim: int | None = None,
+        colors: int = 512,
+        palette: FilePath | np.ndarray | None = None,
+        objective: str = "autoregressive",
+        mask_ratio: float = 0.15,
+        use_bias: bool = False,
+        epsilon: float = 1e-5,
+        seed: int = 0,
+        preprocessing: Preprocessing | None = None,
+        name: str = "image_gpt",
+        dtype: str | None = None,
+    ) -> None:
         size = pair(image_size, "image_size")
         preprocessing = preprocessing or Preprocessing(image_size=size)
         super().__init__((*size, 3), preprocessing, seed, name, dtype)
@@ -112,7 +116,7 @@ class ImageGPT(PretrainingModel):
             name=f"block_{index}",
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         def normal(deviation):
             return keras.initializers.RandomNormal(stddev=deviation)
 
@@ -127,7 +131,7 @@ class ImageGPT(PretrainingModel):
         for layer in (*self.blocks, self.norm, self.head):
             layer.build(shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         tokens = self.tokens(inputs)
         mask = None
         if self.objective == "autoregressive":
@@ -139,7 +143,7 @@ class ImageGPT(PretrainingModel):
         self.add_loss(self.token_loss(tokens, scores, mask))
         return scores
 
-    def tokens(self, inputs):
+    def tokens(self, inputs: Tensor) -> Tensor:
         """Palette numbers, (B, H*W) int32, of images or of numbers."""
         if len(inputs.shape) == 2:
             return ops.cast(inputs, "int32")
@@ -154,12 +158,14 @@ class ImageGPT(PretrainingModel):
             )
         return quantize(inputs, self.palette)
 
-    def before(self, tokens):
+    def before(self, tokens: Tensor) -> Tensor:
         """Inputs of the prediction: the start token, then all pixels but the last."""
         start = ops.full_like(tokens[:, :1], self.colors)
         return ops.concatenate([start, tokens[:, :-1]], axis=1)
 
-    def embed(self, numbers, mask=None, start=0):
+    def embed(
+        self, numbers: Tensor, mask: Tensor | None = None, start: int | Tensor = 0
+    ) -> Tensor:
         """Embed palette numbers, with positions.
 
         Args:
@@ -175,7 +181,7 @@ class ImageGPT(PretrainingModel):
         table, rows = ops.convert_to_tensor(self.position), numbers.shape[1]
         return x + ops.slice(table, (start, 0), (rows, self.width))
 
-    def hidden(self, x, blocks=None):
+    def hidden(self, x: Tensor, blocks: int | None = None) -> Tensor:
         """Run embedded pixels through the blocks.
 
         Args:
@@ -190,14 +196,16 @@ class ImageGPT(PretrainingModel):
             x = block(x)
         return self.norm(x) if blocks == self.depth else self.blocks[blocks].norm1(x)
 
-    def every_hidden(self, x):
+    def every_hidden(self, x: Tensor) -> Iterator[Tensor]:
         """Yield what `hidden` returns for each number of blocks, in one pass."""
         for block in self.blocks:
             yield block.norm1(x)
             x = block(x)
         yield self.norm(x)
 
-    def token_loss(self, tokens, scores, mask=None):
+    def token_loss(
+        self, tokens: Tensor, scores: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         """Mean negative log-likelihood, in nats per predicted pixel.
 
         Args:
@@ -216,14 +224,16 @@ class ImageGPT(PretrainingModel):
         count = ops.maximum(ops.sum(mask, axis=1), 1.0)
         return ops.mean(ops.sum(losses * mask, axis=1) / count)
 
-    def to_images(self, tokens):
+    def to_images(self, tokens: Tensor) -> np.ndarray:
         """Palette numbers (B, H*W) -> images (B, H, W, 3) uint8 numpy array."""
         palette = ops.convert_to_numpy(self.palette)
         pixels = palette[ops.convert_to_numpy(tokens)]
         pixels = np.rint(127.5 * (pixels + 1)).clip(0, 255).astype("uint8")
         return pixels.reshape(-1, *self.image_shape)
 
-    def make_classifier(self, classes, pooling=None, **options):
+    def make_classifier(
+        self, classes: int, pooling: str | None = None, **options: Any
+    ) -> ImageModel:
         """See `classifier_from`.
 
         Args:
@@ -235,7 +245,7 @@ class ImageGPT(PretrainingModel):
 
         return make_classifier(self, classes, pooling, **options)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Plain values that rebuild this model; the palette is among its weights."""
         names = ("width", "depth", "heads", "mlp_dim", "colors", "objective")
         names += ("mask_ratio", "use_bias", "epsilon", "seed", "name")
@@ -247,14 +257,14 @@ class ImageGPT(PretrainingModel):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Rebuild from `get_config`; the palette comes with the weights."""
         return super().from_config(
             {**config, "palette": np.zeros((config["colors"], 3))}
         )
 
     @classmethod
-    def from_checkpoint(cls, path, **options):
+    def from_checkpoint(cls, path: FilePath, **options: Any) -> Self:
         """Read a published image GPT.
 
         Args:
@@ -279,13 +289,13 @@ class ImageGPT(PretrainingModel):
 SIZES = {"S": (512, 24, 8), "M": (1024, 36, 8), "L": (1536, 48, 16)}
 
 
-def _named(size):
-    def model(name=f"ImageGPT_{size}", **options):
-        width, depth, heads = SIZES[size]
-        return ImageGPT(width=width, depth=depth, heads=heads, name=name, **options)
+def _build(size: str, name: str, options: Config) -> ImageGPT:
+    width, depth, heads = SIZES[size]
+    return ImageGPT(width=width, depth=depth, heads=heads, name=name, **options)
 
-    model.__name__ = model.__qualname__ = f"ImageGPT_{size}"
-    model.__doc__ = f"""Build image GPT {size} with random weights.
+
+def ImageGPT_S(name: str = "ImageGPT_S", **options: Any) -> ImageGPT:
+    """Build image GPT S with random weights.
 
     Args:
         name: of the model. **options: of `ImageGPT`, such as image_size, palette.
@@ -296,10 +306,37 @@ def _named(size):
     Source:
         Chen et al. 2020, section 3.3.
     """
-    return model
+    return _build("S", name, options)
 
 
-ImageGPT_S, ImageGPT_M, ImageGPT_L = map(_named, SIZES)
+def ImageGPT_M(name: str = "ImageGPT_M", **options: Any) -> ImageGPT:
+    """Build image GPT M with random weights.
+
+    Args:
+        name: of the model. **options: of `ImageGPT`, such as image_size, palette.
+
+    Returns:
+        `ImageGPT`, (B, 32, 32, 3) -> (B, 1024, 512) logits.
+
+    Source:
+        Chen et al. 2020, section 3.3.
+    """
+    return _build("M", name, options)
+
+
+def ImageGPT_L(name: str = "ImageGPT_L", **options: Any) -> ImageGPT:
+    """Build image GPT L with random weights.
+
+    Args:
+        name: of the model. **options: of `ImageGPT`, such as image_size, palette.
+
+    Returns:
+        `ImageGPT`, (B, 32, 32, 3) -> (B, 1024, 512) logits.
+
+    Source:
+        Chen et al. 2020, section 3.3.
+    """
+    return _build("L", name, options)
 
 
 def bits(nats):

@@ -1,10 +1,13 @@
 """Functional Keras model with its preprocessing and labels."""
 
+from typing import Any, Self
+
 import keras
 
 from keras_vit.layers.legacy import SUFFIXES, refuse_h5
 from keras_vit.models.logit_losses import of_logits, warn_of_loss_around
 from keras_vit.preprocess import Preprocessing
+from keras_vit.types import Config, FilePath, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -19,12 +22,17 @@ class ImageModel(keras.Model):
         labels: list of K class names, or None.
     """
 
-    preprocessing = None
-    labels = None
+    preprocessing: Preprocessing | None = None
+    labels: list[str] | None = None
 
     def compile(
-        self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, **options
-    ):
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        **options: Any,
+    ) -> None:
         """Compile as Keras does; losses of probabilities get from_logits=True.
 
         Warns of it. Raises ValueError for a loss of probabilities that cannot be told.
@@ -33,19 +41,25 @@ class ImageModel(keras.Model):
         metrics = None if metrics is None else of_logits(self, metrics, "metrics")
         super().compile(optimizer, loss, loss_weights, metrics, **options)
 
-    def call(self, inputs, training=None, mask=None, **options):
+    def call(
+        self,
+        inputs: Tensor,
+        training: bool | None = None,
+        mask: Any = None,
+        **options: Any,
+    ) -> Tensor:
         """Call as Keras does; warns of a wrong loss around it in training."""
         if training:
             warn_of_loss_around(self)
         return super().call(inputs, training=training, mask=mask, **options)
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: Config) -> None:
         """Compile from a config, which Keras skips where `compile` is overridden."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def save(self, filepath, *arguments, **options):
+    def save(self, filepath: FilePath, *arguments: Any, **options: Any) -> None:
         """As `keras.Model.save`, to a `.keras` file.
 
         Raises:
@@ -55,7 +69,7 @@ class ImageModel(keras.Model):
             refuse_h5(always=True)
         super().save(filepath, *arguments, **options)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Configuration of the functional graph, plus the two notes."""
         refuse_h5()
         note = self.preprocessing
@@ -66,7 +80,7 @@ class ImageModel(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: Config, custom_objects: Config | None = None) -> Self:
         """Rebuild from `get_config`."""
         config = dict(config)
         note, labels = config.pop("preprocessing", None), config.pop("labels", None)

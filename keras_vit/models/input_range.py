@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vit import ranges
+from keras_vit import private_keras, ranges
 from keras_vit.preprocess import Preprocessing
 from keras_vit.ranges import Range
 
@@ -43,7 +43,7 @@ def stated(model):
     note = getattr(model, "preprocessing", None)
     if note is not None:
         return note, None
-    graph = getattr(model, "_functional", model)
+    graph = private_keras.functional_of(model)
     if len(getattr(graph, "inputs", None) or ()) != 1:
         return None, None
     return _found(graph, tuple(graph.inputs[0].shape[1:3]))
@@ -85,7 +85,7 @@ def _found(graph, size):
     slope, _ = affine
     if not np.all(slope * 255 < FEW) or None in size:
         return None, None
-    name = front._keras_history.operation.name
+    name = private_keras.origin_of(front).operation.name
     said = f"takes pixels of 0 to 255: {name!r} inside brings them to its own range"
     return Preprocessing(size, mode="none"), said
 
@@ -94,7 +94,7 @@ def _readers(graph, tensor):
     """(operation, its output) of each reader of a tensor."""
     readers = []
     for operation in graph.operations:
-        for node in operation._inbound_nodes:
+        for node in private_keras.calls_of(operation):
             if any(one is tensor for one in node.input_tensors):
                 readers.append((operation, node.output_tensors[0]))
     return readers

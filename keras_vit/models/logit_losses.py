@@ -8,6 +8,8 @@ import warnings
 
 import keras
 
+from keras_vit import private_keras
+
 # Keras' loss function -> its class, which takes from_logits.
 CLASSES = {
     "binary_crossentropy": "BinaryCrossentropy",
@@ -54,7 +56,7 @@ def warn_of_loss_around(inner):
     Args:
         inner: our model, which is being called.
     """
-    outer = inner._get_call_context().entry_layer
+    outer = private_keras.outermost(inner)
     loss = getattr(outer, "loss", None)
     if outer is inner or loss is None or not getattr(outer, "outputs", None):
         return
@@ -74,7 +76,7 @@ def warn_of_loss_around(inner):
 
 def _converted(model, wanted, module_name):
     """(losses as `of_logits` gives them, names of the changed ones)."""
-    graph = getattr(model, "_functional", model)  # of a Sequential
+    graph = private_keras.functional_of(model)  # of a Sequential
     pairs = zip(graph.output_names, graph.outputs, strict=True)
     raw, changed = {name: is_raw(tensor) for name, tensor in pairs}, []
 
@@ -117,10 +119,9 @@ def _from_logits(item, module_name, model, changed):
 
 def is_raw(tensor):
     """Whether a tensor is the output of a dense layer without activation."""
-    layer, node, index = tensor._keras_history
+    layer, sources, index = private_keras.origin_of(tensor)
     if isinstance(layer, keras.Model) and getattr(layer, "outputs", None):
         return is_raw(layer.outputs[index])
-    sources = layer._inbound_nodes[node].input_tensors
     linear = getattr(layer, "activation", None) is keras.activations.linear
     if isinstance(layer, keras.layers.Dense):
         return linear

@@ -3,7 +3,10 @@
 He et al. 2021, "Masked Autoencoders Are Scalable Vision Learners", arXiv:2111.06377.
 """
 
+from typing import Any, Self
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vit.layers import LayerNorm, Patches, TransformerBlock, masking
@@ -14,6 +17,7 @@ from keras_vit.models.pretraining import (
     fixed_table,
     is_share,
 )
+from keras_vit.types import Config, FilePath, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -59,15 +63,15 @@ class MaskedAutoencoder(MaskedModel):
 
     def __init__(
         self,
-        decoder_width=512,
-        decoder_depth=8,
-        decoder_heads=16,
-        decoder_mlp_dim=None,
-        mask_ratio=0.75,
-        normalise_pixels=True,
-        seed=0,
-        **options,
-    ):
+        decoder_width: int = 512,
+        decoder_depth: int = 8,
+        decoder_heads: int = 16,
+        decoder_mlp_dim: int | None = None,
+        mask_ratio: float = 0.75,
+        normalise_pixels: bool = True,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
         fixed = {**MASKING, "position": "learned"}
         arch = encoder_architecture("mae", "imagenet", options, fixed)
         super().__init__(arch, seed)
@@ -102,7 +106,7 @@ class MaskedAutoencoder(MaskedModel):
         values = arch.patch_size[0] * arch.patch_size[1] * arch.channels
         self.decoder_head = keras.layers.Dense(values, dtype=dtype, name="pixels")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         width, rows = self.decoder_width, 1 + self.patch_count
         normal = keras.initializers.RandomNormal(stddev=0.02, seed=self.seed)
         self.mask_token = self.add_weight((1, 1, width), normal, name="mask_token")
@@ -115,13 +119,17 @@ class MaskedAutoencoder(MaskedModel):
         for layer in (*self.decoder_blocks, self.decoder_norm, self.decoder_head):
             layer.build((None, rows, width))
 
-    def call(self, images, noise=None, training=None):
+    def call(
+        self, images: Tensor, noise: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
         latent, mask, restore_ids = self.encode(images, noise, training)
         patches = self.decode(latent, restore_ids, training)
         self.add_loss(self.reconstruction_loss(images, patches, mask))
         return {"patches": patches, "mask": mask}
 
-    def encode(self, images, noise=None, training=None):
+    def encode(
+        self, images: Tensor, noise: Tensor | None = None, training: bool | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Encode the visible patches to latent tokens.
 
         Args:
@@ -141,7 +149,9 @@ class MaskedAutoencoder(MaskedModel):
         tokens = ops.concatenate([tokens[:, :1], seen], axis=1)
         return self.run_blocks(tokens, training), mask, restore_ids
 
-    def decode(self, latent, restore_ids, training=None):
+    def decode(
+        self, latent: Tensor, restore_ids: Tensor, training: bool | None = None
+    ) -> Tensor:
         """Pixels of every patch, (B, N, P*P*C), from the tokens of `encode`."""
         tokens = self.decoder_embed(latent)
         filler = ops.cast(self.mask_token, tokens.dtype)
@@ -153,7 +163,9 @@ class MaskedAutoencoder(MaskedModel):
         pixels = self.decoder_head(self.decoder_norm(tokens))
         return ops.cast(pixels[:, 1:], "float32")
 
-    def reconstruction_loss(self, images, patches, mask):
+    def reconstruction_loss(
+        self, images: Tensor, patches: Tensor, mask: Tensor
+    ) -> Tensor:
         """Mean squared error per value of the hidden patches.
 
         Args:
@@ -169,7 +181,9 @@ class MaskedAutoencoder(MaskedModel):
         error = ops.mean(ops.square(patches - target), axis=-1)
         return ops.sum(error * mask) / ops.sum(mask)
 
-    def reconstruct(self, images, seed=0):
+    def reconstruct(
+        self, images: Tensor, seed: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the visible patches and the reconstruction.
 
         Args:
@@ -201,7 +215,7 @@ class MaskedAutoencoder(MaskedModel):
         images = patches.transpose(0, 1, 3, 2, 4, 5)
         return images.reshape(-1, h * rows, w * columns, self.arch.channels)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Plain values that rebuild this model."""
         return {
             **super().get_config(),
@@ -214,7 +228,7 @@ class MaskedAutoencoder(MaskedModel):
         }
 
     @classmethod
-    def from_checkpoint(cls, path, **options):
+    def from_checkpoint(cls, path: FilePath, **options: Any) -> Self:
         """Read a masked autoencoder with its decoder.
 
         Args:

@@ -4,11 +4,14 @@ Dosovitskiy et al. 2021, arXiv:2010.11929, appendix B.1.2. No code of it is publ
 the paper leaves open is decided here, and said.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_vit.choices import check_choice
 from keras_vit.layers import Patches, masking
+from keras_vit.layers.patches import pair
 from keras_vit.models.pretraining import (
     MASKING,
     MaskedModel,
@@ -16,6 +19,7 @@ from keras_vit.models.pretraining import (
     is_share,
 )
 from keras_vit.ranges import pixel_statistics
+from keras_vit.types import Config, Shape, Tensor
 
 COLORS = 512  # 3 bits per channel
 SMALL = 4  # side of a patch that was made small
@@ -60,7 +64,13 @@ class MaskedPatchPrediction(MaskedModel):
 
     pooled = {"pooling": "token"}
 
-    def __init__(self, target="mean_color", mask_ratio=0.5, seed=0, **options):
+    def __init__(
+        self,
+        target: str = "mean_color",
+        mask_ratio: float = 0.5,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
         arch = encoder_architecture(
             "masked_patch_prediction", "google", options, MASKING
         )
@@ -82,14 +92,14 @@ class MaskedPatchPrediction(MaskedModel):
             "pixels": pixels,
         }[self.target]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         width = self.arch.width
         normal = keras.initializers.RandomNormal(stddev=0.02, seed=self.seed)
         self.mask_token = self.add_weight((1, 1, width), normal, name="mask_token")
         self.to_patches.build(input_shape)
         self.head.build((None, self.patch_count, width))
 
-    def call(self, images, training=None):
+    def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         self.check_images(images)
         layers = self.encoder.get_layer
         embed = layers("patch_encoder")
@@ -104,7 +114,9 @@ class MaskedPatchPrediction(MaskedModel):
         self.add_loss(self.prediction_loss(images, scores, mask))
         return {"scores": scores, "mask": mask}
 
-    def corrupt(self, projected, training=None):
+    def corrupt(
+        self, projected: Tensor, training: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Mask, replace or keep some of the projected patches, at random.
 
         Args:
@@ -129,7 +141,7 @@ class MaskedPatchPrediction(MaskedModel):
         replaced = hidden * token + (1 - hidden) * others
         return corrupted * replaced + (1 - corrupted) * projected, mask
 
-    def prediction_loss(self, images, scores, mask):
+    def prediction_loss(self, images: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
         """Mean loss of the corrupted patches: cross-entropy, or squared error.
 
         Args:
@@ -150,7 +162,7 @@ class MaskedPatchPrediction(MaskedModel):
             error = ops.mean(error, axis=-1)
         return ops.sum(error * mask) / ops.sum(mask)
 
-    def targets(self, images):
+    def targets(self, images: Tensor) -> Tensor:
         """Targets of the prediction.
 
         Returns:
@@ -160,7 +172,8 @@ class MaskedPatchPrediction(MaskedModel):
         if self.target == "pixels":
             return patches
         parts = SMALL if self.target == "small_patch" else 1
-        rows, columns = (side // parts for side in self.arch.patch_size)
+        sides = pair(self.arch.patch_size, "patch_size")
+        rows, columns = (side // parts for side in sides)
         # (B*N*parts, rows, parts, columns*3): rows of parts, then columns of parts.
         x = ops.reshape(patches, (-1, rows, parts, columns * 3))
         x = ops.reshape(ops.mean(x, axis=1), (-1, parts, columns, 3))
@@ -176,7 +189,7 @@ class MaskedPatchPrediction(MaskedModel):
         bins = ops.clip(ops.floor((mean * scale + shift) / 32.0), 0, 7)
         return ops.cast(ops.sum(bins * ops.array([64.0, 8.0, 1.0]), axis=-1), "int32")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Plain values that rebuild this model."""
         return {
             **super().get_config(),

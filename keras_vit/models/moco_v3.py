@@ -5,6 +5,7 @@ Transformers", arXiv:2104.02057.
 """
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -17,6 +18,7 @@ from keras_vit.models.contrastive import (
     own_places,
     unit,
 )
+from keras_vit.types import Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -58,7 +60,7 @@ class MoCoV3(ContrastiveModel):
         arXiv:2104.02057, sections 3 and 4 and algorithm 1; heads of its code.
     """
 
-    fixed = {
+    fixed: Config = {
         **CONTRASTED,
         "position": "learned",
         "position_prefix": True,
@@ -69,12 +71,12 @@ class MoCoV3(ContrastiveModel):
 
     def __init__(
         self,
-        projection_dim=256,
-        hidden_dim=4096,
-        temperature=0.2,
-        momentum=0.99,
-        **options,
-    ):
+        projection_dim: int = 256,
+        hidden_dim: int = 4096,
+        temperature: float = 0.2,
+        momentum: float = 0.99,
+        **options: Any,
+    ) -> None:
         if not 0 <= momentum <= 1:
             raise ValueError(
                 f"momentum: must be 0 to 1, got {momentum!r}. Use momentum=0.99."
@@ -102,7 +104,7 @@ class MoCoV3(ContrastiveModel):
         projection.kernel.assign(drawn(projection.kernel.shape))
         projection.trainable = False
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         shape = self.encoder.output_shape
         for head in (self.projector, self.momentum_projector):
             head.build(shape)
@@ -124,11 +126,11 @@ class MoCoV3(ContrastiveModel):
                 if not one.name.startswith("moving_"):
                     yield one, two
 
-    def begin(self, steps):
+    def begin(self, steps: int) -> None:
         """Set the number of steps in which the momentum grows to 1."""
         self.run.assign([0.0, float(steps)])
 
-    def momentum_at(self, step, steps):
+    def momentum_at(self, step: Any, steps: Any) -> Tensor:
         """Momentum of a step: `1 - (1 - m) (1 + cos(pi t / T)) / 2`.
 
         Args:
@@ -138,7 +140,7 @@ class MoCoV3(ContrastiveModel):
         wave = ops.where(steps > 0, wave, 1.0)
         return 1.0 - (1.0 - self.momentum) * wave
 
-    def call(self, images, training=None):
+    def call(self, images: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         images = self.flat(images)
         features = self.encoder(images, training=training)
         heads = (self.projector, self.predictor)
@@ -157,14 +159,14 @@ class MoCoV3(ContrastiveModel):
             views = [head(view, training=training) for view in views]
         return ops.stack([unit(view) for view in views], axis=1)
 
-    def follow(self):
+    def follow(self) -> None:
         """Update the momentum encoder by one step; count the step."""
         keep = self.momentum_at(self.run[0], self.run[1])
         for mine, other in self._pairs():
             other.assign(keep * other + (1.0 - keep) * mine)
         self.run.assign(self.run + ops.array([1.0, 0.0]))
 
-    def compare(self, answer):
+    def compare(self, answer: dict[str, Tensor]) -> Tensor:
         """InfoNCE loss of queries against the keys of all images.
 
         With s the cosine over the temperature tau, `2 tau` times the mean over images
@@ -192,7 +194,7 @@ class MoCoV3(ContrastiveModel):
         losses = ops.logsumexp(scores, axis=1) - ops.sum(scores * own, axis=1)
         return 2.0 * self.temperature * ops.mean(losses)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Plain values that rebuild this model."""
         return {
             **super().get_config(),

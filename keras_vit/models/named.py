@@ -3,11 +3,14 @@
 import dataclasses
 import numbers
 import os
+from typing import Any, Protocol, cast
 
 from keras_vit import variants, words
 from keras_vit.models.architecture import Architecture
 from keras_vit.models.bit import BigTransfer, BiTArchitecture
+from keras_vit.models.image_model import ImageModel
 from keras_vit.models.vit import VisionTransformer
+from keras_vit.types import FilePath, Shape
 from keras_vit.weights import places
 from keras_vit.words import check_names
 
@@ -70,15 +73,15 @@ _BIT_DOC = """Build {name}: Big Transfer's {resnet}, {factor} times as wide.
 
 
 def create(
-    variant,
+    variant: str,
     /,
-    weights=None,
-    include_top=True,
-    input_shape=None,
-    classes=None,
-    classifier_activation=None,
-    **options,
-):
+    weights: FilePath | None = None,
+    include_top: bool = True,
+    input_shape: Shape | None = None,
+    classes: int | None = None,
+    classifier_activation: str | None = None,
+    **options: Any,
+) -> ImageModel:
     """Build a model by its name.
 
     Args:
@@ -206,18 +209,40 @@ def _check_file(weights):
     )
 
 
-def _named(function, doc):
+class NamedModel(Protocol):
+    """What every named model is to editors and type checkers.
+
+    Each gives its own sizes and its own name; `help` has the whole page of each.
+    """
+
+    __name__: str
+    __doc__: str
+
+    def __call__(
+        self,
+        weights: FilePath | None = None,
+        include_top: bool = True,
+        input_shape: Shape | None = None,
+        classes: int | None = None,
+        classifier_activation: str | None = None,
+        name: str = ...,
+        **options: Any,
+    ) -> ImageModel:
+        """Build the model; see `create`."""
+
+
+def _named(function: str) -> NamedModel:
     """The public function of a row, which calls `create`."""
 
     def model(
-        weights=None,
-        include_top=True,
-        input_shape=None,
-        classes=None,
-        classifier_activation=None,
-        name=function,
-        **options,
-    ):
+        weights: FilePath | None = None,
+        include_top: bool = True,
+        input_shape: Shape | None = None,
+        classes: int | None = None,
+        classifier_activation: str | None = None,
+        name: str = function,
+        **options: Any,
+    ) -> ImageModel:
         return create(
             function,
             weights=weights,
@@ -230,28 +255,50 @@ def _named(function, doc):
         )
 
     model.__name__ = model.__qualname__ = function
-    model.__doc__ = doc
-    return model
+    model.__doc__ = _doc(function)
+    return cast(NamedModel, model)
 
 
-def _doc(function, family, size, patch):
+def _doc(function: str) -> str:
+    variant = variants.parse(function)
+    if variant.family == "BiT":
+        facts = {"resnet": variant.resnet, "factor": variant.width_factor}
+        return _BIT_DOC.format(name=function, **facts)
+    families = {"DeiT": "distilled DeiT", "ViT": "ViT"}
     return _DOC.format(
         name=function,
-        family={"DeiT": "distilled DeiT", "ViT": "ViT"}.get(family, f"{family} hybrid"),
-        size=size,
-        patch=patch,
-        source=variants.SIZES[size].source,
+        family=families.get(variant.family, f"{variant.family} hybrid"),
+        size=variant.size,
+        patch=variant.patch_size,
+        source=variants.SIZES[variant.size].source,
     )
 
 
-ROWS = {
-    **{name: ("ViT", *row) for name, row in variants.VIT.items()},
-    **{name: ("DeiT", *row) for name, row in variants.DEIT.items()},
-    **{name: row[:3] for name, row in variants.HYBRIDS.items()},
-}
-DOCS = {function: _doc(function, *row) for function, row in ROWS.items()} | {
-    function: _BIT_DOC.format(name=function, resnet=resnet, factor=factor)
-    for function, (resnet, factor) in variants.BIT.items()
-}
-FUNCTIONS = {function: _named(function, doc) for function, doc in DOCS.items()}
-globals().update(FUNCTIONS)
+# Written out, so that editors and type checkers see them: one for each row of
+# `variants.FUNCTIONS`, which a test compares.
+ViT_Ti16 = _named("ViT_Ti16")
+ViT_S8 = _named("ViT_S8")
+ViT_S16 = _named("ViT_S16")
+ViT_S32 = _named("ViT_S32")
+ViT_B8 = _named("ViT_B8")
+ViT_B16 = _named("ViT_B16")
+ViT_B32 = _named("ViT_B32")
+ViT_L16 = _named("ViT_L16")
+ViT_L32 = _named("ViT_L32")
+ViT_H14 = _named("ViT_H14")
+ViT_g14 = _named("ViT_g14")
+ViT_G14 = _named("ViT_G14")
+DeiT_Ti16 = _named("DeiT_Ti16")
+DeiT_S16 = _named("DeiT_S16")
+DeiT_B16 = _named("DeiT_B16")
+R_Ti16 = _named("R_Ti16")
+R26_S32 = _named("R26_S32")
+R26_B32 = _named("R26_B32")
+R50_B16 = _named("R50_B16")
+R50_L32 = _named("R50_L32")
+BiT_R50x1 = _named("BiT_R50x1")
+BiT_R50x3 = _named("BiT_R50x3")
+BiT_R101x1 = _named("BiT_R101x1")
+BiT_R101x3 = _named("BiT_R101x3")
+BiT_R152x2 = _named("BiT_R152x2")
+BiT_R152x4 = _named("BiT_R152x4")

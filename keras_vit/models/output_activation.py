@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_vit import private_keras
+
 ENDINGS = ("softmax", "sigmoid")
 # Operations of keras.ops and layers that leave the meaning of scores as it is.
 PASSING = ("Cast", "Identity", "StopGradient", "Flatten", "Reshape", "Squeeze")
@@ -64,7 +66,7 @@ def scales(operation, inputs):
     if isinstance(operation, keras.layers.Rescaling):
         numbers = np.array(operation.scale)
     elif type(operation).__name__ in ("TrueDivide", "Divide", "Multiply"):
-        given = operation._inbound_nodes[0].arguments.args
+        given = private_keras.calls_of(operation)[0].arguments.args
         numbers = [n for n in given if not isinstance(n, keras.KerasTensor)]
         if not isinstance(given[0], keras.KerasTensor) or len(given) != 2:
             return False
@@ -81,8 +83,7 @@ def origin(tensor):
         tensor: symbolic output; what `meaning` looks through is passed over.
     """
     while True:
-        operation, node, index = tensor._keras_history
-        inputs = operation._inbound_nodes[node].input_tensors
+        operation, inputs, index = private_keras.origin_of(tensor)
         if isinstance(operation, keras.Model) and operation.outputs:
             tensor = operation.outputs[index]
         elif inputs and _passes(operation):
@@ -105,8 +106,7 @@ def labels_of(model):
         return own
     tensor = model.outputs[0]
     while True:
-        operation, node, _ = tensor._keras_history
-        inputs = operation._inbound_nodes[node].input_tensors
+        operation, inputs, _ = private_keras.origin_of(tensor)
         if isinstance(operation, keras.Model):
             return labels_of(operation)
         activates = isinstance(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import numbers
+from typing import Any, Self, cast
 
 import keras
 import numpy as np
@@ -9,10 +10,13 @@ from keras import ops
 
 from keras_vit import words
 from keras_vit.layers.legacy import refuse_h5
+from keras_vit.layers.patches import pair
 from keras_vit.layers.position import sincos2d
 from keras_vit.models import vit
 from keras_vit.models.architecture import Architecture
+from keras_vit.models.image_model import ImageModel
 from keras_vit.preprocess import Preprocessing
+from keras_vit.types import Config, Shape, Tensor
 from keras_vit.words import check_names
 
 
@@ -34,7 +38,14 @@ class PretrainingModel(keras.Model):
     views = 1
     whole_batch = False
 
-    def __init__(self, image_shape, preprocessing, seed, name, dtype):
+    def __init__(
+        self,
+        image_shape: Shape,
+        preprocessing: Preprocessing,
+        seed: int,
+        name: str,
+        dtype: str | None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.image_shape = tuple(image_shape)
         self.preprocessing = preprocessing
@@ -43,14 +54,14 @@ class PretrainingModel(keras.Model):
         self.generator = keras.random.SeedGenerator(seed)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> Shape:
         """(None, H, W, C), as functional models have it."""
         return (None, *self.image_shape)
 
-    def begin(self, steps):
+    def begin(self, steps: int) -> None:
         """Receive the number of updates of a run; most models ignore it."""
 
-    def gather(self, rows):
+    def gather(self, rows: Tensor) -> tuple[Tensor, Any]:
         """Gather the rows of all devices, with the index of this device's first.
 
         Here one device has all of them. Who shares a batch out puts another function
@@ -64,7 +75,7 @@ class PretrainingModel(keras.Model):
         """
         return rows, 0
 
-    def share(self, count):
+    def share(self, count: Any) -> tuple[Any, Any]:
         """Number of images on all devices, with the index of this device's first.
 
         Replaced as `gather` is.
@@ -77,7 +88,7 @@ class PretrainingModel(keras.Model):
         """
         return count, 0
 
-    def draw(self, shape, training, axis=0):
+    def draw(self, shape: Any, training: bool | None, axis: int = 0) -> Tensor:
         """Draw uniform random numbers: new ones in training, fixed ones otherwise.
 
         Devices that share a batch draw for all of it, and each takes what belongs to
@@ -97,7 +108,7 @@ class PretrainingModel(keras.Model):
         numbers = keras.random.uniform(drawn, seed=self.generator)
         return numbers if total is shape[axis] else ops.slice(numbers, starts, shape)
 
-    def check_images(self, images):
+    def check_images(self, images: Tensor) -> None:
         """Check that images have the model's size.
 
         Raises:
@@ -114,7 +125,7 @@ class PretrainingModel(keras.Model):
             )
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         """Rebuild from `get_config`."""
         note = Preprocessing(**config["preprocessing"])
         return cls(**{**config, "preprocessing": note})
@@ -131,23 +142,26 @@ class EncoderModel(PretrainingModel):
         encoder: functional model, images -> features.
     """
 
-    pooled = {}  # fields of `Architecture` for a classifier
-    fixed = {}  # fields that the method decides, which are no options
+    pooled: Config = {}  # fields of `Architecture` for a classifier
+    fixed: Config = {}  # fields that the method decides, which are no options
 
-    def __init__(self, arch, seed, dtype=None):
-        shape = (*arch.image_size, arch.channels)
+    def __init__(self, arch: Architecture, seed: int, dtype: str | None = None) -> None:
+        shape = (*pair(arch.image_size, "image_size"), arch.channels)
         dtype = dtype or arch.dtype
-        super().__init__(shape, arch.preprocessing, seed, arch.name, dtype)
+        note = cast(Preprocessing, arch.preprocessing)  # `Architecture` settled it
+        super().__init__(shape, note, seed, arch.name, dtype)
         self.arch = arch
         self.encoder = vit.build(arch)
 
-    def fix_positions(self):
+    def fix_positions(self) -> None:
         """Set fixed sine-cosine positions in the encoder, as in `fixed_table`."""
         table = self.encoder.get_layer("patch_encoder").table
         table.embedding.assign(fixed_table(self.arch.grid, self.arch.width))
         table.trainable = False
 
-    def make_classifier(self, classes, pooling=None, **options):
+    def make_classifier(
+        self, classes: int, pooling: str | None = None, **options: Any
+    ) -> ImageModel:
         """See `classifier_from`."""
         for name in ("image_size", "patch_size", "width", "depth", "heads", "mlp_dim"):
             if options.get(name, getattr(self.arch, name)) != getattr(self.arch, name):
@@ -165,14 +179,15 @@ class EncoderModel(PretrainingModel):
                 own[layer.name].set_weights(layer.get_weights())
         return model
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Plain values that rebuild this model, the encoder's among them."""
         refuse_h5()
         names = [field.name for field in dataclasses.fields(self.arch)]
         options = {
             name: getattr(self.arch, name) for name in names if name not in self.fixed
         }
-        options["preprocessing"] = self.arch.preprocessing.get_config()
+        note = cast(Preprocessing, self.arch.preprocessing)
+        options["preprocessing"] = note.get_config()
         return {**options, "seed": self.seed}
 
 
@@ -198,7 +213,7 @@ class MaskedModel(EncoderModel):
 
     fixed = MASKING
 
-    def run_blocks(self, tokens, training):
+    def run_blocks(self, tokens: Tensor, training: bool | None) -> Tensor:
         """Run tokens through the blocks and the final norm."""
         layers = self.encoder.get_layer
         if self.arch.norm_input:
@@ -244,7 +259,9 @@ def fixed_table(grid, width):
     return np.concatenate([np.zeros((1, width), "float32"), table])[None]
 
 
-def classifier_from(model, classes, pooling=None, **options):
+def classifier_from(
+    model: keras.Model, classes: int, pooling: str | None = None, **options: Any
+) -> ImageModel:
     """Make a classifier of a self-supervised model's trained encoder.
 
     Args:

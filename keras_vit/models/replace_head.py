@@ -1,18 +1,22 @@
 """Head replacement: a trained model for other classes, or in another precision."""
 
+import keras
+
 from keras_vit.models.pretraining import PretrainingModel
 
 HEADS = ("head", "head_dist")
 KEPT = ("head", "head_dist", "mean_of_heads", "predictions")  # float32 as a rule
 
 
-def has_head(model):
+def has_head(model: keras.Model) -> bool:
     """Whether `adapt` can replace a model's head."""
     layers = getattr(model, "layers", None) or ()
     return bool({layer.name for layer in layers} & set(HEADS))
 
 
-def adapt(model, classes=None, dtype=None):
+def adapt(
+    model: keras.Model, classes: int | None = None, dtype: str | None = None
+) -> keras.Model:
     """Rebuild a model with another head or precision; other weights are copied.
 
     Args:

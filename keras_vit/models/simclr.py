@@ -4,6 +4,8 @@ Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual
 Representations", arXiv:2002.05709.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -13,6 +15,7 @@ from keras_vit.models.contrastive import (
     own_places,
     unit,
 )
+from keras_vit.types import Config, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_vit")
@@ -48,7 +51,13 @@ class SimCLR(ContrastiveModel):
         code. The paper's encoder is a ResNet.
     """
 
-    def __init__(self, projection_dim=128, hidden_dim=None, temperature=0.1, **options):
+    def __init__(
+        self,
+        projection_dim: int = 128,
+        hidden_dim: int | None = None,
+        temperature: float = 0.1,
+        **options: Any,
+    ) -> None:
         super().__init__("simclr", temperature, options)
         self.projection_dim = projection_dim
         self.hidden_dim = hidden_dim or self.arch.width
@@ -56,15 +65,15 @@ class SimCLR(ContrastiveModel):
         self.projector = ContrastHead(units, True, dtype="float32", name="projector")
         self.build((None, 2, *self.image_shape))
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.projector.build(self.encoder.output_shape)
 
-    def call(self, images, training=None):
+    def call(self, images: Tensor, training: bool | None = None) -> Tensor:
         features = self.encoder(self.flat(images), training=training)
         vectors = unit(self.projector(features, training=training))
         return ops.reshape(vectors, (-1, 2, self.projection_dim))
 
-    def compare(self, vectors):
+    def compare(self, vectors: Tensor) -> Tensor:
         """NT-Xent loss over all images of a batch.
 
         With s the cosine of two views over the temperature, the mean over all views i,
@@ -96,7 +105,7 @@ class SimCLR(ContrastiveModel):
         right = ops.sum(across * own, axis=1)
         return ops.mean(ops.logsumexp(scores, axis=1) - right)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         """Plain values that rebuild this model."""
         return {
             **super().get_config(),

@@ -4,7 +4,8 @@ Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", arXiv:2010.11929.
 """
 
 import dataclasses
-import inspect
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,14 +20,17 @@ from keras_vit.layers import (
     TokenPooling,
     TransformerBlock,
 )
+from keras_vit.layers.patches import pair
 from keras_vit.models import conv_stem, hybrid
 from keras_vit.models.architecture import Architecture
 from keras_vit.models.head import activate, classifier, wide
 from keras_vit.models.image_model import ImageModel
+from keras_vit.signatures import with_fields_of
 from keras_vit.words import check_names
 
 
-def VisionTransformer(**options):
+@with_fields_of(Architecture)
+def VisionTransformer(**options: Any) -> ImageModel:
     """Build a Vision Transformer with random weights.
 
     Layers are named `patches`, `patch_encoder`, `block_0` and so on, `norm`,
@@ -54,12 +58,10 @@ def VisionTransformer(**options):
     return build(Architecture(**options))
 
 
-VisionTransformer.__signature__ = inspect.signature(Architecture)
-
-
-def build(arch):
+def build(arch: Architecture) -> ImageModel:
     """Build the model that an `Architecture` describes."""
-    images = keras.Input((*arch.image_size, arch.channels), name="image")
+    size = pair(arch.image_size, "image_size")
+    images = keras.Input((*size, arch.channels), name="image")
     tokens = _encode(_embed(images, arch), arch)
     if not arch.norm_pooled:
         tokens = LayerNorm(arch.epsilon, dtype=arch.dtype, name="norm")(tokens)
@@ -156,7 +158,9 @@ def _head(tokens, arch):
     return activate(logits, arch)
 
 
-def feature_extractor(model, blocks=(-1,), layout="tokens"):
+def feature_extractor(
+    model: keras.Model, blocks: Sequence[int] = (-1,), layout: str = "tokens"
+) -> keras.Model:
     """Make a model that returns the tokens after chosen blocks.
 
     Args:

@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # what `__getattr__` finds, for editors and type checkers
+if TYPE_CHECKING:  # what `_imported` finds, for editors and type checkers
     from keras_vit.weights import catalog, hub
     from keras_vit.weights.catalog import list_checkpoints
     from keras_vit.weights.checkpoint import from_checkpoint, from_variant, load
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def _imported(name):
     """Import a public name or a module of this room when it is first used."""
     place = f"keras_vit.weights.{_HOME.get(name, name)}"
     if name.startswith("_") or importlib.util.find_spec(place) is None:
@@ -44,6 +44,10 @@ def __getattr__(name):
     found = getattr(module, name) if name in _HOME else module
     globals()[name] = found
     return found
+
+
+if not TYPE_CHECKING:  # to a checker, a misspelt name is an error
+    __getattr__ = _imported
 
 
 def __dir__():

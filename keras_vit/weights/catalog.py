@@ -87,7 +87,7 @@ def rows():
     return {row.name: row for row in found}
 
 
-def list_checkpoints(pattern="*"):
+def list_checkpoints(pattern: str = "*") -> list[str]:
     """Names of published checkpoints that match a shell pattern.
 
     Args:

@@ -1,13 +1,17 @@
 """Public functions that load a model from a path or a name."""
 
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import keras
-from keras.src.utils import io_utils
 
 from keras_vit import imagenet
 from keras_vit.errors import WeightsMismatch
 from keras_vit.layers.patches import pair
+from keras_vit.models.image_model import ImageModel
+from keras_vit.private_keras import print_msg
+from keras_vit.types import Config, FilePath, Size
 from keras_vit.weights import catalog, hub, loading, places, reading
 from keras_vit.weights.checkpoint_facts import Request
 from keras_vit.weights.fetch import fetch
@@ -19,18 +23,18 @@ CAN_BE_NONE = ("pooling", "representation_size")
 
 
 def from_checkpoint(
-    path_or_name,
+    path_or_name: FilePath,
     *,
-    heads=None,
-    image_size=None,
-    classes=None,
-    include_top=True,
-    patch_size=None,
-    stored_grid=None,
-    skip=(),
-    verbose=1,
-    **overrides,
-):
+    heads: int | None = None,
+    image_size: Size | None = None,
+    classes: int | None = None,
+    include_top: bool = True,
+    patch_size: Size | None = None,
+    stored_grid: tuple[int, int] | None = None,
+    skip: Sequence[str] = (),
+    verbose: int = 1,
+    **overrides: Any,
+) -> ImageModel:
     """Build the model of a weight file, and load its weights.
 
     The architecture is read off the names and shapes; files of Big Transfer give
@@ -74,7 +78,7 @@ def from_checkpoint(
     opened, request, wishes = prepare(path, row, heads, stored_grid, wishes, skip)
     model = loading.load(opened, request, skip, **wishes)
     if verbose and not model.loading_report.clean:
-        io_utils.print_msg(str(model.loading_report))
+        print_msg(str(model.loading_report))
     return model
 
 
@@ -143,7 +147,14 @@ def _pair_or_none(size, name):
     return size if size in (None, reading.OPEN) else pair(size, name)
 
 
-def from_variant(weights, variant, numbers, function, classes=None, **wishes):
+def from_variant(
+    weights: FilePath,
+    variant: str,
+    numbers: Config,
+    function: str,
+    classes: int | None = None,
+    **wishes: Any,
+) -> ImageModel:
     """Published weights of one variant, for `create`.
 
     Args:
@@ -188,11 +199,11 @@ def from_variant(weights, variant, numbers, function, classes=None, **wishes):
         )
     model = loading.load(opened, request, **wishes)
     if not model.loading_report.clean:
-        io_utils.print_msg(str(model.loading_report))
+        print_msg(str(model.loading_report))
     return model
 
 
-def load(name):
+def load(name: FilePath) -> keras.Model:
     """Load a model that Keras saved, or any checkpoint.
 
     Args:

@@ -4,13 +4,16 @@ import dataclasses
 import pathlib
 
 from keras_vit.errors import CheckpointError
+from keras_vit.types import FilePath, Size
 from keras_vit.weights import catalog, reading, unsupported
 from keras_vit.weights.checkpoint_facts import Request
 from keras_vit.weights.formats import open_checkpoint
 from keras_vit.weights.report import Description
 
 
-def describe(path, heads=None, image_size=None):
+def describe(
+    path: FilePath, heads: int | None = None, image_size: Size | None = None
+) -> Description:
     """Describe a file from its header.
 
     Args:

@@ -1,7 +1,9 @@
 """Writing of models in the formats of other code bases."""
 
 import json
+import pathlib
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -10,6 +12,7 @@ from keras_vit.choices import check_choice
 from keras_vit.errors import WeightsMismatch
 from keras_vit.files import replacing
 from keras_vit.layers import PatchEncoder, TransformerBlock
+from keras_vit.types import FilePath
 from keras_vit.weights import big_vision, bit, google, hf, mapping, timm
 from keras_vit.weights.npz import write_npz
 from keras_vit.weights.safetensors import write_safetensors
@@ -18,7 +21,12 @@ FORMATS = ("google_npz", "timm", "hf")
 BIT_RULES = {"google_npz": bit.rules, "timm": bit.timm_rules}
 
 
-def save_checkpoint(model, path, format="google_npz", overwrite=False):
+def save_checkpoint(
+    model: keras.Model,
+    path: FilePath,
+    format: str = "google_npz",
+    overwrite: bool = False,
+) -> pathlib.Path:
     """Write the weights with the names of another code base.
 
     The arrays are those that `from_checkpoint` reads, bit for bit. What they

@@ -8,8 +8,8 @@ import pytest
 from keras import ops
 
 import keras_vit
-from keras_vit import models
-from keras_vit.models import Architecture, named
+from keras_vit import models, variants
+from keras_vit.models import Architecture
 
 OPTIONS = [
     {},
@@ -266,8 +266,8 @@ def test_every_listed_name_is_a_function_and_parses():
     """Functions, names and the table are one set."""
     assert len(keras_vit.list_models("ViT-*")) + len(
         keras_vit.list_models("DeiT-*")
-    ) == sum(name.startswith(("ViT", "DeiT")) for name in named.FUNCTIONS)
-    for name in named.FUNCTIONS:
+    ) == sum(name.startswith(("ViT", "DeiT")) for name in variants.FUNCTIONS)
+    for name in variants.FUNCTIONS:
         assert callable(getattr(keras_vit, name)) and getattr(keras_vit, name).__doc__
 
 

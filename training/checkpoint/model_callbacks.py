@@ -6,6 +6,7 @@ import keras
 
 from keras_vit import files
 from keras_vit.models import ImageModel
+from keras_vit.private_keras import averages_of
 from keras_vit.training.checkpoint.retry_write import Patience
 from keras_vit.training.engine import inner
 
@@ -132,5 +133,4 @@ class ShowAverage(keras.callbacks.Callback):
         optimizer = optimizer or self.model.optimizer
         if not optimizer.use_ema:
             return []
-        averages = optimizer._model_variables_moving_average
-        return list(zip(optimizer._trainable_variables, averages, strict=True))
+        return averages_of(optimizer)

@@ -10,6 +10,7 @@ import contextlib
 
 import keras
 
+from keras_vit.private_keras import train_function_inside
 from keras_vit.training.checkpoint import train_state
 
 
@@ -64,19 +65,18 @@ def passing_over(model, done, logs):
     if not done:
         yield
         return
-    model.make_train_function()
-    left, real = done, model.train_function
+    left = done
 
-    def train(*state_and_data):
-        nonlocal left
-        if left <= 0:
-            return real(*state_and_data)
-        left -= model.steps_per_execution
-        *state, _ = state_and_data  # JAX hands the state over, TensorFlow does not
-        return (logs, *state) if state else logs
+    def passing(real):
+        def train(*state_and_data):
+            nonlocal left
+            if left <= 0:
+                return real(*state_and_data)
+            left -= model.steps_per_execution
+            *state, _ = state_and_data  # JAX hands the state over, TensorFlow does not
+            return (logs, *state) if state else logs
 
-    model.train_function = train
-    try:
+        return train
+
+    with train_function_inside(model, passing):
         yield
-    finally:
-        model.train_function = real

@@ -9,10 +9,10 @@ import dataclasses
 import functools
 
 import tensorflow as tf
-from keras.src.utils import io_utils
 
 from keras_vit.errors import DataError
 from keras_vit.preprocess import Preprocessing
+from keras_vit.private_keras import print_msg
 from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data import image_ops
 from keras_vit.training.data.bad_images import Patience, fill_gaps, then_raise
@@ -224,7 +224,7 @@ class Feed:
                 f"images: all must be readable, got what cannot be decoded: {shown}. "
                 "Remove it, or pass on_bad_image='skip'."
             )
-        io_utils.print_msg(
+        print_msg(
             f"\nimages: cannot decode {shown}; the next one takes its place "
             f"({len(self.bad)} so far)"
         )

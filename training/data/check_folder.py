@@ -14,7 +14,7 @@ from keras_vit.progress import Bar
 from keras_vit.training.data import image_ops
 
 SHOWN = 5  # names in an error message
-DECODED = set()  # versions of files that this process has decoded
+DECODED: set = set()  # versions of files that this process has decoded
 
 
 def list_splits(path, whole=False):

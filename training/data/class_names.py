@@ -1,11 +1,14 @@
 """Names of classes and images, before an image is looked at."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_vit.errors import DataError
 from keras_vit.training.data import check_folder
 from keras_vit.training.data.sources import final_split, open_source
 
 
-def class_names(source):
+def class_names(source: Any) -> tuple[str, ...]:
     """Names of the classes of a data set, in the order of their numbers.
 
     Args:
@@ -23,7 +26,9 @@ def class_names(source):
     return tuple(open_source(source).class_names)
 
 
-def image_names(source, split=None, skipped=()):
+def image_names(
+    source: Any, split: str | None = None, skipped: Sequence[str] = ()
+) -> list[str]:
     """List the files behind the images that `load_split` gives; nothing is decoded.
 
     Args:

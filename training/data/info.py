@@ -38,11 +38,11 @@ class DataInfo:
     notes: tuple = ()
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         """K, number of classes."""
         return len(self.class_names)
 
     @property
-    def image_size(self):
+    def image_size(self) -> tuple[int, int]:
         """(H, W) px of the images in a batch."""
         return self.preprocessing.image_size

@@ -1,6 +1,8 @@
 """Data by name, as batches: `load_data` for training, `load_split` to evaluate."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,6 +14,7 @@ from keras_vit.training.data.batching import Feed
 from keras_vit.training.data.info import DataInfo
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import SPLITS, open_source
+from keras_vit.types import Dataset, Size
 
 
 def open_data(
@@ -83,20 +86,20 @@ def sides(image_size):
 
 
 def load_data(
-    source,
-    image_size=None,
-    batch_size=64,
-    augment="auto",
-    seed=0,
-    preprocessing=None,
-    on_bad_image="refuse",
-    verbose=1,
-    mixup=None,
-    cutmix=0.0,
-    mix_rule="big_vision",
-    repeats=1,
-    cache=False,
-):
+    source: Any,
+    image_size: Size | None = None,
+    batch_size: int = 64,
+    augment: Any = "auto",
+    seed: int = 0,
+    preprocessing: Preprocessing | None = None,
+    on_bad_image: str = "refuse",
+    verbose: int = 1,
+    mixup: float | None = None,
+    cutmix: float = 0.0,
+    mix_rule: str = "big_vision",
+    repeats: int = 1,
+    cache: bool = False,
+) -> tuple[Dataset, Dataset, DataInfo]:
     """Load images for training and validation as tf.data.
 
     Args:
@@ -145,15 +148,15 @@ def load_data(
 
 
 def load_split(
-    source,
-    split=None,
-    image_size=None,
-    batch_size=64,
-    preprocessing=None,
-    on_bad_image="refuse",
-    verbose=1,
-    labels=None,
-):
+    source: Any,
+    split: str | None = None,
+    image_size: Size | None = None,
+    batch_size: int = 64,
+    preprocessing: Preprocessing | None = None,
+    on_bad_image: str = "refuse",
+    verbose: int = 1,
+    labels: Sequence[str] | None = None,
+) -> tuple[Dataset, DataInfo]:
     """Load one split in order and without augmentation, for evaluation.
 
     Args:

@@ -4,19 +4,26 @@ import contextlib
 import io
 import pathlib
 import re
+from typing import Any
 
 from keras_vit import files, image_folder
 from keras_vit.progress import tell
 from keras_vit.training.data import check_folder
 from keras_vit.training.data.tfds_source import quiet_downloads
+from keras_vit.types import FilePath
 
 VERSION = "1.0.0"
 SHARD_BYTES = 128 * 2**20  # about, per file
 
 
 def prepare(
-    path, output, shards=None, on_bad_image="refuse", overwrite=False, verbose=1
-):
+    path: FilePath,
+    output: FilePath,
+    shards: int | None = None,
+    on_bad_image: str = "refuse",
+    overwrite: bool = False,
+    verbose: int = 1,
+) -> dict[str, Any]:
     """Write a folder of images as sharded TFRecords, in the format of TFDS.
 
     The image files are copied as they are, in an order that depends on their names

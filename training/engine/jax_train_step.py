@@ -4,11 +4,12 @@ import keras
 import tensorflow as tf
 from keras import tree
 
+from keras_vit.private_keras import KeepsVariables, build_from_spec
 from keras_vit.training.engine import jax_sharding
 from keras_vit.training.engine.train_step_base import Wrapping
 
 
-class JaxTrainStep(Wrapping):
+class JaxTrainStep(KeepsVariables, Wrapping):
     """What `TrainStep` is on TensorFlow; here Keras' own step does what that needs.
 
     Under `keras.distribution` the step is one program over the whole batch, wherever
@@ -42,11 +43,6 @@ class JaxTrainStep(Wrapping):
         super().compile(optimizer, **options)
         self.optimizer.finalize_variable_values = lambda weights: None
 
-    def _purge_model_variables(self, **kinds):
-        # A purged variable would answer with new first values. One whose value was
-        # handed over to a step, and not given back, fails when it is read.
-        pass
-
     def build_state(self, element_spec):
         """Make optimiser, losses and scores know their shapes.
 
@@ -57,7 +53,7 @@ class JaxTrainStep(Wrapping):
             lambda spec: keras.KerasTensor(tuple(spec.shape), spec.dtype.name),
             element_spec,
         )
-        self._symbolic_build(data_batch=batch)
+        build_from_spec(self, batch)
 
     @property
     def distribute_strategy(self):

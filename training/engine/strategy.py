@@ -3,18 +3,21 @@
 import contextlib
 import functools
 import os
+from collections.abc import Callable
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from keras_vit.choices import check_choice
 from keras_vit.training.engine import jax_sharding, multi_worker
+from keras_vit.training.engine.private_tensorflow import is_deterministic
 
+Strategy: TypeAlias = tf.distribute.Strategy | jax_sharding.JaxDevices
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 
 
-def choose(name):
+def choose(name: str | Strategy) -> Strategy:
     """Turn a name into a `tf.distribute` strategy.
 
     Args:
@@ -55,8 +58,13 @@ def choose(name):
     check_choice("strategy", name, STRATEGIES)
     if name == "auto":
         name = _automatic()
-    made = {"multi_worker": multi_worker.connect, "tpu": _tpu, "mirrored": _mirrored}
-    return made.get(name, tf.distribute.get_strategy)()
+    made: dict[str, Callable] = {
+        "one": tf.distribute.get_strategy,
+        "multi_worker": multi_worker.connect,
+        "mirrored": _mirrored,
+        "tpu": _tpu,
+    }
+    return made[str(name)]()
 
 
 def _automatic():
@@ -117,7 +125,7 @@ def check(recipe, strategy):
             f"batch_size: must be a multiple of {unit}, the number of devices{pieces}, "
             f"got {recipe.batch_size}. Use batch_size={fits}."
         )
-    if recipe.xla and is_op_determinism_enabled():
+    if recipe.xla and is_deterministic():
         raise ValueError(
             "xla: does not keep to the order of operations that determinism asks for, "
             "got xla=True after enable_op_determinism(). Use xla=False."

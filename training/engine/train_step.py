@@ -5,13 +5,20 @@ import tensorflow as tf
 from keras import tree
 
 from keras_vit.models.pretraining import PretrainingModel
+from keras_vit.private_keras import (
+    StepOfOurOwn,
+    build_from_spec,
+    compiled_loss,
+    count_loss,
+    leave_gradients,
+    losses_undivided,
+)
 from keras_vit.training.engine.accumulation import sum_pieces
 from keras_vit.training.engine.cross_replica import gather_rows, share_images
-from keras_vit.training.engine.loss_scaling import undivided
 from keras_vit.training.engine.train_step_base import Wrapping
 
 
-class TrainStep(Wrapping):
+class TrainStep(StepOfOurOwn, Wrapping):
     """A model in training, so that several devices do the work of one.
 
     Stock Keras divides losses where some models do not expect it, clips the gradients
@@ -49,7 +56,7 @@ class TrainStep(Wrapping):
         """As `keras.Model.compile`; the optimiser is told not to sum gradients."""
         super().compile(optimizer, jit_compile=False, **options)
         base = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        base._all_reduce_sum_gradients = list
+        leave_gradients(base)
 
     def build_state(self, element_spec):
         """Make optimiser, losses and scores know their shapes.
@@ -58,16 +65,12 @@ class TrainStep(Wrapping):
             element_spec: of the batches.
         """
         with self.distribute_strategy.scope():
-            self._symbolic_build(data_batch=element_spec)
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # `build_state` did it. Keras would average images over workers, and fail.
-        pass
+            build_from_spec(self, element_spec)
 
     def forward_with_loss(self, x, y, sample_weight):
         """Loss () and answers (b, ...) of one piece of a batch, in training."""
         answers = self(x, training=True)
-        loss = self._compute_loss(x, y, answers, sample_weight, training=True)
+        loss = compiled_loss(self, x, y, answers, sample_weight, training=True)
         return loss, answers
 
     def gradients(self, x, y, sample_weight):
@@ -126,17 +129,17 @@ class TrainStep(Wrapping):
         size = tf.shape(tree.flatten(x)[0])[0]
         # A device may have no image of a short last batch, and so no mean.
         loss = tf.where(size > 0, tf.reduce_sum(seen["loss"]), 0.0)
-        self._loss_tracker.update_state(loss, sample_weight=size)
+        count_loss(self, loss, size)
         return self.compute_metrics(x, y, seen["answers"], sample_weight)
 
     def test_step(self, data):
         """Score the images of this device."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         answers = self(x, training=False)
-        loss = self._compute_loss(x, y, answers, sample_weight, training=False)
+        loss = compiled_loss(self, x, y, answers, sample_weight, training=False)
         return self._count(x, y, sample_weight, {"loss": loss, "answers": answers})
 
-    def _make_function(self, step):
+    def make_step(self, step):
         """A function of an iterator that does `steps_per_execution` steps.
 
         Keras' own takes the sum of what workers say for a mean, and its loop cannot
@@ -145,7 +148,7 @@ class TrainStep(Wrapping):
         strategy = self.distribute_strategy
 
         def one(data):
-            with undivided():
+            with losses_undivided():
                 logs = strategy.run(step, args=(data,))
             mean = tf.distribute.ReduceOp.MEAN
             return tree.map_structure(

@@ -4,6 +4,7 @@ import keras
 from keras import tree
 
 from keras_vit.preprocess import preprocess_input
+from keras_vit.private_keras import share_loss
 
 
 class Wrapping(keras.Model):
@@ -44,7 +45,7 @@ class Wrapping(keras.Model):
     def compile(self, optimizer, **options):
         """As `keras.Model.compile`; `inner` has the loss for its own `compute_loss`."""
         super().compile(optimizer, **options)
-        self.inner._compile_loss = self._compile_loss
+        share_loss(self.inner, self)
 
     def compute_loss(self, *arguments, **options):
         """The mean over the images that are given, by `inner` if it has a rule."""

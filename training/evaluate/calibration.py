@@ -1,6 +1,7 @@
 """Whether a model is as often right as it says."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -18,7 +19,9 @@ class Bin:
     accuracy: float
 
 
-def calibration_bins(confidence, right, bins=15):
+def calibration_bins(
+    confidence: np.ndarray, right: np.ndarray, bins: int = 15
+) -> tuple[Bin, ...]:
     """Sort answers by their confidence into equal parts of 0..1.
 
     Args:
@@ -42,7 +45,7 @@ def calibration_bins(confidence, right, bins=15):
     )
 
 
-def calibration_error(bins):
+def calibration_error(bins: Iterable[Bin]) -> float:
     """Mean distance between confidence and accuracy, weighted by answers.
 
     `ECE = sum_m |B_m| / n * |acc(B_m) - conf(B_m)|`.

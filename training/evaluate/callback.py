@@ -1,6 +1,8 @@
 """Scores of a data set while a model trains, beyond those that Keras counts."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -8,7 +10,8 @@ from keras_vit import files
 from keras_vit.training.checkpoint.retry_write import Patience
 from keras_vit.training.engine import inner
 from keras_vit.training.evaluate.imagenet_real import real_share
-from keras_vit.training.evaluate.report import report
+from keras_vit.training.evaluate.report import Report, report
+from keras_vit.types import Dataset, FilePath
 
 SCORES = ("val_calibration_error", "val_log_loss")
 
@@ -33,7 +36,13 @@ class ReportScores(keras.callbacks.Callback):
 
     adds_scores = True
 
-    def __init__(self, dataset, every=1, confusion=None, real=None):
+    def __init__(
+        self,
+        dataset: Dataset,
+        every: int = 1,
+        confusion: FilePath | None = None,
+        real: Sequence[tuple] | None = None,
+    ) -> None:
         super().__init__()
         if every < 1:
             raise ValueError(f"every: must be 1 or more, got {every}. Use every=1.")
@@ -41,14 +50,14 @@ class ReportScores(keras.callbacks.Callback):
             files.check_target(confusion)
         self.dataset, self.every = dataset, every
         self.confusion, self.real = confusion, real
-        self.report = None
+        self.report: Report | None = None
         self.patience = Patience("the confusion matrix")
 
     @property
     def _names(self):
         return SCORES if self.real is None else (*SCORES, "val_real")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add the scores to `logs`; must stand before what writes them."""
         if epoch % self.every:  # what is missing would end Keras' own log
             logs.update(dict.fromkeys(self._names, math.nan))

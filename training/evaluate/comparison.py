@@ -1,10 +1,12 @@
 """Many encoders, the same probes: one table, a row per encoder."""
 
 import dataclasses
+import pathlib
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
-from keras.src.utils import io_utils
 
 from keras_vit import files
 from keras_vit.models.feature_extraction import (
@@ -16,6 +18,7 @@ from keras_vit.models.feature_extraction import (
 from keras_vit.models.input_range import assumed
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.preprocess import Preprocessing
+from keras_vit.private_keras import print_msg
 from keras_vit.training.checkpoint.retry_write import tell
 from keras_vit.training.data import load_split
 from keras_vit.training.evaluate.features import collect
@@ -25,6 +28,7 @@ from keras_vit.training.evaluate.probe_depths import (
     plot_depths,
 )
 from keras_vit.training.evaluate.probes import KNOWN, PROBES, check_kinds, probes
+from keras_vit.types import Config, FilePath
 
 PIXELS = "pixels"  # stands for a model: what the probes read out of the image itself
 PIXELS_SIDE = 32  # px of it
@@ -76,7 +80,7 @@ class Comparison:
     counts: tuple
     rows: tuple
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {
             "data": self.data,
@@ -100,22 +104,22 @@ class Comparison:
             lines.append(cells + [_best(row.curve)] * deep)
         return _markdown(lines)
 
-    def plot_depths(self, path, overwrite=False):
+    def plot_depths(self, path: FilePath, overwrite: bool = False) -> pathlib.Path:
         """Draw the curves over depth of all rows that have one; see `plot_depths`."""
         curves = {row.name: row.curve for row in self.rows if row.curve}
         return plot_depths(curves, path, overwrite)
 
 
 def compare(
-    encoders,
-    data,
-    kinds=PROBES,
-    split=None,
-    pooling=None,
-    batch_size=64,
-    on_bad_image="refuse",
-    verbose=1,
-):
+    encoders: dict[str, keras.Model | str],
+    data: Any,
+    kinds: Sequence[str] = PROBES,
+    split: str | None = None,
+    pooling: str | None = None,
+    batch_size: int = 64,
+    on_bad_image: str = "refuse",
+    verbose: int = 1,
+) -> Comparison:
     """Judge encoders by the same probes on the same images.
 
     Features are computed once per encoder. An image GPT is read at the depth whose
@@ -150,9 +154,13 @@ def compare(
             "depth: needs a model with transformer blocks, got "
             f"{', '.join(encoders)} without. Leave it out."
         )
-    how = {"batch_size": batch_size, "on_bad_image": on_bad_image, "verbose": verbose}
-    parts = {reader.note: None for reader in readers}
-    for note in parts:
+    how: Config = {
+        "batch_size": batch_size,
+        "on_bad_image": on_bad_image,
+        "verbose": verbose,
+    }
+    parts = {}
+    for note in dict.fromkeys(reader.note for reader in readers):
         train, learnt = load_split(data, "train", preprocessing=note, **how)
         test, info = load_split(data, split, preprocessing=note, **how)
         parts[note] = train, test
@@ -160,12 +168,18 @@ def compare(
     counts = learnt.counts["train"], info.counts[tested]
     for reader in readers:
         reader.check_memory(sum(counts))
+    rows = _judge_all(readers, parts, kinds, verbose)
+    return Comparison(info.source, tested, counts, rows)
+
+
+def _judge_all(readers, parts, kinds, verbose):
+    """A `Row` per encoder; `parts` are the data, by the note of their images."""
     rows = []
     for number, reader in enumerate(readers, 1):
         if verbose:
-            io_utils.print_msg(f"{reader.name} ({number} of {len(readers)})")
+            print_msg(f"{reader.name} ({number} of {len(readers)})")
         rows.append(_judge(reader, *parts[reader.note], kinds, verbose))
-    return Comparison(info.source, tested, counts, tuple(rows))
+    return tuple(rows)
 
 
 @dataclasses.dataclass(frozen=True)

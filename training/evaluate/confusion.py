@@ -1,8 +1,12 @@
 """Which classes a model takes for which: numbers, and a picture."""
 
+import pathlib
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_vit import files, lettering
+from keras_vit.types import FilePath
 
 MOST = 2000  # classes of a picture
 NAMED = 40  # classes whose names are written beside the picture
@@ -14,7 +18,9 @@ SOFT = "#555555"
 WHITE, DARK = (255, 255, 255), (8, 48, 107)
 
 
-def confusion_matrix(labels, answered, classes):
+def confusion_matrix(
+    labels: np.ndarray, answered: np.ndarray, classes: int
+) -> np.ndarray:
     """Count answers by true class.
 
     Args:
@@ -47,7 +53,12 @@ def confused(labels, answered, most=10):
     return [(*map(int, found[k]), int(counts[k])) for k in order]
 
 
-def plot_confusion(matrix, class_names, path, overwrite=False):
+def plot_confusion(
+    matrix: np.ndarray,
+    class_names: Sequence[str],
+    path: FilePath,
+    overwrite: bool = False,
+) -> pathlib.Path:
     """Draw a confusion matrix as a PNG.
 
     Rows are true classes, columns predicted ones, and the axes say so; the darker, the

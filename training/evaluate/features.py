@@ -5,9 +5,12 @@ import numpy as np
 
 from keras_vit.models.feature_extraction import encoder
 from keras_vit.progress import Bar
+from keras_vit.types import Dataset
 
 
-def features(model, dataset, verbose=1):
+def features(
+    model: keras.Model, dataset: Dataset, verbose: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Run a data set through an encoder.
 
     Args:

@@ -1,5 +1,9 @@
 """Few-shot classification by regularised least squares, in closed form."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_vit.training.evaluate.features import as_features
@@ -9,14 +13,14 @@ TINY = 1e-5  # added to standard deviations
 
 
 def few_shot(
-    model,
-    train,
-    test,
-    shots=(1, 5, 10, 25),
-    seeds=(0, 1, 2),
-    penalty=2.0**10,
-    verbose=1,
-):
+    model: keras.Model | None,
+    train: Any,
+    test: Any,
+    shots: Sequence[int] = (1, 5, 10, 25),
+    seeds: Sequence[int] = (0, 1, 2),
+    penalty: float = 2.0**10,
+    verbose: int = 1,
+) -> dict[int, dict[str, Any]]:
     """Classify with a few labelled images per class, by least squares on features.
 
     Args:
@@ -48,7 +52,7 @@ def few_shot(
             f"shots: must be at most the images of each class, got {max(shots)} with "
             f"{counts[short]} images of class {short}. Use shots={counts[short]}."
         )
-    scores = {count: [] for count in shots}
+    scores: dict[int, list] = {count: [] for count in shots}
     for seed in seeds:
         rng = np.random.default_rng(seed)
         order = [rng.permutation(np.flatnonzero(y == k)) for k in range(len(counts))]
@@ -62,7 +66,9 @@ def few_shot(
     }
 
 
-def least_squares(x, y, classes, penalty=2.0**10):
+def least_squares(
+    x: np.ndarray, y: np.ndarray, classes: int, penalty: float = 2.0**10
+) -> Callable[[np.ndarray], np.ndarray]:
     """Fit `W = (X'X + penalty I)^-1 X'Y` on standardised features.
 
     Args:
@@ -91,5 +97,5 @@ def least_squares(x, y, classes, penalty=2.0**10):
     def predict(rows):
         return (prepared(rows) @ weights).argmax(axis=1)
 
-    predict.weights = weights
+    predict.weights = weights  # type: ignore[attr-defined]
     return predict

@@ -9,17 +9,21 @@ Beyer et al. 2020, "Are we done with ImageNet?", arXiv:2006.07159.
 import json
 import pathlib
 import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_vit.errors import DataError
-from keras_vit.training.evaluate.predictions import outcomes
+from keras_vit.training.evaluate.predictions import Outcomes, outcomes
+from keras_vit.types import Dataset, FilePath
 
 CLASSES = 1000
 NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})")
 
 
-def real_labels(path, names):
+def real_labels(path: FilePath, names: Iterable[FilePath]) -> list[tuple]:
     """Read the reassessed labels of some validation images.
 
     Args:
@@ -66,7 +70,9 @@ def _read(path):
     return rows
 
 
-def real(model, dataset, labels, verbose=1):
+def real(
+    model: keras.Model, dataset: Dataset, labels: Sequence[tuple], verbose: int = 1
+) -> dict[str, Any]:
     """Share of images whose best answer is among their reassessed labels.
 
     Args:
@@ -87,7 +93,7 @@ def real(model, dataset, labels, verbose=1):
     return real_share(outcomes(model, dataset, verbose), labels)
 
 
-def real_share(found, labels):
+def real_share(found: Outcomes, labels: Sequence[tuple]) -> dict[str, Any]:
     """`real` of `Outcomes` that are there already."""
     if found.classes != CLASSES or len(labels) != len(found.answered):
         raise ValueError(

@@ -1,5 +1,8 @@
 """Classification by the nearest training images: no training at all."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_vit.training.evaluate.features import as_features
@@ -7,7 +10,14 @@ from keras_vit.training.evaluate.features import as_features
 CHUNK = 1024  # test images compared at a time
 
 
-def knn(model, train, test, k=20, temperature=0.07, verbose=1):
+def knn(
+    model: keras.Model | None,
+    train: Any,
+    test: Any,
+    k: int = 20,
+    temperature: float = 0.07,
+    verbose: int = 1,
+) -> dict[str, Any]:
     """Let the k nearest training images vote, the nearer the louder.
 
     Nearness is the cosine of the angle between features; a vote weighs

@@ -1,6 +1,7 @@
 """How much a linear classifier reads out of frozen features."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,16 +17,16 @@ SHARED = 2**24  # values from which threads that wait for each other gain anythi
 
 
 def linear_probe(
-    model,
-    train,
-    test,
-    method="lbfgs",
-    penalty=None,
-    epochs=90,
-    learning_rate=0.1,
-    seed=0,
-    verbose=1,
-):
+    model: keras.Model | None,
+    train: Any,
+    test: Any,
+    method: str = "lbfgs",
+    penalty: float | None = None,
+    epochs: int = 90,
+    learning_rate: float = 0.1,
+    seed: int = 0,
+    verbose: int = 1,
+) -> dict[str, Any]:
     """Train a linear classifier on the features of a frozen encoder.
 
     Features are computed once, so training images go in without augmentation.

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 
 from keras_vit.training.evaluate.features import answers
+from keras_vit.types import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Outcomes:
         return self.ranks < 1
 
 
-def outcomes(model, dataset, verbose=1):
+def outcomes(model: keras.Model, dataset: Dataset, verbose: int = 1) -> Outcomes:
     """Ask a model about every image, once.
 
     Args:
@@ -52,8 +54,8 @@ def outcomes(model, dataset, verbose=1):
     for scores, labels in answers(model, dataset, verbose):
         classes = scores.shape[1]
         rows.append(_row(scores, labels))
-    columns = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return Outcomes(*columns, classes)
+    columns: list = [np.concatenate(column) for column in zip(*rows, strict=True)]
+    return Outcomes(*columns + [classes])
 
 
 def _row(scores, labels):

@@ -1,13 +1,17 @@
 """What a model that learns without labels loses on images it has not seen."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_vit.models.image_gpt import ImageGPT, bits
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.progress import Bar
+from keras_vit.types import Dataset
 
 
-def own_loss(model, dataset, verbose=1):
+def own_loss(model: keras.Model, dataset: Dataset, verbose: int = 1) -> dict[str, Any]:
     """The model's own loss, as its training has it in validation.
 
     What is hidden is drawn the same way each time, so that two models can be compared

@@ -2,7 +2,9 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_vit import files
@@ -14,6 +16,7 @@ from keras_vit.training.evaluate.linear_probe import (
     logistic,
     standardised,
 )
+from keras_vit.types import FilePath
 
 WIDTH, HEIGHT = 6.4, 3.8  # inches
 
@@ -31,16 +34,23 @@ class DepthCurve:
     top1: tuple
 
     @property
-    def best(self):
+    def best(self) -> int:
         """The depth that does best on the held-out images; the first among equals."""
         return int(np.argmax(np.nan_to_num(self.held_out)))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {**dataclasses.asdict(self), "best": self.best}
 
 
-def depth_probe(model, train, test, pooling=None, seed=0, verbose=1):
+def depth_probe(
+    model: keras.Model | None,
+    train: Any,
+    test: Any,
+    pooling: str | None = None,
+    seed: int = 0,
+    verbose: int = 1,
+) -> DepthCurve:
     """Train a linear classifier at every depth of a frozen model.
 
     The depth is to be chosen by the held-out images: the best of many scores on the
@@ -84,7 +94,9 @@ def depth_probe(model, train, test, pooling=None, seed=0, verbose=1):
     return DepthCurve(tuple(held_out), tuple(top1))
 
 
-def plot_depths(curves, path, overwrite=False):
+def plot_depths(
+    curves: dict[str, DepthCurve], path: FilePath, overwrite: bool = False
+) -> pathlib.Path:
     """Draw probe accuracy over depth as a PNG, a line per model.
 
     A ring marks the depth that the held-out images choose.

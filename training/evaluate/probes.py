@@ -1,6 +1,8 @@
 """Probes by name, on features that are computed once; and during training."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +19,13 @@ SHOTS = (1, 5, 10, 25)
 NEIGHBOURS = 20
 
 
-def probes(model, train, test, kinds=PROBES, verbose=1):
+def probes(
+    model: keras.Model | None,
+    train: Any,
+    test: Any,
+    kinds: Sequence[str] = PROBES,
+    verbose: int = 1,
+) -> dict[str, float]:
     """Judge frozen features by one probe or several.
 
     Args:
@@ -58,7 +66,7 @@ def probes(model, train, test, kinds=PROBES, verbose=1):
     return scores
 
 
-def check_kinds(kinds, known=KNOWN):
+def check_kinds(kinds: Sequence[str], known: Sequence[str] = KNOWN) -> None:
     """Make sure that there are such probes.
 
     Raises:
@@ -85,15 +93,23 @@ class ProbeFeatures(keras.callbacks.Callback):
 
     adds_scores = True
 
-    def __init__(self, train, test, kinds=("knn",), every=1, model=None):
+    def __init__(
+        self,
+        train: Any,
+        test: Any,
+        kinds: Sequence[str] = ("knn",),
+        every: int = 1,
+        model: keras.Model | None = None,
+    ) -> None:
         super().__init__()
         check_kinds(kinds)
         if every < 1:
             raise ValueError(f"every: must be 1 or more, got {every}. Use every=1.")
         self.train, self.test, self.kinds, self.every = train, test, kinds, every
-        self._given, self._encoder, self._names = model, None, ()
+        self._given, self._encoder = model, None
+        self._names: tuple[str, ...] = ()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add the scores to `logs`; must stand before what writes them."""
         if epoch % self.every and self._names:
             logs.update(dict.fromkeys(self._names, math.nan))

@@ -1,7 +1,9 @@
 """All scores of a classifier on a data set, from one pass over it."""
 
 import dataclasses
+from collections.abc import Sequence
 
+import keras
 import numpy as np
 
 from keras_vit.intervals import shown, wilson
@@ -19,6 +21,7 @@ from keras_vit.training.evaluate.confusion import (
 )
 from keras_vit.training.evaluate.predictions import Outcomes, outcomes
 from keras_vit.training.evaluate.top1 import checked, shares
+from keras_vit.types import Dataset
 
 SHOWN = 5  # mistakes in the text
 
@@ -128,7 +131,14 @@ class Report:
         return "\n".join([", ".join(parts), *lines])
 
 
-def report(model, dataset, class_names=None, k=(1, 5), bins=15, verbose=1):
+def report(
+    model: keras.Model,
+    dataset: Dataset,
+    class_names: Sequence[str] | None = None,
+    k: int | Sequence[int] = (1, 5),
+    bins: int = 15,
+    verbose: int = 1,
+) -> Report:
     """Ask a classifier about every image, and score the answers in every way.
 
     Args:

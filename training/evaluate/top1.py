@@ -1,11 +1,21 @@
 """Share of images whose class is among the best k answers."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_vit.training.evaluate.predictions import outcomes
+from keras_vit.types import Dataset
 
 
-def top_k(model, dataset, k=(1, 5), verbose=1):
+def top_k(
+    model: keras.Model,
+    dataset: Dataset,
+    k: int | Sequence[int] = (1, 5),
+    verbose: int = 1,
+) -> dict[str, Any]:
     """Count right answers, exactly, over every image.
 
     Args:

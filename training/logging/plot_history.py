@@ -3,8 +3,10 @@
 import csv
 import math
 import pathlib
+from typing import Any
 
 from keras_vit import files, lettering
+from keras_vit.types import FilePath
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 SHARP = 2  # drawn so many times larger, then reduced
@@ -47,7 +49,9 @@ def _number(text):
         return math.nan
 
 
-def draw_curves(runs, path, overwrite=False):
+def draw_curves(
+    runs: dict[str, dict[str, Any]], path: FilePath, overwrite: bool = False
+) -> pathlib.Path:
     """Draw a panel for each number, validation strong and training pale.
 
     Args:

@@ -1,9 +1,11 @@
 """Training part of a model: frozen weights, low-rank adapters, less memory."""
 
+import itertools
 import re
 
 import keras
 
+from keras_vit.private_keras import flatten_layers, layers_inside, own_weights
 from keras_vit.training.optim.param_groups import check_patterns
 
 ADAPTED = r"(^|/)(attention|mlp)/"
@@ -28,7 +30,7 @@ def freeze(model, patterns):
     def found(variable):
         return any(re.search(text, variable.path) for text in patterns)
 
-    for layer in model._layers:
+    for layer in layers_inside(model):
         _freeze(layer, found)
     if not model.trainable_variables:
         raise ValueError(
@@ -42,9 +44,9 @@ def _freeze(layer, found):
     if layer.weights and all(map(found, layer.weights)):
         layer.trainable = False
         return
-    for variable in layer._trainable_variables:
+    for variable in own_weights(layer)[0]:
         variable.trainable = variable.trainable and not found(variable)
-    for inside in layer._layers:
+    for inside in layers_inside(layer):
         _freeze(inside, found)
 
 
@@ -70,7 +72,7 @@ def add_lora(model, rank, pattern=ADAPTED):
     """
     dense = [
         layer
-        for layer in model._flatten_layers()
+        for layer in flatten_layers(model)
         if isinstance(layer, keras.layers.Dense)
         and re.search(pattern, layer.kernel.path)
     ]
@@ -80,7 +82,7 @@ def add_lora(model, rank, pattern=ADAPTED):
             f"got none in {model.name!r}. Use freeze=(PATTERN,) instead."
         )
     kept = {id(v) for layer in (*dense, _last_dense(model)) for v in layer.weights}
-    for layer in model._layers:
+    for layer in layers_inside(model):
         _freeze(layer, lambda variable: id(variable) not in kept)
     for layer in dense:
         if not layer.lora_enabled:
@@ -90,10 +92,10 @@ def add_lora(model, rank, pattern=ADAPTED):
 
 def _last_dense(model):
     """The layer of the logits."""
-    return [x for x in model._flatten_layers() if isinstance(x, keras.layers.Dense)][-1]
+    return [x for x in flatten_layers(model) if isinstance(x, keras.layers.Dense)][-1]
 
 
-def merge_lora(model):
+def merge_lora(model: keras.Model) -> keras.Model:
     """The same model with adapters added to their kernels and out of the graph.
 
     Args:
@@ -107,12 +109,11 @@ def merge_lora(model):
     for layer in merged.layers:
         layer.trainable = False  # setting what is set does nothing
         layer.trainable = True
-    sources = {layer.path: layer for layer in model._flatten_layers()}
-    for layer in merged._flatten_layers():
+    sources = {layer.path: layer for layer in flatten_layers(model)}
+    for layer in flatten_layers(merged):
         source = sources[layer.path]
-        for name in ("_trainable_variables", "_non_trainable_variables"):
-            for variable in getattr(layer, name):
-                variable.assign(_value(source, variable.name))
+        for variable in itertools.chain(*own_weights(layer)):
+            variable.assign(_value(source, variable.name))
     return merged
 
 
@@ -120,8 +121,7 @@ def _value(layer, name):
     """A weight by name; the kernel of a dense layer with its adapter."""
     if name == "kernel" and getattr(layer, "lora_enabled", False):
         return layer.kernel
-    own = (*layer._trainable_variables, *layer._non_trainable_variables)
-    return next(v for v in own if v.name == name)
+    return next(v for v in itertools.chain(*own_weights(layer)) if v.name == name)
 
 
 def _without_rank(config):

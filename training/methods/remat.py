@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_vit.layers import TransformerBlock
 from keras_vit.layers.causal import CausalBlock
+from keras_vit.private_keras import flatten_layers
 
 BLOCKS = TransformerBlock, CausalBlock
 
@@ -38,7 +39,7 @@ def rematerialize(model):
     Raises:
         ValueError: for a model without such blocks.
     """
-    blocks = [x for x in model._flatten_layers() if isinstance(x, BLOCKS)]
+    blocks = [x for x in flatten_layers(model) if isinstance(x, BLOCKS)]
     if not blocks:
         raise ValueError(
             f"remat: needs a model with TransformerBlocks, got {model.name!r}. Use "
@@ -61,7 +62,7 @@ def undone(model):
 
 def restore(model):
     """Take `rematerialize` back."""
-    for layer in model._flatten_layers():
+    for layer in flatten_layers(model):
         if isinstance(layer, BLOCKS):
             vars(layer).pop("call", None)
 
@@ -81,7 +82,7 @@ def _pixels_twice(block):
 def _twice(block):
     """The call of a block, with nothing kept inside."""
     plain = block.call
-    drops = [x for x in block._flatten_layers() if getattr(x, "rate", 0.0)]
+    drops = [x for x in flatten_layers(block) if getattr(x, "rate", 0.0)]
 
     def call(tokens, training=None):
         if not training:

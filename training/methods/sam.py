@@ -5,6 +5,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from keras_vit.private_keras import schedule_of
+
 
 @dataclasses.dataclass(frozen=True)
 class Sharpness:
@@ -51,7 +53,7 @@ class Sharpness:
         if self.rho_min is None:
             return self.rho
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        schedule = optimizer._learning_rate
+        schedule = schedule_of(optimizer)
         share = optimizer.learning_rate / getattr(schedule, "peak", schedule)
         return self.rho_min + (self.rho - self.rho_min) * share
 

@@ -4,6 +4,7 @@ import inspect
 
 import keras
 
+from keras_vit.private_keras import flatten_layers
 from keras_vit.training.optim import named_options, param_groups, update_rules
 from keras_vit.training.optim.param_groups import decays
 from keras_vit.training.optim.update_rules import LARS
@@ -64,7 +65,7 @@ def make_optimizer(recipe, schedule, model):
         **options,
     )
     param_groups.check_patterns("decays", options.get("decays") or {}, model.variables)
-    policies = {layer.dtype_policy.name for layer in model._flatten_layers()}
+    policies = {layer.dtype_policy.name for layer in flatten_layers(model)}
     if "mixed_float16" in policies:
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer

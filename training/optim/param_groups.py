@@ -10,6 +10,8 @@ import re
 
 from keras import ops
 
+from keras_vit.private_keras import variable_index
+
 KERNELS = {r"(^|/)kernel$": 1.0}
 BLOCK = re.compile(r"^(.*?(?:block|layer)_?(\d+))/")
 
@@ -169,7 +171,7 @@ class Rates:
 
     def update_step(self, gradient, variable, learning_rate):
         """One step on one variable, at its own rate."""
-        rate = self._rates[self._get_variable_index(variable)]
+        rate = self._rates[variable_index(self, variable)]
         if rate:
             rate = rate * ops.cast(learning_rate, variable.dtype)
             super().update_step(gradient, variable, rate)
@@ -209,7 +211,7 @@ class Decay:
 
     def decay_of(self, variable):
         """Decay of one variable, a number."""
-        return self._decays[self._get_variable_index(variable)]
+        return self._decays[variable_index(self, variable)]
 
     def update_step(self, gradient, variable, learning_rate):
         """One step on one variable, after its decay."""

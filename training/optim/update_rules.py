@@ -9,6 +9,7 @@ learning rate of the step, and t counts steps from 1.
 import keras
 from keras import ops
 
+from keras_vit.private_keras import variable_index
 from keras_vit.training.optim.param_groups import Decay, Rates
 
 register = keras.saving.register_keras_serializable("keras_vit")
@@ -16,7 +17,7 @@ register = keras.saving.register_keras_serializable("keras_vit")
 
 def _moments(optimizer, gradient, variable):
     """Adam's direction with its two memories brought up to date."""
-    index = optimizer._get_variable_index(variable)
+    index = variable_index(optimizer, variable)
     gradient = ops.cast(gradient, variable.dtype)
     first, second = optimizer._first[index], optimizer._second[index]
     step = ops.cast(optimizer.iterations + 1, variable.dtype)
@@ -42,7 +43,8 @@ class _Rule(keras.optimizers.Optimizer):
     `options` are names of attributes, `slots` names of memories per variable.
     """
 
-    options, slots = (), ()
+    options: tuple[str, ...] = ()
+    slots: tuple[str, ...] = ()
 
     def __init__(self, learning_rate, name, **options):
         given = {key: options.pop(key) for key in self.options}
@@ -145,7 +147,7 @@ class _Momentum(_Rule):
 
     def update_step(self, gradient, variable, learning_rate):
         """One step on one variable."""
-        velocity = self._velocity[self._get_variable_index(variable)]
+        velocity = self._velocity[variable_index(self, variable)]
         gradient = ops.cast(gradient, variable.dtype)
         self.assign(velocity, self.momentum * velocity + gradient)
         ahead = gradient + self.momentum * velocity if self.nesterov else velocity
@@ -230,7 +232,7 @@ class _Factored(_Rule):
 
     def _direction(self, gradient, variable, rate):
         """The gradient over the root of its mean square."""
-        slots = self._squares[self._get_variable_index(variable)]
+        slots = self._squares[variable_index(self, variable)]
         square = ops.square(gradient) + 1e-30
         axes = self._axes(variable.shape)
         if axes is None:
@@ -253,7 +255,7 @@ class _Factored(_Rule):
         rate = ops.minimum(self.beta_2, 1.0 - ops.power(step, -self.decay_rate))
         gradient = ops.cast(gradient, variable.dtype)
         direction = self._direction(gradient, variable, rate)
-        velocity = self._velocity[self._get_variable_index(variable)]
+        velocity = self._velocity[variable_index(self, variable)]
         fresh = (1.0 - self.momentum) * direction
         self.assign(velocity, self.momentum * velocity + fresh)
         self.assign_sub(variable, learning_rate * velocity)
@@ -303,7 +305,7 @@ class _Trust(_Rule):
         if len(variable.shape) > 1:
             step = step + self.decay * variable
             step = step * _ratio(variable, step, self.trust)
-        slot = self._m[self._get_variable_index(variable)]
+        slot = self._m[variable_index(self, variable)]
         self.assign(slot, self.momentum * slot + step)
         self.assign_sub(variable, rate * slot)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import re
+from typing import Any
 
 from keras_vit.choices import did_you_mean
 from keras_vit.training.recipes.base import Recipe
@@ -45,7 +46,7 @@ _FOUND = _read()
 RECIPES = {name: recipe for name, (recipe, _) in _FOUND.items()}
 
 
-def list_recipes():
+def list_recipes() -> list[str]:
     """Names that `get_recipe` and `fit` take.
 
     >>> list_recipes()[:3]
@@ -100,7 +101,7 @@ def for_side(recipe, image_size):
     return dataclasses.replace(recipe, augment=augment)
 
 
-def get_recipe(name, /, **overrides):
+def get_recipe(name: str | Recipe, /, **overrides: Any) -> Recipe:
     """Look a recipe up, and change fields of it.
 
     Args:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import numbers
+from typing import Any, Self
 
 from keras_vit.choices import check_choice
 from keras_vit.training.data import augment as augmentation
@@ -226,11 +227,11 @@ class Recipe:
         )
 
     @property
-    def own_epochs(self):
+    def own_epochs(self) -> int:
         """Passes of this run, without those before it."""
         return self.epochs - self.after
 
-    def override(self, **changes):
+    def override(self, **changes: Any) -> Self:
         """The same recipe with other values.
 
         Raises:

@@ -6,6 +6,8 @@ Imported by its full name only; `import onnx` in this room means the library.
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import keras
 
@@ -20,14 +22,17 @@ from keras_vit.export.formats.onnx.ops import ACTIVATIONS, WRITERS, write_slice
 from keras_vit.export.formats.onnx.quantize import requantize
 from keras_vit.export.formats.onnx.recipes import RECIPES
 from keras_vit.export.formats.run_export import check_options, run_export
+from keras_vit.export.formats.write_and_verify import Exported
 from keras_vit.export.io.io_spec import check_images, check_suffix, data_file
 from keras_vit.export.io.reference import Reference
-from keras_vit.export.io.signature import show_fields
+from keras_vit.export.io.signature import SignatureOptions, show_fields
 from keras_vit.export.quantization.recipe import AUTO
 from keras_vit.export.runtime import provenance
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.runtimes import onnxruntime
 from keras_vit.models.output_activation import labels_of
+from keras_vit.private_keras import calls_in_order
+from keras_vit.types import FilePath
 
 ALL_WRITERS = {**WRITERS, **STEM_WRITERS}
 # Layers with an activation of their own.
@@ -41,19 +46,19 @@ SEEDED = 8
 
 @show_fields
 def to_onnx(
-    model,
-    path,
-    quantization=None,
-    dynamic_batch=False,
-    opset=20,
-    overwrite=False,
-    verbose=1,
-    calibration=None,
-    validation=None,
-    tolerance=0.5,
-    labels=None,
-    **options,
-):
+    model: keras.Model,
+    path: FilePath,
+    quantization: str | None = None,
+    dynamic_batch: bool = False,
+    opset: int = 20,
+    overwrite: bool = False,
+    verbose: int = 1,
+    calibration: Any = None,
+    validation: Any = None,
+    tolerance: float = 0.5,
+    labels: Sequence[str] | None = None,
+    **options: Unpack[SignatureOptions],
+) -> Exported:
     """Export to `.onnx`, with LayerNormalization and Gelu as single operators.
 
     It is run in onnxruntime and compared with the model before it gets its name: it
@@ -215,7 +220,7 @@ def write_onnx(reference, file, opset):
 
 def unwritable(model):
     """Names of the layers without an ONNX function in `onnx.ops`."""
-    operations = [node.operation for node in _calls(model)]
+    operations = [node.operation for node in calls_in_order(model)]
     return [operation.name for operation in operations if not _known(operation)]
 
 
@@ -230,16 +235,6 @@ def _known(operation):
 
 def _is_slice(operation):
     return type(operation).__name__ == "GetItem"
-
-
-def _calls(model):
-    """Keras' nodes of the calls inside a model, in order of execution."""
-    inner = model._functional if isinstance(model, keras.Sequential) else model
-    by_depth = inner._nodes_by_depth
-    nodes = [
-        node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
-    ]
-    return [node for node in nodes if not node.is_input]
 
 
 def _direct(reference, opset):
@@ -263,7 +258,7 @@ def _info(tensor):
 def _write_model(graph, model, inputs):
     """Write every call of a functional model; gives the names of its outputs."""
     names = {id(t): name for t, name in zip(model.inputs, inputs, strict=True)}
-    for node in _calls(model):
+    for node in calls_in_order(model):
         given = [names[id(t)] for t in node.input_tensors]
         with graph.scope(node.operation.name):
             results = _write_call(graph, node.operation, given, node)

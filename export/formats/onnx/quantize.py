@@ -51,9 +51,9 @@ class Layer:
     x: str
     weight: np.ndarray
     bias: np.ndarray | None
-    taken: np.ndarray = ()
-    given: tuple = None
-    result: tuple = None
+    taken: np.ndarray | tuple = ()
+    given: tuple | None = None
+    result: tuple | None = None
 
     @property
     def dense(self):

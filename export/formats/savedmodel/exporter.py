@@ -1,11 +1,17 @@
 """SavedModel export: for TensorFlow Serving, and the first step to TFLite."""
 
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any, Unpack
+
+import keras
 
 from keras_vit.export.conversion.saved_model import write_signatures
 from keras_vit.export.formats.run_export import check_options, run_export
+from keras_vit.export.formats.write_and_verify import Exported
 from keras_vit.export.io.reference import Reference, require_tensorflow
-from keras_vit.export.io.signature import show_fields
+from keras_vit.export.io.signature import SignatureOptions, show_fields
+from keras_vit.types import FilePath
 
 # Memory while working, in sizes of the model.
 MEMORY = 1.5
@@ -13,16 +19,16 @@ MEMORY = 1.5
 
 @show_fields
 def to_savedmodel(
-    model,
-    path,
+    model: keras.Model,
+    path: FilePath,
     *,
-    dynamic_batch=True,
-    overwrite=False,
-    verbose=1,
-    labels=None,
-    signatures=None,
-    **options,
-):
+    dynamic_batch: bool = True,
+    overwrite: bool = False,
+    verbose: int = 1,
+    labels: Sequence[str] | None = None,
+    signatures: dict[str, Any] | None = None,
+    **options: Unpack[SignatureOptions],
+) -> Exported:
     """Export to a SavedModel that tf.saved_model loads without this package.
 
     It is loaded again and compared with the model before it gets its name.
@@ -67,7 +73,7 @@ def to_savedmodel(
 class SavedModel:
     """SavedModel folders, as `run_export` writes them; see `Format`."""
 
-    recipes = MappingProxyType({})
+    recipes: Mapping[str, Any] = MappingProxyType({})
     preparations = (None, "embed", "decode")
 
     def check(self, reference, recipe, path):

@@ -3,18 +3,24 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+import keras
 
 from keras_vit.choices import check_choice
 from keras_vit.export.conversion.tflite import write_float32
 from keras_vit.export.formats.run_export import check_options, run_export
 from keras_vit.export.formats.tflite import arena
+from keras_vit.export.formats.write_and_verify import Exported
 from keras_vit.export.io.io_spec import check_suffix
 from keras_vit.export.io.reference import Reference, require_tensorflow
-from keras_vit.export.io.signature import show_fields
+from keras_vit.export.io.signature import SignatureOptions, show_fields
 from keras_vit.export.quantization.recipe import AUTO
 from keras_vit.export.quantization.recipes import RECIPES, apply_recipe
 from keras_vit.export.runtime import tflite_file
 from keras_vit.export.runtime.console import quiet
+from keras_vit.types import FilePath
 
 # Offsets inside a .tflite file are signed 32-bit numbers.
 LIMIT = 2**31
@@ -24,19 +30,19 @@ MEMORY = 8.0
 
 @show_fields
 def to_tflite(
-    model,
-    path,
-    quantization=None,
-    dynamic_batch=False,
-    overwrite=False,
-    verbose=1,
-    calibration=None,
-    validation=None,
-    tolerance=0.5,
-    labels=None,
-    signatures=None,
-    **options,
-):
+    model: keras.Model,
+    path: FilePath,
+    quantization: str | None = None,
+    dynamic_batch: bool = False,
+    overwrite: bool = False,
+    verbose: int = 1,
+    calibration: Any = None,
+    validation: Any = None,
+    tolerance: float = 0.5,
+    labels: Sequence[str] | None = None,
+    signatures: dict[str, Any] | None = None,
+    **options: Unpack[SignatureOptions],
+) -> Exported:
     """Export to a `.tflite` file for LiteRT on phones and small computers.
 
     Builtin operators only, labels and normalisation in the metadata. It is run in

@@ -1,18 +1,21 @@
 """Sensitivity: which layers lose most in 8-bit integers."""
 
 import dataclasses
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_vit.export.images.calibration_images import read_calibration
 from keras_vit.export.quantization.algorithms import prepare_graph, static_int8
 from keras_vit.export.quantization.calibration.observer import open_graph
-from keras_vit.export.quantization.calibration.saved_ranges import check_ranges
+from keras_vit.export.quantization.calibration.saved_ranges import Ranges, check_ranges
 from keras_vit.export.quantization.float_graph import float_graph
 from keras_vit.export.quantization.graph.dense_weights import static_layer
 from keras_vit.export.runtime.console import say
 from keras_vit.export.runtime.differences import Tally
 from keras_vit.progress import Bar
+from keras_vit.types import FilePath
 
 # Images that each layer is judged on.
 JUDGED = 16
@@ -36,7 +39,7 @@ class Sensitivity:
 
     rows: list
 
-    def worst(self, count):
+    def worst(self, count: int) -> tuple[str, ...]:
         """Names of the layers with the largest loss, for `Ranges.keeping`.
 
         Args:
@@ -51,7 +54,9 @@ class Sensitivity:
         return "\n".join(lines)
 
 
-def sensitivity(model, images, ranges, verbose=1):
+def sensitivity(
+    model: keras.Model, images: Any, ranges: Ranges | FilePath, verbose: int = 1
+) -> Sensitivity:
     """Quantize each dense layer alone, and measure the output error.
 
     Noise of independent layers adds up, so the layers at the head of the table decide

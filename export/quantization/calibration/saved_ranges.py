@@ -5,11 +5,15 @@ import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from keras_vit import files
 from keras_vit.errors import CheckpointError
+from keras_vit.export.quantization.graph.graph import TFLiteGraph
+from keras_vit.types import FilePath
 
 FORMAT = 1
 LARGEST = 2**27  # bytes of a file: an H/14 needs a twentieth
@@ -38,7 +42,7 @@ class Ranges:
     energies: dict
     keep: tuple = ()
 
-    def keeping(self, layers):
+    def keeping(self, layers: Iterable[str]) -> Self:
         """Copy the ranges with some layers kept in float.
 
         static_int8 leaves them in float, full_int8 lets them work on 16 bits.
@@ -56,7 +60,7 @@ class Ranges:
             )
         return dataclasses.replace(self, keep=tuple(layers))
 
-    def of(self, graph, wanted):
+    def of(self, graph: TFLiteGraph, wanted: Sequence[int]) -> dict[int, Any]:
         """Ranges of some tensors, as `observer.ranges` gives them.
 
         Args:
@@ -76,7 +80,7 @@ class Ranges:
             )
         return {number: known[number] for number in wanted}
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Return the content of the file."""
         spans = {
             name: {str(n): [row.tolist() for row in pair] for n, pair in group.items()}
@@ -89,7 +93,7 @@ class Ranges:
         }
         return json.dumps(content)
 
-    def save(self, path, overwrite=False):
+    def save(self, path: FilePath, overwrite: bool = False) -> None:
         """Write a JSON file.
 
         Args:
@@ -102,7 +106,7 @@ class Ranges:
             pathlib.Path(temporary).write_text(self.to_json())
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: FilePath) -> Self:
         """Read a file that `save` wrote.
 
         Args:

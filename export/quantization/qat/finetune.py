@@ -4,6 +4,7 @@ Source of the idea: Jacob et al. 2018, arXiv:1712.05877, section 3.
 """
 
 import contextlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -234,7 +235,9 @@ class QuantizationAware(keras.Model):
         return cls(inner, **config)
 
 
-def quantize_aware(model, recipe="int4", calibration=None):
+def quantize_aware(
+    model: keras.Model, recipe: str = "int4", calibration: Any = None
+) -> QuantizationAware:
     """Make a model for fine-tuning under a recipe's quantization.
 
     It starts where post-training quantization ends: scales folded; for "int4"

@@ -12,6 +12,7 @@ from keras_vit.layers.attention import Attention
 from keras_vit.layers.mlp import MLP
 from keras_vit.layers.patch_encoder import PatchEncoder
 from keras_vit.layers.pooling import AttentionPooling
+from keras_vit.private_keras import flatten_layers, readers_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ def find_insertion_points(model):
     layers = dense_layers(model)
     places = {id(dense): place for place, dense in enumerate(layers)}
     facts = [{} for _ in layers]
-    for layer in model._flatten_layers():
+    for layer in flatten_layers(model):
         if isinstance(layer, keras.layers.Layer) and _is_convolution(layer):
             raise UnsupportedLayer(
                 "quantize_aware: all layers with weights in integers must be dense, "
@@ -99,9 +100,8 @@ def _heads(model):
 
 
 def _read_by_dense(layer):
-    for node in layer._outbound_nodes:
-        reader = node.operation
-        inside = reader._flatten_layers() if isinstance(reader, keras.Layer) else []
+    for reader in readers_of(layer):
+        inside = flatten_layers(reader) if isinstance(reader, keras.Layer) else []
         if any(isinstance(part, keras.layers.Dense) for part in inside):
             return True
         if _read_by_dense(reader):

@@ -151,6 +151,6 @@ def test_xla_does_not_go_with_determinism(monkeypatch):
     """By itself it is taken; after enable_op_determinism the message says why not."""
     one, recipe = tf.distribute.get_strategy(), Recipe(name="x", xla=True)
     strategies.check(recipe, one)
-    monkeypatch.setattr(strategies, "is_op_determinism_enabled", lambda: True)
+    monkeypatch.setattr(strategies, "is_deterministic", lambda: True)
     with pytest.raises(ValueError, match="got xla=True after.*Use xla=False"):
         strategies.check(recipe, one)
