@@ -1,15 +1,16 @@
 """How many files one opens to follow a call by hand, from its start to where it works.
 
     python benchmarks/reading_path.py
-    python benchmarks/reading_path.py training.loop.fit training.engine.train_step.TrainStep
+    python benchmarks/reading_path.py training.loop.fit training.recipes.base.Recipe
 
-Read off the syntax, nothing is imported. From a function lead ways to every function and
-class of the same room (`training/` or `export/`) that its body names; from a class, to
-its bases and what its methods name. The *path* is made of all definitions that lie on a
-way from start to end, with the helpers beside them in the same file. The files of a path
-are those of its definitions, and those of every definition that these name: who follows
-the path by hand opens each, to see whether the way goes on there. A re-export in an `__init__.py` counts as the file that defines the
-name. Type annotations, default values and docstrings do not count.
+Read off the syntax, nothing is imported. From a function lead ways to every function
+and class of the same room (`training/` or `export/`) that its body names; from a class,
+to its bases and what its methods name. The *path* is made of all definitions that lie
+on a way from start to end, with the helpers beside them in the same file. The files of
+a path are those of its definitions, and those of every definition that these name: who
+follows the path by hand opens each, to see whether the way goes on there. A re-export
+in an `__init__.py` counts as the file that defines the name. Type annotations, default
+values and docstrings do not count. A class made from the end is an end, too.
 """
 
 import ast
@@ -124,17 +125,25 @@ class Room:
             for target in targets:
                 back[target].add(name)
         between = ahead & self._reached(end, back)
-        read = between - {end}
+        ends = {end} | {name for name in between if end in self._bases(name)}
+        read = between - ends
         beside = {name: self._beside(name) for name in self.known}
         for name in sorted(read):  # helpers in the same file are read along
-            read |= self._reached(name, beside) - {end}
+            read |= self._reached(name, beside) - ends
         named = (self.named[name] for name in read)
-        return between, read.union({end}, *named)
+        return between, read.union(ends, *named)
 
     def _beside(self, name):
         """What a definition names in its own file."""
         module = self.known[name][0]
         return {n for n in self.named[name] if self.known[n][0] == module}
+
+    def _bases(self, name):
+        """The definitions that a class is made from."""
+        module, node = self.known[name]
+        names = [dotted(base) for base in getattr(node, "bases", ())]
+        table = self.tables[module]
+        return {self._resolve(table.get(n, f"{module}.{n}")) for n in names if n}
 
     def _reached(self, start, edges):
         found, waiting = {start}, [start]

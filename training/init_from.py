@@ -7,11 +7,11 @@ import keras
 from keras_vit import classes, models, variants, weights
 from keras_vit.errors import DataError
 from keras_vit.models.pretraining import PretrainingModel, classifier_from
+from keras_vit.models.resize import at_size
 from keras_vit.training import weights_origin
 from keras_vit.training.data import array_source, class_names
 from keras_vit.training.data.pipeline import sides
 from keras_vit.training.input_pipeline import is_loaded
-from keras_vit.training.methods.resize_model import at_size
 from keras_vit.training.recipes import get_recipe
 from keras_vit.weights import places
 
@@ -122,10 +122,26 @@ def starting_point(name, names, precision, alone=False, image_size=None, notes=N
         notes.append(_new_head(classes).removeprefix(", "))
     if size is None or alone:
         return model
-    resized = at_size(model, size)
+    resized = _resized(model, size)
     if resized is not model:
         notes.append("positions resampled to {}x{} px".format(*size))
     return resized
+
+
+def _resized(model, size):
+    """The model at the size of the recipe, its learned positions resampled."""
+    full = tuple(model.input_shape[1:3])
+    if None in full:
+        return model
+    try:
+        return at_size(model, size)
+    except ValueError as err:
+        reason = str(err).removeprefix("image_size: ")
+        raise ValueError(
+            f"image_size: the recipe wants {size[0]}x{size[1]} px, got "
+            f"{model.name!r} for {full[0]}x{full[1]} px, which cannot be rebuilt "
+            f"({reason}) Pass image_size=None to train at the model's own size."
+        ) from err
 
 
 def _check_name(name):

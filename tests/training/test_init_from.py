@@ -9,10 +9,10 @@ from PIL import Image
 
 import keras_vit
 from keras_vit import training, weights
+from keras_vit.models.resize import KERNEL
 from keras_vit.preprocess import Preprocessing
 from keras_vit.training.init_from import start, starting_point
 from keras_vit.training.input_pipeline import open_feeds
-from keras_vit.training.methods.resize_model import KERNEL
 from keras_vit.training.recipes import for_side
 from keras_vit.weights import resample
 

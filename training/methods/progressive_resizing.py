@@ -1,13 +1,12 @@
 """Images that grow during a run: early steps cost less."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from keras_vit.layers import PatchEncoder
-from keras_vit.layers.interpolate import matrix
 from keras_vit.models.abstract_model import outline
-from keras_vit.training.methods.resize_model import POSITIONS, config_at
+from keras_vit.models.resize import config_at, fit_of
+
+KERNEL = "bilinear_antialias"  # positions are shrunk as the images are
 
 
 class Growth:
@@ -57,18 +56,17 @@ def _view(model, size):
             f"model for {full}. The last pair may have the full size."
         )
     try:
-        config = config_at(model.get_config(), (size, size), full)
+        small = outline(type(model).from_config, config_at(model, (size, size)))
+        pairs = list(zip(small.variables, model.variables, strict=True))
+        fits = [fit_of(ours, theirs, model, small, KERNEL) for theirs, ours in pairs]
     except ValueError as err:
         raise ValueError(f"progressive: {err}") from err
-    small = outline(type(model).from_config, config)
-    pairs = list(zip(small.variables, model.variables, strict=True))
-    fitted = [_fit(model, theirs, ours) for theirs, ours in pairs]
 
     def view(images):
         images = tf.image.resize(images, (size, size), antialias=True)
         mapping = [
-            (theirs, fit(ours.value))
-            for (theirs, ours), fit in zip(pairs, fitted, strict=True)
+            (theirs, ours.value if fit is None else fit(ours.value, keras.ops))
+            for (theirs, ours), fit in zip(pairs, fits, strict=True)
         ]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             answers = small(images, training=True)
@@ -78,39 +76,3 @@ def _view(model, size):
         return answers
 
     return view
-
-
-def _fit(model, theirs, ours):
-    """How a weight becomes that of the smaller model: a function of its value."""
-    if tuple(theirs.shape) == tuple(ours.shape):
-        return tf.convert_to_tensor
-    encoder = next((x for x in model.layers if isinstance(x, PatchEncoder)), None)
-    name = ours.path.rpartition("/")[2]
-    if encoder is None or name not in POSITIONS:
-        raise ValueError(
-            "progressive: only positions may depend on the image size, got "
-            f"{ours.path} of {tuple(ours.shape)} and {tuple(theirs.shape)}. Leave "
-            "it out."
-        )
-    if name != "embedding":
-        axis = 0 if name == "rows" else 1
-        weights = _weights(ours.shape[axis], theirs.shape[axis])
-        pattern = "ab,bcd->acd" if axis == 0 else "ab,cbd->cad"
-        return lambda value: tf.einsum(pattern, weights, value)
-    h, w = encoder.grid
-    prefix = ours.shape[1] - h * w
-    small = round(((theirs.shape[1] - prefix) * h / w) ** 0.5)
-    down, across = _weights(h, small), _weights(w, (theirs.shape[1] - prefix) // small)
-
-    def fit(value):
-        grid = tf.reshape(value[:, prefix:], (h, w, -1))
-        grid = tf.einsum("ah,bw,hwd->abd", down, across, grid)
-        grid = tf.reshape(grid, (1, -1, value.shape[-1]))
-        return tf.concat([value[:, :prefix], grid], axis=1)
-
-    return fit
-
-
-def _weights(old, new):
-    """(new, old) float32."""
-    return tf.constant(np.asarray(matrix(old, new, antialias=True)), tf.float32)
