@@ -9,14 +9,16 @@ from keras_vit.errors import DataError
 from keras_vit.models.pretraining import PretrainingModel, classifier_from
 from keras_vit.models.resize import at_size
 from keras_vit.training import weights_origin
-from keras_vit.training.data import array_source, class_names
+from keras_vit.training.data import class_names
+from keras_vit.training.data.array_source import ArrayData
 from keras_vit.training.data.pipeline import sides
+from keras_vit.training.data.sources import Folder, read_once
 from keras_vit.training.input_pipeline import is_loaded
 from keras_vit.training.recipes import get_recipe
 from keras_vit.weights import places
 
 
-def start(recipe, model, data, asked):
+def initial_model(recipe, model, data, asked):
     """Read the file that a recipe or its caller starts from, if it is one.
 
     Args:
@@ -32,7 +34,7 @@ def start(recipe, model, data, asked):
             train, or random weights where the recipe goes on from trained ones.
             FileNotFoundError, WeightsMismatch: for a file that cannot be read.
     """
-    names = _names(recipe.data if data is None else data)
+    names = _names(read_once(recipe.data if data is None else data))
     if isinstance(model, keras.Model):
         model, head = _given(model, names)
         return recipe, model, weights_origin.whose(model) + head
@@ -43,7 +45,7 @@ def start(recipe, model, data, asked):
     size = None if is_loaded(data) else recipe.image_size
     notes = []
     keras.utils.set_random_seed(recipe.seed)  # of dropout, and of what is new
-    model = starting_point(recipe.model, names, recipe.precision, alone, size, notes)
+    model = read_model(recipe.model, names, recipe.precision, alone, size, notes)
     if model is None:
         weights_origin.check_random(recipe, asked)
         return recipe, None, weights_origin.built(recipe.model)
@@ -76,15 +78,16 @@ def _names(data):
     """A function that looks up class names, or None where nobody can know them."""
     if isinstance(data, str):
         return lambda: (data, class_names(data))
+    if isinstance(data, Folder):
+        return lambda: (data.name, data.scan.class_names)
     if is_loaded(data):
         return lambda: (data[-1].source, data[-1].class_names)
-    if array_source.is_own(data):
-        named = isinstance(data, dict) and "class_names" in data
-        return lambda: ("data" if named else None, array_source.read_own(data)[0])
+    if isinstance(data, ArrayData):
+        return lambda: ("data" if data.named else None, data.class_names)
     return None
 
 
-def starting_point(name, names, precision, alone=False, image_size=None, notes=None):
+def read_model(name, names, precision, alone=False, image_size=None, notes=None):
     """A model for the classes of the data.
 
     Args:

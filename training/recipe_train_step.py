@@ -56,14 +56,10 @@ def make_trainee(model, feeds, teacher, strategy):
         return JaxTrainStep(model, mode)
     pieces = {"mode": mode, "micro_batch": recipe.micro_batch, "xla": recipe.xla}
     teacher = _load(recipe.teacher if teacher is None else teacher, strategy)
-    sharpness = record("sharpness", Sharpness, recipe.sharpness)
-    if teacher is None and sharpness is None and not recipe.progressive:
+    if teacher is None and recipe.sharpness is None and not recipe.progressive:
         return TrainStep(model, **pieces)
     steps = recipe.own_epochs * feeds.steps
-    growth = Growth(model, recipe.progressive, steps) if recipe.progressive else None
-    how = record("distillation", Distillation, recipe.distillation or {})
-    lesson = None if teacher is None else Lesson(model, teacher, how)
-    return RecipeTrainStep(model, lesson, sharpness, growth, **pieces)
+    return RecipeTrainStep.by_recipe(model, recipe, teacher, steps, **pieces)
 
 
 def _load(teacher, strategy):
@@ -91,6 +87,21 @@ class RecipeTrainStep(TrainStep):
     def __init__(self, inner, lesson=None, sharpness=None, growth=None, **pieces):
         super().__init__(inner, **pieces)
         self.lesson, self.sharpness, self.growth = lesson, sharpness, growth
+
+    @classmethod
+    def by_recipe(cls, model, recipe, teacher, steps, **pieces):
+        """The step with what a recipe says of distillation, SAM and growing images.
+
+        Args:
+            model: built. recipe: `Recipe`. teacher: `keras.Model` or None.
+            steps: of the run. **pieces: see `TrainStep`.
+        """
+        sharpness = record("sharpness", Sharpness, recipe.sharpness)
+        pairs = recipe.progressive
+        growth = Growth(model, pairs, steps) if pairs else None
+        how = record("distillation", Distillation, recipe.distillation or {})
+        lesson = None if teacher is None else Lesson(model, teacher, how)
+        return cls(model, lesson, sharpness, growth, **pieces)
 
     def forward_with_loss(self, x, y, sample_weight):
         """Loss and answers of one piece of a batch, with a teacher's opinion."""

@@ -8,7 +8,7 @@ from keras_vit.export.io.model_views import ModelViews
 from keras_vit.export.io.reference import Reference
 from keras_vit.layers.position import POSITIONS
 from keras_vit.models.resize import at_size
-from keras_vit.training.init_from import starting_point
+from keras_vit.training.init_from import read_model
 
 SIZE = 64, 32
 
@@ -25,7 +25,7 @@ def test_training_and_export_give_the_same_model(tiny, tmp_path, position):
     model.save(tmp_path / "m.keras")
 
     def trained():
-        return starting_point(str(tmp_path / "m.keras"), None, None, image_size=SIZE)
+        return read_model(str(tmp_path / "m.keras"), None, None, image_size=SIZE)
 
     if position == "relative":
         reason = "only learned positions may depend on the image size"

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_vit.training.checkpoint.retry_write import tell
+from keras_vit.progress import tell
 
 
 class StopEarly(keras.callbacks.Callback):

@@ -39,7 +39,7 @@ def test_a_data_set_of_the_user_is_augmented_alike(streamed):
     """The same images as arrays and as tf.data give the same pixels for a seed."""
     data = tf.data.Dataset.from_tensor_slices((PIXELS, LABELS))
     parts = {"train": data, "validation": data.take(4), "class_names": list("abcd")}
-    split = array_source.read_own(parts)[1]["train"]
+    split = array_source.read_own(parts).splits["train"]
     counters = tf.data.Dataset.range(COUNT)
     plain = IndexedSplit(PIXELS, LABELS.astype("int32"))
     pairs = zip(split.counted(counters), plain.counted(counters), strict=True)
@@ -54,7 +54,7 @@ def test_a_data_set_of_the_user_is_augmented_alike(streamed):
 def test_labels_may_stand_in_a_column():
     """As `keras.datasets.cifar10.load_data` gives them."""
     column = array_source.read_own((PIXELS, LABELS[:, None]))
-    assert array_source.read_own((PIXELS, LABELS))[2] == column[2]
+    assert array_source.read_own((PIXELS, LABELS)).name == column.name
     assert 1 == column[1]["train"].labels.ndim
 
 
