@@ -100,7 +100,7 @@ class RunCallbacks:
 
 
 def _farewell(run, keeper, resumes):
-    """One line on where everything is, and how to go on."""
+    """One line on where everything is, and how to resume."""
     folder = run.folder
     again = resumes and run.feeds.resumable and keeper.epochs < run.recipe.epochs
     again = ". The same call goes on from there." if again else ""

@@ -1,4 +1,4 @@
-"""What a run starts from: a name, a model, or trained weights for these data."""
+"""Initial weights of a run: a name, a model, or trained weights for these data."""
 
 import pathlib
 
@@ -30,7 +30,7 @@ def initial_model(recipe, model, data, asked):
         that says where its weights come from.
 
     Raises:
-        ValueError: for a name that is none, or a model that the recipe cannot
+        ValueError: for an unknown name, or a model that the recipe cannot
             train, or random weights where the recipe goes on from trained ones.
             FileNotFoundError, WeightsMismatch: for a file that cannot be read.
     """
@@ -70,7 +70,7 @@ def _new_head(count):
 
 
 def _learns_alone(recipe):
-    """Whether a recipe is one of learning without labels."""
+    """Whether a recipe is self-supervised: it learns without labels."""
     return isinstance(recipe.model, dict) and "kind" in recipe.model
 
 

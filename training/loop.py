@@ -151,14 +151,9 @@ def fit(
     folder = run_folder.claim(output_dir, recipe, overwrite)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     call = Call(
-        recipe=recipe,
-        model=given,
-        data=data,
-        folder=folder,
-        strategy=strategy,
-        origin=origin,
-        teacher=teacher,
-    )
+        recipe=recipe, model=given, data=data, teacher=teacher,
+        folder=folder, strategy=strategy, origin=origin,
+    )  # fmt: skip
     return run(call, callbacks, verbose)
 
 

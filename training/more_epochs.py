@@ -43,7 +43,7 @@ def go_on(
     Raises:
         FileNotFoundError: when no run lies there.
         FileExistsError: for a run that is not finished.
-        ValueError: for a number of epochs that is none, or a recipe with adapters.
+        ValueError: for epochs that are not a number above 0, or a recipe with LoRA.
     """
     folder = run_folder.RunFolder(pathlib.Path(output_dir).expanduser().absolute())
     earlier = _earlier(folder, epochs)

@@ -1,4 +1,4 @@
-"""`RecipeTrainStep`: the step of a recipe with distillation, SAM or growing images."""
+"""`RecipeTrainStep`: distillation, SAM or progressive resizing."""
 
 import os
 
@@ -74,7 +74,7 @@ def _load(teacher, strategy):
 
 
 class RecipeTrainStep(TrainStep):
-    """A `TrainStep` that asks a teacher and looks for flat ground.
+    """A `TrainStep` with distillation, SAM or progressive resizing.
 
     Args:
         inner: see `TrainStep`.
@@ -90,7 +90,7 @@ class RecipeTrainStep(TrainStep):
 
     @classmethod
     def by_recipe(cls, model, recipe, teacher, steps, **pieces):
-        """The step with what a recipe says of distillation, SAM and growing images.
+        """The step with the distillation, SAM or progressive resizing of a recipe.
 
         Args:
             model: built. recipe: `Recipe`. teacher: `keras.Model` or None.
@@ -104,7 +104,7 @@ class RecipeTrainStep(TrainStep):
         return cls(model, lesson, sharpness, growth, **pieces)
 
     def forward_with_loss(self, x, y, sample_weight):
-        """Loss and answers of one piece of a batch, with a teacher's opinion."""
+        """Loss and predictions of one micro-batch, with the distillation loss."""
 
         def own(images, labels, answers, weights):
             return self._compute_loss(images, labels, answers, weights, training=True)
@@ -118,7 +118,7 @@ class RecipeTrainStep(TrainStep):
         return self.lesson.loss(own, x, y, sample_weight)
 
     def gradients(self, x, y, sample_weight):
-        """As `TrainStep.gradients`, taken where the ground is steepest."""
+        """Gradients as `TrainStep.gradients`, with SAM at perturbed weights."""
         if self.sharpness is None:
             return super().gradients(x, y, sample_weight)
         plain = super().gradients

@@ -91,7 +91,7 @@ def _save(model, path):
 
 
 class ShowAverage(keras.callbacks.Callback):
-    """Validate and keep the averaged weights, train on with the plain ones.
+    """Validate and keep the moving average of the weights (EMA), train the plain ones.
 
     Keras' own `SwapEMAWeights` does the same with four slow exchanges per epoch
     that round. Does nothing when the optimiser keeps no average. Must stand

@@ -1,4 +1,4 @@
-"""A run of `model.fit` that begins in the middle of an epoch.
+"""Resume a run of `model.fit` in the middle of an epoch.
 
 Keras counts epochs whole. Here its first epoch has all its steps, but those that were
 done before are passed over: nothing is computed, no batch is taken, and no callback
@@ -46,7 +46,7 @@ class PassOver(keras.callbacks.CallbackList):
             super().on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        """From now on all is heard."""
+        """Pass everything on from now on."""
         self.done = 0
         super().on_epoch_end(epoch, logs)
 

@@ -68,7 +68,7 @@ class KeepState(keras.callbacks.Callback):
         self._between = False
 
     def on_train_batch_end(self, batch, logs=None):
-        """Look at the loss; take the state when it is time, and before a validation.
+        """Check the loss; take the state when it is time, and before a validation.
 
         Raises:
             FloatingPointError: see `give_up`.
@@ -155,7 +155,7 @@ class KeepState(keras.callbacks.Callback):
         self._pause = max(self.seconds, self.rest * (self._written - start))
 
     def give_up(self, before, step, what, loss):
-        """End a run that went wrong, back at the last good state.
+        """End a run whose loss or weights are NaN, back at the last good state.
 
         Args:
             before, step: steps of the epoch when all was well, and now.
@@ -187,7 +187,7 @@ class KeepState(keras.callbacks.Callback):
         return self.feeds.names(step)
 
     def _go_back(self):
-        """Put the last good state into the model; a sentence on what there is."""
+        """Restore the last good state; a sentence on what there is."""
         good = self.folder.states.newest() if self.feeds.resumable else None
         if good is None:
             self.keeper.spoilt = True
@@ -237,5 +237,5 @@ def _write_json(path, found):
 
 
 def _is_finite(array):
-    """Whether all numbers are; bfloat16 and whole numbers are not looked at."""
+    """Whether no number is NaN or infinite; bfloat16 and integers are not looked at."""
     return array.dtype.kind != "f" or math.isfinite(float(np.sum(array, dtype="f8")))

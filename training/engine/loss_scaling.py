@@ -1,4 +1,4 @@
-"""Losses as means, without Keras' division by the number of devices."""
+"""Loss scaling: losses are means, without Keras' division by the number of devices."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ NAMES = ("scale_loss_for_distribution", "unscale_loss_for_distribution")
 
 @contextlib.contextmanager
 def undivided():
-    """Let losses be what they are on one device, while a step is traced.
+    """Switch loss scaling by the number of devices off, while a step is traced.
 
     Keras divides what `keras.losses` return by the number of devices, but not what a
     model adds in a `compute_loss` of its own. `TrainStep` divides gradients, all of

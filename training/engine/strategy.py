@@ -1,4 +1,4 @@
-"""Which devices share the work."""
+"""Distribution strategies: which devices share the work."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Images that grow during a run: early steps cost less."""
+"""Progressive resizing: images grow during a run, so that early steps cost less."""
 
 import keras
 import tensorflow as tf
@@ -10,7 +10,7 @@ KERNEL = "bilinear_antialias"  # positions are shrunk as the images are
 
 
 class Growth:
-    """The sizes of a run, and the model at each of them.
+    """Progressive resizing: the image sizes of a run, and the model at each of them.
 
     Images arrive at full size and are shrunk (bilinear, averaging) in the step. The
     model at a smaller size is the same graph over the same weights; a learned position
@@ -35,7 +35,7 @@ class Growth:
         self.views = [_view(model, size) for _, size in pairs]
 
     def __call__(self, images, step):
-        """Answers in training at the size of a step.
+        """Predictions in training at the image size of a step.
 
         Args:
             images: (B, H, W, C) at full size. step: int tensor.
@@ -46,7 +46,7 @@ class Growth:
 
 
 def _view(model, size):
-    """Full-size images -> answers of a model that sees them smaller."""
+    """Full-size images -> predictions of a model that sees them smaller."""
     full = model.input_shape[1:3]
     if full == (size, size):
         return lambda images: model(images, training=True)
