@@ -1,12 +1,12 @@
 """How many files one opens to follow a call by hand, from its start to where it works.
 
     python benchmarks/reading_path.py
-    python benchmarks/reading_path.py training.loop.fit training.recipes.base.Recipe
+    python benchmarks/reading_path.py START END
 
-Read off the syntax, nothing is imported. From a function lead ways to every function
-and class of the same room (`training/` or `export/`) that its body names; from a class,
-to its bases and what its methods name. The *path* is made of all definitions that lie
-on a way from start to end, with the helpers beside them in the same file. The files of
+Read off the syntax, nothing is imported. From a function lead ways to every function,
+class and table of the same room (`training/` or `export/`) that its body names; from a
+class, to its bases and what its methods name. The *path* is made of all definitions
+that lie on a way from start to end, with the helpers beside them in the same file. The files of
 a path are those of its definitions, and those of every definition that these name: who
 follows the path by hand opens each, to see whether the way goes on there. A re-export
 in an `__init__.py` counts as the file that defines the name. Type annotations, default
@@ -23,7 +23,7 @@ PATHS = (
     ("training.loop.fit", "training.engine.train_step.TrainStep"),
     (
         "export.formats.tflite.exporter.to_tflite",
-        "export.quantization.algorithms.int4.int4",
+        "export.quantization.algorithms.static_int8.static_int8",
     ),
 )
 
@@ -51,14 +51,15 @@ def imports(tree):
 
 
 def definitions(trees):
-    """Dotted name -> (module, node) of each function and class of a file."""
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    return {
-        f"{module}.{node.name}": (module, node)
-        for module, tree in trees.items()
-        for node in tree.body
-        if isinstance(node, kinds)
-    }
+    """Dotted name -> (module, node) of each function, class and table of a file."""
+    found = {}
+    for module, tree in trees.items():
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found[f"{module}.{node.name}"] = module, node
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                found[f"{module}.{node.targets[0].id}"] = module, node
+    return found
 
 
 def dotted(node):
@@ -73,6 +74,8 @@ def dotted(node):
 
 def bodies(node):
     """What is read of a definition: statements and bases, no annotations."""
+    if isinstance(node, ast.Assign):
+        return [node.value]
     if isinstance(node, ast.FunctionDef):
         return [*node.body]
     functions = [part for part in node.body if isinstance(part, ast.FunctionDef)]
@@ -162,7 +165,8 @@ def report(room, start, end):
     files = {}
     for name in sorted(seen):
         files.setdefault(room.known[name][0], []).append(name)
-    print(f"{start} -> {end}: {len(files)} files")
+    way = {room.known[name][0] for name in between}
+    print(f"{start} -> {end}: {len(files)} files, {len(way)} of them on the way itself")
     for module, names in files.items():
         short = ", ".join(n.rpartition(".")[2] + "*" * (n in between) for n in names)
         print(f"  {module}: {short}")

@@ -110,7 +110,7 @@ class Recipe:
         steps_per_execution: most steps that run without coming back to Python;
             the largest number that divides an epoch is used.
         micro_batch: images that one device works on at once; its share of a batch is
-            cut into such micro-batches, whose gradients are summed in float32. Saves memory,
+            cut into micro-batches, whose gradients are summed in float32. Saves memory,
             and makes a run the same on any number of devices. None is all at once.
         xla: whether XLA compiles the forward and backward pass. Measured on a
             processor, it saves 15% of the time in float32 and costs twice as much in
