@@ -6,11 +6,12 @@
 Read off the syntax, nothing is imported. From a function lead ways to every function,
 class and table of the same room (`training/` or `export/`) that its body names; from a
 class, to its bases and what its methods name. The *path* is made of all definitions
-that lie on a way from start to end, with the helpers beside them in the same file. The files of
-a path are those of its definitions, and those of every definition that these name: who
-follows the path by hand opens each, to see whether the way goes on there. A re-export
-in an `__init__.py` counts as the file that defines the name. Type annotations, default
-values and docstrings do not count. A class made from the end is an end, too.
+that lie on a way from start to end, with the helpers beside them in the same file. The
+files of a path are those of its definitions, and those of every definition that these
+name: who follows the path by hand opens each, to see whether the way goes on there. A
+re-export in an `__init__.py` counts as the file that defines the name. Type
+annotations, default values and docstrings do not count. A class made from the end is an
+end, too.
 """
 
 import ast
