@@ -1,4 +1,4 @@
-"""The room that knows time: data, steps, epochs, recipes, scores.
+"""Training: data, steps, epochs, recipes, metrics.
 
 It lies in the folder `training/` and is imported as `keras_vit.training`.
 """

@@ -8,14 +8,15 @@ import numpy as np
 
 from keras_vit import files
 from keras_vit.private_keras import schedule_of
+from keras_vit.progress import tell
 from keras_vit.training import loop
 from keras_vit.training.build_model import check_given, prepare_model
-from keras_vit.training.checkpoint.retry_write import tell
+from keras_vit.training.checkpoint.train_state import TrainState
 from keras_vit.training.data import DataInfo
 from keras_vit.training.engine import step_memory
 from keras_vit.training.engine import strategy as strategies
 from keras_vit.training.engine.strategy import Strategy
-from keras_vit.training.init_from import start
+from keras_vit.training.init_from import initial_model
 from keras_vit.training.input_pipeline import open_feeds
 from keras_vit.training.logging import plot_schedule
 from keras_vit.training.optim.compile import compile_model
@@ -158,14 +159,15 @@ def dry_run(
             f"{keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow for it."
         )
     asked = recipe
-    recipe = loop.settle(recipe, model, data, epochs, overrides, teacher)
+    given = recipe, model, data, epochs, overrides, teacher
+    recipe, data = loop.apply_arguments(*given)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    recipe, given, origin = start(recipe, model, data, asked)
+    recipe, given, origin = initial_model(recipe, model, data, asked)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
     if verbose:
         tell(f"weights: {origin}")
-    feeds = open_feeds(data, recipe, given, verbose, {})
+    feeds = open_feeds(data, recipe, given, verbose, TrainState())
     recipe = feeds.recipe
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)

@@ -1,4 +1,4 @@
-"""What a run starts from: a name, a model, or trained weights for these data."""
+"""Initial weights of a run: a name, a model, or trained weights for these data."""
 
 import pathlib
 
@@ -7,16 +7,18 @@ import keras
 from keras_vit import classes, models, variants, weights
 from keras_vit.errors import DataError
 from keras_vit.models.pretraining import PretrainingModel, classifier_from
+from keras_vit.models.resize import at_size
 from keras_vit.training import weights_origin
-from keras_vit.training.data import array_source, class_names
+from keras_vit.training.data import class_names
+from keras_vit.training.data.array_source import ArrayData
 from keras_vit.training.data.pipeline import sides
+from keras_vit.training.data.sources import Folder, read_once
 from keras_vit.training.input_pipeline import is_loaded
-from keras_vit.training.methods.resize_model import at_size
 from keras_vit.training.recipes import get_recipe
 from keras_vit.weights import places
 
 
-def start(recipe, model, data, asked):
+def initial_model(recipe, model, data, asked):
     """Read the file that a recipe or its caller starts from, if it is one.
 
     Args:
@@ -28,11 +30,11 @@ def start(recipe, model, data, asked):
         that says where its weights come from.
 
     Raises:
-        ValueError: for a name that is none, or a model that the recipe cannot
+        ValueError: for an unknown name, or a model that the recipe cannot
             train, or random weights where the recipe goes on from trained ones.
             FileNotFoundError, WeightsMismatch: for a file that cannot be read.
     """
-    names = _names(recipe.data if data is None else data)
+    names = _names(read_once(recipe.data if data is None else data))
     if isinstance(model, keras.Model):
         model, head = _given(model, names)
         return recipe, model, weights_origin.whose(model) + head
@@ -43,7 +45,7 @@ def start(recipe, model, data, asked):
     size = None if is_loaded(data) else recipe.image_size
     notes = []
     keras.utils.set_random_seed(recipe.seed)  # of dropout, and of what is new
-    model = starting_point(recipe.model, names, recipe.precision, alone, size, notes)
+    model = read_model(recipe.model, names, recipe.precision, alone, size, notes)
     if model is None:
         weights_origin.check_random(recipe, asked)
         return recipe, None, weights_origin.built(recipe.model)
@@ -68,7 +70,7 @@ def _new_head(count):
 
 
 def _learns_alone(recipe):
-    """Whether a recipe is one of learning without labels."""
+    """Whether a recipe is self-supervised: it learns without labels."""
     return isinstance(recipe.model, dict) and "kind" in recipe.model
 
 
@@ -76,15 +78,16 @@ def _names(data):
     """A function that looks up class names, or None where nobody can know them."""
     if isinstance(data, str):
         return lambda: (data, class_names(data))
+    if isinstance(data, Folder):
+        return lambda: (data.name, data.scan.class_names)
     if is_loaded(data):
         return lambda: (data[-1].source, data[-1].class_names)
-    if array_source.is_own(data):
-        named = isinstance(data, dict) and "class_names" in data
-        return lambda: ("data" if named else None, array_source.read_own(data)[0])
+    if isinstance(data, ArrayData):
+        return lambda: ("data" if data.named else None, data.class_names)
     return None
 
 
-def starting_point(name, names, precision, alone=False, image_size=None, notes=None):
+def read_model(name, names, precision, alone=False, image_size=None, notes=None):
     """A model for the classes of the data.
 
     Args:
@@ -122,10 +125,26 @@ def starting_point(name, names, precision, alone=False, image_size=None, notes=N
         notes.append(_new_head(classes).removeprefix(", "))
     if size is None or alone:
         return model
-    resized = at_size(model, size)
+    resized = _resized(model, size)
     if resized is not model:
         notes.append("positions resampled to {}x{} px".format(*size))
     return resized
+
+
+def _resized(model, size):
+    """The model at the size of the recipe, its learned positions resampled."""
+    full = tuple(model.input_shape[1:3])
+    if None in full:
+        return model
+    try:
+        return at_size(model, size)
+    except ValueError as err:
+        reason = str(err).removeprefix("image_size: ")
+        raise ValueError(
+            f"image_size: the recipe wants {size[0]}x{size[1]} px, got "
+            f"{model.name!r} for {full[0]}x{full[1]} px, which cannot be rebuilt "
+            f"({reason}) Pass image_size=None to train at the model's own size."
+        ) from err
 
 
 def _check_name(name):

@@ -1,17 +1,21 @@
-"""Where the batches of a run come from."""
+"""The input pipeline of a run: its batches, and the recipe as the data settle it."""
 
 import dataclasses
 import functools
+import math
 
 import tensorflow as tf
 
 from keras_vit.models.input_range import assumed, stated
 from keras_vit.preprocess import Preprocessing
-from keras_vit.training.checkpoint.retry_write import tell
-from keras_vit.training.data import DataInfo, array_source
+from keras_vit.progress import tell
+from keras_vit.training.data import DataInfo
+from keras_vit.training.data.array_source import ArrayData
+from keras_vit.training.data.bad_images import plain_errors
+from keras_vit.training.data.batching import steps_per_epoch
 from keras_vit.training.data.mix import Mix
-from keras_vit.training.data.pipeline import open_data, sides
-from keras_vit.training.optim.run_length import length
+from keras_vit.training.data.pipeline import make_feed, sides
+from keras_vit.training.data.sources import Folder, open_source
 from keras_vit.training.recipes import Recipe, for_data, for_side
 
 
@@ -43,47 +47,100 @@ class Feeds:
         return tf.TensorSpec(images.shape, tf.float32), *rest
 
 
+@plain_errors()
 def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
     """Data of the run; a source is opened, loaded data are taken as they are.
 
     Args:
-        state: facts of the state that the run goes on from, or {}.
+        data, recipe, model: as given to `fit`, with their names looked up.
+        verbose: 0 silent. state: `TrainState` that the run goes on from.
         workers: number of this worker, and of all.
+
+    Returns:
+        `Feeds`, with the recipe as the data settle it.
     """
     if is_loaded(data):
-        return _loaded_feeds(data, recipe)
-    note = _preprocessing(model, recipe, verbose and not state)
-    if verbose and not state:
+        train, validation, info = data
+        size, steps = info.counts["train"], int(train.cardinality())
+        recipe, steps = settle(recipe, None, size, steps)
+        return Feeds(train.repeat(), validation, steps, info, False, recipe)
+    verbose_once = verbose and not state.begun
+    note = _preprocessing(model, recipe, verbose_once)
+    if verbose_once:
         _tell_size(note, recipe)
-    recipe = for_side(recipe, recipe.image_size if note is None else note.image_size)
-    source, feed, info = open_data(
-        recipe.data if data is None else data,
+    name, splits = recipe.data if data is None else data, ("train", "validation")
+    source = open_source(name, splits, recipe.on_bad_image, verbose, recipe.cache)
+    train = source.split("train")
+    size = recipe.image_size if note is None else note.image_size
+    batches = steps_per_epoch(train.size, recipe.batch_size)
+    recipe, steps = settle(recipe, size, train.size, batches)
+    feed, info = _feed(source, recipe, note, workers)
+    validation = feed.in_order(source.split("validation"))
+    if verbose_once:
+        _tell_left(train.size, recipe.batch_size)
+    stream = feed.stream(train, state.epoch * steps + state.step)
+    names = functools.partial(feed.names, train)
+    return Feeds(stream, validation, steps, info, source.fixed, recipe, names)
+
+
+def settle(recipe, image_size, images, batches):
+    """The recipe with all that follows from the data; nothing else rewrites it.
+
+    Args:
+        recipe: `Recipe`. image_size: of the run, side in px or (H, W), or None where
+            it does not change the augmentation.
+        images: of the training split. batches: of one pass over them.
+
+    Returns:
+        `Recipe` with its number of epochs, and steps per epoch.
+    """
+    recipe = for_data(for_side(recipe, image_size), images)
+    epochs, steps = length(recipe, batches)
+    return dataclasses.replace(recipe, epochs=epochs), steps
+
+
+def length(recipe, per_epoch):
+    """Epochs and steps per epoch of a run.
+
+    A recipe that counts updates is cut into stretches of equal length, as near to a
+    pass over the data as the number of updates can be divided.
+
+    Args:
+        recipe: `Recipe`. per_epoch: batches of one pass over the training images.
+
+    Returns:
+        (epochs, steps per epoch).
+
+    >>> from keras_vit.training.recipes import Recipe
+    >>> length(Recipe(name="x", epochs=3), 97)
+    (3, 97)
+    >>> length(Recipe(name="x", steps=10_000), 97)
+    (100, 100)
+    """
+    if recipe.steps is None:
+        return recipe.epochs, per_epoch
+    total = recipe.steps
+    divisors = [n for n in range(1, math.isqrt(total) + 1) if total % n == 0]
+    divisors += [total // n for n in divisors]
+    steps = min(divisors, key=lambda n: abs(math.log(n / per_epoch)))
+    return total // steps, steps
+
+
+def _feed(source, recipe, note, workers):
+    """`Feed` and `DataInfo` of a source by a settled recipe; images stay bytes."""
+    feed, info = make_feed(
+        source,
         image_size=recipe.image_size if note is None else None,
         batch_size=recipe.batch_size,
         augment=recipe.augment,
         seed=recipe.seed,
         preprocessing=note,
         on_bad_image=recipe.on_bad_image,
-        verbose=verbose,
-        splits=("train", "validation"),
         mix=Mix(recipe.mixup, recipe.cutmix, recipe.mix_rule),
         workers=workers,
         repeats=recipe.repeats,
-        cache=recipe.cache,
     )
-    train = source.split("train")
-    recipe = for_data(recipe, train.size)
-    feed = dataclasses.replace(feed, in_bytes=True)
-    if recipe.data_rule is not None:
-        mix = Mix(recipe.mixup, recipe.cutmix, recipe.mix_rule)
-        feed = dataclasses.replace(feed, mix=mix)
-    validation = feed.in_order(source.split("validation"))
-    recipe, steps = _settle_length(recipe, feed.batches(train))
-    if verbose and not state:
-        _tell_left(train.size, recipe.batch_size)
-    first = state.get("epochs", 0) * steps + state.get("step", 0)
-    stream, names = feed.stream(train, first), functools.partial(feed.names, train)
-    return Feeds(stream, validation, steps, info, source.fixed, recipe, names)
+    return dataclasses.replace(feed, in_bytes=True), info
 
 
 def _tell_size(note, recipe):
@@ -106,12 +163,6 @@ def _tell_left(images, batch_size):
         )
 
 
-def _settle_length(recipe, per_epoch):
-    """The recipe with its number of epochs, and the steps of each."""
-    epochs, steps = length(recipe, per_epoch)
-    return dataclasses.replace(recipe, epochs=epochs), steps
-
-
 def _preprocessing(model, recipe, aloud):
     """How images must be prepared, or None to let recipe and data decide."""
     if model is None:
@@ -130,25 +181,26 @@ def _preprocessing(model, recipe, aloud):
     return note.resized(sides(size))
 
 
-def _loaded_feeds(data, recipe):
-    """Take what `load_data` returned; it is fed as it was loaded."""
-    train, validation, info = data
-    recipe = for_data(recipe, info.counts["train"])
-    recipe, steps = _settle_length(recipe, int(train.cardinality()))
-    return Feeds(train.repeat(), validation, steps, info, False, recipe)
-
-
 def is_loaded(data):
     """Whether these are the three things that `load_data` returned."""
     return isinstance(data, tuple) and len(data) == 3 and isinstance(data[2], DataInfo)
 
 
-def settled(data):
-    """Fields of a recipe that data other than a name decide."""
+def fields_of(data):
+    """Fields of a recipe that data given to `fit` decide.
+
+    Args:
+        data: what `read_once` made of them.
+
+    Raises:
+        TypeError: for data of another kind.
+    """
     if is_loaded(data):
         return {"batch_size": data[0].element_spec[0].shape[0]}
-    if array_source.is_own(data):
-        return {"data": array_source.read_own(data)[2]}
+    if isinstance(data, str):
+        return {"data": data}
+    if isinstance(data, ArrayData | Folder):
+        return {"data": data.name}
     raise TypeError(
         "data: must be a source like 'folder:PATH', arrays (images, labels), a dict of "
         "these, or the three things that load_data returns, got "

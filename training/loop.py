@@ -9,28 +9,22 @@ from typing import Any
 
 import keras
 
-from keras_vit import weights
 from keras_vit.models.pretraining import PretrainingModel
-from keras_vit.private_keras import print_msg
+from keras_vit.progress import tell
 from keras_vit.training.build_model import (
     check_given,
     check_model,
     finish,
     prepare_model,
 )
-from keras_vit.training.callback_list import Watch
-from keras_vit.training.checkpoint import model_callbacks as watchers
+from keras_vit.training.callback_list import RunCallbacks
 from keras_vit.training.checkpoint import run_folder, train_state
-from keras_vit.training.checkpoint.retry_write import tell
-from keras_vit.training.checkpoint.worker_sync import check_same
 from keras_vit.training.data import DataInfo
-from keras_vit.training.data.bad_images import plain_errors
-from keras_vit.training.engine import multi_worker
+from keras_vit.training.data.sources import read_once
 from keras_vit.training.engine import strategy as strategies
 from keras_vit.training.engine.strategy import Strategy
-from keras_vit.training.init_from import start
-from keras_vit.training.input_pipeline import Feeds, open_feeds, settled
-from keras_vit.training.methods import remat
+from keras_vit.training.init_from import initial_model
+from keras_vit.training.input_pipeline import Feeds, fields_of, open_feeds
 from keras_vit.training.optim.compile import compile_model
 from keras_vit.training.recipe_train_step import check_teacher, make_trainee, named
 from keras_vit.training.recipes import Recipe, get_recipe
@@ -68,7 +62,7 @@ class Result:
         return f"<Result: {found}, in {self.output_dir}>"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Call:
     """What `fit` or `go_on` was asked for, checked and with its model read.
 
@@ -76,7 +70,7 @@ class Call:
         recipe: `Recipe`. model: that was given or read, or None. data: as in `fit`.
         folder: `RunFolder`. strategy: chosen.
         origin: where the weights come from. teacher: as in `fit`.
-        earlier: `going_on.Earlier` of a finished run that gets more epochs, or None.
+        earlier: `more_epochs.Earlier` of a finished run that gets more epochs, or None.
     """
 
     recipe: Recipe
@@ -89,22 +83,21 @@ class Call:
     earlier: object = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
     """Everything that is settled before the first step.
 
     Args:
-        model: `TrainStep`, compiled. recipe, feeds, folder, keeper: of the run.
-        arrays, facts: of the state to go on from, or {}.
+        model: `TrainStep`, compiled, as it was in the state.
+        recipe: as the data settled it. feeds: `Feeds`. folder: `RunFolder`.
+        state: `TrainState` that the run goes on from, without its variables.
     """
 
     model: keras.Model
     recipe: Recipe
     feeds: Feeds
     folder: run_folder.RunFolder
-    keeper: watchers.KeepModels
-    arrays: dict
-    facts: dict
+    state: train_state.TrainState
 
 
 def fit(
@@ -151,100 +144,29 @@ def fit(
         DataError, FileNotFoundError: for data that cannot be used.
         FileExistsError: for an output_dir with an earlier run that is finished, or
             of another recipe.
-        FloatingPointError, WorkerLost: for a loss that is no number; a lost worker.
+        FloatingPointError, WorkerLost: for a loss that is NaN; a lost worker.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
-    asked, recipe = recipe, settle(recipe, model, data, epochs, overrides, teacher)
+    asked = recipe
+    recipe, data = apply_arguments(recipe, model, data, epochs, overrides, teacher)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    recipe, given, origin = start(recipe, model, data, asked)
+    recipe, given, origin = initial_model(recipe, model, data, asked)
     folder = run_folder.claim(output_dir, recipe, overwrite)
     check_given(given, recipe, data, strategy.num_replicas_in_sync)
-    call = Call(recipe, given, data, folder, strategy, origin, teacher)
+    call = Call(
+        recipe=recipe, model=given, data=data, teacher=teacher,
+        folder=folder, strategy=strategy, origin=origin,
+    )  # fmt: skip
     return run(call, callbacks, verbose)
 
 
-def run(call, callbacks, verbose):
-    """Train what is settled; `fit` and `go_on` end here.
-
-    Args:
-        call: `Call`. callbacks, verbose: as in `fit`.
+def apply_arguments(recipe, model, data, epochs, overrides, teacher=None):
+    """The recipe with everything that the caller of `fit` changed.
 
     Returns:
-        `Result`.
+        `Recipe`; the data, their own or the recipe's, as `read_once` reads them.
     """
-    verbose = verbose if multi_worker.place(call.strategy)[0] == 0 else 0
-    if verbose:
-        tell(f"weights: {call.origin}")
-    with strategies.on(call.strategy) as scratch, plain_errors():
-        found = _begin(call, scratch, verbose)
-        history = _train(found, callbacks, verbose)
-    return _hand_over(found, call, history)
-
-
-def _hand_over(run, call, history):
-    """The result, with the model that the caller knows where there is one."""
-    inner, given = run.model.inner, call.model
-    trained = finish(inner, run.recipe)
-    if given is not None and given is not inner:
-        given.set_weights(trained.get_weights())
-        trained = given
-    best, path = run.keeper.best_epoch, call.folder.path
-    return Result(trained, history, best, run.feeds.info, path, run.recipe, call.origin)
-
-
-def _begin(call, scratch, verbose):
-    """Open data, build and compile the model, go on from a state: a `Run`."""
-    recipe, strategy, folder = call.recipe, call.strategy, call.folder
-    place = multi_worker.place(strategy)
-    arrays, facts = folder.state()
-    adds = bool(recipe.after and not facts)  # to a finished run, from its beginning
-    facts = call.earlier.facts(recipe.monitor) if adds else facts
-    feeds = open_feeds(call.data, recipe, call.model, verbose, facts, place)
-    if facts:
-        folder.check_data(feeds.info)
-    folder = folder if scratch is None else run_folder.RunFolder(scratch)
-    steps = feeds.recipe.own_epochs * feeds.steps
-    with strategy.scope():
-        keras.utils.set_random_seed(recipe.seed)
-        model = prepare_model(call.model, recipe, feeds.info)
-        if isinstance(model, PretrainingModel):
-            model.begin(steps)
-            if verbose and not facts:
-                tell(f"{model.name}: learns from the images alone, without labels.")
-        model = make_trainee(model, feeds, call.teacher, strategy)
-        compile_model(model, feeds.recipe, feeds)
-        keeper = watchers.KeepModels(folder, recipe.monitor)
-        model.optimizer.build(model.trainable_variables)
-        if adds:
-            arrays = _best_of(call.earlier, model)
-            keeper.resume(facts, arrays)
-            if scratch is None:
-                folder.add_epochs(recipe, model, keeper, facts, feeds)
-        else:
-            _go_on(model, keeper, arrays, facts)
-    check_same(strategy, [facts.get("epochs", 0), facts.get("step", 0)])
-    if not facts or scratch is not None:
-        folder.create(recipe, feeds.info, model, resumable=feeds.resumable)
-    elif verbose:
-        place = (
-            f"epoch {facts['epochs']} of {feeds.recipe.epochs}, step {facts['step']}"
-        )
-        print_msg(f"Going on after {place} of {feeds.steps}.")
-    return Run(model, feeds.recipe, feeds, folder, keeper, arrays, facts)
-
-
-def _best_of(earlier, model):
-    """The best weights of a finished run, as `KeepModels` has them in a state."""
-    last = model.inner.get_weights()
-    model.inner.set_weights(weights.load(str(earlier.best)).get_weights())
-    best = {f"best {k:05d}": array for k, array in enumerate(model.get_weights())}
-    model.inner.set_weights(last)
-    return best
-
-
-def settle(recipe, model, data, epochs, overrides, teacher=None):
-    """The recipe with everything that the caller changed."""
     check_teacher(teacher)
     changes = overrides | named(teacher)
     if epochs is not None:
@@ -254,10 +176,9 @@ def settle(recipe, model, data, epochs, overrides, teacher=None):
         changes["model"] = model
     elif isinstance(model, str | os.PathLike):
         changes["model"] = os.fspath(model)
-    if isinstance(data, str):
-        changes["data"] = data
-    elif data is not None:
-        changes |= settled(data)
+    data = read_once(data)
+    if data is not None:
+        changes |= fields_of(data)
     recipe = get_recipe(recipe, **changes)
     if model is None and recipe.model is None:
         raise ValueError(
@@ -276,26 +197,75 @@ def settle(recipe, model, data, epochs, overrides, teacher=None):
             f"data: recipe {recipe.name!r} has no data of its own, got data=None. "
             "Pass data='folder:PATH', for example."
         )
-    return recipe
+    return recipe, read_once(recipe.data) if data is None else data
 
 
-def _go_on(model, keeper, arrays, facts):
-    """Put a state into the model and the keeper; the scores of the epoch remain."""
-    if not facts:
-        return
-    keeper.resume(facts, arrays)
-    scores = {n: arrays.pop(n) for n in list(arrays) if n.startswith("score ")}
-    train_state.restore(model, arrays)
-    arrays.clear()
-    arrays.update(scores)
+def run(call, callbacks, verbose):
+    """Train what is settled; `fit` and `go_on` end here.
+
+    Args:
+        call: `Call`. callbacks, verbose: as in `fit`.
+
+    Returns:
+        `Result`.
+    """
+    with strategies.on(call.strategy) as worker:
+        verbose = verbose if worker.number == 0 else 0
+        if verbose:
+            tell(f"weights: {call.origin}")
+        watched = RunCallbacks(_set_up(call, worker, verbose), verbose)
+        _train(watched, callbacks)
+    return _result(watched, call)
 
 
-def _train(run, callbacks, verbose):
-    """Train from where the run stands; the numbers of all its epochs."""
-    watch = Watch(run, verbose)
+def _set_up(call, worker, verbose):
+    """Open data, build and compile the model, put its state back: a `Run`."""
+    recipe, folder, state = call.recipe, call.folder, call.folder.state()
+    adds = bool(recipe.after and not state.begun)  # to a finished run, at its end
+    state = call.earlier.state(recipe.monitor) if adds else state
+    place = worker.number, worker.count
+    feeds = open_feeds(call.data, recipe, call.model, verbose, state, place)
+    if state.begun:
+        folder.check_data(feeds.info)
+    if worker.scratch is not None:
+        folder = run_folder.RunFolder(worker.scratch)
+    with call.strategy.scope():
+        model = _compiled(call, feeds, verbose and not state.begun)
+        if adds:
+            state = call.earlier.with_best_weights(state, model)
+    if adds and worker.scratch is None:
+        folder.add_epochs(recipe, model, state, feeds)
+    state = train_state.resume(model, state)
+    if not state.begun or worker.scratch is not None:
+        folder.create(recipe, feeds.info, model, resumable=feeds.resumable)
+    elif verbose:
+        place = f"epoch {state.epoch} of {feeds.recipe.epochs}, step {state.step}"
+        tell(f"Going on after {place} of {feeds.steps}.")
+    return Run(
+        model=model, recipe=feeds.recipe, feeds=feeds, folder=folder, state=state
+    )
+
+
+def _compiled(call, feeds, verbose):
+    """The `TrainStep` of the run with its first weights, loss and optimiser."""
+    keras.utils.set_random_seed(call.recipe.seed)
+    model = prepare_model(call.model, call.recipe, feeds.info)
+    if isinstance(model, PretrainingModel):
+        model.begin(feeds.recipe.own_epochs * feeds.steps)
+        if verbose:
+            tell(f"{model.name}: learns from the images alone, without labels.")
+    model = make_trainee(model, feeds, call.teacher, call.strategy)
+    compile_model(model, feeds.recipe, feeds)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _train(watched, callbacks):
+    """Train from where the run stands."""
+    run = watched.run
     strategy = run.model.distribute_strategy
     train, validation = strategies.spread(run.feeds, strategy)
-    with watch.to_the_end(), remat.undone(run.model.inner), warnings.catch_warnings():
+    with watched.to_the_end(), warnings.catch_warnings():
         # Training has no end; with bad images left out, nobody knows how long the
         # validation is, and Keras warns when it is over.
         warnings.filterwarnings("ignore", "Your input ran out of data")
@@ -303,10 +273,28 @@ def _train(run, callbacks, verbose):
             train,
             validation_data=validation,
             epochs=run.recipe.epochs,
-            initial_epoch=watch.epoch,
+            initial_epoch=run.state.epoch,
             steps_per_epoch=run.feeds.steps,
-            callbacks=watch.callbacks(callbacks),
+            callbacks=watched.callbacks(callbacks),
             shuffle=False,
             verbose=0,
         )
-    return watch.history.numbers
+
+
+def _result(watched, call):
+    """The result, with the model that the caller knows where there is one."""
+    run = watched.run
+    inner, given = run.model.inner, call.model
+    trained = finish(inner, run.recipe)
+    if given is not None and given is not inner:
+        given.set_weights(trained.get_weights())
+        trained = given
+    return Result(
+        model=trained,
+        history=watched.history.numbers,
+        best_epoch=watched.keeper.best.epoch,
+        info=run.feeds.info,
+        output_dir=call.folder.path,
+        recipe=run.recipe,
+        weights=call.origin,
+    )

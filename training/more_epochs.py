@@ -12,6 +12,7 @@ from keras_vit import weights
 from keras_vit.training import loop
 from keras_vit.training.build_model import check_given
 from keras_vit.training.checkpoint import run_folder
+from keras_vit.training.checkpoint.train_state import BestModel, TrainState
 from keras_vit.training.engine import strategy as strategies
 from keras_vit.training.engine.strategy import Strategy
 from keras_vit.training.logging import plot_history
@@ -47,7 +48,7 @@ def go_on(
     Raises:
         FileNotFoundError: when no run lies there.
         FileExistsError: for a run that is not finished.
-        ValueError: for a number of epochs that is none, or a recipe with adapters.
+        ValueError: for epochs that are not a number above 0, or a recipe with LoRA.
     """
     folder = run_folder.RunFolder(pathlib.Path(output_dir).expanduser().absolute())
     earlier = _earlier(folder, epochs)
@@ -59,11 +60,17 @@ def go_on(
     model = weights.load(str(folder.last))
     check_given(model, recipe, data, strategy.num_replicas_in_sync)
     origin = f"file {folder.last}, {recipe.after} epochs; schedule and optimiser anew"
-    return loop.run(
-        loop.Call(recipe, model, data, folder, strategy, origin, teacher, earlier),
-        callbacks,
-        verbose,
+    call = loop.Call(
+        recipe=recipe,
+        model=model,
+        data=data,
+        folder=folder,
+        strategy=strategy,
+        origin=origin,
+        teacher=teacher,
+        earlier=earlier,
     )
+    return loop.run(call, callbacks, verbose)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,14 +84,30 @@ class Earlier:
     history: dict
     best: pathlib.Path
 
-    def facts(self, monitor):
-        """What a state that stands behind the last epoch would say."""
+    def state(self, monitor):
+        """`TrainState` behind the last epoch, without any weights.
+
+        Args:
+            monitor: name of the score that picks the best epoch.
+        """
         scores = self.history[monitor]
         choose = min if monitor.endswith("loss") else max
         epochs, best = len(scores), choose(s for s in scores if s == s)
         last = max(k for k, score in enumerate(scores) if score == best)
-        facts = {"epochs": epochs, "step": 0, "logs": {}, "history": self.history}
-        return {**facts, "best_epoch": last + 1, "best_score": best}
+        best = BestModel(last + 1, best)
+        return TrainState(epoch=epochs, best=best, history=self.history)
+
+    def with_best_weights(self, state, model):
+        """That state with the weights of the best model, as `KeepModels` has them.
+
+        Args:
+            state: `TrainState`. model: `TrainStep`; it keeps its weights.
+        """
+        last = model.inner.get_weights()
+        model.inner.set_weights(weights.load(str(self.best)).get_weights())
+        best = dataclasses.replace(state.best, weights=tuple(model.get_weights()))
+        model.inner.set_weights(last)
+        return dataclasses.replace(state, best=best)
 
 
 def _earlier(folder, epochs):

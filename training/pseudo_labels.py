@@ -50,7 +50,7 @@ def pseudo_label(
         confidence: least probability of the likeliest class, 0..1; images at or below
             it are left out.
         per_class: images per class. Of more, those with the highest confidence are
-            taken; where there are fewer, some stand twice or more often, by chance.
+            taken; where there are fewer, some are drawn twice or more often.
             None is the mean over classes.
         batch_size: images that the teacher sees at once. seed: of the copies.
         overwrite: whether `output` may exist. verbose: 0 silent, 1 progress.

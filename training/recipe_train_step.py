@@ -1,4 +1,4 @@
-"""`RecipeTrainStep`: the step of a recipe with distillation, SAM or growing images."""
+"""`RecipeTrainStep`: distillation, SAM or progressive resizing."""
 
 import os
 
@@ -57,14 +57,10 @@ def make_trainee(model, feeds, teacher, strategy):
         return JaxTrainStep(model, mode)
     pieces = {"mode": mode, "micro_batch": recipe.micro_batch, "xla": recipe.xla}
     teacher = _load(recipe.teacher if teacher is None else teacher, strategy)
-    sharpness = record("sharpness", Sharpness, recipe.sharpness)
-    if teacher is None and sharpness is None and not recipe.progressive:
+    if teacher is None and recipe.sharpness is None and not recipe.progressive:
         return TrainStep(model, **pieces)
     steps = recipe.own_epochs * feeds.steps
-    growth = Growth(model, recipe.progressive, steps) if recipe.progressive else None
-    how = record("distillation", Distillation, recipe.distillation or {})
-    lesson = None if teacher is None else Lesson(model, teacher, how)
-    return RecipeTrainStep(model, lesson, sharpness, growth, **pieces)
+    return RecipeTrainStep.by_recipe(model, recipe, teacher, steps, **pieces)
 
 
 def _load(teacher, strategy):
@@ -79,7 +75,7 @@ def _load(teacher, strategy):
 
 
 class RecipeTrainStep(TrainStep):
-    """A `TrainStep` that asks a teacher and looks for flat ground.
+    """A `TrainStep` with distillation, SAM or progressive resizing.
 
     Args:
         inner: see `TrainStep`.
@@ -93,8 +89,23 @@ class RecipeTrainStep(TrainStep):
         super().__init__(inner, **pieces)
         self.lesson, self.sharpness, self.growth = lesson, sharpness, growth
 
+    @classmethod
+    def by_recipe(cls, model, recipe, teacher, steps, **pieces):
+        """The step with the distillation, SAM or progressive resizing of a recipe.
+
+        Args:
+            model: built. recipe: `Recipe`. teacher: `keras.Model` or None.
+            steps: of the run. **pieces: see `TrainStep`.
+        """
+        sharpness = record("sharpness", Sharpness, recipe.sharpness)
+        pairs = recipe.progressive
+        growth = Growth(model, pairs, steps) if pairs else None
+        how = record("distillation", Distillation, recipe.distillation or {})
+        lesson = None if teacher is None else Lesson(model, teacher, how)
+        return cls(model, lesson, sharpness, growth, **pieces)
+
     def forward_with_loss(self, x, y, sample_weight):
-        """Loss and answers of one piece of a batch, with a teacher's opinion."""
+        """Loss and predictions of one micro-batch, with the distillation loss."""
 
         def own(images, labels, answers, weights):
             return compiled_loss(self, images, labels, answers, weights, training=True)
@@ -108,7 +119,7 @@ class RecipeTrainStep(TrainStep):
         return self.lesson.loss(own, x, y, sample_weight)
 
     def gradients(self, x, y, sample_weight):
-        """As `TrainStep.gradients`, taken where the ground is steepest."""
+        """Gradients as `TrainStep.gradients`, with SAM at perturbed weights."""
         if self.sharpness is None:
             return super().gradients(x, y, sample_weight)
         plain = super().gradients

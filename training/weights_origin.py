@@ -1,4 +1,4 @@
-"""Where the first weights of a run come from, in a line: published, a file, RANDOM."""
+"""The origin of the initial weights, in a line: published, a file, RANDOM."""
 
 import pathlib
 

@@ -4,15 +4,12 @@ import dataclasses
 
 import keras
 
-from keras_vit.errors import UnsupportedLayer
 from keras_vit.export.io.io_adapter import FEATURES, AdaptedReference, IOAdapter
 from keras_vit.export.io.io_spec import TensorSpec
-from keras_vit.layers import PatchEncoder
 from keras_vit.layers.patches import pair
-from keras_vit.layers.position import LearnedPosition
 from keras_vit.models.output_activation import labels_of, meaning, scales
-from keras_vit.private_keras import origin_of, share_storage
-from keras_vit.weights.resample import positions
+from keras_vit.models.resize import at_size
+from keras_vit.private_keras import origin_of
 
 # Layers between the features and the scores: heads, their mean, an activation.
 HEADS = (
@@ -48,7 +45,7 @@ class ModelViews:
         batch = contract.batch if batch_size is None else _count(batch_size)
         if (size, batch) not in self._found:
             model = self._base.model
-            model = model if size == own_size else at_size(model, size)
+            model = at_size(model, size, share=True)
             view = ModelView(self._base, model, size, batch, self._linear)
             self._found[size, batch] = view
         view = self._found[size, batch]
@@ -171,66 +168,3 @@ def features_of(model):
             f"head, got shape {tuple(tensor.shape)}. Leave it out."
         )
     return tensor
-
-
-def at_size(model, size):
-    """Rebuild the model for another image size, with the same weights.
-
-    Position tables are resampled as timm does, with an antialiased bicubic kernel.
-
-    Args:
-        model: made of this package's layers. size: (H, W) px.
-
-    Returns:
-        `keras.Model`.
-
-    Raises:
-        UnsupportedLayer: for a layer whose weights belong to one size.
-        ValueError: when the size cannot be cut into patches.
-    """
-    for inner in (layer for layer in model.layers if isinstance(layer, keras.Model)):
-        if None not in inner.input_shape[1:3]:
-            raise UnsupportedLayer(
-                f"image_size: model {inner.name!r} inside takes one image size, got "
-                f"{size} instead of {inner.input_shape[1:3]}. Build it with "
-                "keras.Input((None, None, C))."
-            )
-    channels = model.inputs[0].shape[-1]
-    image = keras.Input((*size, channels), name=model.inputs[0].name)
-
-    def rebuild(layer):
-        config = layer.get_config()
-        if isinstance(layer, PatchEncoder):
-            config["grid"] = _grid(model, layer, size)
-        return layer.__class__.from_config(config)
-
-    twin = keras.models.clone_model(model, input_tensors=image, clone_function=rebuild)
-    for old, new in zip(model.layers, twin.layers, strict=True):
-        _share_weights(old, new)
-    return twin
-
-
-def _grid(model, encoder, size):
-    """(h, w) of the patches at another image size, with the same patch size in px."""
-    before = model.inputs[0].shape[1:3]
-    parts = zip(size, encoder.grid, before, strict=True)
-    return tuple(side * count // old for side, count, old in parts)
-
-
-def _share_weights(old, new):
-    """Share one layer's weights; resample its position table."""
-    for source, target in zip(old.weights, new.weights, strict=True):
-        if source.shape == target.shape:
-            # The same storage, so that a SavedModel holds it once.
-            share_storage(target, source)
-            continue
-        table = getattr(old, "table", None)
-        if not isinstance(table, LearnedPosition):
-            raise UnsupportedLayer(
-                f"image_size: the weights of layer {old.name!r} belong to one image "
-                f"size, got {source.path} {tuple(source.shape)}, which another size "
-                "has no use for. Use a model with position='learned' or 'sincos2d'."
-            )
-        rows = keras.ops.convert_to_numpy(source)
-        grids = table.grid, new.table.grid
-        target.assign(positions(rows, *grids, table.prefix, "bicubic_antialias"))

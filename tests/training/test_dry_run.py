@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vit import cli, training
+from keras_vit import cli, image_folder, training
+from keras_vit.training.data import array_source
 from keras_vit.training.engine import step_memory
 from keras_vit.training.logging import plot_schedule
 
@@ -128,3 +129,31 @@ def test_flat_curves_are_drawn_too(rates):
     """Without dividing by nothing."""
     assert "steps" in plot_schedule.text(rates)
     xml.etree.ElementTree.fromstring(plot_schedule.svg(rates, "t"))
+
+
+def test_data_are_read_hashed_and_listed_once(
+    monkeypatch, write_folder, tiny, tmp_path
+):
+    """Also where a stored model must know the classes before the data are opened."""
+    tiny(classes=2, depth=1).save(tmp_path / "m.keras")
+    source = write_folder(tmp_path / "photos")
+    arrays = np.zeros((8, 32, 32, 3), "uint8"), np.arange(8) % 2
+    calls = []
+
+    def counted(module, name):
+        real = getattr(module, name)
+
+        def count(*given, **options):
+            calls.append(name)
+            return real(*given, **options)
+
+        monkeypatch.setattr(module, name, count)
+
+    counted(image_folder, "scan")
+    counted(array_source, "_name")
+    for data, expected in ((f"folder:{source}", ["scan"]), (arrays, ["_name"])):
+        calls.clear()
+        training.dry_run(
+            "finetune", tmp_path / "m.keras", data, image_size=None, batch_size=2
+        )
+        assert expected == calls

@@ -14,7 +14,7 @@ import pytest
 import keras_vit
 from keras_vit import training
 from keras_vit.errors import DataError
-from keras_vit.training.loop import settle
+from keras_vit.training.loop import apply_arguments
 
 SMALL = {"patch_size": 16, "width": 16, "depth": 1, "heads": 2, "mlp_dim": 32}
 OPTIONS = {
@@ -256,7 +256,7 @@ def test_paths_are_names(tmp_path):
     """Of a model and of a teacher; a model is written down by its name."""
     path = tmp_path / "m.npz"
     path.touch()
-    recipe = settle("digits", path, None, None, {}, path)
+    recipe, _ = apply_arguments("digits", path, None, None, {}, path)
     assert (str(path), str(path)) == (recipe.model, recipe.teacher)
 
 

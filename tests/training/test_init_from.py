@@ -9,10 +9,11 @@ from PIL import Image
 
 import keras_vit
 from keras_vit import training, weights
+from keras_vit.models.resize import KERNEL
 from keras_vit.preprocess import Preprocessing
-from keras_vit.training.init_from import start, starting_point
+from keras_vit.training.checkpoint.train_state import TrainState
+from keras_vit.training.init_from import initial_model, read_model
 from keras_vit.training.input_pipeline import open_feeds
-from keras_vit.training.methods.resize_model import KERNEL
 from keras_vit.training.recipes import for_side
 from keras_vit.weights import resample
 
@@ -30,7 +31,7 @@ def pets(tmp_path_factory):
 
 
 def names():
-    """As `starting_point` asks for them."""
+    """As `read_model` asks for them."""
     return "folder:pets", ("cat", "dog")
 
 
@@ -40,7 +41,7 @@ def test_trained_weights_get_a_head_for_the_data(tiny, tmp_path):
     for labels, kept in (("Cat dog", True), ("dog cat", False), ("ant bee", False)):
         model = tiny(classes=2, labels=labels.split())
         model.save(path)
-        start = starting_point(str(path), names, None)
+        start = read_model(str(path), names, None)
 
         same = np.array_equal(
             model.get_layer("head").get_weights()[0],
@@ -48,22 +49,22 @@ def test_trained_weights_get_a_head_for_the_data(tiny, tmp_path):
         )
         assert kept == same and (None, 2) == start.output_shape
     tiny(classes=5).save(path)
-    start = starting_point(str(path), names, "mixed_bfloat16")
+    start = read_model(str(path), names, "mixed_bfloat16")
     assert (None, 2) == start.output_shape
     assert "bfloat16" == start.get_layer("block_1").compute_dtype
-    assert (None, 5) == starting_point(str(path), None, None).output_shape
+    assert (None, 5) == read_model(str(path), None, None).output_shape
 
 
 def test_a_name_is_built_for_the_data():
     """`fit` does that; a name that is none has a proposal, a file must be there."""
-    assert starting_point("ViT-Ti/16", names, None) is None
+    assert read_model("ViT-Ti/16", names, None) is None
     with pytest.raises(ValueError, match="Did you mean"):
-        starting_point("ViT-Ti16", names, None)
+        read_model("ViT-Ti16", names, None)
     with pytest.raises(ValueError, match="Did you mean 'ViT_Ti16.augreg_in21k_224'"):
-        starting_point("ViT_Ti16.augreg_in21k", names, None)
+        read_model("ViT_Ti16.augreg_in21k", names, None)
     for name in ("lost.keras", "lost.safetensors"):
         with pytest.raises(FileNotFoundError, match="lost"):
-            starting_point(name, names, None)
+            read_model(name, names, None)
 
 
 @pytest.mark.parametrize("position", ["learned", "learned2d", "sincos2d"])
@@ -74,7 +75,9 @@ def test_a_file_is_rebuilt_for_the_size_of_the_recipe(tiny, pets, tmp_path, posi
     model.save(tmp_path / "m.keras")
     recipe = training.get_recipe("vit_finetune_vtab", image_size=(64, 32))
     recipe = recipe.override(model=str(tmp_path / "m.keras"))
-    _, resized, origin = start(recipe, tmp_path / "m.keras", pets, "vit_finetune_vtab")
+    _, resized, origin = initial_model(
+        recipe, tmp_path / "m.keras", pets, "vit_finetune_vtab"
+    )
     image = np.ones((1, 64, 32, 3), "float32")
     assert f"file {tmp_path / 'm.keras'}" in origin and "to 64x32 px" in origin
 
@@ -98,7 +101,7 @@ def test_a_checkpoint_is_resampled_in_the_way_of_its_family(tiny, tmp_path):
     """As `from_checkpoint` does."""
     path = tmp_path / "m.safetensors"
     weights.save_checkpoint(tiny(classes=2), path)
-    resized = starting_point(str(path), names, None, image_size=64)
+    resized = read_model(str(path), names, None, image_size=64)
     expected = weights.from_checkpoint(path, image_size=64, verbose=0)
 
     assert all(map(np.array_equal, resized.get_weights(), expected.get_weights()))
@@ -121,15 +124,15 @@ def test_what_cannot_be_rebuilt_is_refused(tiny, tmp_path):
         model.save(path)
         wanted = f"wants {size}x{size} px, got .*for 32x32 px.*{reason}.*size=None"
         with pytest.raises(ValueError, match=wanted):
-            starting_point(path, names, None, image_size=size)
+            read_model(path, names, None, image_size=size)
     plain.save(path)  # knows no labels
-    assert (None, 2) == starting_point(path, names, None, image_size=32).output_shape
+    assert (None, 2) == read_model(path, names, None, image_size=32).output_shape
 
 
 def test_a_model_that_is_given_keeps_its_size(tiny, capsys):
     """That is said; a resize of the recipe's own has the same share as there."""
     recipe = training.get_recipe("bit_hyperrule", batch_size=32)
-    opened = open_feeds("digits", recipe, tiny(classes=10), 1, {})
+    opened = open_feeds("digits", recipe, tiny(classes=10), 1, TrainState())
 
     assert "images: 32x32 px, the size of the model" in capsys.readouterr().out
     assert ((32, 32), "resize_crop(37)|flip") == (
@@ -177,17 +180,17 @@ def test_what_was_learnt_without_labels_gets_a_head(tmp_path):
     )
     mae.save(tmp_path / "mae.keras")
     name = str(tmp_path / "mae.keras")
-    start = starting_point(name, names, "mixed_bfloat16")
+    start = read_model(name, names, "mixed_bfloat16")
     assert (None, 2) == start.output_shape
     block, own = (m.get_layer("block_0") for m in (start, mae.encoder))
     assert "bfloat16" == block.compute_dtype
     assert all(map(np.array_equal, block.get_weights(), own.get_weights()))
-    again = starting_point(name, names, "mixed_bfloat16", alone=True)
+    again = read_model(name, names, "mixed_bfloat16", alone=True)
     assert isinstance(again, keras_vit.MaskedAutoencoder)
     assert "bfloat16" == again.encoder.get_layer("block_0").compute_dtype
     assert all(map(np.array_equal, again.get_weights(), mae.get_weights()))
     with pytest.raises(ValueError, match=r"got .*mae.keras'.*classifier_from\("):
-        starting_point(name, None, None)
+        read_model(name, None, None)
 
 
 def test_a_model_that_is_given_gets_a_head_as_its_file_does(tiny, tmp_path):
@@ -202,7 +205,7 @@ def test_a_model_that_is_given_gets_a_head_as_its_file_does(tiny, tmp_path):
     ):
         model = tiny(classes=len(labels), labels=labels, depth=1)
         given = data if named is None else {**data, "class_names": named}
-        _, found, origin = start(recipe, model, given, "finetune")
+        _, found, origin = initial_model(recipe, model, given, "finetune")
 
         assert head == (found is not model) == ("new head for 3 classes" in origin)
         assert (None, 3) == found.output_shape and labels == model.labels
@@ -214,10 +217,12 @@ def test_where_weights_come_from_is_told(tiny, tmp_path):
     model.save(tmp_path / "best.keras")
     recipe = training.get_recipe("finetune", model=str(tmp_path))
     data = {"train": (np.zeros((4, 32, 32, 3), "uint8"), np.arange(4) % 2)}
-    assert f"file {tmp_path / 'best.keras'}" == start(recipe, tmp_path, data, recipe)[2]
+    origin = initial_model(recipe, tmp_path, data, recipe)[2]
+    assert f"file {tmp_path / 'best.keras'}" == origin
     new = keras_vit.create("mu/16", classes=2, input_shape=(32, 32, 3))
-    assert "RANDOM" in start(recipe, new, data, "finetune")[2]
-    assert "of the model that was given" in start(recipe, model, data, "finetune")[2]
+    assert "RANDOM" in initial_model(recipe, new, data, "finetune")[2]
+    origin = initial_model(recipe, model, data, "finetune")[2]
+    assert "of the model that was given" in origin
 
 
 @pytest.mark.parametrize("model", ["ViT-Ti/16", {"width": 16}])
@@ -225,11 +230,11 @@ def test_random_weights_must_be_asked_for(model):
     """Where a recipe goes on from trained ones; the way out is told."""
     recipe = training.get_recipe("finetune", model=model)
     with pytest.raises(ValueError, match="RANDOM.*'ViT_Ti16.*random_weights=True"):
-        start(recipe, model, "digits", "finetune")
+        initial_model(recipe, model, "digits", "finetune")
     asked = recipe.override(random_weights=True)
-    assert start(asked, model, "digits", "finetune")[2].startswith("RANDOM, ")
+    assert initial_model(asked, model, "digits", "finetune")[2].startswith("RANDOM, ")
     own = training.get_recipe("digits")
-    assert start(own, None, None, "digits")[2].startswith("RANDOM, ")
+    assert initial_model(own, None, None, "digits")[2].startswith("RANDOM, ")
 
 
 def test_something_must_be_left_to_train(tiny):

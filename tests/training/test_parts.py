@@ -169,4 +169,4 @@ def test_the_best_epoch_is_that_of_the_monitored_score(monitor, best, tmp_path):
     for epoch, (top1, loss) in enumerate(epochs):
         keeper.on_epoch_end(epoch, {"val_top1": top1, "val_loss": loss})
 
-    assert best == keeper.best_epoch
+    assert best == keeper.best.epoch

@@ -1,1 +1,1 @@
-"""The state of a run: written between steps, kept in its folder, and gone on from."""
+"""Checkpoints of a run: its state, written between steps, and resumed from."""

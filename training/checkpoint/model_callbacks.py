@@ -1,4 +1,4 @@
-"""What happens between epochs: averages are shown, models are kept."""
+"""Callbacks that keep the best and the last model, and validate averaged weights."""
 
 import time
 
@@ -8,6 +8,7 @@ from keras_vit import files
 from keras_vit.models import ImageModel
 from keras_vit.private_keras import averages_of
 from keras_vit.training.checkpoint.retry_write import Patience
+from keras_vit.training.checkpoint.train_state import BestModel, TrainState
 from keras_vit.training.engine import inner
 
 
@@ -19,54 +20,40 @@ class KeepModels(keras.callbacks.Callback):
     Args:
         folder: `RunFolder`.
         monitor: name of the score; higher is better, but for a loss.
+        state: `TrainState` that the run goes on from.
         seconds: at least so long between two writes; the end of training
             writes what is left.
     """
 
-    def __init__(self, folder, monitor="val_top1", seconds=60.0):
+    def __init__(self, folder, monitor="val_top1", state=None, seconds=60.0):
         super().__init__()
         self.folder = folder
         self.monitor = monitor
         self.seconds = seconds
-        self.best_epoch = None
-        self.best_score = None
-        self.epochs = 0
-        self._best_weights = None
-        self.spoilt = False  # whether the model has weights that are no numbers
+        state = TrainState() if state is None else state
+        self.best, self.epochs = state.best, state.epoch
+        self.spoilt = False  # whether weights of the model are NaN or infinite
         self._saved_best = None
         self._written = time.monotonic()
         self.patience = Patience("best and last model")
-
-    def state(self):
-        """(plain values, name -> array) that `resume` takes."""
-        facts = {"best_epoch": self.best_epoch, "best_score": self.best_score}
-        best = self._best_weights or []
-        return facts, {f"best {k:05d}": array for k, array in enumerate(best)}
-
-    def resume(self, facts, arrays):
-        """Go on with what `state` gave; takes its arrays out of `arrays`."""
-        self.best_epoch, self.best_score = facts["best_epoch"], facts["best_score"]
-        names = sorted(name for name in arrays if name.startswith("best "))
-        self._best_weights = [arrays.pop(name) for name in names] or None
-        self.epochs = facts["epochs"]
 
     def on_epoch_end(self, epoch, logs=None):
         """Compare, remember, and write when it is time."""
         score = float(logs[self.monitor])
         self.epochs = epoch + 1
         if self._wins(score):
-            self.best_score, self.best_epoch = score, epoch + 1
-            self._best_weights = self.model.get_weights()
+            weights = tuple(self.model.get_weights())
+            self.best = BestModel(epoch + 1, score, weights)
         if time.monotonic() - self._written >= self.seconds:
             self.patience.attempt(self.write)
             self._written = time.monotonic()
 
     def _wins(self, score):
-        if self.best_score is None:
+        if self.best.score is None:
             return True
         if self.monitor.endswith("loss"):
-            return score <= self.best_score
-        return score >= self.best_score
+            return score <= self.best.score
+        return score >= self.best.score
 
     def write(self):
         """Write both models, each whole or not at all.
@@ -76,19 +63,19 @@ class KeepModels(keras.callbacks.Callback):
         """
         if not self.spoilt:
             _save(self.model, self.folder.last)
-        if self._saved_best != self.best_epoch:
+        if self._saved_best != self.best.epoch:
             last = self.model.get_weights()
             try:
                 self.restore_best()
                 _save(self.model, self.folder.best)
             finally:
                 self.model.set_weights(last)
-            self._saved_best = self.best_epoch
+            self._saved_best = self.best.epoch
 
     def restore_best(self):
         """Put the best weights into the model, where there are any."""
-        if self._best_weights is not None:
-            self.model.set_weights(self._best_weights)
+        if self.best.weights:
+            self.model.set_weights(self.best.weights)
 
 
 def _save(model, path):
@@ -105,7 +92,7 @@ def _save(model, path):
 
 
 class ShowAverage(keras.callbacks.Callback):
-    """Validate and keep the averaged weights, train on with the plain ones.
+    """Validate and keep the moving average of the weights (EMA), train the plain ones.
 
     Keras' own `SwapEMAWeights` does the same with four slow exchanges per epoch
     that round. Does nothing when the optimiser keeps no average. Must stand

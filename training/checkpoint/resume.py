@@ -1,4 +1,4 @@
-"""A run of `model.fit` that begins in the middle of an epoch.
+"""Resume a run of `model.fit` in the middle of an epoch.
 
 Keras counts epochs whole. Here its first epoch has all its steps, but those that were
 done before are passed over: nothing is computed, no batch is taken, and no callback
@@ -19,21 +19,20 @@ class PassOver(keras.callbacks.CallbackList):
 
     Args:
         callbacks: list. model: compiled.
-        done: steps of the first epoch that were done before.
-        scores: what `states.capture_scores` gave after them, or {}.
+        state: `TrainState` that the run goes on from.
         **params: of `keras.callbacks.CallbackList`.
     """
 
-    def __init__(self, callbacks, model, done, scores, **params):
-        self.done, self.scores = done, scores
+    def __init__(self, callbacks, model, state, **params):
+        self.done, self.metrics = state.step, state.metrics
         super().__init__(callbacks, add_history=True, model=model, **params)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Bring the scores to where they were; Keras has just cleared them."""
+        """Bring the metrics to where they were; Keras has just reset them."""
         super().on_epoch_begin(epoch, logs)
-        if self.scores:
-            train_state.restore_scores(self.model, self.scores)
-        self.scores = None
+        if self.metrics:
+            train_state.restore_metrics(self.model, self.metrics)
+        self.metrics = None
 
     def on_train_batch_begin(self, batch, logs=None):
         """Pass it on, once the steps that were done are over."""
@@ -48,24 +47,23 @@ class PassOver(keras.callbacks.CallbackList):
             super().on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        """From now on all is heard."""
+        """Pass everything on from now on."""
         self.done = 0
         super().on_epoch_end(epoch, logs)
 
 
 @contextlib.contextmanager
-def passing_over(model, done, logs):
+def passing_over(model, state):
     """In the block, the first steps of `model.fit` do nothing.
 
     Args:
-        model: compiled. done: steps to pass over, a multiple of
-            `steps_per_execution`.
-        logs: what the last of them had returned.
+        model: compiled. state: `TrainState` that it goes on from; its steps, a multiple
+            of `steps_per_execution`, are passed over, and return its logs.
     """
-    if not done:
+    if not state.step:
         yield
         return
-    left = done
+    left = state.step
 
     def passing(real):
         def train(*state_and_data):
@@ -73,8 +71,8 @@ def passing_over(model, done, logs):
             if left <= 0:
                 return real(*state_and_data)
             left -= model.steps_per_execution
-            *state, _ = state_and_data  # JAX hands the state over, TensorFlow does not
-            return (logs, *state) if state else logs
+            *arrays, _ = state_and_data  # JAX hands variables over, TensorFlow does not
+            return (state.logs, *arrays) if arrays else state.logs
 
         return train
 

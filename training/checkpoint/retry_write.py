@@ -1,4 +1,4 @@
-"""A full disk does not end a run: what cannot be written now is written later."""
+"""Retry writes: on a full disk a run goes on, and writes later."""
 
 import time
 
@@ -10,7 +10,7 @@ ERRORS = (OSError, tf.errors.OpError)  # the latter from event files
 
 
 class Patience:
-    """Writes something when the disk takes it, and tells when it does not.
+    """Retries one write until the disk takes it, and tells when it does not.
 
     Args:
         what: is written, for the message.

@@ -14,7 +14,7 @@ import shutil
 
 from keras_vit import files
 from keras_vit.training.checkpoint import train_state
-from keras_vit.training.checkpoint.train_state import StateFolder
+from keras_vit.training.checkpoint.train_state import StateFolder, TrainState
 
 FREE = {
     "save_minutes",
@@ -87,12 +87,12 @@ class RunFolder:
         with files.replacing(self.recipe) as path:
             path.write_text(json.dumps(record, indent=2) + "\n")
 
-    def add_epochs(self, recipe, model, keeper, facts, feeds):
+    def add_epochs(self, recipe, model, state, feeds):
         """Let a finished run go on: the recipe first, then a state to come back to.
 
         Args:
             recipe: with the epochs of both. model: compiled, with the last weights.
-            keeper: `KeepModels`, with the best ones. facts: of the finished run.
+            state: `TrainState` behind the last epoch, with the best model.
             feeds: `Feeds`.
         """
         record = {**_read(self), "recipe": plain(recipe)}
@@ -100,19 +100,19 @@ class RunFolder:
             path.write_text(json.dumps(record, indent=2) + "\n")
         if feeds.resumable:
             self.states.open()
-            arrays = train_state.capture(model) | keeper.state()[1]
-            done = facts["epochs"] * feeds.steps
-            self.states.write(done, arrays, json.loads(json.dumps(facts)))
+            state = dataclasses.replace(state, variables=train_state.capture(model))
+            self.states.write(state.epoch * feeds.steps, state)
 
     def state(self):
         """The state that an unfinished run goes on from.
 
         Returns:
-            (arrays, facts), or two empty dicts where the run begins anew: at its
+            `TrainState`, which has not begun where the run begins anew: at its
             beginning, or where it was killed before its first state.
 
         Raises:
-            FileExistsError: when none is whole, and beginning anew would lose work.
+            FileExistsError: when none is whole, and beginning anew would lose work; or
+                when another version of this package wrote it.
         """
         found = self.states.newest() if self.resumes else None
         if found is not None:
@@ -126,7 +126,7 @@ class RunFolder:
                 f"{', '.join(lost) or 'these'}: choose another output_dir, or pass "
                 "overwrite=True."
             )
-        return {}, {}
+        return TrainState()
 
     def check_data(self, info):
         """Make sure that an unfinished run goes on with the data it began with.

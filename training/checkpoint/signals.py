@@ -1,4 +1,4 @@
-"""A run that is told to stop does so between two steps, with nothing lost."""
+"""Signals (SIGTERM, Ctrl-C): a run stops between two steps, with nothing lost."""
 
 import os
 import signal

@@ -1,5 +1,6 @@
-"""Nothing of a run is lost: its state is taken between steps and written in time."""
+"""The callback that checkpoints a run: takes its state between steps, writes it."""
 
+import copy
 import json
 import math
 import time
@@ -22,27 +23,26 @@ class KeepState(keras.callbacks.Callback):
     that is stopped there validates again. SIGTERM ends the run after the step, with
     exit code 143; Ctrl-C too, with KeyboardInterrupt. Several workers stop behind the
     same step, a signal to any of them is enough. On a full disk training goes on.
-    A loss that is no number or too large ends it, at the last good state.
+    A loss that is NaN or too large ends it, at the last good state.
 
     Args:
-        folder: `RunFolder`. keeper: `KeepModels`. history: `WriteHistory`.
-        feeds: `Feeds`; without a stream that is a function of the step, no states.
-        recipe: `Recipe`. facts: of the state that the run goes on from, or {}.
+        run: `keras_vit.training.loop.Run`; no states where its batches are no function
+            of the step. keeper: `KeepModels`. history: `WriteHistory`.
         verbose: 0 silent.
     """
 
     rest = 20.0  # times as long as a write takes, to the next: a twentieth at most
 
-    def __init__(self, folder, keeper, history, feeds, recipe, facts, verbose=0):
+    def __init__(self, run, keeper, history, verbose=0):
         super().__init__()
-        self.folder, self.keeper, self.history = folder, keeper, history
-        self.feeds, self.limit = feeds, recipe.loss_limit
-        self.seconds = 60 * recipe.save_minutes
+        self.folder, self.keeper, self.history = run.folder, keeper, history
+        self.feeds, self.limit = run.feeds, run.recipe.loss_limit
+        self.seconds = 60 * run.recipe.save_minutes
         self.signals = StopSignals(verbose)
         self.agreed = None  # signal that all workers stop for, behind this step
         self.patience = Patience("the state of the run")
-        self._position = facts.get("epochs", 0), facts.get("step", 0)
-        self._logs = facts.get("logs", {})
+        self._position = run.state.epoch, run.state.step
+        self._logs = run.state.logs
         self._taken = None
         self._between = False
         self._written, self._pause = time.monotonic(), self.seconds
@@ -68,7 +68,7 @@ class KeepState(keras.callbacks.Callback):
         self._between = False
 
     def on_train_batch_end(self, batch, logs=None):
-        """Look at the loss; take the state when it is time, and before a validation.
+        """Check the loss; take the state when it is time, and before a validation.
 
         Raises:
             FloatingPointError: see `give_up`.
@@ -119,23 +119,27 @@ class KeepState(keras.callbacks.Callback):
         """Copy the state.
 
         Raises:
-            FloatingPointError: see `give_up`; no state holds weights without numbers.
+            FloatingPointError: see `give_up`; no state holds weights that are NaN.
         """
         if not self.feeds.resumable:
             return
         epoch, step = self._position
-        arrays = train_state.capture(self.model)
-        bad = [name for name, array in arrays.items() if not _is_finite(array)]
+        variables = train_state.capture(self.model)
+        bad = [name for name, array in variables.items() if not _is_finite(array)]
         if bad:
             names = ", ".join(name.split(" ", 1)[1] for name in bad[:3])
             what = f"weights: must stay finite, {len(bad)} are not ({names})"
             self.give_up(step - 1, step, what, self._logs.get("loss"))
-        best_facts, best = self.keeper.state()
-        facts = {**best_facts, "epochs": epoch, "step": step, "logs": self._logs}
-        facts = {**facts, "history": self.history.numbers}
-        arrays |= train_state.capture_scores(self.model, self.agreement) | best
-        facts = json.loads(json.dumps(facts))  # a copy that does not grow
-        self._taken = epoch * self.params["steps"] + step, arrays, facts
+        state = train_state.TrainState(
+            epoch=epoch,
+            step=step,
+            variables=variables,
+            metrics=train_state.capture_metrics(self.model, self.agreement),
+            best=self.keeper.best,
+            history=copy.deepcopy(self.history.numbers),  # which grows
+            logs=self._logs,
+        )
+        self._taken = epoch * self.params["steps"] + step, state
 
     def write(self):
         """Write the state that was taken last, unless it lies there already.
@@ -151,7 +155,7 @@ class KeepState(keras.callbacks.Callback):
         self._pause = max(self.seconds, self.rest * (self._written - start))
 
     def give_up(self, before, step, what, loss):
-        """End a run that went wrong, back at the last good state.
+        """End a run whose loss or weights are NaN, back at the last good state.
 
         Args:
             before, step: steps of the epoch when all was well, and now.
@@ -183,17 +187,15 @@ class KeepState(keras.callbacks.Callback):
         return self.feeds.names(step)
 
     def _go_back(self):
-        """Put the last good state into the model; a sentence on what there is."""
+        """Restore the last good state; a sentence on what there is."""
         good = self.folder.states.newest() if self.feeds.resumable else None
         if good is None:
             self.keeper.spoilt = True
             return f"No good state yet; {self.folder.best} is the best model, if any."
-        arrays, facts = good
-        arrays = {name: arrays[name] for name in train_state.variables(self.model)}
-        train_state.restore(self.model, arrays)
+        train_state.restore(self.model, good.variables)
         return (
-            f"The last good state is that of epoch {facts['epochs'] + 1}, step "
-            f"{facts['step']}, {self.folder.states.newest_path()}: {self.folder.last} "
+            f"The last good state is that of epoch {good.epoch + 1}, step "
+            f"{good.step}, {self.folder.states.newest_path()}: {self.folder.last} "
             "has its weights."
         )
 
@@ -235,5 +237,5 @@ def _write_json(path, found):
 
 
 def _is_finite(array):
-    """Whether all numbers are; bfloat16 and whole numbers are not looked at."""
+    """Whether no number is NaN or infinite; bfloat16 and integers are not looked at."""
     return array.dtype.kind != "f" or math.isfinite(float(np.sum(array, dtype="f8")))

@@ -1,12 +1,13 @@
-"""States of a run that is not finished: written whole, several kept, checked when read.
+"""Checkpoints of a run that is not finished: `TrainState`, and the folder they lie in.
 
 A state is everything that the rest of a run depends on: weights, optimiser, averages,
-random number generators, the scores of the epoch so far, the best model, and the
-numbers of each epoch. Images and their augmentation follow from the seed and the step.
-A run that goes on from a state therefore ends with the same weights, bit for bit, as
-one that was never stopped.
+random number generators, the metrics of the epoch so far, the best model, and the
+history. Images and their augmentation follow from the seed and the step. A run that
+goes on from a state therefore ends with the same weights, bit for bit, as one that was
+never stopped. States are written whole; several are kept; each is checked when read.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -16,11 +17,93 @@ import keras
 import numpy as np
 
 from keras_vit import files
+from keras_vit.training.checkpoint.worker_sync import check_same
 from keras_vit.training.engine import multi_worker
 from keras_vit.weights.fetch import sha256
 
 KEPT = 3  # states on disk: the newest and two to fall back to
 NAME = re.compile(r"state-(\d+)\.npz")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BestModel:
+    """The best epoch so far.
+
+    Args:
+        epoch: counted from 1; None before the first. score: by the recipe's monitor.
+        weights: arrays as `model.get_weights` gives them; () before the first.
+    """
+
+    epoch: int | None = None
+    score: float | None = None
+    weights: tuple[np.ndarray, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainState:
+    """A run between two training steps. `TrainState()` is one that has not begun.
+
+    Args:
+        epoch: whole epochs that are done. step: steps done of the next one.
+        variables: name -> array, of model, optimiser, averages and random number
+            generators, as `capture` gives them.
+        metrics: name -> (devices, ...) array, running totals of the epoch so far, as
+            `capture_metrics` gives them; {} at its beginning.
+        best: `BestModel`.
+        history: name -> one number per epoch.
+        logs: name -> mean over the steps of the epoch so far.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    variables: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    best: BestModel = BestModel()
+    history: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    logs: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def begun(self):
+        """Whether any step was done."""
+        return self.epoch + self.step > 0
+
+    def to_file(self):
+        """(name -> array, plain values), as they lie on disk."""
+        best = {f"best {k:05d}": array for k, array in enumerate(self.best.weights)}
+        facts = {
+            "best_epoch": self.best.epoch,
+            "best_score": self.best.score,
+            "epochs": self.epoch,
+            "step": self.step,
+            "logs": self.logs,
+            "history": self.history,
+        }
+        return {**self.variables, **self.metrics, **best}, facts
+
+    @classmethod
+    def from_file(cls, arrays, facts):
+        """The state that `to_file` gave.
+
+        Raises:
+            ValueError: for plain values of another version of this package.
+        """
+        known = cls().to_file()[1].keys()
+        if facts.keys() != known:
+            raise ValueError(
+                f"{', '.join(sorted(facts.keys() ^ known))} missing or unknown"
+            )
+        rest = dict(arrays)
+        best = [rest.pop(name) for name in sorted(rest) if name.startswith("best ")]
+        metrics = [name for name in sorted(rest) if name.startswith("score ")]
+        return cls(
+            epoch=facts["epochs"],
+            step=facts["step"],
+            metrics={name: rest.pop(name) for name in metrics},
+            variables=rest,
+            best=BestModel(facts["best_epoch"], facts["best_score"], tuple(best)),
+            history=facts["history"],
+            logs=facts["logs"],
+        )
 
 
 class StateFolder:
@@ -64,26 +147,27 @@ class StateFolder:
         notes = sorted(self.path.glob("state-*.json"))
         return [note.with_suffix(".npz").name for note in notes]
 
-    def write(self, steps, arrays, facts):
+    def write(self, steps, state):
         """Write a state, then let go of the oldest; on a full disk, the other way.
 
         Args:
             steps: number of finished steps of the run.
-            arrays: name -> numpy array. facts: plain values.
+            state: `TrainState`.
 
         Raises:
             OSError: when the disk is full; the newest state stays.
         """
         try:
-            self._write(steps, arrays, facts)
+            self._write(steps, state)
         except OSError:
             whole = self.newest_path()
             if whole is None or not self._forget(whole):
                 raise
-            self._write(steps, arrays, facts)
+            self._write(steps, state)
         self._forget(*self._paths()[:KEPT])
 
-    def _write(self, steps, arrays, facts):
+    def _write(self, steps, state):
+        arrays, facts = state.to_file()
         target = self.path / f"state-{steps:09d}.npz"
         files.check_space(target, sum(array.nbytes for array in arrays.values()))
         with files.replacing(target, overwrite=True) as partial:
@@ -120,12 +204,23 @@ class StateFolder:
         return self._whole()[0]
 
     def newest(self):
-        """The newest state that is whole: (arrays, facts), or None."""
+        """The newest `TrainState` that is whole, or None.
+
+        Raises:
+            FileExistsError: when another version of this package wrote it.
+        """
         path, note = self._whole()
         if path is None:
             return None
         with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays), note["facts"]
+            try:
+                return TrainState.from_file(dict(arrays), note["facts"])
+            except ValueError as err:
+                raise FileExistsError(
+                    f"{path}: must be a state of this version of keras_vit, got one "
+                    f"with {err}. Finish the run with the version that began it, "
+                    "choose another output_dir, or pass overwrite=True to begin anew."
+                ) from err
 
 
 def _note(path):
@@ -152,8 +247,8 @@ def capture(model):
     return {name: convert(v.value) for name, v in variables(model).items()}
 
 
-def capture_scores(model, agreement):
-    """Scores of the epoch so far; all workers call it behind the same step.
+def capture_metrics(model, agreement):
+    """Metrics of the epoch so far; all workers call it behind the same step.
 
     Each device adds up its own share; a sum of the copies would round otherwise.
 
@@ -178,8 +273,8 @@ def capture_scores(model, agreement):
     return found
 
 
-def restore_scores(model, arrays):
-    """Give the devices of this worker back what `capture_scores` gave."""
+def restore_metrics(model, arrays):
+    """Give the devices of this worker back what `capture_metrics` gave."""
     number, count = multi_worker.place(model.distribute_strategy)
     for variable, array in zip(model.metrics_variables, arrays.values(), strict=True):
         copies = _copies(model, variable)
@@ -195,6 +290,26 @@ def _copies(model, variable):
     if keras.config.backend() == "jax":
         return [variable]
     return model.distribute_strategy.experimental_local_results(variable.value)
+
+
+def resume(model, state):
+    """Put a state into a compiled model; all workers must have the same one.
+
+    Args:
+        model: compiled, its optimiser built. state: `TrainState`.
+
+    Returns:
+        The state without its variables, whose memory it lets go of.
+
+    Raises:
+        ValueError: when the state is that of another model or optimiser, or another
+            worker has another one.
+    """
+    if state.variables:
+        with model.distribute_strategy.scope():
+            restore(model, state.variables)
+    check_same(model.distribute_strategy, [state.epoch, state.step])
+    return dataclasses.replace(state, variables={})
 
 
 def restore(model, arrays):

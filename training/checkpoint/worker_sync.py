@@ -1,4 +1,4 @@
-"""The workers of a run do the same thing behind the same step."""
+"""Synchronise the workers of a run: they stop and write behind the same step."""
 
 import time
 

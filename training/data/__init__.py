@@ -1,4 +1,4 @@
-"""Where images come from, and how they become batches."""
+"""Data sets and input pipelines: where images come from, how they become batches."""
 
 from keras_vit.training.data.class_names import class_names, image_names
 from keras_vit.training.data.info import DataInfo

@@ -1,5 +1,6 @@
 """Arrays and tf.data of the user's own as a source."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -19,8 +20,26 @@ def is_own(data):
     return isinstance(data, tuple) and len(data) == 2
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArrayData:
+    """Data that were handed over, read and hashed once.
+
+    Args:
+        class_names: in label order. splits: split name -> split.
+        name: with a digest; it holds for these data alone.
+        fixed: whether the order of the images is known to be the same the next time.
+        named: whether the user gave the names of the classes.
+    """
+
+    class_names: tuple
+    splits: dict
+    name: str
+    fixed: bool
+    named: bool
+
+
 def read_own(data):
-    """Splits, class names and a name of data that were handed over.
+    """Check and hash data that were handed over.
 
     Args:
         data: (images, labels) arrays, images (n, H, W, C) uint8 or of 0 to 255, C 1
@@ -30,14 +49,14 @@ def read_own(data):
             one image in ten of "train" is held out.
 
     Returns:
-        class names, splits, a name that holds for these data alone, and whether the
-        order of the images is known to be the same the next time.
+        `ArrayData`.
 
     Raises:
         DataError: for data of another form.
     """
     parts = dict(data) if isinstance(data, dict) else {"train": data}
     names = parts.pop("class_names", None)
+    named = names is not None
     if "train" not in parts or not parts.keys() <= set(SPLITS):
         raise DataError(
             f"data: must have 'train', and may have {', '.join(SPLITS[1:])} and "
@@ -64,8 +83,8 @@ def read_own(data):
             f"data: labels must be counted from 0, got none below {lowest}. Pass "
             f"labels - {lowest}, or class_names with names for all of 0 to {highest}."
         )
-    fixed = highest is not None
-    return tuple(map(str, names)), splits, _name(splits), fixed
+    names, fixed = tuple(map(str, names)), highest is not None
+    return ArrayData(names, splits, _name(splits), fixed, named)
 
 
 def _lowest(splits):

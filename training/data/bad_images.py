@@ -1,4 +1,4 @@
-"""Bad images in the middle of a stream: the next good one takes their place.
+"""Undecodable images in the middle of a stream: the next good one takes their place.
 
 An element whose images cannot be decoded is an error of tf.data, and gone. Elements are
 therefore numbered before: a gap in the numbers is filled with copies of what follows,

@@ -22,6 +22,20 @@ SHOWN = 3  # names in an error message
 EPOCHS = 2**20  # epoch numbers a reshuffled epoch is drawn from
 
 
+def steps_per_epoch(images, batch_size):
+    """Whole batches of the training images.
+
+    Raises:
+        ValueError: when they do not fill one.
+    """
+    if images < batch_size:
+        raise ValueError(
+            f"batch_size: must be at most {images}, the number of training images, got "
+            f"{batch_size}. Use batch_size={images}."
+        )
+    return images // batch_size
+
+
 @dataclasses.dataclass(frozen=True)
 class Feed:
     """How the records of a split become batches.
@@ -130,12 +144,7 @@ class Feed:
         Raises:
             ValueError: when the split does not fill one batch.
         """
-        if split.size < self.batch_size:
-            raise ValueError(
-                f"batch_size: must be at most {split.size}, the number of training "
-                f"images, got {self.batch_size}. Use batch_size={split.size}."
-            )
-        return split.size // self.batch_size
+        return steps_per_epoch(split.size, self.batch_size)
 
     def in_order(self, split):
         """Every image once, in order; the last batch may be short.

@@ -1,4 +1,4 @@
-"""Changes of colour, one function each, on (h, w, 3) uint8 images.
+"""Colour augmentations, one function each, on (h, w, 3) uint8 images.
 
 Written for speed in tf.data: whole-array arithmetic and bit operations. TensorFlow's
 table lookup and selection (`tf.gather`, `tf.where`) read one value at a time and took

@@ -1,4 +1,4 @@
-"""Changes of place, one function each, on (h, w, 3) uint8 images.
+"""Geometric augmentations, one function each, on (h, w, 3) uint8 images.
 
 A matrix (a, b, c, d, e, f) tells where the pixel at column x and row y of the result
 comes from: column a x + b y + c, row d x + e y + f.

@@ -180,7 +180,7 @@ def resmall_crop(image, seed, note, side):
 
 
 def _random_crop(image, seed, size, side):
-    """A box of fixed size, anywhere."""
+    """A random crop of fixed size."""
     if side < max(size):
         raise ValueError(
             f"augment: the image must be resized to {max(size)} px or more before a "
@@ -214,7 +214,7 @@ def resize(image, size, interpolation="bilinear", antialias=False):
 
 
 def prepare(image, preprocessing):
-    """Resize and crop as the model was told to, without chance.
+    """Resize and crop for evaluation, without randomness.
 
     Args:
         image: (H, W, 3) uint8. preprocessing: `keras_vit.Preprocessing`.

@@ -39,7 +39,7 @@ class Mix:
     Args:
         mixup: alpha of the Beta distribution that the share is drawn from; 0 for
             no mixup, None for what belongs to the name of the augmentation.
-        cutmix: the same for cutmix. With both, every batch throws a coin.
+        cutmix: the same for cutmix. With both, every batch draws one at random.
         rule: a key of RULES. "big_vision": the own image keeps max(share,
             1 - share), the other one is the image before. "timm" and "bit": the
             share as it is drawn, the other image is that of the reversed batch;

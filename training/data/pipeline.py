@@ -44,6 +44,25 @@ def open_data(
     if augment != "auto":
         augmentation.get_preset(augment)
     opened = open_source(source, splits, on_bad_image, verbose, cache)
+    feed, info = make_feed(
+        opened, image_size, batch_size, augment, seed, preprocessing, on_bad_image, mix,
+        workers, repeats,
+    )  # fmt: skip
+    return opened, feed, info
+
+
+def make_feed(
+    opened, image_size, batch_size, augment, seed, preprocessing, on_bad_image, mix,
+    workers, repeats,
+):  # fmt: skip
+    """Decide how the records of a source become batches.
+
+    Args:
+        opened: `Source`. Others: as in `open_data`.
+
+    Returns:
+        `Feed`, `DataInfo`.
+    """
     if preprocessing is None:
         size = opened.image_size if image_size is None else image_size
         preprocessing = Preprocessing(image_size=sides(size))
@@ -77,7 +96,7 @@ def open_data(
         test_split=opened.test_split,
         notes=opened.notes,
     )
-    return opened, feed, info
+    return feed, info
 
 
 def sides(image_size):

@@ -1,4 +1,4 @@
-"""Which changes of colour and place are drawn, and how strong.
+"""Augmentation policies: which colour and geometric changes are drawn, how strong.
 
 Each policy is a list of branches, functions of (image, seed), and an order in which
 some of them are run: only what is drawn is computed.
@@ -130,7 +130,7 @@ def read_timm(name):
 
 
 def timm_randaug(image, seed, fill, m=9.0, mstd=0.5, n=2, p=0.5):
-    """RandAugment as DeiT and MAE fine-tuning have it: each change with a coin.
+    """RandAugment as DeiT and MAE fine-tuning have it: each with probability `p`.
 
     Places between pixels are bilinear here, bicubic in timm.
 

@@ -5,6 +5,7 @@ running number. What happens to a record afterwards is for `pipeline`.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -71,6 +72,43 @@ class Source:
         return final_split(self.splits)
 
 
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """A folder of images as a source, listed when it is first needed, and once.
+
+    Args:
+        name: "folder:PATH".
+    """
+
+    name: str
+
+    @property
+    def path(self):
+        """PATH."""
+        return self.name.partition(":")[2]
+
+    @functools.cached_property
+    def scan(self):
+        """`keras_vit.image_folder.Scan`: classes and splits."""
+        return image_folder.scan(self.path)
+
+
+def read_once(data):
+    """Data in the form that every step of a run can ask for names, and reads once.
+
+    Args:
+        data: source as in `open_source`, or anything else, which is given back.
+
+    Returns:
+        `ArrayData` of data of the user's own, `Folder` of "folder:PATH".
+    """
+    if array_source.is_own(data):
+        return array_source.read_own(data)
+    if isinstance(data, str) and data.startswith("folder:") and data != "folder:":
+        return Folder(data)
+    return data
+
+
 def final_split(names):
     """Which split gives the final score: "test" where there is one."""
     return "test" if "test" in names else "validation"
@@ -81,8 +119,8 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
 
     Args:
         name: "digits", "folder:PATH", "tfds:NAME", "tfds:PATH", "vtab:TASK",
-            "pseudo:FILE", or data of the user's own (see
-            `keras_vit.training.data.array_source`).
+            "pseudo:FILE", data of the user's own (see
+            `keras_vit.training.data.array_source`), or what `read_once` made of one.
         splits: the splits that will be read; only these are checked. None is
             the one for the final score.
         on_bad_image: "refuse", "skip" or "stop", see `load_data`.
@@ -97,14 +135,15 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
         DataError, FileNotFoundError: when the data are missing or damaged.
     """
     check_choice("on_bad_image", on_bad_image, ON_BAD_IMAGE)
-    if array_source.is_own(name):
-        names, opened, key, fixed = array_source.read_own(name)
-        return Source(key, names, opened, 224, "light", fixed=fixed)
+    name = read_once(name)
+    if isinstance(name, array_source.ArrayData):
+        names, opened = name.class_names, name.splits
+        return Source(name.name, names, opened, 224, "light", fixed=name.fixed)
+    if isinstance(name, Folder):
+        return _open_folder(name, splits, on_bad_image, verbose, cache)
     kind, _, rest = str(name).partition(":")
     if name == "digits":
         return _open_digits()
-    if kind == "folder" and rest:
-        return _open_folder(name, rest, splits, on_bad_image, verbose, cache)
     if kind == "tfds" and rest:
         return Source(name, *tfds_source.open_tfds(name, rest, cache), 224, "light")
     if kind == "vtab" and rest:
@@ -142,9 +181,10 @@ def _open_digits():
     return Source("digits", tuple("0123456789"), splits, 32, "digits")
 
 
-def _open_folder(name, path, splits, on_bad_image, verbose, cache):
+def _open_folder(folder, splits, on_bad_image, verbose, cache):
     """Image folders; see `keras_vit.image_folder` for the rules."""
-    found = image_folder.scan(path, whole=splits == ("all",))
+    path, whole = folder.path, splits == ("all",)
+    found = image_folder.scan(path, whole=True) if whole else folder.scan
     listed, notes = found.splits, list(found.notes)
     splits = (final_split(listed),) if splits is None else splits
     if "train" in splits and "train" not in listed:
@@ -156,7 +196,7 @@ def _open_folder(name, path, splits, on_bad_image, verbose, cache):
     count, sample = sum(map(len, wanted.values())), None
     if count > MOST_CHECKED:  # the others show themselves in the middle
         sample = SAMPLED
-        notes.append(f"images: {sample:,} of {count:,} are checked, by chance")
+        notes.append(f"images: {sample:,} of {count:,} are checked, a random sample")
     for note in notes:
         if verbose:
             tell(f"{path}: {note}")
@@ -172,7 +212,7 @@ def _open_folder(name, path, splits, on_bad_image, verbose, cache):
     }
     skipped, notes = (*bad, *found.skipped), tuple(notes)
     names = found.class_names
-    return Source(name, names, opened, 224, "light", skipped, notes=notes)
+    return Source(folder.name, names, opened, 224, "light", skipped, notes=notes)
 
 
 def _file_split(rows, cache):

@@ -1,4 +1,4 @@
-"""Records of one split, still encoded, by running number.
+"""Splits of a data set: encoded records, by running index.
 
 A split has a `size`, hands out (counter, image, label) with `counted`, the image
 encoded or as pixels, and knows the `names` of images.
@@ -49,8 +49,8 @@ class IndexedSplit:
             seed: of the order, which differs from epoch to epoch; None keeps
                 the images in order.
             first: where the stream begins, when that is not at 0.
-            turn: when counters are left out, the size of a batch and the places
-                in it that are not.
+            turn: (batch size, positions in a batch that this worker reads), where
+                counters of other workers are left out; None reads all.
             repeats: so many counters in a row have the same image.
             then: function of (number, counter, image, label int32), whose results
                 are the rows; number is the place of the row. One map that reads

@@ -229,5 +229,5 @@ def _class_names(name, builder, image, label):
 
 
 def bright(key):
-    """Pixels of 0 and 1 as 0 and 255."""
+    """Binary pixels of 0 and 1 as 0 and 255."""
     return lambda row: tf.repeat(row[key] * 255, image_ops.CHANNELS, axis=-1)

@@ -1,4 +1,4 @@
-"""The step of a training run: gradients, their sum over pieces and devices, the update.
+"""The training step: gradients, their sum over micro-batches and devices, the update.
 
 Stock `model.fit` runs it. What a loss is, which optimiser follows the gradients and
 where the images come from is decided elsewhere.

@@ -1,24 +1,24 @@
-"""Work on a batch piece by piece: less memory, the same sum."""
+"""Gradient accumulation: a batch is cut into micro-batches, which saves memory."""
 
 import tensorflow as tf
 from keras import tree
 
 
 def sum_pieces(function, batch, count):
-    """Gradients of a batch, from its pieces one after another.
+    """Accumulate the gradients of a batch over its micro-batches.
 
     Gradients are summed in float32, whatever they were computed in: with the same
-    pieces, the number of devices they are dealt out to makes no difference.
+    micro-batches, the number of devices they are dealt out to makes no difference.
 
     Args:
         function: `tf.function` of the elements of `batch`, which returns gradients
             and a nest of what was seen.
         batch: tuple of nested tensors (b, ...) or None.
-        count: of pieces; divides b.
+        count: of micro-batches; divides b.
 
     Returns:
         Sums of the gradients, float32 or None; and what was seen, scalars averaged
-        over the pieces, the rest put together again, (b, ...).
+        over the micro-batches, the rest put together again, (b, ...).
     """
     cut = _each(lambda tensor: _cut(tensor, count), batch)
 

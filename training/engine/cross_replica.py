@@ -1,10 +1,10 @@
-"""What models must know of other devices: their rows, and how many images they have."""
+"""Cross-replica operations: rows of all devices, and how many images they have."""
 
 import tensorflow as tf
 
 
 def gather_rows(rows):
-    """The rows of all devices in their order, and the place of the first of these.
+    """All-gather: rows of all devices in order, and the index of the first of these.
 
     Gradients flow back to the device that a row came from, from all devices. Devices
     may have different numbers of rows, or none.
@@ -33,7 +33,7 @@ def gather_rows(rows):
 
 
 def share_images(count):
-    """How many images all devices have in a step, and the place of the first here.
+    """Images of all devices in a step, and the index of the first of this one.
 
     Args:
         count: images of this device; in training all have as many.

@@ -1,4 +1,4 @@
-"""Which devices share the work on JAX's backend: `keras.distribution`."""
+"""Sharding on JAX's backend: which devices share the work, by `keras.distribution`."""
 
 import contextlib
 import dataclasses
@@ -55,7 +55,7 @@ class _ModelParallel(keras.distribution.ModelParallel):
 
 @dataclasses.dataclass(frozen=True)
 class JaxDevices:
-    """Stands where a `tf.distribute.Strategy` stands on TensorFlow.
+    """Devices on JAX's backend, in the place of a `tf.distribute.Strategy`.
 
     Args:
         distribution: of `keras.distribution`, or None for one device.
@@ -112,7 +112,7 @@ def choose(name):
 
 
 def _cut(devices):
-    """Every device has the whole batch and its share of the kernels of a block."""
+    """Model parallelism: a device has the whole batch and a share of each kernel."""
     mesh = keras.distribution.DeviceMesh((1, len(devices)), ["batch", "model"], devices)
     layout = keras.distribution.LayoutMap(mesh)
     for pattern, axes in CUTS.items():

@@ -10,7 +10,7 @@ from keras_vit.training.engine.train_step_base import Wrapping
 
 
 class JaxTrainStep(KeepsVariables, Wrapping):
-    """What `TrainStep` is on TensorFlow; here Keras' own step does what that needs.
+    """The training step on JAX's backend: Keras' own, with images in the model's range.
 
     Under `keras.distribution` the step is one program over the whole batch, wherever
     its parts are: gradients, clipping and dropout are those of one device.
@@ -44,7 +44,7 @@ class JaxTrainStep(KeepsVariables, Wrapping):
         self.optimizer.finalize_variable_values = lambda weights: None
 
     def build_state(self, element_spec):
-        """Make optimiser, losses and scores know their shapes.
+        """Build the optimiser, the loss and the metrics for the shapes of a batch.
 
         Args:
             element_spec: of the batches.

@@ -1,4 +1,4 @@
-"""Several processes that train one model: who is who, and what if one is gone."""
+"""Multi-worker training: TF_CONFIG, the place of a process, and the loss of another."""
 
 import atexit
 import contextlib
@@ -116,7 +116,7 @@ def own_folder(strategy):
 
 @contextlib.contextmanager
 def noticing_losses(strategy):
-    """Say in plain words that another process is gone.
+    """Turn the errors of a lost worker into `WorkerLost`.
 
     When Python ends after that, its end may take no more than `LEAVING` seconds: what
     TensorFlow has begun may wait for the lost one for a minute.

@@ -1,4 +1,4 @@
-"""How much memory a step takes, read off its graph before it runs."""
+"""Memory of a training step, read off its graph before it runs."""
 
 import math
 
@@ -10,7 +10,7 @@ HELD = ("Const", "Placeholder", "ReadVariableOp", "VarHandleOp", "NoOp")
 
 
 def estimate(trainee, element_spec, images):
-    """Bytes on one device.
+    """Estimate the memory of a training step: bytes on one device.
 
     Args:
         trainee: compiled `TrainStep`. element_spec: of batches (images, labels).
@@ -35,7 +35,7 @@ def estimate(trainee, element_spec, images):
 
 
 def _trace(trainee, element_spec, images):
-    """The graph of the gradients of one piece of a batch."""
+    """The graph of the gradients of one micro-batch."""
     specs = [
         tf.TensorSpec((images, *spec.shape[1:]), spec.dtype) for spec in element_spec
     ]

@@ -1,8 +1,10 @@
-"""Which devices share the work."""
+"""Distribution strategies: which devices share the work."""
 
 import contextlib
+import dataclasses
 import functools
 import os
+import pathlib
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -165,6 +167,22 @@ def spread(feeds, strategy):
     return train, validation
 
 
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """This process among those that train the model together.
+
+    Args:
+        number: of this process; 0 is the first, whose files are the run's.
+        count: of all.
+        scratch: folder for what one writes that is not the first, or None; see
+            `multi_worker.own_folder`.
+    """
+
+    number: int
+    count: int
+    scratch: pathlib.Path | None
+
+
 @contextlib.contextmanager
 def on(strategy):
     """Around a whole run: what is said when a worker is gone, and where it writes.
@@ -172,11 +190,10 @@ def on(strategy):
     JAX asks for its devices whenever it compiles a step.
 
     Yields:
-        Folder for what this process writes beside the run's, or None; see
-        `workers.own_folder`.
+        `Worker`.
     """
     is_jax = isinstance(strategy, jax_sharding.JaxDevices)
     devices = strategy.scope() if is_jax else contextlib.nullcontext()
     with devices, multi_worker.noticing_losses(strategy):
         with multi_worker.own_folder(strategy) as scratch:
-            yield scratch
+            yield Worker(*multi_worker.place(strategy), scratch)

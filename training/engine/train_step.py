@@ -24,8 +24,8 @@ class TrainStep(StepOfOurOwn, Wrapping):
     Stock Keras divides losses where some models do not expect it, clips the gradients
     of each device before they are summed, and cannot run on several machines. Here a
     loss is the mean over the images it is given, whoever wrote it; the gradients of
-    all pieces of the batch on all devices are summed in float32 and divided by the
-    number of pieces, before the optimiser sees them. Everything that an optimiser
+    all micro-batches on all devices are summed in float32 and divided by their
+    number, before the optimiser sees them. Everything that an optimiser
     does, clipping above all, is therefore done to the gradient of the whole batch.
 
     Weights, seeds and files are those of `inner`; this class is never saved. Another
@@ -36,8 +36,8 @@ class TrainStep(StepOfOurOwn, Wrapping):
         inner: any built `keras.Model`, made under the strategy it is trained with.
             Its own `compute_loss` is used where it has one.
         mode: range of the images that it takes, see `preprocess_input`.
-        micro_batch: images of one piece. The images of a device are cut into such
-            pieces, worked on one after another; None takes them all at once.
+        micro_batch: images of a micro-batch. Those of a device are worked on one after
+            another, and gradients are accumulated; None takes all at once.
         xla: whether XLA compiles the gradients.
 
     Raises:
@@ -59,7 +59,7 @@ class TrainStep(StepOfOurOwn, Wrapping):
         leave_gradients(base)
 
     def build_state(self, element_spec):
-        """Make optimiser, losses and scores know their shapes.
+        """Build the optimiser, the loss and the metrics for the shapes of a batch.
 
         Args:
             element_spec: of the batches.
@@ -68,13 +68,13 @@ class TrainStep(StepOfOurOwn, Wrapping):
             build_from_spec(self, element_spec)
 
     def forward_with_loss(self, x, y, sample_weight):
-        """Loss () and answers (b, ...) of one piece of a batch, in training."""
+        """Forward pass of one micro-batch: loss () and predictions (b, ...)."""
         answers = self(x, training=True)
         loss = compiled_loss(self, x, y, answers, sample_weight, training=True)
         return loss, answers
 
     def gradients(self, x, y, sample_weight):
-        """What one piece of a batch says about the weights.
+        """Gradients of the loss of one micro-batch.
 
         Args:
             x, y, sample_weight: of b images; nested tensors or None.
@@ -96,7 +96,7 @@ class TrainStep(StepOfOurOwn, Wrapping):
         return [v.value for v in self.trainable_weights]
 
     def train_step(self, data):
-        """One update by the images of this device and all others."""
+        """One training step: gradients of all devices, one update of the weights."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         x = self.preprocess_inputs(x)
         size = tree.flatten(x)[0].shape[0]
@@ -111,7 +111,7 @@ class TrainStep(StepOfOurOwn, Wrapping):
         return self._count(x, y, sample_weight, seen)
 
     def update(self, found, count):
-        """Sum over devices, divide, and let the optimiser move the weights."""
+        """Mean of the gradients over devices and micro-batches, and the update."""
         replicas = self.distribute_strategy.num_replicas_in_sync
         places = [k for k, gradient in enumerate(found) if gradient is not None]
         summed = [found[k] for k in places]
@@ -125,7 +125,7 @@ class TrainStep(StepOfOurOwn, Wrapping):
         self.optimizer.apply_gradients(zip(mean, self.trainable_weights, strict=True))
 
     def _count(self, x, y, sample_weight, seen):
-        """Bring the scores up to date: their names and values."""
+        """Update the loss and the metrics: their names and values."""
         size = tf.shape(tree.flatten(x)[0])[0]
         # A device may have no image of a short last batch, and so no mean.
         loss = tf.where(size > 0, tf.reduce_sum(seen["loss"]), 0.0)
@@ -133,7 +133,7 @@ class TrainStep(StepOfOurOwn, Wrapping):
         return self.compute_metrics(x, y, seen["answers"], sample_weight)
 
     def test_step(self, data):
-        """Score the images of this device."""
+        """Loss and metrics of the images of this device, without an update."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         answers = self(x, training=False)
         loss = compiled_loss(self, x, y, answers, sample_weight, training=False)

@@ -1,4 +1,4 @@
-"""What the models in training of all backends have in common."""
+"""The base of the training steps of all backends."""
 
 import keras
 from keras import tree
@@ -23,8 +23,8 @@ class Wrapping(keras.Model):
         if type(inner).train_step is not keras.Model.train_step:
             raise ValueError(
                 "model: must leave the training step to the recipe, got "
-                f"{type(inner).__name__} with a train_step of its own. Say what is "
-                "made small in compute_loss, or call model.fit without a recipe."
+                f"{type(inner).__name__} with a train_step of its own. Define the "
+                "loss in compute_loss, or call model.fit without a recipe."
             )
         self.inner, self.mode = inner, mode
         self.built = True
@@ -39,7 +39,7 @@ class Wrapping(keras.Model):
         return tree.map_structure(one, images)
 
     def call(self, images):
-        """What `inner` answers; Keras passes `training` on by itself."""
+        """The predictions of `inner`; Keras passes `training` on by itself."""
         return self.inner(images)
 
     def compile(self, optimizer, **options):
@@ -48,7 +48,7 @@ class Wrapping(keras.Model):
         share_loss(self.inner, self)
 
     def compute_loss(self, *arguments, **options):
-        """The mean over the images that are given, by `inner` if it has a rule."""
+        """The loss: mean over the images, by `inner` if it has a `compute_loss`."""
         if type(self.inner).compute_loss is keras.Model.compute_loss:
             return super().compute_loss(*arguments, **options)
         return self.inner.compute_loss(*arguments, **options)

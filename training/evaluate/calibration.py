@@ -1,4 +1,4 @@
-"""Whether a model is as often right as it says."""
+"""Calibration: whether a model is as often right as its confidence says."""
 
 import dataclasses
 from collections.abc import Iterable

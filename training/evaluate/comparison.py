@@ -19,7 +19,7 @@ from keras_vit.models.input_range import assumed
 from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.preprocess import Preprocessing
 from keras_vit.private_keras import print_msg
-from keras_vit.training.checkpoint.retry_write import tell
+from keras_vit.progress import tell
 from keras_vit.training.data import load_split
 from keras_vit.training.evaluate.features import collect
 from keras_vit.training.evaluate.probe_depths import (

@@ -1,4 +1,4 @@
-"""Which classes a model takes for which: numbers, and a picture."""
+"""Confusion matrix: which classes a model takes for which."""
 
 import pathlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a model says about images before its head: the input of every probe."""
+"""Features: the outputs of a model before its head, the input of every probe."""
 
 import keras
 import numpy as np

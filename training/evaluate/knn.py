@@ -1,4 +1,4 @@
-"""Classification by the nearest training images: no training at all."""
+"""k-nearest-neighbour classification of features: no training at all."""
 
 from typing import Any
 

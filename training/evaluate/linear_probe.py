@@ -1,4 +1,4 @@
-"""How much a linear classifier reads out of frozen features."""
+"""Linear probe: how much a linear classifier reads out of frozen features."""
 
 import math
 from typing import Any

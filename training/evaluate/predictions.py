@@ -1,4 +1,4 @@
-"""What a model said about every image of a data set: the input of every score."""
+"""Predictions of a model for every image of a data set: the input of every score."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What a model that learns without labels loses on images it has not seen."""
+"""Loss of a self-supervised model on images it has not seen."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Share of images whose class is among the best k answers."""
+"""Top-k accuracy: share of images whose class is among the best k answers."""
 
 from collections.abc import Sequence
 from typing import Any

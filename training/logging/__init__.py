@@ -1,1 +1,1 @@
-"""The numbers of a run: written as a table, shown as progress, drawn as pictures."""
+"""Logging of a run: history and TensorBoard, progress, plots."""

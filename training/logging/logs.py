@@ -1,4 +1,4 @@
-"""The numbers of a run: kept, written as a table, and drawn by TensorBoard."""
+"""Logs of a run: learning rate, history as a CSV table, TensorBoard."""
 
 import csv
 import math
@@ -24,7 +24,7 @@ class LogLearningRate(keras.callbacks.Callback):
 
 
 class WriteHistory(keras.callbacks.Callback):
-    """Keep the numbers of each epoch; write all of them, a row per epoch.
+    """Keep the metrics of each epoch; write all of them, a row per epoch.
 
     Args:
         path: of the CSV file. past: name -> list of numbers, of the epochs before.
@@ -59,7 +59,7 @@ class WriteHistory(keras.callbacks.Callback):
 
 
 class WriteTensorBoard(keras.callbacks.Callback):
-    """Event files: a curve of each number, and the first images as the model sees them.
+    """TensorBoard event files: a curve per metric, and the first images of the model.
 
     Tags of epochs are those of Keras' own callback; "step/..." is what happens within
     one.

@@ -1,4 +1,4 @@
-"""The numbers of one run or several, as a picture."""
+"""Plot the history of one run or several."""
 
 import csv
 import math
@@ -192,7 +192,7 @@ def _pale(colour):
 
 
 def _unbroken(points):
-    """Runs of points whose numbers are numbers."""
+    """Runs of points without NaN."""
     part = []
     for point in points:
         if math.isfinite(point[1]):

@@ -1,4 +1,4 @@
-"""A learning rate as a picture: for a terminal, and as a file."""
+"""Plot the learning rate: for a terminal, and as a file."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How fast a run goes, how long it takes, and one line that says so."""
+"""Progress of a run: images per second, time left, and one line that says so."""
 
 import collections
 import datetime

@@ -1,1 +1,1 @@
-"""Ways to train that a recipe can ask for: distillation, SAM, LoRA, growing images."""
+"""Methods a recipe can ask for: distillation, SAM, LoRA, progressive resizing."""

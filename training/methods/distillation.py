@@ -1,4 +1,4 @@
-"""Learning from a teacher: from what another model says to the same images."""
+"""Knowledge distillation: a student learns from the predictions of a teacher."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ LEAST = 1e-20  # probability that has a logarithm
 
 @dataclasses.dataclass(frozen=True)
 class Distillation:
-    """How much a student listens to its teacher, and to what of it.
+    """The distillation loss: its kind, weight and temperature.
 
     `(1 - weight) * loss(class head, labels) + weight * distance(head, teacher)`. A
     student with a distillation token (DeiT) has a head of its own for the second
@@ -61,7 +61,7 @@ class Distillation:
             )
 
     def distance(self, teacher, student):
-        """Mean over images of how far a student (B, K) is from its teacher."""
+        """Distillation loss, the mean over images, of logits (B, K)."""
         if self.kind == "hard":
             return ops.mean(hard_distillation(teacher, student))
         each = soft_distillation(
@@ -71,7 +71,7 @@ class Distillation:
 
 
 class Lesson:
-    """A teacher, and the heads of its student.
+    """The teacher of a run, and the heads of its student.
 
     Args:
         student: `keras.Model` in training; (B, H, W, C) -> (B, K) logits.
@@ -102,16 +102,16 @@ class Lesson:
             )
 
     def ask(self, images):
-        """The teacher's logits (B, K), without a way back for gradients."""
+        """The teacher's logits (B, K), through which no gradient flows."""
         scores = self.teacher(self.translate(images), training=False)
         return ops.stop_gradient(to_logits(scores, self.ending))
 
     def loss(self, own_loss, images, labels, weights):
-        """Loss and answers of the student.
+        """Loss and predictions of the student.
 
         Args:
             own_loss: function of (images, labels, answers, weights): the recipe's own.
-            images, labels, weights: of a piece of a batch.
+            images, labels, weights: of a micro-batch.
 
         Returns:
             Scalar, and (b, K): the model's usual answer, both heads together.
@@ -163,7 +163,7 @@ def _shape(model, side):
 
 
 def translation(student, teacher):
-    """From images as the student takes them to images as the teacher does.
+    """Preprocessing from images as the student takes them to those of the teacher.
 
     Both models say how they want them in their note `preprocessing`, or a model inside
     does. A teacher without one takes them as the student does, which is said, but for

@@ -1,12 +1,12 @@
-"""A run that gets no better ends before its last epoch."""
+"""Early stopping: a run whose score rises no more ends before its last epoch."""
 
 import keras
 
-from keras_vit.training.checkpoint.retry_write import tell
+from keras_vit.progress import tell
 
 
 class StopEarly(keras.callbacks.Callback):
-    """End the run when the score that picks the best epoch has not risen for a while.
+    """Early stopping by the score that picks the best epoch.
 
     An equal score is no better one here. What it looks at is the history alone, which
     a run that goes on after a stop has too: it ends where it would have ended.

@@ -1,4 +1,4 @@
-"""Training part of a model: frozen weights, low-rank adapters, less memory."""
+"""Training part of a model: frozen weights, and low-rank adapters (LoRA)."""
 
 import itertools
 import re
@@ -12,7 +12,7 @@ ADAPTED = r"(^|/)(attention|mlp)/"
 
 
 def freeze(model, patterns):
-    """Keep the weights that patterns find as they are.
+    """Freeze the weights that patterns find.
 
     A layer all of whose weights are found is frozen as a whole, as with
     `layer.trainable = False`: batch norms stop counting, and the saved file says so.
@@ -51,7 +51,7 @@ def _freeze(layer, found):
 
 
 def add_lora(model, rank, pattern=ADAPTED):
-    """Freeze a model but its head, and let low-rank adapters learn.
+    """Add LoRA: freeze a model but its head, and train low-rank adapters.
 
     `kernel + a b` with a (rows, rank), b (rank, columns) and b = 0 at first, in the
     dense layers of attention and MLP (Keras' `enable_lora`). Their biases and the head
@@ -96,7 +96,7 @@ def _last_dense(model):
 
 
 def merge_lora(model: keras.Model) -> keras.Model:
-    """The same model with adapters added to their kernels and out of the graph.
+    """Merge LoRA: adapters are added to their kernels, and leave the graph.
 
     Args:
         model: trained with `Recipe.lora`.

@@ -1,17 +1,16 @@
-"""Images that grow during a run: early steps cost less."""
+"""Progressive resizing: images grow during a run, so that early steps cost less."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from keras_vit.layers import PatchEncoder
-from keras_vit.layers.interpolate import matrix
 from keras_vit.models.abstract_model import outline
-from keras_vit.training.methods.resize_model import POSITIONS, config_at
+from keras_vit.models.resize import config_at, fit_of
+
+KERNEL = "bilinear_antialias"  # positions are shrunk as the images are
 
 
 class Growth:
-    """The sizes of a run, and the model at each of them.
+    """Progressive resizing: the image sizes of a run, and the model at each of them.
 
     Images arrive at full size and are shrunk (bilinear, averaging) in the step. The
     model at a smaller size is the same graph over the same weights; a learned position
@@ -36,7 +35,7 @@ class Growth:
         self.views = [_view(model, size) for _, size in pairs]
 
     def __call__(self, images, step):
-        """Answers in training at the size of a step.
+        """Predictions in training at the image size of a step.
 
         Args:
             images: (B, H, W, C) at full size. step: int tensor.
@@ -47,7 +46,7 @@ class Growth:
 
 
 def _view(model, size):
-    """Full-size images -> answers of a model that sees them smaller."""
+    """Full-size images -> predictions of a model that sees them smaller."""
     full = model.input_shape[1:3]
     if full == (size, size):
         return lambda images: model(images, training=True)
@@ -57,18 +56,17 @@ def _view(model, size):
             f"model for {full}. The last pair may have the full size."
         )
     try:
-        config = config_at(model.get_config(), (size, size), full)
+        small = outline(type(model).from_config, config_at(model, (size, size)))
+        pairs = list(zip(small.variables, model.variables, strict=True))
+        fits = [fit_of(ours, theirs, model, small, KERNEL) for theirs, ours in pairs]
     except ValueError as err:
         raise ValueError(f"progressive: {err}") from err
-    small = outline(type(model).from_config, config)
-    pairs = list(zip(small.variables, model.variables, strict=True))
-    fitted = [_fit(model, theirs, ours) for theirs, ours in pairs]
 
     def view(images):
         images = tf.image.resize(images, (size, size), antialias=True)
         mapping = [
-            (theirs, fit(ours.value))
-            for (theirs, ours), fit in zip(pairs, fitted, strict=True)
+            (theirs, ours.value if fit is None else fit(ours.value, keras.ops))
+            for (theirs, ours), fit in zip(pairs, fits, strict=True)
         ]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             answers = small(images, training=True)
@@ -78,39 +76,3 @@ def _view(model, size):
         return answers
 
     return view
-
-
-def _fit(model, theirs, ours):
-    """How a weight becomes that of the smaller model: a function of its value."""
-    if tuple(theirs.shape) == tuple(ours.shape):
-        return tf.convert_to_tensor
-    encoder = next((x for x in model.layers if isinstance(x, PatchEncoder)), None)
-    name = ours.path.rpartition("/")[2]
-    if encoder is None or name not in POSITIONS:
-        raise ValueError(
-            "progressive: only positions may depend on the image size, got "
-            f"{ours.path} of {tuple(ours.shape)} and {tuple(theirs.shape)}. Leave "
-            "it out."
-        )
-    if name != "embedding":
-        axis = 0 if name == "rows" else 1
-        weights = _weights(ours.shape[axis], theirs.shape[axis])
-        pattern = "ab,bcd->acd" if axis == 0 else "ab,cbd->cad"
-        return lambda value: tf.einsum(pattern, weights, value)
-    h, w = encoder.grid
-    prefix = ours.shape[1] - h * w
-    small = round(((theirs.shape[1] - prefix) * h / w) ** 0.5)
-    down, across = _weights(h, small), _weights(w, (theirs.shape[1] - prefix) // small)
-
-    def fit(value):
-        grid = tf.reshape(value[:, prefix:], (h, w, -1))
-        grid = tf.einsum("ah,bw,hwd->abd", down, across, grid)
-        grid = tf.reshape(grid, (1, -1, value.shape[-1]))
-        return tf.concat([value[:, :prefix], grid], axis=1)
-
-    return fit
-
-
-def _weights(old, new):
-    """(new, old) float32."""
-    return tf.constant(np.asarray(matrix(old, new, antialias=True)), tf.float32)

@@ -1,4 +1,4 @@
-"""Gradients that look for flat ground: SAM and GSAM."""
+"""Sharpness-aware minimisation (SAM, GSAM): gradients that find flat minima."""
 
 import dataclasses
 
@@ -10,18 +10,18 @@ from keras_vit.private_keras import schedule_of
 
 @dataclasses.dataclass(frozen=True)
 class Sharpness:
-    """How far uphill the gradient is taken.
+    """Sharpness-aware minimisation: the gradient is taken at perturbed weights.
 
     SAM: with g the gradient at the weights w, the update follows
     `h = gradient at w + rho * g / |g|`. GSAM: it follows `h - alpha * o`, o the part of
     g at right angles to h, and rho falls with the learning rate from `rho` to
     `rho_min`: `rho_min + (rho - rho_min) * lr / lr_max`.
 
-    Each piece of a batch (what a device works on at once, see `micro_batch`) climbs by
-    its own gradient, as in the papers' code; h is then summed over all.
+    The weights are perturbed by the gradient of each micro-batch (what a device works
+    on at once) alone, as in the papers' code; h is then summed over all.
 
     Args:
-        rho: length of the climb, above 0.
+        rho: norm of the perturbation, above 0.
         rho_min: at the end; None is rho.
         alpha: of GSAM, 0 for SAM.
 
@@ -49,7 +49,7 @@ class Sharpness:
                 )
 
     def length(self, optimizer):
-        """rho of this step."""
+        """rho of this step, which in GSAM follows the learning rate."""
         if self.rho_min is None:
             return self.rho
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
@@ -58,7 +58,7 @@ class Sharpness:
         return self.rho_min + (self.rho - self.rho_min) * share
 
     def gradients(self, model, plain, x, y, sample_weight):
-        """Gradients of one piece of a batch, by two passes.
+        """Gradients of one micro-batch, by two forward and backward passes.
 
         Args:
             model: `TrainStep`.
@@ -92,7 +92,7 @@ class Sharpness:
         return found, seen
 
     def _without(self, old, new):
-        """The second gradient, less a share of what the first has beside it."""
+        """GSAM: the second gradient, less a share of the first orthogonal to it."""
         if not self.alpha:
             return new
         length = tf.linalg.global_norm(new) + 1e-12

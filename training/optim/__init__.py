@@ -1,4 +1,4 @@
-"""What gradients do: losses, optimisers, their schedules, and when to stop early.
+"""Optimisation: losses, metrics, optimisers, learning rate schedules.
 
 Knows weights and steps; data, devices and files of a run belong to other rooms.
 """

@@ -1,4 +1,4 @@
-"""What a run makes small, and how: optimiser, schedule, loss and scores."""
+"""Compile a model for training: optimiser, learning rate schedule, loss, metrics."""
 
 from keras_vit.models.output_activation import ending
 from keras_vit.models.pretraining import PretrainingModel

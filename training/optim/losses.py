@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""Loss functions of classifiers, and of distillation."""
 
 import inspect
 
@@ -10,7 +10,7 @@ from keras_vit.training.optim import named_options
 
 @keras.saving.register_keras_serializable("keras_vit")
 class SoftmaxCrossentropy(keras.losses.Loss):
-    """Cross-entropy with softened targets.
+    """Cross-entropy over softmax, with label smoothing.
 
     With K classes and smoothing s the target of the true class is
     `1 - s + s / K`, that of the others `s / K`.
@@ -62,7 +62,7 @@ class SoftmaxCrossentropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class SigmoidCrossentropy(keras.losses.Loss):
-    """Every class on its own: is it there or not?
+    """Binary cross-entropy over sigmoid: every class on its own, is it there or not?
 
     `-sum over k of y_k log s(z_k) + (1 - y_k) log s(-z_k)`, s the sigmoid. It goes
     with a head that starts at a negative bias (`head_bias` of the model: -6.9 for

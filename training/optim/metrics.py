@@ -1,4 +1,4 @@
-"""Scores that are shown while a model trains."""
+"""Metrics that are shown while a model trains."""
 
 import keras
 from keras import ops
@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("keras_vit")
 class TopK(keras.metrics.MeanMetricWrapper):
-    """Share of images whose class is among the best k answers.
+    """Top-k accuracy: share of images whose class is among the best k answers.
 
     Args:
         k: how many answers may be tried.

@@ -1,4 +1,4 @@
-"""Fields of a recipe that are a name, or a dict with a name and options."""
+"""Fields of a recipe that are a name (of a loss, optimiser, schedule) or a dict."""
 
 from keras_vit.choices import did_you_mean
 

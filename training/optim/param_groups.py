@@ -1,4 +1,4 @@
-"""Which weights decay and how fast each one learns, by patterns of their paths.
+"""Weight decay and learning rate of each weight, by patterns of their paths.
 
 Keras 3 has one learning rate and one decay per optimiser. Two mixins give each
 variable its own: they act inside `update_step`, after whatever was done to gradients
@@ -158,7 +158,7 @@ class Rates:
         self.rates = dict(rates or {})
 
     def build(self, variables):
-        """Look the factors up once."""
+        """Look the factors of all variables up once."""
         if self.built:
             return
         super().build(variables)
@@ -201,7 +201,7 @@ class Decay:
         self.decays = dict(KERNELS if decays is None else decays)
 
     def build(self, variables):
-        """Look the factors up once."""
+        """Look the factors of all variables up once."""
         if self.built:
             return
         super().build(variables)

@@ -1,4 +1,4 @@
-"""Learning rates as functions of the step."""
+"""Learning rate schedules: the rate as a function of the step."""
 
 import inspect
 import math
@@ -10,7 +10,7 @@ from keras_vit.training.optim import named_options
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A shape, times a linear rise from 0 at the start and a fall to 0 at the end.
+    """A learning rate: a shape, times a linear warm-up from 0 and a cool-down to 0.
 
     At step t, counted from 0 (the first update uses t = 0, hence a learning rate
     of 0 when there is a warm-up), with T steps in all:
@@ -213,7 +213,7 @@ class WarmupSteps(Schedule):
 
 @keras.saving.register_keras_serializable("keras_vit")
 class EpochCosine(Schedule):
-    """DeiT's: one rate per epoch, and the first one twice.
+    """DeiT's cosine: one learning rate per epoch, and the first one twice.
 
     In epoch k, counted from 0, with e = max(0, k - 1), E epochs in all, of which w
     are warm-up: `first + e * (peak - first) / w` while e < w, then

@@ -16,7 +16,7 @@ register = keras.saving.register_keras_serializable("keras_vit")
 
 
 def _moments(optimizer, gradient, variable):
-    """Adam's direction with its two memories brought up to date."""
+    """Adam's direction, from its two moments brought up to date."""
     index = variable_index(optimizer, variable)
     gradient = ops.cast(gradient, variable.dtype)
     first, second = optimizer._first[index], optimizer._second[index]
@@ -53,7 +53,7 @@ class _Rule(keras.optimizers.Optimizer):
             setattr(self, key, value)
 
     def build(self, variables):
-        """Make the memories, zeros in the shape of each variable."""
+        """Make the moments, zeros in the shape of each variable."""
         if self.built:
             return
         super().build(variables)
@@ -91,7 +91,7 @@ class _Adam(_Rule):
 
 @register
 class AdamW(Rates, Decay, _Adam):
-    """Adam with decay apart from the gradient.
+    """Adam with decoupled weight decay.
 
     `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`, `u = (m / (1 - b1^t)) /
     (sqrt(v / (1 - b2^t)) + epsilon)`, `p -= lr (u + weight_decay p)`. Keras' own
@@ -156,7 +156,7 @@ class _Momentum(_Rule):
 
 @register
 class Momentum(Rates, Decay, _Momentum):
-    """SGD that keeps going: `m = momentum m + g`, `p -= lr (m + weight_decay p)`.
+    """SGD with momentum: `m = momentum m + g`, `p -= lr (m + weight_decay p)`.
 
     The learning rate stands outside of m, as in vit_jax, big_vision and PyTorch;
     `keras.optimizers.SGD` puts it inside, which differs where it changes with time.
@@ -203,7 +203,7 @@ class _Factored(_Rule):
         super().__init__(learning_rate, name, **options)
 
     def build(self, variables):
-        """Make the memories: a row and a column for large matrices."""
+        """Make the moments: a row and a column for large matrices."""
         if self.built:
             return
         super().build(variables)
@@ -263,7 +263,7 @@ class _Factored(_Rule):
 
 @register
 class Adafactor(Rates, Decay, _Factored):
-    """Adam with a memory of rows and columns instead of whole matrices.
+    """Adam with the second moment of rows and columns instead of whole matrices.
 
     With `r = min(beta_2, 1 - t^-decay_rate)` the mean square of g is kept per row R
     and per column C of weights whose two largest axes have `smallest` units or more:

@@ -70,13 +70,13 @@ class Recipe:
             and position tables are left alone.
         loss: "softmax", or "sigmoid" (each class on its own), or a dict with "name"
             and options, see `keras_vit.training.optim.losses`.
-        beta_2: memory of the second moment, 0..1, of AdamW, LAMB and Adafactor.
+        beta_2: decay rate of the second moment, 0..1, of AdamW, LAMB and Adafactor.
         layer_decay: factor on the learning rate from each block to the one before
             it, 0..1, see `keras_vit.training.optim.param_groups.layer_rates`; None for
             none.
         rates: dict of pattern -> factor on the learning rate of the weights in
             whose path the pattern (a regular expression) is found; or None.
-        clipnorm: largest norm of all gradients together, or None.
+        clipnorm: largest global norm of the gradients, or None.
         ema: momentum per step of an average of the weights, 0..1, which is then
             what is validated and kept; None for no average.
         label_smoothing: probability spread over all classes, 0..1.
@@ -84,7 +84,7 @@ class Recipe:
             `from_checkpoint` reads; None for none. `fit` also takes any Keras model.
         distillation: dict of how, see
             `keras_vit.training.methods.distillation.Distillation`.
-        sharpness: dict of how far to look for the sharpest ascent, see
+        sharpness: dict of sharpness-aware minimisation (SAM), see
             `keras_vit.training.methods.sam.Sharpness`; None for the plain gradient.
         freeze: patterns (regular expressions) of weights that stay as they are.
         lora: rank of adapters that learn instead of the model's own kernels, see
@@ -97,7 +97,7 @@ class Recipe:
         augment: see `load_data`.
         mixup: alpha of mixup, 0 for none; None is what belongs to the name of the
             augmentation. See `keras_vit.training.data.mix.Mix`.
-        cutmix: alpha of cutmix, 0 for none; with both, each batch throws a coin.
+        cutmix: alpha of cutmix, 0 for none; with both, each batch draws one at random.
         mix_rule: whose way to mix: "big_vision", "timm" or "bit".
         precision: dtype policy of models built here; None is float32. A model
             that is given keeps its own.
@@ -111,7 +111,7 @@ class Recipe:
         steps_per_execution: most steps that run without coming back to Python;
             the largest number that divides an epoch is used.
         micro_batch: images that one device works on at once; its share of a batch is
-            cut into such pieces, whose gradients are summed in float32. Saves memory,
+            cut into micro-batches, whose gradients are summed in float32. Saves memory,
             and makes a run the same on any number of devices. None is all at once.
         xla: whether XLA compiles the forward and backward pass. Measured on a
             processor, it saves 15% of the time in float32 and costs twice as much in
@@ -122,7 +122,7 @@ class Recipe:
         on_bad_image: "refuse", "skip" or "stop", see `load_data`.
         save_minutes: at least so long between two writes of the state that a stopped
             run goes on from; writing never takes more than a twentieth of the time.
-        loss_limit: a step with a larger loss, or one that is no number, ends the run.
+        loss_limit: a step with a larger loss, or a NaN one, ends the run.
 
     Raises:
         ValueError: for a value out of range.

@@ -202,7 +202,7 @@ PLANS = {
         "top: goes with output='scores'.*Give this",
     ),
     "batch": ({"batch_size": 0}, ValueError, "batch_size: .*above 0, got 0. Use 1"),
-    "grid": ({"image_size": 30}, ValueError, "30x30 px cannot be cut into 8 px"),
+    "grid": ({"image_size": 30}, ValueError, "whole patches, got 30x30 px.*of 8x8"),
     "unknown": ({"topk": 5}, TypeError, "options must be among.*got 'topk'. Correct"),
     "names": (
         {"signatures": {"a b": {}}},
@@ -247,7 +247,7 @@ def test_sizes_that_the_weights_do_not_know(tiny, never, tmp_path):
     """Relative positions belong to one size; the layer is named."""
     model = tiny(position="relative")
 
-    with pytest.raises(UnsupportedLayer, match="'block_0' belong to one.*'learned'"):
+    with pytest.raises(UnsupportedLayer, match="'block_0' belong to one.*'learned2d'"):
         export.to_tflite(model, tmp_path / "m.tflite", image_size=16)
 
 

@@ -118,18 +118,58 @@ def test_ctrl_c_and_the_same_call_again(whole, plain, tmp_path, epoch, moment):
         training.fit(model=plain(), **call)
 
 
+def state_of(step):
+    """A state with one array, behind a step."""
+    return train_state.TrainState(step=step, variables={"a": np.full(3, step)})
+
+
+def test_a_state_is_what_was_written(tmp_path):
+    """Every field comes back, each array in its place."""
+    folder = train_state.StateFolder(tmp_path / "states")
+    folder.open()
+    state = train_state.TrainState(
+        epoch=2,
+        step=3,
+        variables={"00000 kernel": np.arange(4.0)},
+        metrics={"score 00000 total": np.ones((1,))},
+        best=train_state.BestModel(2, 0.5, (np.ones(2), np.zeros(3))),
+        history={"loss": [1.0, 0.5]},
+        logs={"loss": 0.25},
+    )
+    folder.write(11, state)
+    found = folder.newest()
+
+    arrays, facts = state.to_file()
+    again, same = found.to_file()
+    assert facts == same and list(arrays) == list(again)
+    assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
+    assert 2 == len(found.best.weights) and not train_state.TrainState().begun
+
+
+def test_a_state_of_another_version_is_refused(tmp_path):
+    """What it lacks or has more is named, with the ways out."""
+    folder = train_state.StateFolder(tmp_path / "states")
+    folder.open()
+    folder.write(1, state_of(1))
+    note = folder.newest_path().with_suffix(".json")
+    note.write_text(note.read_text().replace('"history"', '"curves"'))
+
+    with pytest.raises(FileExistsError, match="curves, history missing.*overwrite"):
+        folder.newest()
+
+
 def test_a_damaged_state_falls_back_to_the_one_before(tmp_path):
     """Half a file, a wrong sum, or a missing note: the older state is whole."""
     folder = train_state.StateFolder(tmp_path / "states")
     folder.open()
     for steps in range(4):
-        folder.write(steps, {"a": np.full(3, steps)}, {"step": steps})
+        folder.write(steps, state_of(steps))
     oldest, middle, newest = sorted(folder.path.glob("*.npz"))
 
-    assert newest == folder.newest_path() and 3 == folder.newest()[1]["step"]
+    assert newest == folder.newest_path() and 3 == folder.newest().step
     newest.write_bytes(newest.read_bytes()[:-9])
-    arrays, facts = folder.newest()
-    assert 2 == facts["step"] and [2, 2, 2] == arrays["a"].tolist()
+    state = folder.newest()
+    assert 2 == state.step and [2, 2, 2] == state.variables["a"].tolist()
     middle.with_suffix(".json").unlink()
     assert oldest == folder.newest_path()
     oldest.write_bytes(oldest.read_bytes() + b"x")
@@ -145,7 +185,7 @@ def test_work_is_not_deleted_where_no_state_is_whole(tmp_path):
     call = {"recipe": recipe, "output_dir": tmp_path, "verbose": 0}
     folder.best.write_text("best")
     folder.history.write_text("epoch")
-    folder.states.write(7, {"a": np.ones(3)}, {"step": 7})
+    folder.states.write(7, state_of(7))
     state = folder.states.newest_path()
     state.write_bytes(state.read_bytes()[:-5])
     with pytest.raises(FileExistsError, match=r"0+7.npz \(damaged\).*best.keras, hist"):
@@ -153,7 +193,7 @@ def test_work_is_not_deleted_where_no_state_is_whole(tmp_path):
     assert folder.history.exists() and state.exists()
 
     state.with_suffix(".json").unlink()  # killed before its first state was whole
-    assert ({}, {}) == run_folder.RunFolder(tmp_path, resumes=True).state()
+    assert not run_folder.RunFolder(tmp_path, resumes=True).state().begun
     folder.states.close()
     folder.states.close()
     assert ["best.keras", "history.csv", "recipe.json"] == sorted(os.listdir(tmp_path))

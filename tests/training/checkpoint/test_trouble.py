@@ -59,7 +59,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_images(plain, tmp_path, monke
     assert "state-000000006.npz" in said and "Lower learning_rate" in said
     for one, other in zip(spoil.good, saved, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert 6 == train_state.StateFolder(tmp_path / "states").newest()[1]["step"] + STEPS
+    assert 6 == train_state.StateFolder(tmp_path / "states").newest().step + STEPS
 
 
 def test_a_loss_above_the_limit_ends_the_run(plain, tmp_path):

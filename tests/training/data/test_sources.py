@@ -39,7 +39,7 @@ def test_a_data_set_of_the_user_is_augmented_alike(streamed):
     """The same images as arrays and as tf.data give the same pixels for a seed."""
     data = tf.data.Dataset.from_tensor_slices((PIXELS, LABELS))
     parts = {"train": data, "validation": data.take(4), "class_names": list("abcd")}
-    split = array_source.read_own(parts)[1]["train"]
+    split = array_source.read_own(parts).splits["train"]
     counters = tf.data.Dataset.range(COUNT)
     plain = IndexedSplit(PIXELS, LABELS.astype("int32"))
     pairs = zip(split.counted(counters), plain.counted(counters), strict=True)
@@ -54,8 +54,8 @@ def test_a_data_set_of_the_user_is_augmented_alike(streamed):
 def test_labels_may_stand_in_a_column():
     """As `keras.datasets.cifar10.load_data` gives them."""
     column = array_source.read_own((PIXELS, LABELS[:, None]))
-    assert array_source.read_own((PIXELS, LABELS))[2] == column[2]
-    assert 1 == column[1]["train"].labels.ndim
+    assert array_source.read_own((PIXELS, LABELS)).name == column.name
+    assert 1 == column.splits["train"].labels.ndim
 
 
 def test_arrays_train_and_go_on(plain, tmp_path):
@@ -196,7 +196,7 @@ def test_a_large_folder_is_checked_by_a_sample(large, monkeypatch, capsys):
     info = open_data(f"folder:{large}", on_bad_image="skip", image_size=8)[2]
 
     assert (str(bad),) == info.skipped
-    assert "24 of 24 are checked, by chance" in capsys.readouterr().out
+    assert "24 of 24 are checked, a random sample" in capsys.readouterr().out
 
 
 def test_a_stream_ends_when_its_folder_is_gone(large, monkeypatch, streamed):

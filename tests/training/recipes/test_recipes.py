@@ -5,10 +5,11 @@ import tensorflow as tf
 
 from keras_vit import training, weights
 from keras_vit.training import build_model, input_pipeline, recipes
-from keras_vit.training.loop import settle
+from keras_vit.training.checkpoint.train_state import TrainState
+from keras_vit.training.input_pipeline import length
+from keras_vit.training.loop import apply_arguments
 from keras_vit.training.optim import schedules
 from keras_vit.training.optim.compile import compile_model
-from keras_vit.training.optim.run_length import length
 from keras_vit.training.recipe_train_step import make_trainee
 from keras_vit.training.recipes import Recipe
 
@@ -53,8 +54,8 @@ def take_one_step(name, teacher):
     """Everything that `fit` does, up to one update: weights before and after."""
     recipe = shrink(training.get_recipe(name))
     named = {} if recipe.distillation is None else {"teacher": "teacher"}
-    recipe = settle(recipe, None, None, None, named)
-    opened = input_pipeline.open_feeds(None, recipe, None, 0, {})
+    recipe, data = apply_arguments(recipe, None, None, None, named)
+    opened = input_pipeline.open_feeds(data, recipe, None, 0, TrainState())
     strategy = tf.distribute.get_strategy()
     model = build_model.prepare_model(None, recipe, opened.info)
     asked = teacher if named else None
@@ -195,8 +196,8 @@ def test_what_a_recipe_cannot_be_is_refused_at_once(change, message):
 def test_a_recipe_that_learns_from_a_teacher_needs_one():
     """The message says how to pass it."""
     with pytest.raises(ValueError, match="learns from a teacher.*teacher='teacher.ker"):
-        settle("deit_distilled", None, None, None, {})
+        apply_arguments("deit_distilled", None, None, None, {})
     with pytest.raises(
         FileNotFoundError, match="teacher: no.keras: must.*Check the path"
     ):
-        settle("deit_distilled", None, None, None, {"teacher": "no.keras"})
+        apply_arguments("deit_distilled", None, None, None, {"teacher": "no.keras"})
