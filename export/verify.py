@@ -42,7 +42,8 @@ def verify(
         images: (N, H, W, C) array prepared for the model, or any iterable of
             batches or of (images, labels) pairs, such as a `tf.data.Dataset`. For a
             file that takes pixels, an array of uint8 images will do as well.
-        labels: N class indices, for arrays; None compares without them.
+        labels: N class indices, for arrays, or as another task of
+            `keras_vit.tasks` has them; None compares without them.
         max_points_lost: points of top-1 the file may lose, one image at any rate; None
             for 0.5, and 1.5 with weights of 4 bits.
         layers: whether to compare block by block too, and to look for activations
@@ -182,7 +183,8 @@ def verify_all(
         for comparison, own in zip(comparisons, times[1:], strict=True)
     ]
     for one in found:
-        one.notes, one.lost = [*batches.notes, *one.lost], [*batches.lost, *one.lost]
+        one.notes = [*batches.notes, *one.notes, *one.lost]
+        one.lost = [*batches.lost, *one.lost]
     return found
 
 

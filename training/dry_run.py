@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_vit import files
-from keras_vit.training import loop
+from keras_vit.training import loop, tasks
 from keras_vit.training.build_model import check_given, prepare_model
 from keras_vit.training.checkpoint.retry_write import tell
 from keras_vit.training.data import DataInfo
@@ -36,6 +36,7 @@ class Plan:
             "total".
         devices: that share each batch.
         weights: where the first ones come from: published, a file, or RANDOM.
+        task: name of the `Task`.
     """
 
     recipe: Recipe
@@ -48,6 +49,7 @@ class Plan:
     memory: dict
     devices: int
     weights: str
+    task: str = tasks.CLASSIFICATION.name
 
     @property
     def steps(self):
@@ -58,6 +60,7 @@ class Plan:
         """All of it as plain values, for programs."""
         return {
             "recipe": dataclasses.asdict(self.recipe),
+            "task": self.task,
             "data": self.info.source,
             "images": dict(self.info.counts),
             "classes": self.info.classes,
@@ -96,6 +99,8 @@ class Plan:
             f"{self.devices} device{'s' * (self.devices > 1)}{self._early()}",
             "memory": f"{parts} per device, {piece} images at once (estimated)",
         }
+        if self.task != tasks.CLASSIFICATION.name:
+            rows["task"] = self.task
         lines = [f"{name:8} {text}" for name, text in rows.items()]
         return "\n".join([*lines, "", plot_schedule.text(self.learning_rates)])
 
@@ -131,6 +136,7 @@ def dry_run(
     strategy="auto",
     verbose=0,
     teacher=None,
+    task=None,
     **overrides,
 ):
     """Settle everything about a run and start nothing.
@@ -139,8 +145,8 @@ def dry_run(
     would stop the run at once is found here. Nothing is written.
 
     Args:
-        recipe, model, data, epochs, strategy, verbose, teacher, **overrides: as in
-            `fit`.
+        recipe, model, data, epochs, strategy, verbose, teacher, task, **overrides: as
+            in `fit`.
 
     Returns:
         `Plan`.
@@ -153,22 +159,22 @@ def dry_run(
             "dry_run: reads memory off TensorFlow's graphs, got the backend "
             f"{keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow for it."
         )
-    asked = recipe
-    recipe = loop.settle(recipe, model, data, epochs, overrides, teacher)
+    asked, task = recipe, tasks.find(task)
+    recipe = loop.settle(recipe, model, data, epochs, overrides, teacher, task)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    recipe, given, origin = start(recipe, model, data, asked)
-    check_given(given, recipe, data, strategy.num_replicas_in_sync)
+    recipe, given, origin = start(recipe, model, data, asked, task)
+    check_given(given, recipe, data, strategy.num_replicas_in_sync, task)
     if verbose:
         tell(f"weights: {origin}")
-    feeds = open_feeds(data, recipe, given, verbose, {})
+    feeds = open_feeds(data, recipe, given, verbose, {}, task=task)
     recipe = feeds.recipe
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
         spare = given
         if getattr(given, "inputs", None):  # freezing and the like stay in the copy
             spare = type(given).from_config(given.get_config())
-        built = prepare_model(spare, recipe, feeds.info)
+        built = prepare_model(spare, recipe, feeds.info, feeds.task)
         trainee = make_trainee(built, feeds, teacher, strategy)
         compile_model(trainee, recipe, feeds)
         plan = _plan(trainee, recipe, feeds, strategy.num_replicas_in_sync, origin)
@@ -195,4 +201,5 @@ def _plan(trainee, recipe, feeds, devices, origin):
         memory=step_memory.estimate(trainee, spec, piece),
         devices=devices,
         weights=origin,
+        task=feeds.task.name,
     )

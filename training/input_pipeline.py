@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_vit.models.input_range import assumed, stated
 from keras_vit.preprocess import Preprocessing
+from keras_vit.training import tasks
 from keras_vit.training.checkpoint.retry_write import tell
 from keras_vit.training.data import DataInfo, array_source
 from keras_vit.training.data.mix import Mix
@@ -26,6 +27,7 @@ class Feeds:
         resumable: whether batches are a function of the step.
         recipe: with the number of epochs, and what follows from the data.
         names: function of a step, which lists the images of its batch, or None.
+        task: `Task` of the run.
     """
 
     train: object
@@ -35,6 +37,7 @@ class Feeds:
     resumable: bool
     recipe: Recipe
     names: object = None
+    task: tasks.Task = tasks.CLASSIFICATION
 
     @property
     def element_spec(self):
@@ -43,15 +46,17 @@ class Feeds:
         return tf.TensorSpec(images.shape, tf.float32), *rest
 
 
-def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
+def open_feeds(data, recipe, model, verbose, state, workers=(0, 1), task=None):
     """Data of the run; a source is opened, loaded data are taken as they are.
 
     Args:
         state: facts of the state that the run goes on from, or {}.
         workers: number of this worker, and of all.
+        task: `Task`; None for that of model and data.
     """
+    task = tasks.choose(task, recipe, model, data)
     if is_loaded(data):
-        return _loaded_feeds(data, recipe)
+        return _loaded_feeds(data, recipe, task)
     note = _preprocessing(model, recipe, verbose and not state)
     if verbose and not state:
         _tell_size(note, recipe)
@@ -70,6 +75,7 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
         workers=workers,
         repeats=recipe.repeats,
         cache=recipe.cache,
+        task=task,
     )
     train = source.split("train")
     recipe = for_data(recipe, train.size)
@@ -83,7 +89,7 @@ def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
         _tell_left(train.size, recipe.batch_size)
     first = state.get("epochs", 0) * steps + state.get("step", 0)
     stream, names = feed.stream(train, first), functools.partial(feed.names, train)
-    return Feeds(stream, validation, steps, info, source.fixed, recipe, names)
+    return Feeds(stream, validation, steps, info, source.fixed, recipe, names, task)
 
 
 def _tell_size(note, recipe):
@@ -130,12 +136,12 @@ def _preprocessing(model, recipe, aloud):
     return note.resized(sides(size))
 
 
-def _loaded_feeds(data, recipe):
+def _loaded_feeds(data, recipe, task):
     """Take what `load_data` returned; it is fed as it was loaded."""
     train, validation, info = data
     recipe = for_data(recipe, info.counts["train"])
     recipe, steps = _settle_length(recipe, int(train.cardinality()))
-    return Feeds(train.repeat(), validation, steps, info, False, recipe)
+    return Feeds(train.repeat(), validation, steps, info, False, recipe, None, task)
 
 
 def is_loaded(data):
@@ -143,12 +149,12 @@ def is_loaded(data):
     return isinstance(data, tuple) and len(data) == 3 and isinstance(data[2], DataInfo)
 
 
-def settled(data):
+def settled(data, task=None):
     """Fields of a recipe that data other than a name decide."""
     if is_loaded(data):
         return {"batch_size": data[0].element_spec[0].shape[0]}
     if array_source.is_own(data):
-        return {"data": array_source.read_own(data)[2]}
+        return {"data": array_source.read_own(data, task)[2]}
     raise TypeError(
         "data: must be a source like 'folder:PATH', arrays (images, labels), a dict of "
         "these, or the three things that load_data returns, got "

@@ -9,7 +9,7 @@ import keras
 from keras.src.utils import io_utils
 
 from keras_vit import weights
-from keras_vit.models.pretraining import PretrainingModel
+from keras_vit.training import tasks
 from keras_vit.training.build_model import (
     check_given,
     check_model,
@@ -73,6 +73,7 @@ class Call:
         folder: `RunFolder`. strategy: chosen.
         origin: where the weights come from. teacher: as in `fit`.
         earlier: `going_on.Earlier` of a finished run that gets more epochs, or None.
+        task: `Task` that was asked for, or None.
     """
 
     recipe: Recipe
@@ -83,6 +84,7 @@ class Call:
     origin: str
     teacher: object = None
     earlier: object = None
+    task: tasks.Task | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +116,7 @@ def fit(
     callbacks=(),
     overwrite=False,
     teacher=None,
+    task=None,
     **overrides,
 ):
     """Train a model by a recipe.
@@ -136,6 +139,8 @@ def fit(
         callbacks: more Keras callbacks; those with `adds_scores` before the logs.
         overwrite: whether an earlier run in output_dir may be replaced.
         teacher: `keras.Model` to learn from, or a name as in `Recipe`.
+        task: `keras_vit.training.tasks.Task` or the name of one; None finds that of
+            model and data, classification for most.
         **overrides: other fields of `Recipe`.
 
     Returns:
@@ -150,13 +155,14 @@ def fit(
         FloatingPointError, WorkerLost: for a loss that is no number; a lost worker.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
-    asked, recipe = recipe, settle(recipe, model, data, epochs, overrides, teacher)
+    asked, task = recipe, tasks.find(task)
+    recipe = settle(recipe, model, data, epochs, overrides, teacher, task)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    recipe, given, origin = start(recipe, model, data, asked)
+    recipe, given, origin = start(recipe, model, data, asked, task)
     folder = run_folder.claim(output_dir, recipe, overwrite)
-    check_given(given, recipe, data, strategy.num_replicas_in_sync)
-    call = Call(recipe, given, data, folder, strategy, origin, teacher)
+    check_given(given, recipe, data, strategy.num_replicas_in_sync, task)
+    call = Call(recipe, given, data, folder, strategy, origin, teacher, task=task)
     return run(call, callbacks, verbose)
 
 
@@ -196,18 +202,18 @@ def _begin(call, scratch, verbose):
     arrays, facts = folder.state()
     adds = bool(recipe.after and not facts)  # to a finished run, from its beginning
     facts = call.earlier.facts(recipe.monitor) if adds else facts
-    feeds = open_feeds(call.data, recipe, call.model, verbose, facts, place)
+    given = (call.data, recipe, call.model, verbose, facts, place, call.task)
+    feeds = open_feeds(*given)
     if facts:
         folder.check_data(feeds.info)
     folder = folder if scratch is None else run_folder.RunFolder(scratch)
     steps = feeds.recipe.own_epochs * feeds.steps
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
-        model = prepare_model(call.model, recipe, feeds.info)
-        if isinstance(model, PretrainingModel):
-            model.begin(steps)
-            if verbose and not facts:
-                tell(f"{model.name}: learns from the images alone, without labels.")
+        model = prepare_model(call.model, recipe, feeds.info, feeds.task)
+        feeds.task.begin(model, steps)
+        if verbose and not facts and feeds.task.introduction(model):
+            tell(feeds.task.introduction(model))
         model = make_trainee(model, feeds, call.teacher, strategy)
         compile_model(model, feeds.recipe, feeds)
         keeper = watchers.KeepModels(folder, recipe.monitor)
@@ -239,7 +245,7 @@ def _best_of(earlier, model):
     return best
 
 
-def settle(recipe, model, data, epochs, overrides, teacher=None):
+def settle(recipe, model, data, epochs, overrides, teacher=None, task=None):
     """The recipe with everything that the caller changed."""
     check_teacher(teacher)
     changes = overrides | named(teacher)
@@ -253,7 +259,7 @@ def settle(recipe, model, data, epochs, overrides, teacher=None):
     if isinstance(data, str):
         changes["data"] = data
     elif data is not None:
-        changes |= settled(data)
+        changes |= settled(data, task)
     recipe = get_recipe(recipe, **changes)
     if model is None and recipe.model is None:
         raise ValueError(

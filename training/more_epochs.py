@@ -13,6 +13,7 @@ from keras_vit.training.checkpoint import run_folder
 from keras_vit.training.engine import strategy as strategies
 from keras_vit.training.logging import plot_history
 from keras_vit.training.recipes import Recipe
+from keras_vit.training.tasks import best_of
 
 
 def go_on(
@@ -75,8 +76,7 @@ class Earlier:
     def facts(self, monitor):
         """What a state that stands behind the last epoch would say."""
         scores = self.history[monitor]
-        choose = min if monitor.endswith("loss") else max
-        epochs, best = len(scores), choose(s for s in scores if s == s)
+        epochs, best = len(scores), best_of(monitor)(s for s in scores if s == s)
         last = max(k for k, score in enumerate(scores) if score == best)
         facts = {"epochs": epochs, "step": 0, "logs": {}, "history": self.history}
         return {**facts, "best_epoch": last + 1, "best_score": best}

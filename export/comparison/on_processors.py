@@ -100,8 +100,10 @@ class Running:
             self._native.add(ours, theirs)
         if self._plain is not None:
             self._count_equal(images, raw)
-        if here[0].ndim == 2:
-            self._same += int(np.sum(here[0].argmax(axis=1) == got[0].argmax(axis=1)))
+        rows = self._comparison.task.rows
+        ours, theirs = (rows(side[0]) for side in (here, got))
+        if ours.ndim == 2:
+            self._same += int(np.sum(ours.argmax(axis=1) == theirs.argmax(axis=1)))
 
     def _count_equal(self, images, raw):
         """How many answers are those of LiteRT's reference kernels, to the bit."""
@@ -131,7 +133,7 @@ class Running:
             trial.native_difference = self._native.largest
             trial.native_db = self._native.decibel
             if trial.agreement is not None:
-                trial.native_agreement = 100.0 * self._same / one.images
+                trial.native_agreement = 100.0 * self._same / one.decisions
             trial.reasons = one.reasons(self._points)
             if self._plain is not None:
                 self._say_of_interpreter(trial)

@@ -10,6 +10,7 @@ from keras_vit.export.inspection.summary import inspect
 from keras_vit.export.io.io_spec import size_of
 from keras_vit.export.runtime.differences import Tally, points_allowed, worst
 from keras_vit.intervals import Change, percents
+from keras_vit.tasks import UNJUDGED, output_task
 
 
 class Comparison:
@@ -23,12 +24,13 @@ class Comparison:
         self.runtime = runtime
         self.tallies = [Tally() for _ in contract.outputs]
         self._names = [tensor.name for tensor in contract.outputs]
-        ranks = [len(tensor.shape) for tensor in contract.outputs]
-        scores = contract.outputs[0].name != "features" and ranks[0] == 2
-        self._scored = scores and contract.outputs[0].shape[1] > 1
-        self.images = self.labelled = self.same = self.right = self.right_keras = 0
+        self.task = output_task(contract.outputs[0])
+        classes = self.task.classes(contract.outputs[0]) or 0
+        self._scored = classes > 1
+        self.images = self.with_labels = self.decisions = 0
+        self.labelled = self.same = self.right = self.right_keras = 0
         self.top5 = self.top5_keras = self.changed = self.better = self.worse = 0
-        self._five = self._scored and contract.outputs[0].shape[1] > 5
+        self._five = classes > 5
         self._confused = collections.Counter()
         self._where, self._largest = "", -1.0
 
@@ -53,16 +55,23 @@ class Comparison:
                 self._where = f"{name}, in its batch {worst(wanted, found)}"
         if not self._scored:
             return
-        ours, theirs = expected[0].argmax(axis=1), got[0].argmax(axis=1)
+        rows = [self.task.rows(side[0]) for side in (expected, got)]
+        ours, theirs = (scores.argmax(axis=1) for scores in rows)
+        self.decisions += len(ours)
         self.same += int((ours == theirs).sum())
         self._confused.update(
             (int(a), int(b)) for a, b in zip(ours, theirs, strict=True) if a != b
         )
-        if labels is not None:
-            self._judge(ours, theirs, labels)
-        if labels is not None and self._five:
-            self.top5_keras += _among_five(expected[0], labels)
-            self.top5 += _among_five(got[0], labels)
+        if labels is None:
+            return
+        self.with_labels += len(labels)
+        labels = self.task.targets(labels, expected[0].shape)
+        known = labels != UNJUDGED
+        labels = labels[known]
+        self._judge(ours[known], theirs[known], labels)
+        if self._five:
+            self.top5_keras += _among_five(rows[0][known], labels)
+            self.top5 += _among_five(rows[1][known], labels)
 
     def _judge(self, ours, theirs, labels):
         """Count in the choices of both beside the classes of the images."""
@@ -122,15 +131,27 @@ class Comparison:
             time_ratio=milliseconds / milliseconds_keras,
             where=self._where,
             reasons=self.reasons(max_points_lost),
+            score=self.task.score,
+            notes=self.notes(),
             lost=self.unlabelled(),
         )
 
-    def unlabelled(self):
-        """What to say where some images have labels and others none; a list."""
-        if self.labelled in (0, self.images):
+    def notes(self):
+        """What to say of scores that are not counted by image; a list."""
+        unit = self.task.unit
+        if unit == "image" or not self._scored:
             return []
         return [
-            f"only {self.labelled} of {self.images} images have labels: top-1 and "
+            f"agreement and {self.task.score} count {unit}s, {self.decisions} of "
+            f"{self.images} images; intervals take them for independent"
+        ]
+
+    def unlabelled(self):
+        """What to say where some images have labels and others none; a list."""
+        if self.with_labels in (0, self.images):
+            return []
+        return [
+            f"only {self.with_labels} of {self.images} images have labels: top-1 and "
             "top-5 are of those"
         ]
 
@@ -152,8 +173,8 @@ class Comparison:
 
     @property
     def agreement(self):
-        """Percent of images where both choose the same class, or None."""
-        return self._percent(self.same, self.images if self._scored else 0)
+        """Percent of decisions where both choose the same class, or None."""
+        return self._percent(self.same, self.decisions)
 
     def reasons(self, max_points_lost):
         """What there is to complain about. max_points_lost: as in `verify`."""
@@ -164,8 +185,8 @@ class Comparison:
         lost = self.right_keras - self.right
         if lost > 1 and 100.0 * lost / self.labelled > most:
             reasons.append(
-                f"top-1 falls by {100.0 * lost / self.labelled:.2f} points on "
-                f"{self.labelled} images (at most {most} wanted)"
+                f"{self.task.score} falls by {100.0 * lost / self.labelled:.2f} points "
+                f"on {self.labelled} {self.task.unit}s (at most {most} wanted)"
             )
         return reasons
 

@@ -38,6 +38,7 @@ class Verification:
         reasons: why it failed; empty when it passed.
         notes: sentences on images that were left out, and on what was decided.
         lost: those of them on labels and images that the proof lacks.
+        score: what top1 is called, see `keras_vit.tasks.OutputTask`.
         where: the largest difference, in words.
         compared: what, where the file takes or gives something else than the model.
         layers: `inspection.layers.LayerReport`, if asked.
@@ -78,6 +79,7 @@ class Verification:
     reasons: list = dataclasses.field(default_factory=list)
     notes: list = dataclasses.field(default_factory=list)
     lost: list = dataclasses.field(default_factory=list)
+    score: str = "top-1"
 
     @property
     def passed(self):
@@ -94,7 +96,7 @@ class Verification:
         """Top-1 with its interval in words; "" without labels."""
         if self.top1 is None:
             return ""
-        return f"top-1 {self.top1:.2f}% ({shown(self.top1_interval)})"
+        return f"{self.score} {self.top1:.2f}% ({shown(self.top1_interval)})"
 
     @property
     def noise_text(self):

@@ -18,6 +18,7 @@ from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.staging import told_path
 from keras_vit.intervals import percents, shown
 from keras_vit.progress import Bar, about
+from keras_vit.tasks import UNJUDGED, output_task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +67,9 @@ class Judge:
         validation: images, or (images, labels), as in `keras_vit.export.verify`.
         tolerance: points of top-1 (of agreement without labels) that may be lost.
 
+    Attributes:
+        count: of the images that the Keras model looked at.
+
     Raises:
         TypeError, ValueError: for a tolerance, images or labels that do not fit, or
             a model that does not choose among classes.
@@ -85,13 +89,14 @@ class Judge:
                 "arrays, a list of batches or a tf.data.Dataset."
             )
         scores = reference.contract.outputs[0]
-        if scores.name == "features" or len(scores.shape) != 2 or scores.shape[1] < 2:
+        self._task = output_task(scores)
+        if (self._task.classes(scores) or 0) < 2:
             raise ValueError(
                 f"quantization: 'auto' needs a model that gives scores (B, K), got "
                 f"{scores}. Name a recipe, and judge the file with verify."
             )
         self.tolerance, self._pair, self._reference = tolerance, pair, reference
-        self._choices, self._labels = None, None
+        self._choices, self._labels, self.count = None, None, 0
         self._batches()
 
     @property
@@ -104,28 +109,36 @@ class Judge:
 
     def look(self, verbose):
         """Let the Keras model choose, once for all recipes."""
-        choices, labels = [], []
+        choices, labels, self.count = [], [], 0
         batches = self._batches()
         bar = Bar(batches.count, "batch", verbose)
         for images, given in batches:
-            choices.append(self._reference.finite_answers(images)[0].argmax(axis=1))
-            labels.append(given)
+            scores = self._reference.finite_answers(images)[0]
+            choices.append(self._choose(scores))
+            if given is not None:
+                labels.append(self._task.targets(given, scores.shape))
+            self.count += len(images)
             bar.add(1)
         self._choices = np.concatenate(choices)
-        known = [row for row in labels if row is not None]
-        self._labels = np.concatenate(known) if len(known) == len(labels) else None
+        whole = len(labels) == len(choices)
+        self._labels = np.concatenate(labels) if whole else None
 
-    @property
-    def count(self):
-        """How many images there are."""
-        return len(self._choices)
+    def _choose(self, scores):
+        """The best class of each decision."""
+        return self._task.rows(scores).argmax(axis=1)
+
+    def _right(self, choices):
+        """How many choices are right, of how many with a label."""
+        known = self._labels != UNJUDGED
+        return int((choices == self._labels)[known].sum()), int(known.sum())
 
     @property
     def top1(self):
         """Top-1 of the Keras model in percent, or None."""
         if self._labels is None:
             return None
-        return 100.0 * float((self._choices == self._labels).mean())
+        right, labelled = self._right(self._choices)
+        return 100.0 * right / labelled
 
     def outlook(self, path, reasons):
         """How long judging takes at most, about; from one image in the float32 file.
@@ -156,14 +169,14 @@ class Judge:
         """
         runtime = open_file(path)
         runtime.order([tensor.name for tensor in self._reference.contract.outputs])
-        answers = [runtime(images)[0] for images, _ in self._batches()]
-        choices = np.concatenate(answers).argmax(axis=1)
+        answers = [self._choose(runtime(images)[0]) for images, _ in self._batches()]
+        choices = np.concatenate(answers)
         agreement = 100.0 * float((choices == self._choices).mean())
         found = {"agreement": agreement, "lost": 100.0 - agreement}
         if self._labels is not None:
-            right = int((choices == self._labels).sum())
-            found["top1"] = 100.0 * right / self.count
-            found["top1_interval"] = percents(right, self.count)
+            right, labelled = self._right(choices)
+            found["top1"] = 100.0 * right / labelled
+            found["top1_interval"] = percents(right, labelled)
             found["lost"] = self.top1 - found["top1"]
         accepted = found["lost"] <= self.tolerance + 1e-9
         return Trial(quantization, size_bytes, **found, accepted=accepted)

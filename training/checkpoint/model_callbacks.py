@@ -8,6 +8,7 @@ from keras_vit import files
 from keras_vit.models import ImageModel
 from keras_vit.training.checkpoint.retry_write import Patience
 from keras_vit.training.engine import inner
+from keras_vit.training.tasks import best_of
 
 
 class KeepModels(keras.callbacks.Callback):
@@ -17,7 +18,7 @@ class KeepModels(keras.callbacks.Callback):
 
     Args:
         folder: `RunFolder`.
-        monitor: name of the score; higher is better, but for a loss.
+        monitor: name of the score; which is better, `tasks.best_of` knows.
         seconds: at least so long between two writes; the end of training
             writes what is left.
     """
@@ -63,7 +64,7 @@ class KeepModels(keras.callbacks.Callback):
     def _wins(self, score):
         if self.best_score is None:
             return True
-        if self.monitor.endswith("loss"):
+        if best_of(self.monitor) is min:
             return score <= self.best_score
         return score >= self.best_score
 

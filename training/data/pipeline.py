@@ -12,6 +12,7 @@ from keras_vit.training.data.batching import Feed
 from keras_vit.training.data.info import DataInfo
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import SPLITS, open_source
+from keras_vit.training.tasks import task_of
 
 
 def open_data(
@@ -28,19 +29,22 @@ def open_data(
     workers=(0, 1),
     repeats=1,
     cache=False,
+    task=None,
 ):
     """Open a data set and decide how it is fed; arguments as in `load_data`.
 
     Args:
         splits: that will be read. mix: `Mix`, None for none.
         workers: number of this worker, and of all.
+        task: `Task`; None for that of the labels.
 
     Returns:
         `Source`, `Feed`, `DataInfo`.
     """
     if augment != "auto":
         augmentation.get_preset(augment)
-    opened = open_source(source, splits, on_bad_image, verbose, cache)
+    task = task_of(data=source) if task is None else task
+    opened = open_source(source, splits, on_bad_image, verbose, cache, task)
     if preprocessing is None:
         size = opened.image_size if image_size is None else image_size
         preprocessing = Preprocessing(image_size=sides(size))
@@ -61,6 +65,7 @@ def open_data(
         *workers,
         repeats,
         on_bad_image,
+        task=task,
     )
     info = DataInfo(
         source=opened.name,

@@ -76,7 +76,9 @@ def final_split(names):
     return "test" if "test" in names else "validation"
 
 
-def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=False):
+def open_source(
+    name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=False, task=None
+):
     """Find a data set and look at its files, without reading all of it.
 
     Args:
@@ -88,6 +90,8 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
         on_bad_image: "refuse", "skip" or "stop", see `load_data`.
         verbose: 0 silent, 1 progress.
         cache: whether encoded images are kept in memory.
+        task: `Task` that says what labels are, of data of the user's own; None for that
+            of the labels.
 
     Returns:
         `Source`.
@@ -98,7 +102,7 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
     """
     check_choice("on_bad_image", on_bad_image, ON_BAD_IMAGE)
     if array_source.is_own(name):
-        names, opened, key, fixed = array_source.read_own(name)
+        names, opened, key, fixed = array_source.read_own(name, task)
         return Source(key, names, opened, 224, "light", fixed=fixed)
     kind, _, rest = str(name).partition(":")
     if name == "digits":

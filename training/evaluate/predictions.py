@@ -4,12 +4,14 @@ import dataclasses
 
 import numpy as np
 
+from keras_vit.tasks import UNJUDGED
 from keras_vit.training.evaluate.features import answers
+from keras_vit.training.tasks import task_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcomes:
-    """One row per image, in the order of the data.
+    """One row per decision (image, or pixel of one), in the order of the data.
 
     Args:
         labels: (n,) int, true classes. answered: (n,) int, best classes.
@@ -36,8 +38,10 @@ def outcomes(model, dataset, verbose=1):
     """Ask a model about every image, once.
 
     Args:
-        model: (B, H, W, C) -> (B, K) logits, or probabilities that sum to 1.
-        dataset: gives (images, labels); labels (B,) int, or (B, K) one-hot.
+        model: (B, H, W, C) -> (B, K) logits, or probabilities that sum to 1; or
+            (B, ..., K) of another task.
+        dataset: gives (images, labels); labels (B,) int, or (B, K) one-hot, or as
+            another task has them.
             Batches may differ in size.
         verbose: 1 shows progress.
 
@@ -48,18 +52,19 @@ def outcomes(model, dataset, verbose=1):
         ValueError: for an empty data set, or labels that the model has no output
             for.
     """
-    classes, rows = 0, []
+    classes, rows, task = 0, [], task_of(model).output
     for scores, labels in answers(model, dataset, verbose):
-        classes = scores.shape[1]
-        rows.append(_row(scores, labels))
+        classes = scores.shape[-1]
+        labels = task.targets(labels, scores.shape)
+        known = labels != UNJUDGED
+        rows.append(_row(task.rows(scores)[known], labels[known]))
     columns = (np.concatenate(column) for column in zip(*rows, strict=True))
     return Outcomes(*columns, classes)
 
 
 def _row(scores, labels):
     """The first five fields of `Outcomes` for one batch."""
-    labels = labels.argmax(axis=1) if labels.ndim == 2 else labels.astype("int64")
-    if labels.max() >= scores.shape[1] or labels.min() < 0:
+    if labels.size and (labels.max() >= scores.shape[1] or labels.min() < 0):
         one = labels.min() > 0 and labels.max() == scores.shape[1]
         hint = " They seem to be counted from 1: pass labels - 1." if one else ""
         raise ValueError(

@@ -3,8 +3,8 @@
 import numpy as np
 
 from keras_vit.models.image_gpt import ImageGPT, bits
-from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.progress import Bar
+from keras_vit.training.tasks import task_of
 
 
 def own_loss(model, dataset, verbose=1):
@@ -25,7 +25,7 @@ def own_loss(model, dataset, verbose=1):
     Raises:
         TypeError: for a model without such a loss. ValueError: without images.
     """
-    if not isinstance(model, PretrainingModel) or model.views > 1:
+    if not task_of(model).own_loss or model.views > 1:
         raise TypeError(
             "model: must learn from single images without labels, got "
             f"{type(model).__name__}. Use evaluate.report for a classifier, and "
