@@ -138,7 +138,7 @@ class Judge:
         if self._labels is None:
             return None
         right, labelled = self._right(self._choices)
-        return 100.0 * right / labelled
+        return 100.0 * right / labelled if labelled else None
 
     def outlook(self, path, reasons):
         """How long judging takes at most, about; from one image in the float32 file.
@@ -173,7 +173,7 @@ class Judge:
         choices = np.concatenate(answers)
         agreement = 100.0 * float((choices == self._choices).mean())
         found = {"agreement": agreement, "lost": 100.0 - agreement}
-        if self._labels is not None:
+        if self.top1 is not None:
             right, labelled = self._right(choices)
             found["top1"] = 100.0 * right / labelled
             found["top1_interval"] = percents(right, labelled)
