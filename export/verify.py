@@ -42,8 +42,7 @@ def verify(
         images: (N, H, W, C) array prepared for the model, or any iterable of
             batches or of (images, labels) pairs, such as a `tf.data.Dataset`. For a
             file that takes pixels, an array of uint8 images will do as well.
-        labels: N class indices, for arrays, or as another task of
-            `keras_vit.tasks` has them; None compares without them.
+        labels: N class indices, or those of another task, for arrays; or None.
         max_points_lost: points of top-1 the file may lose, one image at any rate; None
             for 0.5, and 1.5 with weights of 4 bits.
         layers: whether to compare block by block too, and to look for activations
@@ -65,15 +64,12 @@ def verify(
             installed (or is too slow, `TimeoutError`), images that do not fit; a
             `TypeError` for what are no images.
     """
-    check_choice("on_failure", on_failure, ("raise", "report"))
-    check_points("max_points_lost", max_points_lost, optional=True)
+    _check(on_failure, max_points_lost)
     targets, reference = ready(on, path, time_limit), Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
-    adapted, options = (
-        face_of(reference, runtime),
-        (max_points_lost, time_limit, verbose),
-    )
+    adapted = face_of(reference, runtime)
     batches = batches_for(adapted, images, labels, reference.contract)
+    options = max_points_lost, time_limit, verbose
     with Trials(adapted, runtime, targets, *options) as trials:
         given = (batches, max_points_lost, verbose, Several(first, trials).add)
         (report,) = verify_all(adapted, [runtime], *given)
@@ -84,6 +80,11 @@ def verify(
     if on_failure == "raise" and not report.passed:
         raise ExportMismatch(verdict(report), report)
     return report
+
+
+def _check(on_failure, max_points_lost):
+    check_choice("on_failure", on_failure, ("raise", "report"))
+    check_points("max_points_lost", max_points_lost, optional=True)
 
 
 def _look_inside(report, reference, runtime, few, adapter):

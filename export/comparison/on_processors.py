@@ -126,6 +126,7 @@ class Running:
             trial.seconds, trial.facts = self._session.seconds, self._session.facts
         if one.images:
             trial.images, trial.top1 = one.images, one.top1
+            trial.score = one.task.score
             trial.top1_interval = percents(one.right, one.labelled)
             trial.agreement = one.agreement
             trial.largest_difference = max(tally.largest for tally in one.tallies)

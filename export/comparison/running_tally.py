@@ -169,7 +169,8 @@ class Comparison:
         """`Change` from the Keras model's answers to the file's, or None."""
         if not self.labelled:
             return None
-        return Change(self.labelled, self.changed, self.better, self.worse)
+        flips = self.changed, self.better, self.worse
+        return Change(self.labelled, *flips, self.task.unit)
 
     @property
     def agreement(self):

@@ -34,6 +34,7 @@ class Trial:
         accepted: whether the recipe was chosen.
         note: why there are no figures, or "".
         top1_interval: of top1, 95%, see `keras_vit.intervals.wilson`.
+        score: what top1 is called, see `keras_vit.tasks.OutputTask`.
     """
 
     quantization: str | None
@@ -44,6 +45,7 @@ class Trial:
     accepted: bool = False
     note: str = ""
     top1_interval: tuple | None = None
+    score: str = "top-1"
 
     def __str__(self):
         name = (self.quantization or "float32").ljust(14)
@@ -51,7 +53,7 @@ class Trial:
             return f"{name} {self.note}"
         top1 = ""
         if self.top1 is not None:
-            top1 = f"top-1 {self.top1:6.2f}% ({shown(self.top1_interval)}), "
+            top1 = f"{self.score} {self.top1:6.2f}% ({shown(self.top1_interval)}), "
         verdict = "chosen" if self.accepted else "too much"
         return (
             f"{name} {self.size_bytes / 1e6:7.2f} MB, {top1}agreement "
@@ -98,6 +100,11 @@ class Judge:
         self.tolerance, self._pair, self._reference = tolerance, pair, reference
         self._choices, self._labels, self.count = None, None, 0
         self._batches()
+
+    @property
+    def score(self):
+        """What the share of right decisions is called."""
+        return self._task.score
 
     @property
     def notes(self):
@@ -173,6 +180,7 @@ class Judge:
         choices = np.concatenate(answers)
         agreement = 100.0 * float((choices == self._choices).mean())
         found = {"agreement": agreement, "lost": 100.0 - agreement}
+        found["score"] = self._task.score
         if self.top1 is not None:
             right, labelled = self._right(choices)
             found["top1"] = 100.0 * right / labelled
@@ -236,8 +244,9 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
                 break
         else:
             raise ExportMismatch(
-                f"{path}: some recipe must keep top-1 within {judge.tolerance} points, "
-                f"got {'; '.join(map(str, tried))}. Raise the tolerance."
+                f"{path}: some recipe must keep {judge.score} within "
+                f"{judge.tolerance} points, got {'; '.join(map(str, tried))}. Raise "
+                "the tolerance."
             )
     chosen, note = exported[tried[-1].quantization], _grain(judge)
     result = dataclasses.replace(

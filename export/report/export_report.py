@@ -7,6 +7,7 @@ import pathlib
 from keras_vit.export.processors.targets import TARGETS
 from keras_vit.export.processors.trial import NOT_TRIED, columns
 from keras_vit.export.report.advice import advise, app_command, is_ready
+from keras_vit.tasks import CLASSIFICATION
 
 FOR_AN_APP = "for an app, with pixels in and class names out"
 
@@ -56,6 +57,11 @@ class ExportReport:
     def complete(self):
         """Whether no proof lacks labels or images that somebody may count on."""
         return not any(a.lost for a in self.artefacts)
+
+    @property
+    def score(self):
+        """What the share of right decisions is called, "top-1" of a classifier."""
+        return self.artefacts[0].score if self.artefacts else CLASSIFICATION.score
 
     @property
     def html(self):

@@ -67,19 +67,23 @@ def open_data(
         on_bad_image,
         task=task,
     )
-    info = DataInfo(
+    return opened, feed, _info(opened, feed)
+
+
+def _info(opened, feed):
+    """`DataInfo` of a `Source` that is fed by a `Feed`."""
+    return DataInfo(
         source=opened.name,
         class_names=opened.class_names,
         counts={name: split.size for name, split in opened.splits.items()},
-        preprocessing=preprocessing,
+        preprocessing=feed.preprocessing,
         channels=image_ops.CHANNELS,
-        augment=augment,
+        augment=feed.augment,
         skipped=opened.skipped,
         replaced=feed.bad,
         test_split=opened.test_split,
         notes=opened.notes,
     )
-    return opened, feed, info
 
 
 def sides(image_size):

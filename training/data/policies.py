@@ -95,7 +95,7 @@ def randaug(image, seed, layers, level, look=IMAGE):
     return run(image, branches, order, second)
 
 
-def _tensorflow_branches(shape, share, look):
+def _tensorflow_branches(shape, share, look=IMAGE):
     colour, _, fill = look
     fill = GREY if fill is None else fill
     pixels = shape[0] * shape[1]
@@ -179,7 +179,7 @@ def timm_randaug(image, seed, fill, m=9.0, mstd=0.5, n=2, p=0.5, look=IMAGE):
     return run(image, [*branches, lambda i, s: i], order, rest)
 
 
-def _timm_branches(fill, m, mstd, look):
+def _timm_branches(fill, m, mstd, look=IMAGE):
     colour, smooth = look[:2]
     fill = fill if look.fill is None else look.fill
 

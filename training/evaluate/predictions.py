@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_vit.tasks import UNJUDGED
+from keras_vit.tasks import CLASSIFICATION, UNJUDGED, OutputTask
 from keras_vit.training.evaluate.features import answers
 from keras_vit.training.tasks import task_of
 
@@ -19,6 +19,7 @@ class Outcomes:
         confidence: (n,) probability of the answer, 0..1.
         log_likelihood: (n,) natural logarithm of the true class's probability.
         classes: K, outputs of the model.
+        task: `keras_vit.tasks.OutputTask` that says what one row is.
     """
 
     labels: np.ndarray
@@ -27,6 +28,7 @@ class Outcomes:
     confidence: np.ndarray
     log_likelihood: np.ndarray
     classes: int
+    task: OutputTask = CLASSIFICATION
 
     @property
     def right(self):
@@ -59,7 +61,7 @@ def outcomes(model, dataset, verbose=1):
         known = labels != UNJUDGED
         rows.append(_row(task.rows(scores)[known], labels[known]))
     columns = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return Outcomes(*columns, classes)
+    return Outcomes(*columns, classes, task)
 
 
 def _row(scores, labels):

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_vit import export, training
+from keras_vit.cli.artefact_table import summary
 from keras_vit.errors import DataError
 from keras_vit.export.io.reference import Reference
 from keras_vit.export.quantization.auto import Judge
@@ -68,10 +69,12 @@ def test_it_is_evaluated_by_pixel(run, squares):
     data, _ = training.load_split(squares, "validation", 16, batch_size=3)
     found = training.evaluate.top_k(result.model, data, k=1, verbose=0)
     report = training.evaluate.report(result.model, data, verbose=0)
+    pages = f"pixel accuracy {found['top1']:.2%}", f"{found['count']} pixels"
 
     assert 64 * sum(len(x) for x, _ in data) == found["count"]
     best = max(result.history["val_pixel_accuracy"])
     assert best == pytest.approx(found["top1"], abs=1e-6) == report.top["top1"]
+    assert all(words in str(report) for words in pages)
 
 
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])
@@ -90,6 +93,19 @@ def test_its_files_are_verified_by_pixel(run, squares, tmp_path, suffix):
     assert any("count pixels" in note for note in found.notes)
     with pytest.raises(ValueError, match="labels: must be 4 of"):
         export.verify(result.model, path, np.zeros((4, 16, 16, 3), "f"), [0, 1, 0, 1])
+
+
+def test_its_report_has_its_words(run, squares, tmp_path):
+    """The page, the card and the table call the score what the task calls it."""
+    data, _ = training.load_split(squares, "validation", 16)
+    made = export.export_all(
+        run[0].model, tmp_path / "all", validation=data, formats=["tflite"], verbose=0
+    )
+    pages = made.html.read_text(), made.card.read_text(), summary(made)
+
+    assert made.passed
+    assert [True] * 3 == ["ixel accuracy" in page for page in pages]
+    assert [False] * 3 == ["op-1" in page for page in pages]
 
 
 def test_auto_judges_by_pixel(run, squares):
