@@ -197,5 +197,14 @@ def load_split(
     if labels is None:
         return data, info
     order = tf.constant(numbers(info.source, info.class_names, labels), tf.int32)
-    data = data.map(lambda images, label: (images, tf.gather(order, label)))
+    outside = feed.task.outside if feed.task.in_image else None
+
+    def renumbered(images, label):
+        if outside is None:
+            return images, tf.gather(order, label)
+        known = label != outside
+        numbers = tf.gather(order, tf.where(known, label, 0))
+        return images, tf.where(known, numbers, label)
+
+    data = data.map(renumbered)
     return data, dataclasses.replace(info, class_names=tuple(labels))

@@ -69,10 +69,18 @@ def choose(task: Task | None, recipe, model, data) -> Task:
     Args:
         task: or None. recipe: `Recipe`. model: given or read, or None for the recipe's.
         data: as in `fit`.
+
+    Raises:
+        ValueError: for a task of models with their own loss and another model, or the
+            other way round.
     """
-    if task is not None:
-        return task
-    return task_of(recipe.model if model is None else model, data)
+    found = task_of(recipe.model if model is None else model, data)
+    if task is None or task.own_loss == found.own_loss:
+        return found if task is None else task
+    raise ValueError(
+        f"task: must be that of the model, {found.name!r}, got {task.name!r}. Leave it "
+        "out, or pass another model."
+    )
 
 
 def monitors() -> dict:

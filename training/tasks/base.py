@@ -124,8 +124,9 @@ class Task:
             self._check_in_image(recipe)
 
     def _check_in_image(self, recipe):
-        """Nothing may change the places of images alone, or mix their targets."""
-        for field, none in (("mixup", 0), ("cutmix", 0), ("progressive", ())):
+        """Nothing may move images alone, mix targets, or teach one vector each."""
+        others = ("mixup", 0), ("cutmix", 0), ("progressive", ()), ("teacher", None)
+        for field, none in others:
             value = getattr(recipe, field)
             if value and value != none:
                 raise ValueError(

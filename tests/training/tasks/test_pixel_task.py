@@ -77,6 +77,24 @@ def test_it_is_evaluated_by_pixel(run, squares):
     assert all(words in str(report) for words in pages)
 
 
+def test_labels_are_renumbered_by_name_but_for_what_is_outside(pixel_task, squares):
+    """A model may have the classes in another order."""
+    images, labels = squares[0], squares[1].copy()
+    labels[:, 0] = pixel_task.outside
+    data = {"train": (images, labels), "class_names": ["ground", "square"]}
+    plain, other = (
+        training.load_split(data, "validation", 16, labels=names)[0]
+        for names in (["ground", "square"], ["square", "ground"])
+    )
+    (_, ours), (_, theirs) = (next(iter(d)) for d in (plain, other))
+
+    known = ours != pixel_task.outside
+    np.testing.assert_array_equal(1 - ours[known], theirs[known])
+    assert (
+        {pixel_task.outside} == {*theirs[~known].numpy()} == {*ours[:, 0].numpy().flat}
+    )
+
+
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])
 def test_its_files_are_verified_by_pixel(run, squares, tmp_path, suffix):
     """Agreement and score are of pixels, and are called so."""
@@ -188,6 +206,9 @@ def test_what_does_not_go_with_it_is_refused(pixel_task, squares, tmp_path):
     ):
         with pytest.raises(ValueError, match=said):
             training.fit(**{**call, **changes})
+    alone = {"task": "self_supervised", "data": (squares[0], np.arange(48) % 2)}
+    with pytest.raises(ValueError, match="must be that of the model, 'pixels'"):
+        training.fit(**{**call, **alone})
     with pytest.raises(DataError, match="one per pixel"):
         training.fit(**{**call, "data": (squares[0], squares[1][:, :8])})
     with pytest.raises(ValueError, match="names must differ, got 'pixels' again"):
