@@ -51,7 +51,7 @@ def verify(
         images: (N, H, W, C) array prepared for the model, or any iterable of
             batches or of (images, labels) pairs, such as a `tf.data.Dataset`. For a
             file that takes pixels, an array of uint8 images will do as well.
-        labels: N class indices, for arrays; None compares without them.
+        labels: N class indices, or those of another task, for arrays; or None.
         max_points_lost: points of top-1 the file may lose, one image at any rate; None
             for 0.5, and 1.5 with weights of 4 bits.
         layers: whether to compare block by block too, and to look for activations
@@ -72,8 +72,7 @@ def verify(
         OSError, TypeError, ValueError: for a path that is no such file, a processor
             that is not installed (`TimeoutError`: too slow), images that do not fit.
     """
-    check_choice("on_failure", on_failure, ("raise", "report"))
-    check_points("max_points_lost", max_points_lost, optional=True)
+    _check(on_failure, max_points_lost)
     targets, reference = ready(on, path, time_limit), Reference(model)
     runtime, first = open_file(path, signature=signature), FirstImages()
     adapted = adapted_reference(reference, runtime)
@@ -89,6 +88,11 @@ def verify(
     if on_failure == "raise" and not report.passed:
         raise ExportMismatch(verdict(report), report)
     return report
+
+
+def _check(on_failure, max_points_lost):
+    check_choice("on_failure", on_failure, ("raise", "report"))
+    check_points("max_points_lost", max_points_lost, optional=True)
 
 
 def _inspect(report, reference, runtime, few, adapter):
@@ -188,7 +192,8 @@ def verify_all(
         for comparison, own in zip(comparisons, times[1:], strict=True)
     ]
     for one in tallies:
-        one.notes, one.lost = [*batches.notes, *one.lost], [*batches.lost, *one.lost]
+        one.notes = [*batches.notes, *one.notes, *one.lost]
+        one.lost = [*batches.lost, *one.lost]
     return tallies
 
 

@@ -61,12 +61,14 @@ class Change:
     Args:
         images: with a label. changed: those with another answer.
         better: wrong before, and no longer. worse: the other way round.
+        unit: what is counted, where it is not images: see `keras_vit.tasks`.
     """
 
     images: int
     changed: int
     better: int
     worse: int
+    unit: str = "image"
 
     @property
     def points(self):
@@ -114,7 +116,8 @@ class Change:
         if not self.changed:
             return f"no difference: none of {self.images} answers changed"
         if not self.certain:
-            return f"no difference that {self.images} images can show ({self.flips})"
+            shown_by = f"{self.images} {self.unit}s"
+            return f"no difference that {shown_by} can show ({self.flips})"
         side = "above" if self.points > 0 else "below"
         ends = shown(sorted(map(abs, self.interval)))
         return f"{abs(self.points):.2f} points {side} {other} ({ends}; {self.flips})"

@@ -5,22 +5,10 @@ import os
 import keras
 import tensorflow as tf
 
-import keras_vit
-from keras_vit.errors import DataError
-from keras_vit.models import VisionTransformer, create
-from keras_vit.models.pretraining import PretrainingModel
+from keras_vit.training import tasks
 from keras_vit.training.data.augment import get_preset
 from keras_vit.training.data.pipeline import sides
 from keras_vit.training.methods import lora_and_freeze, remat
-
-# What "kind" in the dict of a recipe's model may be: models with a loss of their own.
-KINDS = (
-    "MaskedAutoencoder",
-    "MaskedPatchPrediction",
-    "SimCLR",
-    "MoCoV3",
-    "ImageGPT",
-)
 
 
 def check_model(model, overrides):
@@ -56,21 +44,21 @@ def size_of(model):
     return tuple(shape[1:3])
 
 
-def check_given(model, recipe, data=None, devices=1):
+def check_given(model, recipe, data=None, devices=1, task=None):
     """A model that is given decides its own size and precision.
 
     Args:
         model: `keras.Model`, or None when the recipe's will be built.
         recipe: `Recipe`. data: that were given, of which loaded ones were augmented.
-        devices: that share each batch.
+        devices: that share each batch. task: `Task`; None for that of the run.
     """
-    _check_batches(model, recipe, data, devices)
+    task = tasks.choose(task, recipe, model, data)
+    kind = task.kind(recipe.model if model is None else model)
+    _check_batches(kind, recipe, data, devices)
+    task.check_recipe(recipe)
     if model is None:
         return
-    if isinstance(model, PretrainingModel):
-        _check_unlabelled(recipe)
-    else:
-        _check_shapes(model)
+    task.check_model(model)
     _check_learns(model)
     if recipe.precision is not None:
         raise ValueError(
@@ -89,18 +77,8 @@ def _check_learns(model):
         )
 
 
-def _check_shapes(model):
-    shapes = [tuple(model.input_shape), tuple(model.output_shape)]
-    if len(shapes[0]) != 4 or len(shapes[1]) != 2:
-        raise ValueError(
-            "model: must map images (B, H, W, C) to scores (B, K), got "
-            f"{shapes[0]} to {shapes[1]}. Give it a head for classes."
-        )
-
-
-def _check_batches(model, recipe, data, devices):
+def _check_batches(kind, recipe, data, devices):
     """Views of each image, and batches that may not be cut, are the model's affair."""
-    kind = _kind(model, recipe)
     loaded = getattr(data[-1], "augment", None) if isinstance(data, tuple) else None
     check_views(kind, loaded or recipe.augment)
     if not getattr(kind, "whole_batch", False):
@@ -117,14 +95,6 @@ def _check_batches(model, recipe, data, devices):
                 f"{getattr(recipe, field)!r} on {devices} devices. Leave it out; "
                 "remat=True saves memory."
             )
-
-
-def _kind(model, recipe):
-    """The class that learns without labels, before it is built, or None."""
-    if model is not None:
-        return type(model) if isinstance(model, PretrainingModel) else None
-    name = recipe.model.get("kind") if isinstance(recipe.model, dict) else None
-    return getattr(keras_vit, name) if name in KINDS else None
 
 
 def check_views(kind, augment):
@@ -147,36 +117,23 @@ def check_views(kind, augment):
         )
 
 
-def _check_unlabelled(recipe):
-    """A model that learns without labels has a loss of its own, and no score."""
-    other = "keras_vit.classifier_from(model, classes=...) for a classifier"
-    for field, value, remedy in (
-        ("monitor", "val_loss", f", or model={other}"),
-        ("teacher", None, ""),
-        ("progressive", (), ""),
-    ):
-        if getattr(recipe, field) != value:
-            raise ValueError(
-                f"{field}: a model that learns without labels needs {field}={value!r}, "
-                f"got {getattr(recipe, field)!r}. Pass {field}={value!r}{remedy}."
-            )
-
-
-def prepare_model(given, recipe, info):
+def prepare_model(given, recipe, info, task=None):
     """The model to train, with its two notes; under a strategy, on its devices."""
+    task = tasks.choose(task, recipe, given, None)
     if given is None:
-        model = _build(recipe, info)
+        model = task.build(recipe, info)
     elif not (tf.distribute.has_strategy() or keras.distribution.distribution()):
         model = given
     else:
         model = type(given).from_config(given.get_config())
         model.set_weights(given.get_weights())
-    _check_fit(model, info)
+    _check_fit(model, info, task)
     _tune(model, recipe)
+    labels = task.labels(info)
     for noted in (model, given):
         if noted is not None:
-            if not isinstance(model, PretrainingModel):
-                noted.labels = list(info.class_names)
+            if labels is not None:
+                noted.labels = labels
             noted.preprocessing = info.preprocessing
     return model
 
@@ -196,43 +153,9 @@ def finish(model, recipe):
     return model if recipe.lora is None else lora_and_freeze.merge_lora(model)
 
 
-def _build(recipe, info):
-    """The recipe's model for these data."""
-    shape = (*info.image_size, info.channels)
-    options = {} if isinstance(recipe.model, str) else dict(recipe.model)
-    if "kind" in options:
-        return _build_unlabelled(options, recipe, info)
-    variant = options.pop("variant", recipe.model)
-    if isinstance(variant, str):
-        given = {"input_shape": shape, "classes": info.classes}
-        return create(variant, **{**given, "dtype": recipe.precision, **options})
-    return VisionTransformer(
-        **{
-            "image_size": info.image_size,
-            "channels": info.channels,
-            "classes": info.classes,
-            "dtype": recipe.precision,
-            **recipe.model,
-        }
-    )
-
-
-def _build_unlabelled(options, recipe, info):
-    """A model of `KINDS` for these data."""
-    kind = options.pop("kind")
-    if kind not in KINDS:
-        known = ", ".join(map(repr, KINDS))
-        raise ValueError(f"model: kind must be one of {known}, got {kind!r}.")
-    _check_unlabelled(recipe)
-    common = {"image_size": info.image_size, "dtype": recipe.precision}
-    note = {"preprocessing": info.preprocessing}
-    return getattr(keras_vit, kind)(**{**common, **note, **options})
-
-
-def _check_fit(model, info):
+def _check_fit(model, info, task):
     """Make sure that model and data speak of the same images and classes."""
-    if not isinstance(model, PretrainingModel):
-        _check_classes(model, info)
+    task.check_classes(model, info)
     shape, images = model.input_shape[1:], (*info.image_size, info.channels)
     for side, expected in zip(shape, images, strict=True):
         if side not in (None, expected):
@@ -240,17 +163,3 @@ def _check_fit(model, info):
                 f"model: takes images of shape {shape}, got {images} from "
                 f"{info.source}. Load the data with image_size={shape[:2]}."
             )
-
-
-def _check_classes(model, info):
-    if info.classes < 2:
-        raise DataError(
-            f"{info.source}: must hold two classes or more, got only "
-            f"{info.class_names[0]!r}. Add images of another class."
-        )
-    classes = model.output_shape[-1]
-    if classes != info.classes:
-        raise ValueError(
-            f"model: must have {info.classes} outputs, one per class of {info.source}, "
-            f"got {classes}. Build it with classes={info.classes}."
-        )

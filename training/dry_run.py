@@ -9,7 +9,7 @@ import numpy as np
 from keras_vit import files
 from keras_vit.private_keras import schedule_of
 from keras_vit.progress import tell
-from keras_vit.training import loop
+from keras_vit.training import loop, tasks
 from keras_vit.training.build_model import check_given, prepare_model
 from keras_vit.training.checkpoint.train_state import TrainState
 from keras_vit.training.data import DataInfo
@@ -41,6 +41,7 @@ class Plan:
             "total".
         devices: that share each batch.
         weights: where the first ones come from: published, a file, or RANDOM.
+        task: name of the `Task`.
     """
 
     recipe: Recipe
@@ -53,6 +54,7 @@ class Plan:
     memory: dict
     devices: int
     weights: str
+    task: str = tasks.CLASSIFICATION.name
 
     @property
     def steps(self) -> int:
@@ -63,6 +65,7 @@ class Plan:
         """All of it as plain values, for programs."""
         return {
             "recipe": dataclasses.asdict(self.recipe),
+            "task": self.task,
             "data": self.info.source,
             "images": dict(self.info.counts),
             "classes": self.info.classes,
@@ -101,6 +104,8 @@ class Plan:
             f"{self.devices} device{'s' * (self.devices > 1)}{self._early()}",
             "memory": f"{parts} per device, {piece} images at once (estimated)",
         }
+        if self.task != tasks.CLASSIFICATION.name:
+            rows["task"] = self.task
         lines = [f"{name:8} {text}" for name, text in rows.items()]
         return "\n".join([*lines, "", plot_schedule.text(self.learning_rates)])
 
@@ -136,6 +141,7 @@ def dry_run(
     strategy: str | Strategy = "auto",
     verbose: int = 0,
     teacher: keras.Model | str | None = None,
+    task: Any = None,
     **overrides: Any,
 ) -> Plan:
     """Settle everything about a run and start nothing.
@@ -144,8 +150,8 @@ def dry_run(
     would stop the run at once is found here. Nothing is written.
 
     Args:
-        recipe, model, data, epochs, strategy, verbose, teacher, **overrides: as in
-            `fit`.
+        recipe, model, data, epochs, strategy, verbose, teacher, task, **overrides: as
+            in `fit`.
 
     Returns:
         `Plan`.
@@ -158,23 +164,23 @@ def dry_run(
             "dry_run: reads memory off TensorFlow's graphs, got the backend "
             f"{keras.config.backend()!r}. Set KERAS_BACKEND=tensorflow for it."
         )
-    asked = recipe
-    given = recipe, model, data, epochs, overrides, teacher
+    asked, task = recipe, tasks.find(task)
+    given = recipe, model, data, epochs, overrides, teacher, task
     recipe, data = loop.apply_arguments(*given)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    recipe, given, origin = initial_model(recipe, model, data, asked)
-    check_given(given, recipe, data, strategy.num_replicas_in_sync)
+    recipe, given, origin = initial_model(recipe, model, data, asked, task)
+    check_given(given, recipe, data, strategy.num_replicas_in_sync, task)
     if verbose:
         tell(f"weights: {origin}")
-    feeds = open_feeds(data, recipe, given, verbose, TrainState())
+    feeds = open_feeds(data, recipe, given, verbose, TrainState(), task=task)
     recipe = feeds.recipe
     with strategy.scope():
         keras.utils.set_random_seed(recipe.seed)
         spare = given
         if getattr(given, "inputs", None):  # freezing and the like stay in the copy
             spare = type(given).from_config(given.get_config())
-        built = prepare_model(spare, recipe, feeds.info)
+        built = prepare_model(spare, recipe, feeds.info, feeds.task)
         trainee = make_trainee(built, feeds, teacher, strategy)
         compile_model(trainee, recipe, feeds)
         plan = _plan(trainee, recipe, feeds, strategy.num_replicas_in_sync, origin)
@@ -201,4 +207,5 @@ def _plan(trainee, recipe, feeds, devices, origin):
         memory=step_memory.estimate(trainee, spec, piece),
         devices=devices,
         weights=origin,
+        task=feeds.task.name,
     )

@@ -6,9 +6,9 @@ import keras
 
 from keras_vit import classes, models, variants, weights
 from keras_vit.errors import DataError
-from keras_vit.models.pretraining import PretrainingModel, classifier_from
+from keras_vit.models.pretraining import classifier_from
 from keras_vit.models.resize import at_size
-from keras_vit.training import weights_origin
+from keras_vit.training import tasks, weights_origin
 from keras_vit.training.data import class_names
 from keras_vit.training.data.array_source import ArrayData
 from keras_vit.training.data.pipeline import sides
@@ -18,12 +18,13 @@ from keras_vit.training.recipes import get_recipe
 from keras_vit.weights import places
 
 
-def initial_model(recipe, model, data, asked):
+def initial_model(recipe, model, data, asked, task=None):
     """Read the file that a recipe or its caller starts from, if it is one.
 
     Args:
         recipe: `Recipe`. model, data: as given to `fit`.
         asked: the recipe as given to `fit`, before a file took its model's place.
+        task: `Task` that was asked for, or None.
 
     Returns:
         The recipe; a model, or None where `fit` builds it by the recipe; and a line
@@ -34,14 +35,14 @@ def initial_model(recipe, model, data, asked):
             train, or random weights where the recipe goes on from trained ones.
             FileNotFoundError, WeightsMismatch: for a file that cannot be read.
     """
-    names = _names(read_once(recipe.data if data is None else data))
+    names = _names(read_once(recipe.data if data is None else data, task))
     if isinstance(model, keras.Model):
-        model, head = _given(model, names)
+        model, head = _given(model, names, tasks.choose(task, recipe, model, data))
         return recipe, model, weights_origin.whose(model) + head
     if not isinstance(recipe.model, str):
         weights_origin.check_random(recipe, asked)
         return recipe, None, weights_origin.built(recipe.model)
-    alone = _learns_alone(get_recipe(asked))
+    alone = tasks.task_of(get_recipe(asked).model).own_loss
     size = None if is_loaded(data) else recipe.image_size
     notes = []
     keras.utils.set_random_seed(recipe.seed)  # of dropout, and of what is new
@@ -53,9 +54,9 @@ def initial_model(recipe, model, data, asked):
     return recipe.override(precision=None), model, ", ".join(notes)
 
 
-def _given(model, names):
+def _given(model, names, task):
     """A model that was given, with a head for the data where its own is another."""
-    if names is None or isinstance(model, PretrainingModel):
+    if names is None or not task.takes_new_head:
         return model, ""
     if not models.has_head(model) or len(model.output_shape) != 2:
         return model, ""
@@ -67,11 +68,6 @@ def _given(model, names):
 
 def _new_head(count):
     return f", new head for {count} classes"
-
-
-def _learns_alone(recipe):
-    """Whether a recipe is self-supervised: it learns without labels."""
-    return isinstance(recipe.model, dict) and "kind" in recipe.model
 
 
 def _names(data):
@@ -113,11 +109,11 @@ def read_model(name, names, precision, alone=False, image_size=None, notes=None)
     model = _load(name, size)
     notes.append(weights_origin.stored(name))
     _check_alone(name, model, alone)
-    classes = None
-    if isinstance(model, PretrainingModel):
+    classes, found = None, tasks.task_of(model)
+    if found.own_loss:
         model = model if alone else _with_head(name, model, names)
         notes += [] if alone else ["new head: it was learnt without labels"]
-    elif names is not None:
+    elif names is not None and found.takes_new_head:
         classes = _classes(model, *names())
     if classes is not None or precision is not None:
         model = models.adapt(model, classes, precision)
@@ -164,7 +160,7 @@ def _load(name, size):
 
 def _check_alone(name, model, alone):
     """A recipe without labels needs a model that can do without."""
-    if alone and not isinstance(model, PretrainingModel):
+    if alone and not tasks.task_of(model).own_loss:
         raise ValueError(
             f"model: the recipe learns without labels, got {name!r}, which has no loss "
             "of its own. Leave it out for the recipe's own model, give a .keras file "

@@ -9,13 +9,14 @@ import tensorflow as tf
 from keras_vit.models.input_range import assumed, stated
 from keras_vit.preprocess import Preprocessing
 from keras_vit.progress import tell
+from keras_vit.training import tasks
 from keras_vit.training.data import DataInfo
 from keras_vit.training.data.array_source import ArrayData
 from keras_vit.training.data.bad_images import plain_errors
 from keras_vit.training.data.batching import steps_per_epoch
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.pipeline import make_feed, sides
-from keras_vit.training.data.sources import Folder, open_source
+from keras_vit.training.data.sources import Folder, open_source, read_once
 from keras_vit.training.recipes import Recipe, for_data, for_side
 
 
@@ -30,6 +31,7 @@ class Feeds:
         resumable: whether batches are a function of the step.
         recipe: with the number of epochs, and what follows from the data.
         names: function of a step, which lists the images of its batch, or None.
+        task: `Task` of the run.
     """
 
     train: object
@@ -39,6 +41,7 @@ class Feeds:
     resumable: bool
     recipe: Recipe
     names: object = None
+    task: tasks.Task = tasks.CLASSIFICATION
 
     @property
     def element_spec(self):
@@ -48,39 +51,42 @@ class Feeds:
 
 
 @plain_errors()
-def open_feeds(data, recipe, model, verbose, state, workers=(0, 1)):
+def open_feeds(data, recipe, model, verbose, state, workers=(0, 1), task=None):
     """Data of the run; a source is opened, loaded data are taken as they are.
 
     Args:
         data, recipe, model: as given to `fit`, with their names looked up.
         verbose: 0 silent. state: `TrainState` that the run goes on from.
         workers: number of this worker, and of all.
+        task: `Task`; None for that of model and data.
 
     Returns:
         `Feeds`, with the recipe as the data settle it.
     """
+    task = tasks.choose(task, recipe, model, data)
     if is_loaded(data):
         train, validation, info = data
         size, steps = info.counts["train"], int(train.cardinality())
         recipe, steps = settle(recipe, None, size, steps)
-        return Feeds(train.repeat(), validation, steps, info, False, recipe)
+        return Feeds(train.repeat(), validation, steps, info, False, recipe, None, task)
     verbose_once = verbose and not state.begun
     note = _preprocessing(model, recipe, verbose_once)
     if verbose_once:
         _tell_size(note, recipe)
     name, splits = recipe.data if data is None else data, ("train", "validation")
-    source = open_source(name, splits, recipe.on_bad_image, verbose, recipe.cache)
+    options = (recipe.on_bad_image, verbose, recipe.cache, task)
+    source = open_source(name, splits, *options)
     train = source.split("train")
     size = recipe.image_size if note is None else note.image_size
     batches = steps_per_epoch(train.size, recipe.batch_size)
     recipe, steps = settle(recipe, size, train.size, batches)
-    feed, info = _feed(source, recipe, note, workers)
+    feed, info = _feed(source, recipe, note, workers, task)
     validation = feed.in_order(source.split("validation"))
     if verbose_once:
         _tell_left(train.size, recipe.batch_size)
     stream = feed.stream(train, state.epoch * steps + state.step)
     names = functools.partial(feed.names, train)
-    return Feeds(stream, validation, steps, info, source.fixed, recipe, names)
+    return Feeds(stream, validation, steps, info, source.fixed, recipe, names, task)
 
 
 def settle(recipe, image_size, images, batches):
@@ -126,7 +132,7 @@ def length(recipe, per_epoch):
     return total // steps, steps
 
 
-def _feed(source, recipe, note, workers):
+def _feed(source, recipe, note, workers, task):
     """`Feed` and `DataInfo` of a source by a settled recipe; images stay bytes."""
     feed, info = make_feed(
         source,
@@ -139,6 +145,7 @@ def _feed(source, recipe, note, workers):
         mix=Mix(recipe.mixup, recipe.cutmix, recipe.mix_rule),
         workers=workers,
         repeats=recipe.repeats,
+        task=task,
     )
     return dataclasses.replace(feed, in_bytes=True), info
 
@@ -186,21 +193,28 @@ def is_loaded(data):
     return isinstance(data, tuple) and len(data) == 3 and isinstance(data[2], DataInfo)
 
 
-def fields_of(data):
-    """Fields of a recipe that data given to `fit` decide.
+def read_data(data, task=None):
+    """Read the data that `fit` was given once, for every later step.
 
     Args:
-        data: what `read_once` made of them.
+        data: as in `fit`. task: `Task`, or None.
+
+    Returns:
+        The data as `open_feeds` takes them, and {field: value} of what they decide in
+        a recipe.
 
     Raises:
         TypeError: for data of another kind.
     """
+    data = read_once(data, task)
+    if data is None:
+        return None, {}
     if is_loaded(data):
-        return {"batch_size": data[0].element_spec[0].shape[0]}
+        return data, {"batch_size": data[0].element_spec[0].shape[0]}
     if isinstance(data, str):
-        return {"data": data}
+        return data, {"data": data}
     if isinstance(data, ArrayData | Folder):
-        return {"data": data.name}
+        return data, {"data": data.name}
     raise TypeError(
         "data: must be a source like 'folder:PATH', arrays (images, labels), a dict of "
         "these, or the three things that load_data returns, got "

@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.progress import tell
+from keras_vit.training import tasks
 from keras_vit.training.build_model import (
     check_given,
     check_model,
@@ -20,11 +20,10 @@ from keras_vit.training.build_model import (
 from keras_vit.training.callback_list import RunCallbacks
 from keras_vit.training.checkpoint import run_folder, train_state
 from keras_vit.training.data import DataInfo
-from keras_vit.training.data.sources import read_once
 from keras_vit.training.engine import strategy as strategies
 from keras_vit.training.engine.strategy import Strategy
 from keras_vit.training.init_from import initial_model
-from keras_vit.training.input_pipeline import Feeds, fields_of, open_feeds
+from keras_vit.training.input_pipeline import Feeds, open_feeds, read_data
 from keras_vit.training.optim.compile import compile_model
 from keras_vit.training.recipe_train_step import check_teacher, make_trainee, named
 from keras_vit.training.recipes import Recipe, get_recipe
@@ -71,6 +70,7 @@ class Call:
         folder: `RunFolder`. strategy: chosen.
         origin: where the weights come from. teacher: as in `fit`.
         earlier: `more_epochs.Earlier` of a finished run that gets more epochs, or None.
+        task: `Task` that was asked for, or None.
     """
 
     recipe: Recipe
@@ -81,6 +81,7 @@ class Call:
     origin: str
     teacher: object = None
     earlier: object = None
+    task: tasks.Task | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,7 @@ def fit(
     callbacks: Iterable[keras.callbacks.Callback] = (),
     overwrite: bool = False,
     teacher: keras.Model | str | None = None,
+    task: Any = None,
     **overrides: Any,
 ) -> Result:
     """Train a model by a recipe.
@@ -133,6 +135,7 @@ def fit(
         callbacks: more Keras callbacks; those with `adds_scores` before the logs.
         overwrite: whether an earlier run in output_dir may be replaced.
         teacher: `keras.Model` to learn from, or a name as in `Recipe`.
+        task: `training.tasks.Task` or its name; None finds that of model and data.
         **overrides: other fields of `Recipe`.
 
     Returns:
@@ -142,30 +145,30 @@ def fit(
     Raises:
         ValueError, TypeError: for what does not exist or does not fit.
         DataError, FileNotFoundError: for data that cannot be used.
-        FileExistsError: for an output_dir with an earlier run that is finished, or
-            of another recipe.
+        FileExistsError: for an output_dir with a finished run, or of another recipe.
         FloatingPointError, WorkerLost: for a loss that is NaN; a lost worker.
         KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
     """
-    asked = recipe
-    recipe, data = apply_arguments(recipe, model, data, epochs, overrides, teacher)
+    asked, task = recipe, tasks.find(task)
+    given = recipe, model, data, epochs, overrides, teacher, task
+    recipe, data = apply_arguments(*given)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
-    recipe, given, origin = initial_model(recipe, model, data, asked)
+    recipe, given, origin = initial_model(recipe, model, data, asked, task)
     folder = run_folder.claim(output_dir, recipe, overwrite)
-    check_given(given, recipe, data, strategy.num_replicas_in_sync)
+    check_given(given, recipe, data, strategy.num_replicas_in_sync, task)
     call = Call(
-        recipe=recipe, model=given, data=data, teacher=teacher,
+        recipe=recipe, model=given, data=data, teacher=teacher, task=task,
         folder=folder, strategy=strategy, origin=origin,
     )  # fmt: skip
     return run(call, callbacks, verbose)
 
 
-def apply_arguments(recipe, model, data, epochs, overrides, teacher=None):
+def apply_arguments(recipe, model, data, epochs, overrides, teacher=None, task=None):
     """The recipe with everything that the caller of `fit` changed.
 
     Returns:
-        `Recipe`; the data, their own or the recipe's, as `read_once` reads them.
+        `Recipe`; the data, their own or the recipe's, as `read_data` reads them.
     """
     check_teacher(teacher)
     changes = overrides | named(teacher)
@@ -176,10 +179,8 @@ def apply_arguments(recipe, model, data, epochs, overrides, teacher=None):
         changes["model"] = model
     elif isinstance(model, str | os.PathLike):
         changes["model"] = os.fspath(model)
-    data = read_once(data)
-    if data is not None:
-        changes |= fields_of(data)
-    recipe = get_recipe(recipe, **changes)
+    data, fields = read_data(data, task)
+    recipe = get_recipe(recipe, **changes | fields)
     if model is None and recipe.model is None:
         raise ValueError(
             f"model: recipe {recipe.name!r} starts from a model, got model=None. Pass "
@@ -197,7 +198,7 @@ def apply_arguments(recipe, model, data, epochs, overrides, teacher=None):
             f"data: recipe {recipe.name!r} has no data of its own, got data=None. "
             "Pass data='folder:PATH', for example."
         )
-    return recipe, read_once(recipe.data) if data is None else data
+    return recipe, read_data(recipe.data, task)[0] if data is None else data
 
 
 def run(call, callbacks, verbose):
@@ -224,7 +225,8 @@ def _set_up(call, worker, verbose):
     adds = bool(recipe.after and not state.begun)  # to a finished run, at its end
     state = call.earlier.state(recipe.monitor) if adds else state
     place = worker.number, worker.count
-    feeds = open_feeds(call.data, recipe, call.model, verbose, state, place)
+    given = (call.data, recipe, call.model, verbose, state, place)
+    feeds = open_feeds(*given, call.task)
     if state.begun:
         folder.check_data(feeds.info)
     if worker.scratch is not None:
@@ -249,11 +251,11 @@ def _set_up(call, worker, verbose):
 def _compiled(call, feeds, verbose):
     """The `TrainStep` of the run with its first weights, loss and optimiser."""
     keras.utils.set_random_seed(call.recipe.seed)
-    model = prepare_model(call.model, call.recipe, feeds.info)
-    if isinstance(model, PretrainingModel):
-        model.begin(feeds.recipe.own_epochs * feeds.steps)
-        if verbose:
-            tell(f"{model.name}: learns from the images alone, without labels.")
+    model = prepare_model(call.model, call.recipe, feeds.info, feeds.task)
+    feeds.task.begin(model, feeds.recipe.own_epochs * feeds.steps)
+    introduction = feeds.task.introduction(model)
+    if verbose and introduction:
+        tell(introduction)
     model = make_trainee(model, feeds, call.teacher, call.strategy)
     compile_model(model, feeds.recipe, feeds)
     model.optimizer.build(model.trainable_variables)

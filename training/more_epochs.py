@@ -18,6 +18,7 @@ from keras_vit.training.engine.strategy import Strategy
 from keras_vit.training.logging import plot_history
 from keras_vit.training.loop import Result
 from keras_vit.training.recipes import Recipe
+from keras_vit.training.tasks import best_of
 from keras_vit.types import FilePath
 
 
@@ -91,8 +92,7 @@ class Earlier:
             monitor: name of the score that picks the best epoch.
         """
         scores = self.history[monitor]
-        choose = min if monitor.endswith("loss") else max
-        epochs, best = len(scores), choose(s for s in scores if s == s)
+        epochs, best = len(scores), best_of(monitor)(s for s in scores if s == s)
         last = max(k for k, score in enumerate(scores) if score == best)
         best = BestModel(last + 1, best)
         return TrainState(epoch=epochs, best=best, history=self.history)

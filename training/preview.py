@@ -83,5 +83,7 @@ def caption(label, names):
     """
     if np.ndim(label) == 0:
         return names[label]
+    if np.ndim(label) > 1:  # a label per pixel: those that occur
+        return ", ".join(n for k, n in enumerate(names) if (label == k).any())
     best = [k for k in np.argsort(-label)[:SHOWN] if label[k] > 0]
     return ", ".join(f"{names[k]} {label[k]:.0%}" for k in best)

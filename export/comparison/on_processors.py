@@ -101,8 +101,10 @@ class ProcessorRun:
             self._native.add(ours, theirs)
         if self._plain is not None:
             self._count_equal(images, raw)
-        if here[0].ndim == 2:
-            self._same += int(np.sum(here[0].argmax(axis=1) == got[0].argmax(axis=1)))
+        rows = self._comparison.task.rows
+        ours, theirs = (rows(side[0]) for side in (here, got))
+        if ours.ndim == 2:
+            self._same += int(np.sum(ours.argmax(axis=1) == theirs.argmax(axis=1)))
 
     def _count_equal(self, images, raw):
         """Count the answers that equal LiteRT's reference kernels bit for bit."""
@@ -125,6 +127,7 @@ class ProcessorRun:
             trial.seconds, trial.facts = self._session.seconds, self._session.facts
         if one.images:
             trial.images, trial.top1 = one.images, one.top1
+            trial.score = one.task.score
             trial.top1_interval = percents(one.right, one.labelled)
             trial.agreement = one.agreement
             trial.largest_difference = max(tally.largest for tally in one.tallies)
@@ -132,7 +135,7 @@ class ProcessorRun:
             trial.native_difference = self._native.largest
             trial.native_db = self._native.decibel
             if trial.agreement is not None:
-                trial.native_agreement = 100.0 * self._same / one.images
+                trial.native_agreement = 100.0 * self._same / one.decisions
             trial.reasons = one.reasons(self._points)
             if self._plain is not None:
                 self._say_of_interpreter(trial)

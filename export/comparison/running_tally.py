@@ -14,6 +14,7 @@ from keras_vit.export.runtime.differences import (
     points_allowed,
 )
 from keras_vit.intervals import Change, percents
+from keras_vit.tasks import UNJUDGED, output_task
 
 
 class Comparison:
@@ -27,12 +28,13 @@ class Comparison:
         self.runtime = runtime
         self.tallies = [Tally() for _ in contract.outputs]
         self._names = [tensor.name for tensor in contract.outputs]
-        ranks = [len(tensor.shape) for tensor in contract.outputs]
-        scores = contract.outputs[0].name != "features" and ranks[0] == 2
-        self._scored = scores and contract.outputs[0].shape[1] > 1
-        self.images = self.labelled = self.same = self.right = self.right_keras = 0
+        self.task = output_task(contract.outputs[0])
+        classes = self.task.classes(contract.outputs[0]) or 0
+        self._scored = classes > 1
+        self.images = self.with_labels = self.decisions = 0
+        self.labelled = self.same = self.right = self.right_keras = 0
         self.top5 = self.top5_keras = self.changed = self.better = self.worse = 0
-        self._five = self._scored and contract.outputs[0].shape[1] > 5
+        self._five = classes > 5
         self._confused = collections.Counter()
         self._where, self._largest = "", -1.0
 
@@ -59,16 +61,23 @@ class Comparison:
                 )
         if not self._scored:
             return
-        ours, theirs = expected[0].argmax(axis=1), got[0].argmax(axis=1)
+        rows = [self.task.rows(side[0]) for side in (expected, got)]
+        ours, theirs = (scores.argmax(axis=1) for scores in rows)
+        self.decisions += len(ours)
         self.same += int((ours == theirs).sum())
         self._confused.update(
             (int(a), int(b)) for a, b in zip(ours, theirs, strict=True) if a != b
         )
-        if labels is not None:
-            self._judge(ours, theirs, labels)
-        if labels is not None and self._five:
-            self.top5_keras += _count_top5(expected[0], labels)
-            self.top5 += _count_top5(got[0], labels)
+        if labels is None:
+            return
+        self.with_labels += len(labels)
+        labels = self.task.targets(labels, expected[0].shape)
+        known = labels != UNJUDGED
+        labels = labels[known]
+        self._judge(ours[known], theirs[known], labels)
+        if self._five:
+            self.top5_keras += _count_top5(rows[0][known], labels)
+            self.top5 += _count_top5(rows[1][known], labels)
 
     def _judge(self, ours, theirs, labels):
         """Count top-1, top-5 and agreement with the labels of a batch."""
@@ -128,15 +137,27 @@ class Comparison:
             time_ratio=milliseconds / milliseconds_keras,
             where=self._where,
             reasons=self.reasons(max_points_lost),
+            score=self.task.score,
+            notes=self.notes(),
             lost=self.unlabelled(),
         )
 
-    def unlabelled(self):
-        """Notes on images without labels, where others have some; a list."""
-        if self.labelled in (0, self.images):
+    def notes(self):
+        """Notes on scores that are not counted by image; a list."""
+        unit = self.task.unit
+        if unit == "image" or not self._scored:
             return []
         return [
-            f"only {self.labelled} of {self.images} images have labels: top-1 and "
+            f"agreement and {self.task.score} count {unit}s, {self.decisions} of "
+            f"{self.images} images; intervals take them for independent"
+        ]
+
+    def unlabelled(self):
+        """Notes on images without labels, where others have some; a list."""
+        if self.with_labels in (0, self.images):
+            return []
+        return [
+            f"only {self.with_labels} of {self.images} images have labels: top-1 and "
             "top-5 are of those"
         ]
 
@@ -154,12 +175,13 @@ class Comparison:
         """Top-1 `Change` from the Keras model to the file, or None without labels."""
         if not self.labelled:
             return None
-        return Change(self.labelled, self.changed, self.better, self.worse)
+        flips = self.changed, self.better, self.worse
+        return Change(self.labelled, *flips, self.task.unit)
 
     @property
     def agreement(self):
-        """Percent of images where both choose the same class, or None."""
-        return self._percent(self.same, self.images if self._scored else 0)
+        """Percent of decisions where both choose the same class, or None."""
+        return self._percent(self.same, self.decisions)
 
     def reasons(self, max_points_lost):
         """The limits that the file exceeds. max_points_lost: as in `verify`."""
@@ -170,8 +192,8 @@ class Comparison:
         lost = self.right_keras - self.right
         if lost > 1 and 100.0 * lost / self.labelled > most:
             reasons.append(
-                f"top-1 falls by {100.0 * lost / self.labelled:.2f} points on "
-                f"{self.labelled} images (at most {most} wanted)"
+                f"{self.task.score} falls by {100.0 * lost / self.labelled:.2f} points "
+                f"on {self.labelled} {self.task.unit}s (at most {most} wanted)"
             )
         return reasons
 

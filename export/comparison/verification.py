@@ -39,6 +39,7 @@ class Verification:
         reasons: why it failed; empty when it passed.
         notes: sentences on images that were left out, and on what was decided.
         lost: those of them on labels and images that the proof lacks.
+        score: what top1 is called, see `keras_vit.tasks.OutputTask`.
         where: the largest difference, in words.
         compared: what, where the file takes or gives something else than the model.
         layers: `inspection.layers.LayerReport`, if asked.
@@ -79,6 +80,7 @@ class Verification:
     reasons: list = dataclasses.field(default_factory=list)
     notes: list = dataclasses.field(default_factory=list)
     lost: list = dataclasses.field(default_factory=list)
+    score: str = "top-1"
 
     @property
     def passed(self) -> bool:
@@ -95,7 +97,7 @@ class Verification:
         """Top-1 with its 95% interval in words; "" without labels."""
         if self.top1 is None:
             return ""
-        return f"top-1 {self.top1:.2f}% ({shown(self.top1_interval)})"
+        return f"{self.score} {self.top1:.2f}% ({shown(self.top1_interval)})"
 
     @property
     def noise_text(self) -> str:

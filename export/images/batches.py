@@ -8,6 +8,7 @@ import numpy as np
 from keras_vit.export.images.pixel_range import PixelRange
 from keras_vit.models.input_range import UNKNOWN
 from keras_vit.ranges import keywords
+from keras_vit.tasks import output_task
 
 SIZE = 32
 # How to read a folder of image files.
@@ -23,7 +24,8 @@ class Batches:
         images: (N, H, W, C) array in the model's range, or any iterable of
             batches or single images: (B, H, W, C) or (H, W, C) arrays, or pairs of
             those with labels, such as a `tf.data.Dataset`.
-        labels: N class indices or (N, K) one-hot rows, for arrays only.
+        labels: N class indices or (N, K) one-hot rows, for arrays only; or as
+            another task has them.
         contract: `Contract` of the model.
         judged: whether labels are wanted; without, those of pairs are left.
 
@@ -39,7 +41,10 @@ class Batches:
 
     def __init__(self, images, labels, contract, judged=True):
         self._contract, self._judged = contract, judged
-        self._scores = next((t for t in contract.outputs if len(t.shape) == 2), None)
+        first = contract.outputs[0]
+        self._task = output_task(first)
+        vectors = [t for t in contract.outputs if len(t.shape) == 2]
+        self._scores = first if self._task.classes(first) else [*vectors, first][0]
         self._range = PixelRange(contract)
         self.notes = list(getattr(images, "notes", ()))
         self.lost = list(getattr(images, "lost", ()))
@@ -113,42 +118,9 @@ class Batches:
                 f"({len(bad)} in all). Leave it out, or look how it was decoded."
             )
         self._range.add(images)
-        return images, None if labels is None else self._labels(labels, len(images))
-
-    def _labels(self, labels, count):
-        labels = np.asarray(labels)
-        if labels.ndim == 2 and labels.shape[1] > 1:
-            labels = labels.argmax(axis=1)
-        labels = labels.reshape(len(labels), -1)[:, 0] if labels.ndim == 2 else labels
-        if labels.shape != (count,):
-            raise ValueError(
-                f"labels: must be one for each of {count} images, got shape "
-                f"{labels.shape}. Cut both to the same length."
-            )
-        if self._scores is None:
-            raise ValueError(
-                "labels: need a model that gives scores (B, K), got features. Leave "
-                "labels out."
-            )
-        classes = self._scores.shape[1]
-        if labels.dtype.kind not in "iu":
-            raise ValueError(
-                f"labels: must be whole numbers from 0 to {classes - 1}, got dtype "
-                f"{labels.dtype} such as {labels.tolist()[0]!r}. Pass indices: "
-                "[model.labels.index(name) for name in names]."
-            )
-        if labels.min() < 0 or labels.max() >= classes:
-            one = labels.min() > 0 and labels.max() == classes
-            hint = (
-                "They seem to be counted from 1: pass labels - 1."
-                if one
-                else ("Count classes from 0, in the order of the model's outputs.")
-            )
-            raise ValueError(
-                f"labels: must be whole numbers from 0 to {classes - 1}, got "
-                f"{labels.min()} to {labels.max()}. {hint}"
-            )
-        return labels
+        if labels is None:
+            return images, None
+        return images, self._task.check_labels(labels, len(images), self._scores)
 
 
 class BatchesWithNotes:

@@ -18,6 +18,7 @@ from keras_vit.preprocess import (
     to_pixels,
 )
 from keras_vit.ranges import pixel_statistics
+from keras_vit.tasks import output_task
 
 FEATURES, CLASSES = "features", "classes"
 
@@ -90,16 +91,19 @@ class IOAdapter:
         return dataclasses.replace(self.view, image=self.image, outputs=self.outputs)
 
     @property
+    def task(self):
+        """`keras_vit.tasks.OutputTask`: what the scores mean."""
+        return output_task(self.view.outputs[0])
+
+    @property
     def classes(self):
         """K of the scores, or None for features."""
-        scores = self.view.outputs[0]
-        scored = scores.name.partition("_")[0] != FEATURES and len(scores.shape) == 2
-        return scores.shape[-1] if scored else None
+        return self.task.classes(self.view.outputs[0])
 
     @property
     def purpose(self):
         """What the signature is for, in two words."""
-        return "Image features" if self.classes is None else "Image classifier"
+        return self.task.purpose
 
     def crop(self):
         """(top, left, height, width) of the pixels that the model sees, px."""

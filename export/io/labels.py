@@ -1,6 +1,7 @@
 """Class names of a file: checked, and as lines of text."""
 
 from keras_vit.models.output_activation import labels_of
+from keras_vit.tasks import output_task
 
 LABELS = "labels.txt"
 
@@ -44,14 +45,14 @@ def check_labels(labels, model, contract):
             "Path('labels.txt').read_text().splitlines()."
         )
     scores = contract.outputs[0]
-    if scores.name == "features" or len(scores.shape) != 2:
+    classes, names = output_task(scores).classes(scores), [str(name) for name in labels]
+    if classes is None:
         if not is_given:
             return None
         raise ValueError(
             f"labels: go with a model that gives scores (B, K), got {scores}. Leave "
             "labels out."
         )
-    classes, names = scores.shape[-1], [str(name) for name in labels]
     if len(names) != classes:
         raise ValueError(
             f"labels: must name {classes} classes, got {len(names)} names. Pass one "

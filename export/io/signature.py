@@ -235,7 +235,7 @@ def _check_scores(adapter):
         )
     if top is None:
         return
-    if len(outputs) > 1 or adapter.classes is None:
+    if len(outputs) > 1 or adapter.classes is None or adapter.task.unit != "image":
         raise ValueError(
             f"top: needs a model that gives one score per class, got {names}. Leave "
             "it out."

@@ -28,6 +28,7 @@ class ProcessorTrial:
         told: the tool's own verdict, where it gives one.
         reasons: why it failed; empty when it passed.
         untried: why it was not tried; "" when it was.
+        score: what top1 is called, see `keras_vit.tasks.OutputTask`.
     """
 
     processor: str
@@ -46,6 +47,7 @@ class ProcessorTrial:
     told: str = ""
     reasons: list = dataclasses.field(default_factory=list)
     untried: str = ""
+    score: str = "top-1"
 
     @property
     def passed(self):
@@ -95,7 +97,7 @@ class ProcessorTrial:
             parts.append(f"differs from here by {noise}")
         parts.append(f"from Keras by {self.largest_difference:.2g}")
         if self.top1 is not None:
-            parts.append(f"top-1 {self.top1:.2f}% ({shown(self.top1_interval)})")
+            parts.append(f"{self.score} {self.top1:.2f}% ({shown(self.top1_interval)})")
         return [*parts, f"{self.seconds:.0f} s"]
 
 

@@ -18,6 +18,7 @@ from keras_vit.export.runtime.runtimes import open_file
 from keras_vit.export.runtime.staging import display_path
 from keras_vit.intervals import percents, shown
 from keras_vit.progress import Bar, about
+from keras_vit.tasks import UNJUDGED, output_task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,7 @@ class AutoTrial:
         accepted: whether the recipe was chosen.
         note: why there are no figures, or "".
         top1_interval: of top1, 95%, see `keras_vit.intervals.wilson`.
+        score: what top1 is called, see `keras_vit.tasks.OutputTask`.
     """
 
     quantization: str | None
@@ -43,6 +45,7 @@ class AutoTrial:
     accepted: bool = False
     note: str = ""
     top1_interval: tuple | None = None
+    score: str = "top-1"
 
     def __str__(self):
         name = (self.quantization or "float32").ljust(14)
@@ -50,7 +53,7 @@ class AutoTrial:
             return f"{name} {self.note}"
         top1 = ""
         if self.top1 is not None:
-            top1 = f"top-1 {self.top1:6.2f}% ({shown(self.top1_interval)}), "
+            top1 = f"{self.score} {self.top1:6.2f}% ({shown(self.top1_interval)}), "
         verdict = "chosen" if self.accepted else "too much"
         return (
             f"{name} {self.size_bytes / 1e6:7.2f} MB, {top1}agreement "
@@ -65,6 +68,9 @@ class AccuracyJudge:
         reference: `Reference`, in float32.
         validation: images, or (images, labels), as in `keras_vit.export.verify`.
         tolerance: points of top-1 (of agreement without labels) that may be lost.
+
+    Attributes:
+        count: of the images that the Keras model looked at.
 
     Raises:
         TypeError, ValueError: for a tolerance, images or labels that do not fit, or
@@ -85,14 +91,20 @@ class AccuracyJudge:
                 "arrays, a list of batches or a tf.data.Dataset."
             )
         scores = reference.contract.outputs[0]
-        if scores.name == "features" or len(scores.shape) != 2 or scores.shape[1] < 2:
+        self._task = output_task(scores)
+        if (self._task.classes(scores) or 0) < 2:
             raise ValueError(
                 f"quantization: 'auto' needs a model that gives scores (B, K), got "
                 f"{scores}. Name a recipe, and judge the file with verify."
             )
         self.tolerance, self._pair, self._reference = tolerance, pair, reference
-        self._choices, self._labels = None, None
+        self._choices, self._labels, self.count = None, None, 0
         self._batches()
+
+    @property
+    def score(self):
+        """What the share of right decisions is called."""
+        return self._task.score
 
     @property
     def notes(self):
@@ -104,28 +116,36 @@ class AccuracyJudge:
 
     def predict_with_keras(self, verbose):
         """Compute the Keras model's predictions, once for all recipes."""
-        choices, labels = [], []
+        choices, labels, self.count = [], [], 0
         batches = self._batches()
         bar = Bar(batches.count, "batch", verbose)
         for images, given in batches:
-            choices.append(self._reference.finite_answers(images)[0].argmax(axis=1))
-            labels.append(given)
+            scores = self._reference.finite_answers(images)[0]
+            choices.append(self._choose(scores))
+            if given is not None:
+                labels.append(self._task.targets(given, scores.shape))
+            self.count += len(images)
             bar.add(1)
         self._choices = np.concatenate(choices)
-        known = [row for row in labels if row is not None]
-        self._labels = np.concatenate(known) if len(known) == len(labels) else None
+        whole = len(labels) == len(choices)
+        self._labels = np.concatenate(labels) if whole else None
 
-    @property
-    def count(self):
-        """Number of images."""
-        return len(self._choices)
+    def _choose(self, scores):
+        """Predicted class of each decision."""
+        return self._task.rows(scores).argmax(axis=1)
+
+    def _right(self, choices):
+        """(correct predictions, predictions with a label)."""
+        known = self._labels != UNJUDGED
+        return int((choices == self._labels)[known].sum()), int(known.sum())
 
     @property
     def top1(self):
         """Top-1 of the Keras model in percent, or None."""
         if self._labels is None:
             return None
-        return 100.0 * float((self._choices == self._labels).mean())
+        right, labelled = self._right(self._choices)
+        return 100.0 * right / labelled if labelled else None
 
     def longest_duration(self, path, reasons):
         """Estimate the longest duration of judging, from one image in the float32 file.
@@ -156,14 +176,15 @@ class AccuracyJudge:
         """
         runtime = open_file(path)
         runtime.order([tensor.name for tensor in self._reference.contract.outputs])
-        answers = [runtime(images)[0] for images, _ in self._batches()]
-        choices = np.concatenate(answers).argmax(axis=1)
+        answers = [self._choose(runtime(images)[0]) for images, _ in self._batches()]
+        choices = np.concatenate(answers)
         agreement = 100.0 * float((choices == self._choices).mean())
         figures = {"agreement": agreement, "lost": 100.0 - agreement}
-        if self._labels is not None:
-            right = int((choices == self._labels).sum())
-            figures["top1"] = 100.0 * right / self.count
-            figures["top1_interval"] = percents(right, self.count)
+        figures["score"] = self._task.score
+        if self.top1 is not None:
+            right, labelled = self._right(choices)
+            figures["top1"] = 100.0 * right / labelled
+            figures["top1_interval"] = percents(right, labelled)
             figures["lost"] = self.top1 - figures["top1"]
         accepted = figures["lost"] <= self.tolerance + 1e-9
         return AutoTrial(quantization, size_bytes, **figures, accepted=accepted)
@@ -224,8 +245,9 @@ def smallest(path, judge, hindrances, write, overwrite=False, verbose=1):
                 break
         else:
             raise ExportMismatch(
-                f"{path}: some recipe must keep top-1 within {judge.tolerance} points, "
-                f"got {'; '.join(map(str, tried))}. Raise the tolerance."
+                f"{path}: some recipe must keep {judge.score} within "
+                f"{judge.tolerance} points, got {'; '.join(map(str, tried))}. Raise "
+                "the tolerance."
             )
     chosen, warning = exported[tried[-1].quantization], _resolution_warning(judge)
     result = dataclasses.replace(

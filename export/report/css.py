@@ -131,7 +131,7 @@ pre { background: var(--code); border: 1px solid var(--rule); border-radius: 8px
   td[data-label] { display: flex; justify-content: space-between; font-size: 14px; }
   td[data-label]::before { content: attr(data-label); color: var(--soft); }
   td small { display: inline; margin-left: 8px; }
-  td[data-label="Top-1"], td[data-label="Against Keras"] { grid-column: 1 / -1; }
+  td.score, td[data-label="Against Keras"] { grid-column: 1 / -1; }
   td:empty { display: none; } .size { display: none; }
   td:not([data-label]) { grid-column: 1 / -1; }
   svg text { font-size: 20px; }

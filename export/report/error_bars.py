@@ -36,7 +36,8 @@ def draw(artefacts):
         parts.append(_bar(artefact, TOP + LINE * (place + 0.5), across))
     return (
         f'<svg viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img" class="bars" '
-        f'aria-label="top-1 of every file with 95% intervals">{"".join(parts)}</svg>'
+        f'aria-label="{known[0].score} of every file with 95% intervals">'
+        f"{''.join(parts)}</svg>"
     )
 
 

@@ -11,6 +11,7 @@ from keras_vit.export.processors.targets import TARGETS
 from keras_vit.export.processors.trial import NOT_TRIED, columns
 from keras_vit.export.report.advice import Advice, advise, app_command, is_ready
 from keras_vit.preprocess import Preprocessing
+from keras_vit.tasks import CLASSIFICATION
 
 FOR_AN_APP = "for an app, with pixels in and class names out"
 
@@ -60,6 +61,11 @@ class ExportReport:
     def complete(self) -> bool:
         """Whether no verification lacks labels or images."""
         return not any(a.lost for a in self.artefacts)
+
+    @property
+    def score(self) -> str:
+        """Name of the share of correct predictions, "top-1" of a classifier."""
+        return self.artefacts[0].score if self.artefacts else CLASSIFICATION.score
 
     @property
     def html(self) -> pathlib.Path:

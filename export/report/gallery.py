@@ -54,7 +54,8 @@ class Gallery:
         """Add one batch; fits `verify_all`'s observe."""
         for index, image in enumerate(images):
             chosen, share = self._choice([output[index] for output in outputs])
-            true = None if labels is None else int(labels[index])
+            known = labels is not None and np.ndim(labels[index]) == 0
+            true = int(labels[index]) if known else None
             wrong = true is not None and chosen != true
             kept = self._wrong if wrong else self._right
             group = (chosen or 0) if true is None else true

@@ -14,12 +14,13 @@ HEADS = (
     "Size",
     "Difference",
     "Noise",
-    "Top-1",
+    None,  # the score of the task
     "Against Keras",
     "Agreement",
     "Time",
     "",
 )
+SCORE = ' class="score"'
 
 
 def render(report):
@@ -133,7 +134,7 @@ def _tiles(artefact, reference):
             (_milliseconds(artefact.milliseconds), "for one image"),
         ]
     if artefact.top1 is not None:
-        words = f"top-1 ({shown(artefact.top1_interval)})"
+        words = f"{artefact.score} ({shown(artefact.top1_interval)})"
         tiles.append((_percent(artefact.top1), f"{words}, {_against(artefact)}"))
     elif artefact.agreement is not None:
         tiles.append((_percent(artefact.agreement), "same choice as Keras"))
@@ -146,7 +147,7 @@ def _against(artefact):
 
 
 def _artefacts(report):
-    heads = ("File", *HEADS, *report.processors)
+    heads = ("File", *_heads(report.score), *report.processors)
     head = "".join(f'<th scope="col">{_text(name)}</th>' for name in heads)
     biggest = max((a.size_bytes for a in report.artefacts), default=1)
     rows = [
@@ -167,10 +168,10 @@ def _artefacts(report):
         f"<tbody>{''.join(rows)}</tbody></table></div>{why}"
         f'<p class="soft below">Compared with the Keras model on '
         f"{images} images. Difference: the largest of any output value. Noise: signal "
-        "to noise of the outputs. Top-1: in small figures where it lies with 95% "
-        f"certainty. {_top1_heading(report)}Agreement: images where both choose the "
-        "same class. Time: processor time for one image against Keras, medians of "
-        f"interleaved runs. {_elsewhere(report)}</p>"
+        f"to noise of the outputs. {_text(_titled(report.score))}: in small figures "
+        f"where it lies with 95% certainty. {_top1_heading(report)}Agreement: images "
+        "where both choose the same class. Time: processor time for one image against "
+        f"Keras, medians of interleaved runs. {_elsewhere(report)}</p>"
     )
 
 
@@ -180,8 +181,8 @@ def _top1_heading(report):
     if not known:
         return ""
     return (
-        "Against Keras: points of top-1 gained; none shown: no difference that "
-        f"{known[0].images} images can show. "
+        f"Against Keras: points of {_text(report.score)} gained; none shown: no "
+        f"difference that {known[0].images} {known[0].unit}s can show. "
     )
 
 
@@ -196,13 +197,23 @@ def _elsewhere(report):
     )
 
 
-def _cells(values):
-    pairs = zip(HEADS, values, strict=True)
+def _titled(score):
+    return score[:1].upper() + score[1:]
+
+
+def _heads(score):
+    return [_titled(score) if head is None else head for head in HEADS]
+
+
+def _cells(values, score):
+    heads = zip(HEADS, _heads(score), strict=True)
+    pairs = zip(heads, values, strict=True)
     return "".join(
-        f'<td data-label="{head}">{_spanned(value)}</td>'
+        f'<td data-label="{_text(head)}"{"" if known is not None else SCORE}>'
+        f"{_spanned(value)}</td>"
         if head
         else f"<td>{value}</td>"
-        for head, value in pairs
+        for (known, head), value in pairs
     )
 
 
@@ -216,7 +227,7 @@ def _base_row(report):
     top1 = _scored(first.top1_keras, first.top1_keras_interval) if first else ""
     time = f"{_milliseconds(first.milliseconds_keras)}" if first else ""
     size = _megabytes(4 * report.model["parameters"])
-    cells = _cells((size, "", "", top1, "", "", time, ""))
+    cells = _cells((size, "", "", top1, "", "", time, ""), report.score)
     cells += "<td></td>" * len(report.processors)
     return (
         f'<tr class="base"><th scope="row">Keras<small>float32, the reference</small>'
@@ -239,7 +250,8 @@ def _row(artefact, biggest, processors):
             _percent(artefact.agreement),
             f"{artefact.time_ratio:.2f}×",
             _pill(_verdict(artefact), artefact.passed and not artefact.lost),
-        )
+        ),
+        artefact.score,
     )
     cells += "".join(
         f'<td data-label="{_text(name)}">{_text(cell(artefact.processors, name))}</td>'

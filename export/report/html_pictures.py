@@ -21,8 +21,9 @@ def all_files(artefacts):
         f'<div class="card"><div class="wide">{drawn}</div>'
         f'<p class="legend2 soft">Lost: {legend}</p></div>'
         '<p class="soft below">Left is smaller, down is faster; both axes are '
-        "logarithms. Behind a name: the change of top-1 in points, where the images "
-        f"can show one (of agreement without labels).{front}</p>{_bars(artefacts)}"
+        f"logarithms. Behind a name: the change of {html.escape(artefacts[0].score)} "
+        "in points, where the images can show one (of agreement without labels)."
+        f"{front}</p>{_bars(artefacts)}"
     )
 
 
@@ -31,9 +32,11 @@ def _bars(artefacts):
     drawn = error_bars.draw(artefacts)
     if not drawn:
         return ""
+    score = html.escape(artefacts[0].score)
     return (
-        f'<div class="card"><h3>Top-1, %</h3><div class="wide">{drawn}</div></div>'
-        '<p class="soft below">The bar is where top-1 lies, with 95% certainty, on '
+        f'<div class="card"><h3>{score[:1].upper() + score[1:]}, %</h3>'
+        f'<div class="wide">{drawn}</div></div>'
+        f'<p class="soft below">The bar is where {score} lies, with 95% certainty, on '
         f"other images of this kind (Wilson 1927), judged by these "
         f"{artefacts[0].change.images}. All files answer for the same images, so two "
         "bars that overlap may still differ: what a file gains or loses against Keras "

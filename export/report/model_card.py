@@ -72,8 +72,8 @@ def _advice(report):
 
 
 def _files(report):
-    heads = ("file", "recipe", "MB", "top-1 %", "against Keras", "agreement %", "noise")
-    heads = (*heads, "ms", *report.processors)
+    heads = ("file", "recipe", "MB", f"{report.score} %", "against Keras")
+    heads = (*heads, "agreement %", "noise", "ms", *report.processors)
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for a in report.artefacts:
         cells = (
@@ -107,7 +107,8 @@ def _measured(report):
     if first.top1_keras is not None:
         keras = (
             f" Keras: {_share(first.top1_keras, first.top1_keras_interval)}. In "
-            "brackets: where top-1, or points gained, lies with 95% certainty. none "
+            f"brackets: where {report.score}, or points gained, lies with 95% "
+            "certainty. none "
             f"shown: no difference that {used['images']} images can show."
         )
     return (

@@ -7,8 +7,8 @@ def summary(report):
     """Table of artefacts for the terminal; `export_all` printed the rest."""
     from keras_vit.export.processors.trial import cell
 
-    head = ["file", "MB", "largest difference", "top-1 %", "against Keras", "time"]
-    head += [*report.processors, "proof"]
+    head = ["file", "MB", "largest difference", f"{report.score} %", "against Keras"]
+    head += ["time", *report.processors, "proof"]
     rows = [
         [
             artefact.path.name,
@@ -40,6 +40,6 @@ def _keras(report):
         return []
     top1 = _share(known[0].top1_keras, known[0].top1_keras_interval)
     return [
-        f"Keras: top-1 % {top1}; none shown: no difference that "
-        f"{known[0].change.images} images can show"
+        f"Keras: {report.score} % {top1}; none shown: no difference that "
+        f"{known[0].change.images} {known[0].change.unit}s can show"
     ]

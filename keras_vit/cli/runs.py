@@ -24,6 +24,7 @@ def run_plot(args):
     """Draw the curves, and print the metrics of the last and the best epoch."""
     from keras_vit import lettering
     from keras_vit.training.logging import plot_history
+    from keras_vit.training.tasks import best_of, monitors
 
     runs = {}
     for text in args.runs:
@@ -35,8 +36,8 @@ def run_plot(args):
     rows, answer = [], {}
     for name, numbers in runs.items():
         answer[name] = {key: values[-1] for key, values in numbers.items()}
-        best = {"val_top1": max, "val_loss": min}
-        result = {k: choose(numbers[k]) for k, choose in best.items() if k in numbers}
+        known = [k for k in monitors() if k in numbers]
+        result = {k: best_of(k)(numbers[k]) for k in known}
         epochs = max(map(len, numbers.values()))
         texts = [f"{k} {value:.4f}" for k, value in result.items()]
         rows.append([name, str(epochs), ", ".join(texts)])

@@ -10,6 +10,7 @@ from keras_vit.private_keras import averages_of
 from keras_vit.training.checkpoint.retry_write import Patience
 from keras_vit.training.checkpoint.train_state import BestModel, TrainState
 from keras_vit.training.engine import inner
+from keras_vit.training.tasks import best_of
 
 
 class KeepModels(keras.callbacks.Callback):
@@ -19,7 +20,7 @@ class KeepModels(keras.callbacks.Callback):
 
     Args:
         folder: `RunFolder`.
-        monitor: name of the score; higher is better, but for a loss.
+        monitor: name of the score; which is better, `tasks.best_of` knows.
         state: `TrainState` that the run goes on from.
         seconds: at least so long between two writes; the end of training
             writes what is left.
@@ -51,7 +52,7 @@ class KeepModels(keras.callbacks.Callback):
     def _wins(self, score):
         if self.best.score is None:
             return True
-        if self.monitor.endswith("loss"):
+        if best_of(self.monitor) is min:
             return score <= self.best.score
         return score >= self.best.score
 

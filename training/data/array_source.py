@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vit.errors import DataError
+from keras_vit.training import tasks
 from keras_vit.training.data.splits import SPLITS, IndexedSplit, SequentialSplit
 
 HELD_OUT = 10  # one in so many, where there is no validation split
@@ -29,6 +30,7 @@ class ArrayData:
         name: with a digest; it holds for these data alone.
         fixed: whether the order of the images is known to be the same the next time.
         named: whether the user gave the names of the classes.
+        target_shape: of one image's target, None where nobody knows it.
     """
 
     class_names: tuple
@@ -36,17 +38,20 @@ class ArrayData:
     name: str
     fixed: bool
     named: bool
+    target_shape: tuple | None
 
 
-def read_own(data):
+def read_own(data, task=None):
     """Check and hash data that were handed over.
 
     Args:
         data: (images, labels) arrays, images (n, H, W, C) uint8 or of 0 to 255, C 1
-            or 3, labels (n,) or (n, 1) whole numbers from 0; or a `tf.data.Dataset` of
-            single (image, label); or a dict with one of these as "train" and perhaps as
-            "validation" and "test", and perhaps "class_names". Without validation,
-            one image in ten of "train" is held out.
+            or 3, labels (n,) or (n, 1) whole numbers from 0, or as another task has
+            them; or a `tf.data.Dataset` of single (image, label); or a dict with one
+            of these as "train" and perhaps as "validation" and "test", and perhaps
+            "class_names". Without validation, one image in ten of "train" is held
+            out.
+        task: `Task`; None for that of the labels.
 
     Returns:
         `ArrayData`.
@@ -54,6 +59,7 @@ def read_own(data):
     Raises:
         DataError: for data of another form.
     """
+    task = tasks.task_of(data=data) if task is None else task
     parts = dict(data) if isinstance(data, dict) else {"train": data}
     names = parts.pop("class_names", None)
     named = names is not None
@@ -62,16 +68,16 @@ def read_own(data):
             f"data: must have 'train', and may have {', '.join(SPLITS[1:])} and "
             f"class_names, got {sorted(map(str, parts))}. Pass {{'train': (x, y)}}."
         )
-    splits = {name: _split(name, parts[name]) for name in SPLITS if name in parts}
+    splits = {n: _split(n, parts[n], task) for n in SPLITS if n in parts}
     if "validation" not in splits:
         splits = {**_hold_out(splits.pop("train")), **splits}
-    highest = _highest(splits.values())
+    lowest, highest = _ends(splits.values(), task)
     if names is None and highest is None:
         raise DataError(
             "data: needs 'class_names' where images come from a tf.data.Dataset, "
             "got none. Pass {'train': ..., 'class_names': [...]}."
         )
-    lowest = 0 if names is not None else _lowest(splits.values())
+    lowest = 0 if names is not None else lowest
     names = [str(n) for n in range(highest + 1)] if names is None else names
     if highest is not None and highest >= len(names):
         raise DataError(
@@ -84,24 +90,22 @@ def read_own(data):
             f"labels - {lowest}, or class_names with names for all of 0 to {highest}."
         )
     names, fixed = tuple(map(str, names)), highest is not None
-    return ArrayData(names, splits, _name(splits), fixed, named)
+    shape = tasks.target_shape(data)
+    return ArrayData(names, splits, _name(splits), fixed, named, shape)
 
 
-def _lowest(splits):
-    """The lowest label."""
-    return min(int(split.labels.min()) for split in splits)
-
-
-def _highest(splits):
-    """The highest label, or None where a data set keeps it to itself."""
+def _ends(splits, task):
+    """The lowest and highest label, None where a data set keeps them to itself."""
     if any(isinstance(split, SequentialSplit) for split in splits):
-        return None
-    return max(int(split.labels.max()) for split in splits)
+        return None, None
+    known = [task.class_numbers(split.labels) for split in splits]
+    known = [labels for labels in known if labels.size]
+    return min(int(n.min()) for n in known), max(int(n.max()) for n in known)
 
 
-def _split(name, part):
+def _split(name, part, task):
     if isinstance(part, tf.data.Dataset):
-        return _stream(name, part)
+        return _stream(name, part, task)
     try:
         images, labels = (np.asarray(array) for array in part)
     except (TypeError, ValueError) as err:
@@ -109,20 +113,13 @@ def _split(name, part):
             f"data: {name!r} must be (images, labels) or a tf.data.Dataset, got "
             f"{type(part).__name__}. Pass two arrays."
         ) from err
-    if labels.ndim == 2 and labels.shape[1] == 1:  # as keras.datasets.cifar10 has them
-        labels = labels[:, 0]
-    whole = np.issubdtype(labels.dtype, np.integer)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
         raise DataError(
             f"data: images of {name!r} must be (n, H, W, C) with C of 1 or 3, got "
             f"shape {images.shape}. Add an axis, or convert the colours."
         )
-    if labels.shape != images.shape[:1] or not whole or labels.min() < 0:
-        raise DataError(
-            f"data: labels of {name!r} must be {len(images)} whole numbers from 0, got "
-            f"{labels.dtype} of shape {labels.shape}. Use argmax on one-hot labels."
-        )
-    return IndexedSplit(_pixels(name, images), labels.astype("int32"))
+    labels = task.check_targets(name, labels, images)
+    return IndexedSplit(_pixels(name, images), labels)
 
 
 def _pixels(name, images):
@@ -137,7 +134,7 @@ def _pixels(name, images):
     return np.rint(images).astype("uint8")
 
 
-def _stream(name, data):
+def _stream(name, data, task):
     """A data set of single images; its length must be known."""
     spec, size = data.element_spec, int(data.cardinality())
     pair = isinstance(spec, tuple) and len(spec) == 2
@@ -146,11 +143,11 @@ def _stream(name, data):
         (image.dtype == tf.string and image.shape.rank == 0)
         or (image.dtype == tf.uint8 and image.shape.rank == 3)
     )
-    if not fits or spec[1].shape.rank != 0:
+    if not fits or spec[1].shape.rank != task.target_rank:
         raise DataError(
             f"data: {name!r} must give single (image, label): uint8 pixels (H, W, C) "
-            f"or an encoded string, and a number, got {spec}. Undo .batch(), and leave "
-            "resizing and scaling to the recipe."
+            f"or an encoded string, and {task.target}, got {spec}. Undo .batch(), and "
+            "leave resizing and scaling to the recipe."
         )
     if size <= 0:
         raise DataError(
@@ -172,7 +169,9 @@ def _hold_out(split):
             f"data: needs two images or more, one for validation, got {split.size}. "
             "Add images."
         )
-    order = np.argsort(split.labels, kind="stable")
+    order = np.arange(split.size)
+    if split.labels.ndim == 1:
+        order = np.argsort(split.labels, kind="stable")
     held = np.sort(order[HELD_OUT // 2 :: HELD_OUT] if split.size > 5 else order[:1])
     kept = np.setdiff1d(np.arange(split.size), held)
     return {"train": split.kept(kept), "validation": split.kept(held)}

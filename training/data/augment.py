@@ -24,6 +24,9 @@ class Form(NamedTuple):
     apply: Callable
     defaults: tuple = ()  # of its numbers
     limits: tuple = ()  # (least, most) of each
+    # The same on a target that lives in the image, with the same seed and numbers, from
+    # the nearest pixel; None leaves it.
+    target: Callable | None = None
 
 
 def _cast(image):
@@ -38,6 +41,10 @@ def _flip(image, seed, note):
 
 def _randaug(image, seed, note, layers, level):
     return policies.randaug(_cast(image), seed, layers, level)
+
+
+def _randaug_target(target, seed, note, layers, level):
+    return policies.randaug(target, seed, layers, level, policies.PLACES)
 
 
 def _three_augment(image, seed, note):
@@ -61,6 +68,10 @@ def _sometimes(change):
     return apply
 
 
+def _timm_target(target, seed, note, **numbers):
+    return policies.timm_randaug(target, seed, None, **numbers, look=policies.PLACES)
+
+
 def _timm(image, seed, note, **numbers):
     """timm's policy; what comes from outside has the mean colour of the data."""
     mean = ranges.in_channels(note.range, 3) or ranges.RANGES["google"]
@@ -68,18 +79,24 @@ def _timm(image, seed, note, **numbers):
     return policies.timm_randaug(_cast(image), seed, fill, **numbers)
 
 
+def _crop(cut, defaults, limits):
+    """A crop, whose target is resized without mixing its pixels."""
+    target = functools.partial(cut, interpolation="nearest")
+    return Form("crop", cut, defaults, limits, target)
+
+
 SHARE, SIDE, CHANCE = (1e-3, 1.0), (1, 10_000), (0.0, 1.0)
 FORMS = {  # fmt: off
     # (image, seed, note, *numbers) -> (h, w, 3) of the model's size
-    "inception_crop": Form("crop", image_ops.inception_crop, (0.05,), (SHARE,)),
-    "random_resized_crop": Form(
-        "crop", image_ops.random_resized_crop, (0.08,), (SHARE,)
-    ),
-    "resize_crop": Form("crop", image_ops.resize_crop, (256,), (SIDE,)),
-    "resmall_crop": Form("crop", image_ops.resmall_crop, (256,), (SIDE,)),
+    "inception_crop": _crop(image_ops.inception_crop, (0.05,), (SHARE,)),
+    "random_resized_crop": _crop(image_ops.random_resized_crop, (0.08,), (SHARE,)),
+    "resize_crop": _crop(image_ops.resize_crop, (256,), (SIDE,)),
+    "resmall_crop": _crop(image_ops.resmall_crop, (256,), (SIDE,)),
     # (image, seed, note, *numbers) -> image
-    "flip": Form("change", _flip),
-    "randaug": Form("change", _randaug, (2, 10), ((1, 16), (0, 40))),
+    "flip": Form("change", _flip, target=_flip),
+    "randaug": Form(
+        "change", _randaug, (2, 10), ((1, 16), (0, 40)), target=_randaug_target
+    ),
     "three_augment": Form("change", _three_augment),
     "jitter": Form("change", _jitter, (0.3,), ((0.0, 1.0),)),
     "color_jitter": Form(
@@ -97,9 +114,16 @@ FORMS = {  # fmt: off
         image_ops.affine,
         (0.1, 15.0, 0.2, 0.2),
         ((0.0, 1.0), (0.0, 180.0), (0.0, 0.9), (0.0, 1.0)),
+        functools.partial(image_ops.affine, interpolation="nearest"),
     ),
-    "elastic": Form("warp", image_ops.elastic, (0.07,), ((0.0, 1.0),)),
-    "shift": Form("warp", image_ops.shift, (4,), ((1, 1000),)),
+    "elastic": Form(
+        "warp",
+        image_ops.elastic,
+        (0.07,),
+        ((0.0, 1.0),),
+        functools.partial(image_ops.elastic, interpolation="nearest"),
+    ),
+    "shift": Form("warp", image_ops.shift, (4,), ((1, 1000),), target=image_ops.shift),
     # (image, seed, probability), in the range of the model
     "erase": Form("erase", geometry.erase, (0.25,), ((0.0, 1.0),)),
 }  # fmt: on
@@ -181,7 +205,7 @@ def get_preset(name):
         name = "light"
     if "&" in PRESETS.get(name, name):
         return _read_views(PRESETS.get(name, name))
-    steps = [_read_step(step) for step in PRESETS.get(name, name).split("|") if step]
+    steps = _read_steps(name)
     stages = [form.stage for form, *_ in steps]
     order = list(dict.fromkeys(form.stage for form in FORMS.values()))
     ranked = sorted(stages, key=order.index)
@@ -190,14 +214,45 @@ def get_preset(name):
             "augment: one crop comes first and one erase last, got "
             f"{name!r}. Put the steps in this order: {', '.join(order)}."
         )
-    parts = {stage: [s for s in steps if s[0].stage == stage] for stage in order}
+    return _assembled(steps)._replace(mixup=MIXUP.get(name, 0.0))
+
+
+def _read_steps(name):
+    """[(form, its numbers, its key)] of a name or text."""
+    return [_read_step(step) for step in PRESETS.get(name, name).split("|") if step]
+
+
+def _assembled(steps):
+    """The `Preset` of steps in their order."""
+    parts = {form.stage: [] for form in FORMS.values()}
+    for step in steps:
+        parts[step[0].stage].append(step)
     warps = [(partly(form, n), WARP_NUMBERS[key]) for form, n, key in parts["warp"]]
     return Preset(
         *(partly(form, n) for form, n, _ in parts["crop"] or [(None, (), "")]),
         tuple(partly(form, n) for form, n, _ in parts["change"]),
         tuple(warps),
         *([n[0] for _, n, _ in parts["erase"]] or [0.0]),
-        MIXUP.get(name, 0.0),
+    )
+
+
+def target_preset(name):
+    """What an augmentation does to a target that lives in the image.
+
+    Args:
+        name: as in `get_preset`; one view, and nothing of keras_cv.
+
+    Returns:
+        `Preset` whose steps, with the seeds and numbers of the image, move a target as
+        its image is moved, and leave it where only colours change.
+    """
+
+    def left(target, *_, **__):
+        return target
+
+    steps = [step for step in _read_steps(name) if step[0].stage != "erase"]
+    return _assembled(
+        [(form._replace(apply=form.target or left), n, key) for form, n, key in steps]
     )
 
 
@@ -227,7 +282,8 @@ def _read_step(text):
     """(form, its numbers, its key) of one step."""
     text = text.strip()
     if text.startswith("rand-"):
-        return Form("change", _timm), policies.read_timm(text), text
+        timm = Form("change", _timm, target=_timm_target)
+        return timm, policies.read_timm(text), text
     match = re.fullmatch(r"(\w+)(?:\(([^()]*)\))?", text)
     if not match or match[1] not in FORMS:
         _refuse(text)

@@ -14,9 +14,10 @@ from keras_vit.errors import DataError
 from keras_vit.preprocess import Preprocessing
 from keras_vit.private_keras import print_msg
 from keras_vit.training.data import augment as augmentation
-from keras_vit.training.data import image_ops
+from keras_vit.training.data import image_ops, moved_targets
 from keras_vit.training.data.bad_images import Patience, fill_gaps, then_raise
 from keras_vit.training.data.mix import Mix, shares
+from keras_vit.training.tasks import CLASSIFICATION, Task
 
 SHOWN = 3  # names in an error message
 EPOCHS = 2**20  # epoch numbers a reshuffled epoch is drawn from
@@ -58,6 +59,7 @@ class Feed:
         in_bytes: whether training images that are whole levels stay uint8, 0 to 255:
             a quarter of the memory, and of the way to a device, which then brings
             them to the model's range. Mixed, warped and erased ones never are.
+        task: `Task`; targets that live in the image are moved with it.
 
     Source:
         Repeated augmentation: Hoffer et al. 2019, arXiv:1901.09335.
@@ -75,6 +77,7 @@ class Feed:
     on_bad_image: str = "refuse"
     bad: list = dataclasses.field(default_factory=list, compare=False)
     in_bytes: bool = False
+    task: Task = CLASSIFICATION
 
     def __post_init__(self):
         preset = augmentation.get_preset(self.augment)
@@ -83,6 +86,8 @@ class Feed:
                 "mixup, cutmix: do not go with two views of each image, got "
                 f"augment={self.augment!r}. Pass mixup=0 and cutmix=0."
             )
+        if self.task.in_image:
+            moved_targets.check(self.task, self.augment, self.mix)
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise ValueError(
                 f"batch_size: must be a whole number above 0, got {self.batch_size!r}."
@@ -159,6 +164,7 @@ class Feed:
                 seed = tf.stack([tf.constant(self.seed, tf.int64), counter])
                 views, _ = augmentation.draw(image, seed, preset, self.preprocessing)
                 return image_ops.to_range(views, self.preprocessing.range), label
+            label = self._moved.prepare(label)
             image = image_ops.prepare(image_ops.decode(image), self.preprocessing)
             size = self.preprocessing.image_size
             image = tf.ensure_shape(image, (*size, image_ops.CHANNELS))
@@ -169,6 +175,13 @@ class Feed:
             images = images.ignore_errors(log_warning=True)
         return images.batch(self.batch_size).prefetch(tf.data.AUTOTUNE)
 
+    @property
+    def _moved(self):
+        """What is done to targets while images are augmented."""
+        if not self.task.in_image:
+            return moved_targets.Left()
+        return moved_targets.Moved(self.task, self.augment, self.preprocessing)
+
     def _shares(self):
         partners = self.mix.partners(self.batch_size) if self.mix else None
         return shares(self.batch_size, partners, self.worker, self.workers)
@@ -177,14 +190,16 @@ class Feed:
         preset = augmentation.get_preset(self.augment)
         layer = augmentation.keras_cv_layer(self.augment, self.seed)
         read, _, _ = self._shares()
+        moved = self._moved
 
         def one(number, counter, image, label):
             seed = tf.stack([tf.constant(self.seed, tf.int64), counter])
             image, numbers = augmentation.draw(image, seed, preset, self.preprocessing)
-            return number, counter, image, numbers, label
+            return number, counter, image, numbers, moved.draw(label, seed)
 
         def batch(lag, counters, images, numbers, labels):
             images = augmentation.change(images, numbers, preset)
+            labels = moved.change(labels, numbers)
             if layer is not None:
                 images = layer(images, training=True)
             whole = self.in_bytes and not self.mix and images.dtype == tf.uint8

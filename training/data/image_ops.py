@@ -139,7 +139,7 @@ def _slice_crop(image, seed, area, aspect):
     return tf.ensure_shape(tf.slice(image, begin, size), (None, None, CHANNELS))
 
 
-def inception_crop(image, seed, note, least):
+def inception_crop(image, seed, note, least, interpolation="bilinear"):
     """A random box that covers `least` to 1 of the image, made as large as asked.
 
     Bilinear without antialiasing, fractions dropped, as in big_vision.
@@ -153,30 +153,32 @@ def inception_crop(image, seed, note, least):
     """
     image = decode_crop(image, seed, (least, 1.0))
     # TensorFlow makes the same numbers of bytes, but takes half as long again.
-    image = tf.image.resize(tf.cast(image, tf.float32), note.image_size)
+    image = tf.cast(image, tf.float32)
+    image = tf.image.resize(image, note.image_size, interpolation)
     return tf.cast(image, tf.uint8)
 
 
-def random_resized_crop(image, seed, note, least):
+def random_resized_crop(image, seed, note, least, interpolation="bicubic"):
     """The same with Pillow's bicubic, antialiased, as timm and MAE have it."""
     image = decode_crop(image, seed, (least, 1.0))
-    image = resize(image, note.image_size, "bicubic", antialias=True)
+    image = resize(image, note.image_size, interpolation, antialias=True)
     return tf.cast(image + 0.5, tf.uint8)
 
 
-def resize_crop(image, seed, note, side):
+def resize_crop(image, seed, note, side, interpolation="bilinear"):
     """Squash to a square of `side` px, then cut out a random box, as BiT does."""
     return _random_crop(
-        resize(decode(image), (side, side)), seed, note.image_size, side
+        resize(decode(image), (side, side), interpolation), seed, note.image_size, side
     )
 
 
-def resmall_crop(image, seed, note, side):
+def resmall_crop(image, seed, note, side, interpolation="bilinear"):
     """Resize the short side to `side` px, then cut out a random box (big_vision)."""
     image = decode(image)
     shape = tf.cast(tf.shape(image)[:2], tf.float32)
     shape = tf.cast(tf.round(shape * (side / tf.reduce_min(shape))), tf.int32)
-    return _random_crop(resize(image, shape), seed, note.image_size, side)
+    image = resize(image, shape, interpolation)
+    return _random_crop(image, seed, note.image_size, side)
 
 
 def _random_crop(image, seed, size, side):
@@ -287,7 +289,7 @@ def shift(images, numbers, pixels):
     return images
 
 
-def affine(images, numbers, shift, rotate, zoom, shear):
+def affine(images, numbers, shift, rotate, zoom, shear, interpolation="bilinear"):
     """Move, turn, scale and slant pictures a little; black flows in.
 
     Args:
@@ -296,10 +298,10 @@ def affine(images, numbers, shift, rotate, zoom, shear):
         shift: largest move, share of the side.
         rotate: largest turn to either side, degrees.
         zoom: largest change of size per axis; 0.1 is 0.9 to 1.1.
-        shear: largest slant, tangent of its angle.
+        shear: largest slant, tangent of its angle. interpolation: or "nearest".
 
     Returns:
-        (B, H, W, C) float32, bilinear.
+        (B, H, W, C) float32.
     """
     height, width = images.shape[1:3]
     limits = [shift * height, shift * width, math.radians(rotate), zoom, zoom, shear]
@@ -316,12 +318,12 @@ def affine(images, numbers, shift, rotate, zoom, shear):
         transforms=tf.stack([a, b, left, c, d, up, zeros, zeros], axis=1),
         output_shape=(height, width),
         fill_value=0.0,
-        interpolation="BILINEAR",
+        interpolation=interpolation.upper(),
         fill_mode="CONSTANT",
     )
 
 
-def elastic(images, numbers, strength, cells=3):
+def elastic(images, numbers, strength, cells=3, interpolation="bilinear"):
     """Bend pictures as if they were drawn on rubber; black flows in.
 
     Every point moves by a smooth random field: offsets at the knots of a coarse
@@ -331,10 +333,10 @@ def elastic(images, numbers, strength, cells=3):
         images: (B, H, W, C) float32.
         numbers: (B, 2 * cells * cells) in -1..1, offsets of the knots.
         strength: largest offset of a knot, share of the side.
-        cells: knots per side of the grid.
+        cells: knots per side of the grid. interpolation: or "nearest".
 
     Returns:
-        (B, H, W, C) float32, bilinear.
+        (B, H, W, C) float32.
 
     Source:
         The idea is that of Simard et al. 2003, "Best practices for
@@ -346,7 +348,9 @@ def elastic(images, numbers, strength, cells=3):
     offsets = tf.image.resize(knots, (height, width), method="bicubic")
     y, x = tf.meshgrid(tf.range(height), tf.range(width), indexing="ij")
     points = tf.cast(tf.stack([y, x], axis=-1), tf.float32)
-    return _sample(images, points + offsets * [strength * height, strength * width])
+    points += offsets * [strength * height, strength * width]
+    points = tf.round(points) if interpolation == "nearest" else points
+    return _sample(images, points)
 
 
 def _sample(images, points):

@@ -14,6 +14,7 @@ from keras_vit.training.data.batching import Feed
 from keras_vit.training.data.info import DataInfo
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import SPLITS, open_source
+from keras_vit.training.tasks import task_of
 from keras_vit.types import Dataset, Size
 
 
@@ -31,34 +32,37 @@ def open_data(
     workers=(0, 1),
     repeats=1,
     cache=False,
+    task=None,
 ):
     """Open a data set and decide how it is fed; arguments as in `load_data`.
 
     Args:
         splits: that will be read. mix: `Mix`, None for none.
         workers: number of this worker, and of all.
+        task: `Task`; None for that of the labels.
 
     Returns:
         `Source`, `Feed`, `DataInfo`.
     """
     if augment != "auto":
         augmentation.get_preset(augment)
-    opened = open_source(source, splits, on_bad_image, verbose, cache)
+    task = task_of(data=source) if task is None else task
+    opened = open_source(source, splits, on_bad_image, verbose, cache, task)
     feed, info = make_feed(
         opened, image_size, batch_size, augment, seed, preprocessing, on_bad_image, mix,
-        workers, repeats,
+        workers, repeats, task,
     )  # fmt: skip
     return opened, feed, info
 
 
 def make_feed(
     opened, image_size, batch_size, augment, seed, preprocessing, on_bad_image, mix,
-    workers, repeats,
+    workers, repeats, task=None,
 ):  # fmt: skip
     """Decide how the records of a source become batches.
 
     Args:
-        opened: `Source`. Others: as in `open_data`.
+        opened: `Source`. task: `Task`. Others: as in `open_data`.
 
     Returns:
         `Feed`, `DataInfo`.
@@ -83,20 +87,25 @@ def make_feed(
         *workers,
         repeats,
         on_bad_image,
+        task=task,
     )
-    info = DataInfo(
+    return feed, _info(opened, feed)
+
+
+def _info(opened, feed):
+    """`DataInfo` of a `Source` that is fed by a `Feed`."""
+    return DataInfo(
         source=opened.name,
         class_names=opened.class_names,
         counts={name: split.size for name, split in opened.splits.items()},
-        preprocessing=preprocessing,
+        preprocessing=feed.preprocessing,
         channels=image_ops.CHANNELS,
-        augment=augment,
+        augment=feed.augment,
         skipped=opened.skipped,
         replaced=feed.bad,
         test_split=opened.test_split,
         notes=opened.notes,
     )
-    return feed, info
 
 
 def sides(image_size):
@@ -210,5 +219,14 @@ def load_split(
     if labels is None:
         return data, info
     order = tf.constant(numbers(info.source, info.class_names, labels), tf.int32)
-    data = data.map(lambda images, label: (images, tf.gather(order, label)))
+    outside = feed.task.outside if feed.task.in_image else None
+
+    def renumbered(images, label):
+        if outside is None:
+            return images, tf.gather(order, label)
+        known = label != outside
+        numbers = tf.gather(order, tf.where(known, label, 0))
+        return images, tf.where(known, numbers, label)
+
+    data = data.map(renumbered)
     return data, dataclasses.replace(info, class_names=tuple(labels))

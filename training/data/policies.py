@@ -5,12 +5,37 @@ some of them are run: only what is drawn is computed.
 """
 
 import re
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from keras_vit.training.data import color, geometry
 
 GREY = (128, 128, 128)
+
+
+def _same(image, seed):
+    return image
+
+
+class Look(NamedTuple):
+    """How the branches of a policy treat what they are given.
+
+    Args:
+        colour: of a change of colour, the function that is run.
+        smooth: a warp like `geometry.warp_smooth`.
+        fill: (3,) levels of what comes from outside; None for those of the policy.
+    """
+
+    colour: Callable
+    smooth: Callable
+    fill: tuple | None
+
+
+IMAGE = Look(lambda change: change, geometry.warp_smooth, None)
+# Places alone, each from the nearest: for targets that live in the image.
+PLACES = Look(lambda change: _same, geometry.warp, (0, 0, 0))
 
 
 def run(image, branches, order, seed):
@@ -47,7 +72,7 @@ def either_sign(value, seed):
     return tf.where(positive, value, -value)
 
 
-def randaug(image, seed, layers, level):
+def randaug(image, seed, layers, level, look=IMAGE):
     """RandAugment as the ViT papers have it, with the quirks of the code they ran.
 
     Every change is always made; levels may exceed 10. Thresholds of solarizing are
@@ -57,12 +82,12 @@ def randaug(image, seed, layers, level):
 
     Args:
         image: (h, w, 3) uint8. seed: (2,) int64.
-        layers: l, changes per image. level: m, their strength.
+        layers: l, changes per image. level: m, their strength. look: `Look`.
 
     Source:
         big_vision, pp/autoaugment.py (that of TPU EfficientNet).
     """
-    branches = _tensorflow_branches(image.shape, level / 10.0)
+    branches = _tensorflow_branches(image.shape, level / 10.0, look)
     first, second = tf.unstack(tf.random.split(seed, 2))
     order = tf.random.stateless_uniform(
         (int(layers),), first, 0, len(branches), tf.int32
@@ -70,13 +95,15 @@ def randaug(image, seed, layers, level):
     return run(image, branches, order, second)
 
 
-def _tensorflow_branches(shape, share):
+def _tensorflow_branches(shape, share, look=IMAGE):
+    colour, _, fill = look
+    fill = GREY if fill is None else fill
     pixels = shape[0] * shape[1]
     enhance = 1.8 * share + 0.1
     bits = min(max(int(4 * share), 1), 8)
 
     def warped(matrix):
-        return lambda i, s: geometry.warp(i, matrix(i, s), GREY)
+        return lambda i, s: geometry.warp(i, matrix(i, s), fill)
 
     def slant(s):
         return either_sign(0.3 * share, s)
@@ -85,22 +112,22 @@ def _tensorflow_branches(shape, share):
         return either_sign(100.0 * share, s)
 
     return [
-        lambda i, s: color.autocontrast(i),
-        lambda i, s: color.equalize(i),
-        lambda i, s: color.invert(i),
+        colour(lambda i, s: color.autocontrast(i)),
+        colour(lambda i, s: color.equalize(i)),
+        colour(lambda i, s: color.invert(i)),
         warped(lambda i, s: geometry.turn(i, either_sign(30.0 * share, s))),
-        lambda i, s: color.posterize(i, bits),
-        lambda i, s: color.solarize(i, int(256 * share) % 256),
-        lambda i, s: color.color(i, enhance),
-        lambda i, s: color.contrast(i, enhance, min(pixels // 256, 255)),
-        lambda i, s: color.brightness(i, enhance),
-        lambda i, s: color.sharpness(i, enhance),
+        colour(lambda i, s: color.posterize(i, bits)),
+        colour(lambda i, s: color.solarize(i, int(256 * share) % 256)),
+        colour(lambda i, s: color.color(i, enhance)),
+        colour(lambda i, s: color.contrast(i, enhance, min(pixels // 256, 255))),
+        colour(lambda i, s: color.brightness(i, enhance)),
+        colour(lambda i, s: color.sharpness(i, enhance)),
         warped(lambda i, s: (1, slant(s), 0, 0, 1, 0)),
         warped(lambda i, s: (1, 0, 0, slant(s), 1, 0)),
-        lambda i, s: geometry.move(i, 0.0, shift(s), GREY),
-        lambda i, s: geometry.move(i, shift(s), 0.0, GREY),
-        lambda i, s: geometry.cutout(i, int(40 * share), s, GREY),
-        lambda i, s: color.solarize_add(i, int(110 * share)),
+        lambda i, s: geometry.move(i, 0.0, shift(s), fill),
+        lambda i, s: geometry.move(i, shift(s), 0.0, fill),
+        colour(lambda i, s: geometry.cutout(i, int(40 * share), s, GREY)),
+        colour(lambda i, s: color.solarize_add(i, int(110 * share))),
     ]
 
 
@@ -129,7 +156,7 @@ def read_timm(name):
     return {key: type(found[key])(given.get(key, found[key])) for key in found}
 
 
-def timm_randaug(image, seed, fill, m=9.0, mstd=0.5, n=2, p=0.5):
+def timm_randaug(image, seed, fill, m=9.0, mstd=0.5, n=2, p=0.5, look=IMAGE):
     """RandAugment as DeiT and MAE fine-tuning have it: each with probability `p`.
 
     Places between pixels are bilinear here, bicubic in timm.
@@ -139,11 +166,12 @@ def timm_randaug(image, seed, fill, m=9.0, mstd=0.5, n=2, p=0.5):
         fill: (3,) levels of what comes from outside.
         m: strength, 0..10. mstd: its standard deviation, drawn for each change.
         n: changes per image. p: probability that a drawn change is made.
+        look: `Look`.
 
     Source:
         timm, data/auto_augment.py, the list of increasing transforms.
     """
-    branches = _timm_branches(fill, m, mstd)
+    branches = _timm_branches(fill, m, mstd, look)
     draws, coins, rest = tf.unstack(tf.random.split(seed, 3))
     order = tf.random.stateless_uniform((n,), draws, 0, len(branches), tf.int32)
     made = tf.random.stateless_uniform((n,), coins) < p
@@ -151,7 +179,10 @@ def timm_randaug(image, seed, fill, m=9.0, mstd=0.5, n=2, p=0.5):
     return run(image, [*branches, lambda i, s: i], order, rest)
 
 
-def _timm_branches(fill, m, mstd):
+def _timm_branches(fill, m, mstd, look=IMAGE):
+    colour, smooth = look[:2]
+    fill = fill if look.fill is None else look.fill
+
     def share(s):
         """Strength 0..1 of one change."""
         noise = tf.random.stateless_normal((), tf.random.fold_in(s, 1))
@@ -167,20 +198,20 @@ def _timm_branches(fill, m, mstd):
         return tf.cast(count * share(s) + 1e-4, tf.int32)
 
     def warped(matrix):
-        return lambda i, s: geometry.warp_smooth(i, matrix(i, signed(s)), fill)
+        return lambda i, s: smooth(i, matrix(i, signed(s)), fill)
 
     return [
-        lambda i, s: color.autocontrast(i),
-        lambda i, s: color.equalize(i),
-        lambda i, s: color.invert(i),
+        colour(lambda i, s: color.autocontrast(i)),
+        colour(lambda i, s: color.equalize(i)),
+        colour(lambda i, s: color.invert(i)),
         warped(lambda i, x: geometry.turn(i, 30.0 * x)),
-        lambda i, s: color.posterize(i, 4 - steps(4, s)),
-        lambda i, s: color.solarize(i, 256 - steps(256, s)),
-        lambda i, s: color.solarize_add(i, steps(110, s)),
-        lambda i, s: color.color(i, enhance(s)),
-        lambda i, s: color.contrast(i, enhance(s)),
-        lambda i, s: color.brightness(i, enhance(s)),
-        lambda i, s: color.sharpness(i, enhance(s)),
+        colour(lambda i, s: color.posterize(i, 4 - steps(4, s))),
+        colour(lambda i, s: color.solarize(i, 256 - steps(256, s))),
+        colour(lambda i, s: color.solarize_add(i, steps(110, s))),
+        colour(lambda i, s: color.color(i, enhance(s))),
+        colour(lambda i, s: color.contrast(i, enhance(s))),
+        colour(lambda i, s: color.brightness(i, enhance(s))),
+        colour(lambda i, s: color.sharpness(i, enhance(s))),
         # Pillow's coordinates are those of pixel corners: half a slant more.
         warped(lambda i, x: (1, 0.3 * x, 0.15 * x, 0, 1, 0)),
         warped(lambda i, x: (1, 0, 0, 0.3 * x, 1, 0.15 * x)),

@@ -93,17 +93,18 @@ class Folder:
         return image_folder.scan(self.path)
 
 
-def read_once(data):
+def read_once(data, task=None):
     """Data in the form that every step of a run can ask for names, and reads once.
 
     Args:
         data: source as in `open_source`, or anything else, which is given back.
+        task: `Task`; None for that of the labels.
 
     Returns:
         `ArrayData` of data of the user's own, `Folder` of "folder:PATH".
     """
     if array_source.is_own(data):
-        return array_source.read_own(data)
+        return array_source.read_own(data, task)
     if isinstance(data, str) and data.startswith("folder:") and data != "folder:":
         return Folder(data)
     return data
@@ -114,7 +115,9 @@ def final_split(names):
     return "test" if "test" in names else "validation"
 
 
-def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=False):
+def open_source(
+    name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=False, task=None
+):
     """Find a data set and look at its files, without reading all of it.
 
     Args:
@@ -126,6 +129,8 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
         on_bad_image: "refuse", "skip" or "stop", see `load_data`.
         verbose: 0 silent, 1 progress.
         cache: whether encoded images are kept in memory.
+        task: `Task` that says what labels are, of data of the user's own; None for that
+            of the labels.
 
     Returns:
         `Source`.
@@ -135,7 +140,7 @@ def open_source(name, splits=SPLITS, on_bad_image="refuse", verbose=1, cache=Fal
         DataError, FileNotFoundError: when the data are missing or damaged.
     """
     check_choice("on_bad_image", on_bad_image, ON_BAD_IMAGE)
-    name = read_once(name)
+    name = read_once(name, task)
     if isinstance(name, array_source.ArrayData):
         names, opened = name.class_names, name.splits
         return Source(name.name, names, opened, 224, "light", fixed=name.fixed)

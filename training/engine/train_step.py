@@ -4,7 +4,6 @@ import keras
 import tensorflow as tf
 from keras import tree
 
-from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.private_keras import (
     StepOfOurOwn,
     build_from_spec,
@@ -16,6 +15,7 @@ from keras_vit.private_keras import (
 from keras_vit.training.engine.accumulation import sum_pieces
 from keras_vit.training.engine.cross_replica import gather_rows, share_images
 from keras_vit.training.engine.train_step_base import Wrapping
+from keras_vit.training.tasks import task_of
 
 
 class TrainStep(StepOfOurOwn, Wrapping):
@@ -46,8 +46,7 @@ class TrainStep(StepOfOurOwn, Wrapping):
 
     def __init__(self, inner, mode="none", micro_batch=None, xla=False):
         super().__init__(inner, mode)
-        if isinstance(inner, PretrainingModel):
-            inner.gather, inner.share = gather_rows, share_images
+        task_of(inner).share_batches(inner, gather_rows, share_images)
         self.micro_batch = micro_batch
         self._piece = tf.function(self.gradients, jit_compile=xla or None)
         self._nested = xla

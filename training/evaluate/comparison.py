@@ -16,7 +16,6 @@ from keras_vit.models.feature_extraction import (
     pixel_trunk,
 )
 from keras_vit.models.input_range import assumed
-from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.preprocess import Preprocessing
 from keras_vit.private_keras import print_msg
 from keras_vit.progress import tell
@@ -28,6 +27,7 @@ from keras_vit.training.evaluate.probe_depths import (
     plot_depths,
 )
 from keras_vit.training.evaluate.probes import KNOWN, PROBES, check_kinds, probes
+from keras_vit.training.tasks import task_of
 from keras_vit.types import Config, FilePath
 
 PIXELS = "pixels"  # stands for a model: what the probes read out of the image itself
@@ -222,13 +222,13 @@ def _open(name, model, kinds, pooling):
         note = Preprocessing(image_size=(PIXELS_SIDE,) * 2)
         return _Reader(name, PIXELS, note, _Pixels(), None, 0)
     try:
-        reads_pixels = isinstance(model, PretrainingModel) and pixel_trunk(model)
+        reads_pixels = task_of(model).own_loss and pixel_trunk(model)
         found = encoder(model, pooling)
         deep = reads_pixels or ("depth" in kinds and has_depths(model))
         depths = every_depth(model, pooling) if deep else None
     except ValueError as err:
         raise ValueError(f"{name}: {err}") from err
-    kind = type(model).__name__ if isinstance(model, PretrainingModel) else model.name
+    kind = type(model).__name__ if task_of(model).own_loss else model.name
     note, said = assumed(model)
     if said:
         tell(f"{name}: {said}.")

@@ -5,13 +5,15 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_vit.tasks import CLASSIFICATION, UNJUDGED, OutputTask
 from keras_vit.training.evaluate.features import answers
+from keras_vit.training.tasks import task_of
 from keras_vit.types import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcomes:
-    """One row per image, in the order of the data.
+    """One row per decision (image, or pixel of one), in the order of the data.
 
     Args:
         labels: (n,) int, true classes. answered: (n,) int, best classes.
@@ -19,6 +21,7 @@ class Outcomes:
         confidence: (n,) probability of the answer, 0..1.
         log_likelihood: (n,) natural logarithm of the true class's probability.
         classes: K, outputs of the model.
+        task: `keras_vit.tasks.OutputTask` that says what one row is.
     """
 
     labels: np.ndarray
@@ -27,6 +30,7 @@ class Outcomes:
     confidence: np.ndarray
     log_likelihood: np.ndarray
     classes: int
+    task: OutputTask = CLASSIFICATION
 
     @property
     def right(self):
@@ -38,8 +42,10 @@ def outcomes(model: keras.Model, dataset: Dataset, verbose: int = 1) -> Outcomes
     """Ask a model about every image, once.
 
     Args:
-        model: (B, H, W, C) -> (B, K) logits, or probabilities that sum to 1.
-        dataset: gives (images, labels); labels (B,) int, or (B, K) one-hot.
+        model: (B, H, W, C) -> (B, K) logits, or probabilities that sum to 1; or
+            (B, ..., K) of another task.
+        dataset: gives (images, labels); labels (B,) int, or (B, K) one-hot, or as
+            another task has them.
             Batches may differ in size.
         verbose: 1 shows progress.
 
@@ -50,18 +56,19 @@ def outcomes(model: keras.Model, dataset: Dataset, verbose: int = 1) -> Outcomes
         ValueError: for an empty data set, or labels that the model has no output
             for.
     """
-    classes, rows = 0, []
+    classes, rows, task = 0, [], task_of(model).output
     for scores, labels in answers(model, dataset, verbose):
-        classes = scores.shape[1]
-        rows.append(_row(scores, labels))
-    columns: list = [np.concatenate(column) for column in zip(*rows, strict=True)]
-    return Outcomes(*columns + [classes])
+        classes = scores.shape[-1]
+        labels = task.targets(labels, scores.shape)
+        known = labels != UNJUDGED
+        rows.append(_row(task.rows(scores)[known], labels[known]))
+    fields: list = [np.concatenate(column) for column in zip(*rows, strict=True)]
+    return Outcomes(*fields + [classes, task])
 
 
 def _row(scores, labels):
     """The first five fields of `Outcomes` for one batch."""
-    labels = labels.argmax(axis=1) if labels.ndim == 2 else labels.astype("int64")
-    if labels.max() >= scores.shape[1] or labels.min() < 0:
+    if labels.size and (labels.max() >= scores.shape[1] or labels.min() < 0):
         one = labels.min() > 0 and labels.max() == scores.shape[1]
         hint = " They seem to be counted from 1: pass labels - 1." if one else ""
         raise ValueError(

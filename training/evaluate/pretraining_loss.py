@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from keras_vit.models.image_gpt import ImageGPT, bits
-from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.progress import Bar
+from keras_vit.training.tasks import task_of
 from keras_vit.types import Dataset
 
 
@@ -29,7 +29,7 @@ def own_loss(model: keras.Model, dataset: Dataset, verbose: int = 1) -> dict[str
     Raises:
         TypeError: for a model without such a loss. ValueError: without images.
     """
-    if not isinstance(model, PretrainingModel) or model.views > 1:
+    if not task_of(model).own_loss or model.views > 1:
         raise TypeError(
             "model: must learn from single images without labels, got "
             f"{type(model).__name__}. Use evaluate.report for a classifier, and "

@@ -121,12 +121,15 @@ class Report:
     def _top(self, name):
         """A score in words, with its interval."""
         ends = shown([100.0 * end for end in self.intervals[name]])
-        return f"top-{name.removeprefix('top')} {self.top[name]:.2%} ({ends})"
+        called = f"top-{name.removeprefix('top')}"
+        called = self.outcomes.task.score if name == "top1" else called
+        return f"{called} {self.top[name]:.2%} ({ends})"
 
     def __str__(self):
+        unit = self.outcomes.task.unit
         parts = [self._top(name) for name in self.top]
         parts.append(f"calibration error {self.calibration_error:.2%}")
-        parts.append(f"log loss {self.log_loss:.3f}, {self.count} images")
+        parts.append(f"log loss {self.log_loss:.3f}, {self.count} {unit}s")
         lines = [f"  {n} x {a!r} taken for {b!r}" for a, b, n in self.confused(SHOWN)]
         return "\n".join([", ".join(parts), *lines])
 

@@ -3,6 +3,7 @@
 import keras
 
 from keras_vit.progress import tell
+from keras_vit.training.tasks import best_of
 
 
 class StopEarly(keras.callbacks.Callback):
@@ -38,13 +39,13 @@ def epochs_since_best(scores, monitor):
     """Epochs after the first one with the best score.
 
     Args:
-        scores: one per epoch. monitor: their name; of a loss, less is better.
+        scores: one per epoch. monitor: their name, see `tasks.best_of`.
 
     >>> epochs_since_best([0.5, 0.7, 0.7, 0.6], "val_top1")
     2
     >>> epochs_since_best([0.5, 0.4], "val_loss")
     0
     """
-    best = min if monitor.endswith("loss") else max
+    best = best_of(monitor)
     real = [score for score in scores if score == score]  # without NaN
     return len(scores) - 1 - scores.index(best(real)) if real else len(scores) - 1

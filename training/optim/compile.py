@@ -1,10 +1,6 @@
 """Compile a model for training: optimiser, learning rate schedule, loss, metrics."""
 
-from keras_vit.models.output_activation import ending
-from keras_vit.models.pretraining import PretrainingModel
 from keras_vit.training.optim import optimizers
-from keras_vit.training.optim.losses import make_loss
-from keras_vit.training.optim.metrics import TopK
 from keras_vit.training.optim.schedules import make_schedule
 
 
@@ -13,16 +9,10 @@ def compile_model(trainee, recipe, feeds):
     model = trainee.inner
     schedule = make_schedule(recipe, recipe.own_epochs, feeds.steps)
     optimizer = optimizers.make_optimizer(recipe, schedule, model)
-    loss, metrics = None, []
-    if not isinstance(model, PretrainingModel):  # which has a loss of its own
-        loss = make_loss(recipe, ending(model))
-        metrics = [TopK(1, name="top1")]
-        if feeds.info.classes > 5:
-            metrics.append(TopK(5, name="top5"))
     trainee.compile(
         optimizer,
-        loss=loss,
-        metrics=metrics,
+        loss=feeds.task.loss(model, recipe),
+        metrics=feeds.task.metrics(feeds.info),
         steps_per_execution=_divisor(feeds.steps, recipe.steps_per_execution),
     )
     trainee.build_state(feeds.element_spec)

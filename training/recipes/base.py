@@ -9,6 +9,7 @@ from keras_vit.training.data import augment as augmentation
 from keras_vit.training.data.mix import Mix
 from keras_vit.training.data.sources import ON_BAD_IMAGE
 from keras_vit.training.recipes import checks
+from keras_vit.training.tasks import monitors
 from keras_vit.words import TRAINING, check_names
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -22,7 +23,6 @@ EXAMPLES = {
     "ema": 0.999,
 }
 DATA_RULES = (None, "bit_hyperrule")
-MONITORS = ("val_top1", "val_loss")
 OF_FIT = ("output_dir", "strategy", "callbacks", "verbose", "overwrite")
 
 
@@ -102,7 +102,8 @@ class Recipe:
         precision: dtype policy of models built here; None is float32. A model
             that is given keeps its own.
         monitor: score that picks the best epoch: "val_top1", or "val_loss" where
-            the validation split is so small that one image decides top-1.
+            the validation split is so small that one image decides top-1; or another
+            of the `monitors` of a registered task.
         patience: epochs without a better score, after which the run ends; None goes on
             to the last one.
         after: epochs of an earlier run that this one goes on with, see `go_on`; they
@@ -208,7 +209,7 @@ class Recipe:
         check_choice("random_weights", self.random_weights, (False, True))
         check_choice("precision", self.precision, (None, *PRECISIONS))
         check_choice("on_bad_image", self.on_bad_image, ON_BAD_IMAGE)
-        check_choice("monitor", self.monitor, MONITORS)
+        check_choice("monitor", self.monitor, tuple(monitors()))
         Mix(self.mixup, self.cutmix, self.mix_rule)
         if self.augment != "auto":
             augmentation.get_preset(self.augment)

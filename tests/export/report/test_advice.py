@@ -21,6 +21,7 @@ def file(name, megabytes, milliseconds, lost=0.0, **changes):
         "top1_keras": 80.0,
         "top1": 80.0 - lost,
         "top1_interval": (77.0 - lost, 83.0 - lost),
+        "score": "top-1",
         "top1_text": f"top-1 {80.0 - lost:.2f}%",
         "change": Change(1000, round(10 * lost), 0, round(10 * lost)),
         "agreement": 99.0,
