@@ -82,11 +82,10 @@ def export_all(
             run slowly, and those that lack calibration images.
         calibration: other images, or `Ranges`, for the recipes that need some.
         history: training curves: dict of lists, Keras `History`, or CSV log.
-        layers: whether to compare files block by block too. max_points_lost: as in
-            `verify`. sample: how many images the report shows.
-        on, time_limit: as in `verify`, with the first 32 images. A processor that takes
-            no such file, or is too slow, is "not tried". model_file: where the model
-            lies, for the command in the report.
+        layers: whether to compare files block by block too. sample: images shown.
+        max_points_lost, on, time_limit: as in `verify`, with the first 32 images on
+            other processors; one that takes no such file, or is too slow, is "not
+            tried". model_file: where the model lies, for the command in the report.
         overwrite: whether earlier files may be replaced. verbose: 0 for silence.
 
     Returns:

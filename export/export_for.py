@@ -131,8 +131,7 @@ def export_for(
             recipe needs them. labels: class names; None for `model.labels`.
         input_size: side or (H, W) px of camera frames; None for the model's size.
         tolerance: points of top-1 that may be lost on `validation`; None for 0.5.
-        overwrite: whether files of an earlier export may be replaced.
-        verbose: 0 for silence.
+        overwrite: whether earlier files may be replaced. verbose: 0 for silence.
 
     Returns:
         `AppExport`.
@@ -142,8 +141,7 @@ def export_for(
         FileExistsError, TypeError, ValueError, RuntimeError: for what cannot be.
     """
     trained = model.recipe if hasattr(model, "finished") else None
-    arguments = (target, quantization, calibration, validation, trained)
-    platform, recipe = settle(*arguments)
+    platform, recipe = settle(target, quantization, calibration, validation, trained)
     check_points("tolerance", tolerance, optional=True)
     require_tensorflow("export_for")
     reference = Reference(model, dynamic_batch=platform.kind == "savedmodel")
@@ -153,8 +151,9 @@ def export_for(
         work = _Work(reference, model, platform, recipe, labels, input_size)
         for note in work.notes:
             say(note, verbose)
-        arguments = (calibration, validation, tolerance, verbose)
-        exported, found = work.write(folder, *arguments)
+        exported, found = work.write(
+            folder, calibration, validation, tolerance, verbose
+        )
         work.write_beside(folder, exported)
         result = work.result(final, exported, found)
     _finish(result, verbose)

@@ -127,9 +127,14 @@ def calls_in_order(model: keras.Model) -> list[Any]:
 def outermost(layer: keras.Layer) -> keras.Layer:
     """The layer or model whose call is running, and has called this one.
 
+    On JAX, a model that trains is called without a context, and is not seen. To ask
+    the layer for its context would make one, which nobody ends: whatever is called
+    later would run as in training.
+
     Without: no warning when a model around ours is trained on logits as probabilities.
     """
-    return layer._get_call_context().entry_layer
+    context = global_state.get_global_attribute("current_call_ctx")
+    return layer if context is None else context.entry_layer
 
 
 # Saving

@@ -117,9 +117,8 @@ def fit(
 ) -> Result:
     """Train a model by a recipe.
 
-    A run that was stopped, by Ctrl-C, SIGTERM, a crash or a power cut, goes on when
-    the same call is made again, and ends with the same weights as if nothing had
-    happened. That holds for named data, not for data that were loaded before.
+    A run that was stopped (Ctrl-C, SIGTERM, crash, power cut) goes on when the same
+    call is made again, and ends with the same weights, if its data were named.
 
     Args:
         recipe: a name of `list_recipes`, or a `Recipe`.
@@ -133,7 +132,7 @@ def fit(
             the same call, with an output_dir that all can read.
         verbose: 0 silent, 1 a line that is renewed, 2 a line per epoch.
         callbacks: more Keras callbacks; those with `adds_scores` before the logs.
-        overwrite: whether an earlier run in output_dir may be replaced.
+        overwrite: whether an earlier run may be replaced.
         teacher: `keras.Model` to learn from, or a name as in `Recipe`.
         task: `training.tasks.Task` or its name; None finds that of model and data.
         **overrides: other fields of `Recipe`.
@@ -147,11 +146,11 @@ def fit(
         DataError, FileNotFoundError: for data that cannot be used.
         FileExistsError: for an output_dir with a finished run, or of another recipe.
         FloatingPointError, WorkerLost: for a loss that is NaN; a lost worker.
-        KeyboardInterrupt: passed on after Ctrl-C, with models and logs kept.
+        KeyboardInterrupt: after Ctrl-C, with models and logs kept.
     """
     asked, task = recipe, tasks.find(task)
-    given = recipe, model, data, epochs, overrides, teacher, task
-    recipe, data = apply_arguments(*given)
+    arguments = recipe, model, data, epochs, overrides, teacher, task
+    recipe, data = apply_arguments(*arguments)
     strategy = strategies.choose(strategy)
     strategies.check(recipe, strategy)
     recipe, given, origin = initial_model(recipe, model, data, asked, task)

@@ -43,7 +43,7 @@ def pseudo_label(
     Args:
         teacher: `keras.Model` for the classes of `labelled`; its `labels`, where it has
             them, may stand in another order.
-        unlabelled: folder; all images in it and in folders below it are taken.
+        unlabelled: folder; all images in it and below are taken.
         labelled: source like "folder:PATH" that the student learns from as well, and
             that gives validation and test images.
         output: .npz file to write. It holds paths, no images.
@@ -56,8 +56,7 @@ def pseudo_label(
         overwrite: whether `output` may exist. verbose: 0 silent, 1 progress.
 
     Returns:
-        Dict with "images" that were labelled, "skipped" files that are none, and what
-        `choose` tells.
+        Dict: "images" labelled, "skipped" files that are none, what `choose` tells.
 
     Raises:
         ValueError: for a teacher of other classes, or numbers out of range.

@@ -104,8 +104,7 @@ def write_and_verify(
     Args:
         reference: `Reference`, whose contract it must fulfil. path: final one.
         convert: function of a temporary path that writes, in silence.
-        finish: function of the same path that completes it, aloud, and gives
-            sentences to note.
+        finish: function of the same path that completes it, and gives notes.
         adapted: {signature: `AdaptedReference`} that the file must show.
         recipe: `QuantizationRecipe`, None for float32.
         images: of which some are compared on; None for seeded ones.

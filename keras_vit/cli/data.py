@@ -54,6 +54,10 @@ def add_commands(commands):
     )
     label.set_defaults(run=run_label)
     _add_data(commands)
+    _add_inspect(commands)
+
+
+def _add_inspect(commands):
     inspect = commands.add_parser(
         "inspect-data", help="draw a training batch after augmentation"
     )

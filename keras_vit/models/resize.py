@@ -24,7 +24,8 @@ def at_size(model, image_size, share=False):
     Args:
         model: functional. image_size: (H, W) px.
         share: whether weights that do not depend on the size are those of `model`
-            itself, in the same memory, rather than copies.
+            itself, in the same memory, rather than copies. On JAX, whose arrays never
+            change, they are the same until one of the two trains.
 
     Returns:
         The model itself where it has that size already.

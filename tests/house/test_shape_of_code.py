@@ -32,8 +32,10 @@ def long_functions(text):
     """(name, lines) of functions above the limit."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, kinds) and node.end_lineno - node.lineno > LONGEST_FUNCTION:
-            yield node.name, node.end_lineno - node.lineno
+        if isinstance(node, kinds):
+            lines = node.end_lineno - node.lineno + 1
+            if lines > LONGEST_FUNCTION:
+                yield node.name, lines
 
 
 def test_no_function_is_longer_than_a_screen():
@@ -47,7 +49,7 @@ def test_no_function_is_longer_than_a_screen():
 
 def test_a_long_function_is_seen():
     """The check above would notice."""
-    body = "\n".join("    x = 1" for _ in range(61))
+    body = "\n".join("    x = 1" for _ in range(60))
 
     assert [("f", 61)] == list(long_functions(f"def f():\n{body}\n"))
 

@@ -1,5 +1,6 @@
 """A model for images of another size: the same in training and in export."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -44,13 +45,14 @@ def test_training_and_export_give_the_same_model(tiny, tmp_path, position):
 
 @pytest.mark.parametrize("share", [True, False])
 def test_weights_are_shared_or_copied(tiny, share):
-    """Shared ones follow the model; resampled positions never do."""
+    """Shared ones follow the model, where arrays can change; positions never do."""
     model = tiny(classes=2)
     resized = at_size(model, SIZE, share)
     heads = [m.get_layer("head").kernel for m in (model, resized)]
     tables = [m.get_layer("patch_encoder").table.embedding for m in (model, resized)]
 
     heads[0].assign_add(np.ones(heads[0].shape))
-    assert share == np.array_equal(*map(np.asarray, heads))
+    follows = share and keras.backend.backend() != "jax"  # whose arrays never change
+    assert follows == np.array_equal(*map(keras.ops.convert_to_numpy, heads))
     assert tables[0].shape != tables[1].shape
     assert at_size(model, (32, 32)) is model

@@ -96,14 +96,9 @@ def to_onnx(
     _refuse_signatures(options)
     form, reference = ONNX(opset), Reference(model, dynamic_batch)
     file = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
+    images = {"calibration": calibration, "judged": (validation, tolerance)}
     checked = check_options(
-        form,
-        reference,
-        quantization,
-        signature=options,
-        calibration=calibration,
-        judged=(validation, tolerance),
-        **file,
+        form, reference, quantization, signature=options, **images, **file
     )
     return run_export(form, reference, quantization, checked)
 

@@ -79,17 +79,11 @@ def to_tflite(
     require_tensorflow("to_tflite")
     reference = Reference(model, dynamic_batch)
     file = {"path": path, "labels": labels, "overwrite": overwrite, "verbose": verbose}
-    checked = check_options(
-        TFLite(),
-        reference,
-        quantization,
-        signatures=signatures,
-        signature=options,
-        calibration=calibration,
-        judged=(validation, tolerance),
-        **file,
-    )
-    return run_export(TFLite(), reference, quantization, checked)
+    images = {"calibration": calibration, "judged": (validation, tolerance)}
+    served = {"signatures": signatures, "signature": options}
+    form = TFLite()
+    checked = check_options(form, reference, quantization, **served, **images, **file)
+    return run_export(form, reference, quantization, checked)
 
 
 class TFLite:
